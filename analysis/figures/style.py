@@ -1,0 +1,152 @@
+"""How every figure looks: sizes that read from the back of a room, colours that everyone can tell apart."""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+
+from trainables.files import write_atomic
+
+P = ParamSpec("P")
+
+DPI = 150
+STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 13,
+    "axes.titlesize": 14,
+    "axes.labelsize": 14,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": "0.9",
+    "legend.frameon": False,
+    "legend.fontsize": 12,
+    "lines.linewidth": 2,
+    "figure.constrained_layout.use": True,
+    "axes.formatter.useoffset": False,
+}
+INK = "#1a1a1a"
+FADED = "#9a9a9a"
+OKABE_ITO = {  # Okabe & Ito 2008, jfly.uni-koeln.de/color
+    "blue": "#0072B2",
+    "orange": "#E69F00",
+    "vermillion": "#D55E00",
+    "green": "#009E73",
+    "sky": "#56B4E9",
+    "purple": "#CC79A7",
+    "yellow": "#F0E442",
+    "black": "#000000",
+}
+MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
+HALO = [patheffects.withStroke(linewidth=3, foreground="white")]
+BETA_LABEL = "KL weight β"
+BITS_LABEL = "validation bits per dimension"
+SEQUENTIAL = "viridis"
+
+
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """The drawing function, under `STYLE` whatever the caller's own settings."""
+
+    @wraps(draw)
+    def inner(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with mpl.rc_context(STYLE):
+            return draw(*args, **kwargs)
+
+    return inner
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write a PNG at 150 dots an inch; a reader never sees a part of it."""
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a class name may have letters that the font lacks
+        figure.savefig(buffer, format="png", dpi=DPI, facecolor="white")
+    write_atomic(path, buffer.getvalue())
+    return path
+
+
+def class_styles(count: int) -> list[tuple[Any, str]]:
+    """A colour and a marker for each class: Okabe & Ito's up to 7, Petroff's ten (2021, arXiv:2107.02270)
+    above (of ten colours, five have the same brightness as another: the marker changes after five)."""
+    if count <= 7:
+        return [(color, "o") for color in list(OKABE_ITO.values())[:count]]
+    colors = mpl.color_sequences["petroff10"]
+    return [(colors[k % 10], MARKERS[k // 5 % len(MARKERS)]) for k in range(count)]
+
+
+def plain(text: object) -> str:
+    """Text that matplotlib shows as it is: no formula between dollars, no label hidden by its underscore."""
+    shown = str(text).replace("$", r"\$")
+    return f" {shown}" if shown.startswith("_") else shown
+
+
+@styled
+def draw_note(text: str) -> Figure:
+    """A figure that says why there is none."""
+    figure = Figure(figsize=(9, 3))
+    figure.text(0.5, 0.5, plain(text), ha="center", va="center", wrap=True, color="0.25", fontsize=15)
+    return figure
+
+
+def mosaic(images: np.ndarray, gap: int) -> np.ndarray:
+    """(R, K, C, H, W) in [0, 1] -> one picture of R x K tiles with white gaps, (height, width, 3).
+    Images of neither 1 nor 3 channels are shown by their mean."""
+    if images.shape[2] not in (1, 3):
+        images = images.mean(2, keepdims=True)
+    rows, columns, channels, height, width = images.shape
+    padded = np.ones((rows, columns, 3, height + gap, width + gap), dtype=np.float32)
+    padded[..., :height, :width] = images if channels == 3 else np.repeat(images, 3, axis=2)
+    picture = padded.transpose(0, 3, 1, 4, 2).reshape(rows * (height + gap), columns * (width + gap), 3)
+    return picture[: rows * (height + gap) - gap, : columns * (width + gap) - gap].clip(0, 1)
+
+
+def show_tiles(axes: Axes, images: np.ndarray, row_labels: Sequence[str] = ()) -> tuple[np.ndarray, float]:
+    """Draw a `mosaic`, its rows labelled. Returns the tiles' centres in x, (K,), and the bottom edge in y."""
+    rows, columns, _, height, width = images.shape
+    gap = max(1, round(width / 14))
+    picture = mosaic(images, gap)
+    axes.imshow(picture, interpolation="nearest", aspect="equal")
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    axes.set_xticks([])
+    centres = np.arange(rows) * (height + gap) + (height - 1) / 2
+    axes.set_yticks(centres[: len(row_labels)], row_labels)
+    return np.arange(columns) * (width + gap) + (width - 1) / 2, picture.shape[0] - 0.5
+
+
+def beta_norm(beta: np.ndarray) -> Normalize:
+    """The colour scale of KL weights: logarithmic where all are positive and differ."""
+    finite = beta[np.isfinite(beta)]
+    low, high = (finite.min(), finite.max()) if finite.size else (1.0, 1.0)
+    if low == high:
+        return LogNorm(low / 2, low * 2) if low > 0 else Normalize(0, 1)
+    return LogNorm(low, high) if low > 0 else Normalize(low, high)
+
+
+def beta_bar(figure: Figure, axes: Axes, scale: ScalarMappable) -> None:
+    """The colour bar of KL weights, with numbers that read as they are written."""
+    bar = figure.colorbar(scale, ax=axes, label=BETA_LABEL, pad=0.01)
+    if isinstance(scale.norm, LogNorm):
+        ticks = log_ticks(float(scale.norm.vmin or 1), float(scale.norm.vmax or 1))
+        bar.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+        bar.minorticks_off()
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Round values to label from ``low`` to ``high``: the ends, and 1, 2, 5 or powers of ten between."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    steps = (1, 2, 5) if math.log10(high / low) < 1.7 else (1,)
+    return [step * 10.0**k for k in decades for step in steps if low <= step * 10.0**k <= high] or [low, high]

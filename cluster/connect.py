@@ -1,0 +1,147 @@
+"""Joining a Ray cluster, or starting one here, and what it holds."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from trainables.errors import UserError
+from trainables.slot import SlotResources
+
+CONNECT_SECONDS = 5.0
+
+DRIVER_ENVIRONMENT = {
+    # Tune would swallow Ctrl-C; its and Train's banners would tear the live view
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "RAY_TRAIN_ENABLE_STATE_TRACKING": "1",
+    # a slot ends when it ends: do not poll it for its health every two seconds only
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+WORKER_ENVIRONMENT = {
+    # batches of one size come and go: keep their memory instead of returning it to the kernel each step
+    "MALLOC_MMAP_THRESHOLD_": "1073741824",
+    "MALLOC_TRIM_THRESHOLD_": "4294967296",
+    "MALLOC_TOP_PAD_": "268435456",
+}
+
+
+@dataclass(frozen=True)
+class Node:
+    cpus: float
+    gpus: float
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[str | None]:
+    """A context in which this process is a Ray driver; yields the dashboard's address.
+
+    ``address`` is that of a running cluster ("host:port", "auto"); without one, a cluster is started on
+    this machine and stopped at the end.
+
+    Raises:
+        UserError: where no cluster answers at ``address``.
+    """
+    check_address(address)
+    os.environ.update({k: v for k, v in DRIVER_ENVIRONMENT.items() if k not in os.environ})
+    import ray
+    import ray._private.worker as ray_worker
+
+    # the raylet's notices go to its log anyway; Ray has no option that keeps them out of the terminal
+    ray_worker.print_to_stdstream = lambda *_, **__: None
+
+    options: dict[str, Any] = {} if address else {"include_dashboard": True, "dashboard_host": "127.0.0.1"}
+    try:
+        context = ray.init(
+            address=address or "local",
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            runtime_env={"env_vars": WORKER_ENVIRONMENT},
+            **options,
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        where = f"the cluster at {address}" if address else "a cluster on this machine"
+        raise UserError(f"Ray could not join {where}: {str(error).strip().splitlines()[0]}") from error
+    try:
+        yield context.dashboard_url
+    finally:
+        ray.shutdown()
+
+
+def check_address(address: str | None) -> None:
+    """Ray waits for minutes for a cluster that is not there: knock first."""
+    if address is None or address in ("auto", "local"):
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        raise UserError(f"--address must be host:port or auto, got {address!r}")
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(
+            f"no Ray cluster answers at {address}: {error}\n"
+            "start one with `ray start --head`, or leave --address out to run on this machine"
+        ) from error
+
+
+def nodes() -> list[Node]:
+    """The living nodes of the cluster this driver has joined."""
+    import ray
+
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [Node(resources.get("CPU", 0), resources.get("GPU", 0)) for resources in alive]
+
+
+def here() -> list[Node]:
+    """This machine as a node, without starting anything."""
+    import torch
+
+    return [Node(os.cpu_count() or 1, torch.cuda.device_count())]
+
+
+def plan_slots(
+    nodes: list[Node],
+    workers: int,
+    max_concurrent: int | None = None,
+    gpus_per_worker: float | None = None,
+) -> tuple[int, SlotResources]:
+    """How many slots of ``workers`` to open (``max_concurrent``, or what fits), and what each worker takes.
+
+    A worker gets a GPU where there are any, and as many CPUs as leave room for all workers.
+
+    Raises:
+        UserError: where the cluster does not hold them.
+    """
+    gpus = sum(node.gpus for node in nodes)
+    share = gpus_per_worker if gpus_per_worker is not None else (1.0 if gpus else 0.0)
+    by_gpu = [int(node.gpus / share + 1e-9) for node in nodes] if share else None
+    room = sum(min(int(node.cpus), by_gpu[i]) if by_gpu else int(node.cpus) for i, node in enumerate(nodes))
+    slots = max_concurrent if max_concurrent is not None else max(1, room // workers)
+    if slots * workers > room:
+        kind = f"{gpus:g} GPUs at {share:g} a worker" if share else "CPUs at 1 a worker"
+        raise UserError(
+            f"{slots} trial(s) at once of {workers} worker(s) need room for {slots * workers} workers\n"
+            f"the cluster holds {room} ({sum(node.cpus for node in nodes):g} CPUs; {kind}): "
+            "lower --max-concurrent, --workers-per-trial or --final-workers"
+        )
+    most = max(int(node.cpus) for node in nodes)
+    # the largest share of CPUs at which all workers still find a node
+    cpus = max(
+        c
+        for c in range(1, most + 1)
+        if c == 1
+        or sum(
+            min(int(node.cpus // c), by_gpu[i]) if by_gpu else int(node.cpus // c)
+            for i, node in enumerate(nodes)
+        )
+        >= slots * workers
+    )
+    return slots, SlotResources(workers, cpus, share)

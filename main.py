@@ -1,0 +1,168 @@
+"""Train one VAE: python main.py --model VAE --dataset mnist --latent_dim 64 --vae_mode pp --visualize"""
+
+import hashlib
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from studies.cli import guarded
+from trainables.config import TrialConfig
+from trainables.data import image_shape, load_dataset
+from trainables.errors import UserError
+from trainables.local import train_local
+from trainables.loop import Metrics, NonFiniteError
+from trainables.records import TrialFolder
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+class Model(StrEnum):
+    VAE = "VAE"
+
+
+class Mode(StrEnum):
+    plain = "plain"
+    pp = "pp"
+
+
+@app.command()
+def train(
+    model: Annotated[Model, typer.Option(help="The kind of model.")] = Model.VAE,
+    dataset: Annotated[
+        str, typer.Option(help="mnist, fashion_mnist, cifar10, digits or imagefolder:PATH.")
+    ] = "mnist",
+    latent_dim: Annotated[int, typer.Option("--latent_dim", "--latent-dim", help="Latent dimensions.")] = 32,
+    vae_mode: Annotated[
+        Mode | None,
+        typer.Option(
+            "--vae_mode", "--vae-mode", help="plain: depth 0, pp: depth 1. [default: plain; cifar10: depth 2]"
+        ),
+    ] = None,
+    epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 50,
+    lr: Annotated[float, typer.Option(help="Learning rate.")] = 1e-3,
+    visualize: Annotated[
+        bool, typer.Option("--visualize", help="Draw the model's figures at the end.")
+    ] = False,
+    beta: Annotated[float, typer.Option(help="The KL weight.")] = 1.0,
+    batch_size: Annotated[int, typer.Option("--batch_size", "--batch-size", help="Images a step.")] = 128,
+    image_size: Annotated[
+        int | None, typer.Option("--image_size", "--image-size", help="Side of an imagefolder's images.")
+    ] = None,
+    limit_train: Annotated[
+        int | None, typer.Option("--limit_train", "--limit-train", help="Train on at most this many images.")
+    ] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option("--data_dir", "--data-dir", envvar="VAE_DATA_DIR", help="Folder of the data sets."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of weights, order and noise.")] = 0,
+) -> None:
+    """Train one VAE, on all GPUs of this machine or on its CPU.
+
+    Checkpoints go to models/VAE/, figures to visu/<dataset>_vae/. The same command again goes on from there.
+    """
+    colour = dataset == "cifar10"
+    depth = {Mode.plain: 0, Mode.pp: 1, None: 2 if colour else 0}[vae_mode]
+    config = TrialConfig(
+        dataset=dataset, image_size=image_size, limit_train=limit_train, beta=beta, epochs=epochs, seed=seed
+    ).replace(
+        {
+            "lr": lr,
+            "batch_size": batch_size,
+            "model.image_shape": image_shape(dataset, image_size),
+            "model.latent_dim": latent_dim,
+            "model.depth": depth,
+            "model.width": 64 if colour else 32,
+        }
+    )
+    load_dataset(dataset, data_dir, image_size)  # an error now leaves nothing behind
+    console = Console(highlight=False)
+    folder = TrialFolder(Path("models") / model / run_name(config))
+    try:
+        follow(config, folder, data_dir, console)
+    except NonFiniteError as error:
+        raise UserError(f"training stopped: {error}\ntry a lower --lr") from error
+    except KeyboardInterrupt:
+        console.print(f"\ninterrupted: {folder.path} keeps what is done; the same command goes on from there")
+        raise typer.Exit(130) from None
+    finish(config, folder, data_dir, visualize, console)
+
+
+def run_name(config: TrialConfig) -> str:
+    """Readable, and another one for every other config: equal commands go on, different ones never mix."""
+    key = hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:6]
+    return f"{visu_name(config)}_latent{config.model.latent_dim}_depth{config.model.depth}_{key}"
+
+
+def visu_name(config: TrialConfig) -> str:
+    from analysis.report import visu_name
+
+    return visu_name(config.dataset)
+
+
+def follow(config: TrialConfig, folder: TrialFolder, data_dir: Path | None, console: Console) -> None:
+    """Train with a progress bar, and a line an epoch."""
+    columns = (SpinnerColumn(), TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        done = len(folder.rows())
+        if done:
+            console.print(f"{folder.path} holds {done} of {config.epochs} epochs")
+        task = progress.add_task("", total=config.epochs, completed=done)
+        for row in train_local(config, folder, data_dir):
+            progress.update(task, completed=row["epoch"])
+            console.print(describe(row), soft_wrap=True)
+
+
+def describe(row: Metrics) -> str:
+    return (
+        f"epoch {row['epoch']:>3.0f}  train loss {row['train_loss']:.2f}  "
+        f"val bits/dim {row['val_bits_per_dim']:.4f}  rate {row['val_rate']:.2f} nats  "
+        f"mse {row['val_mse']:.5f}  {row['images_per_second']:,.0f} images/s"
+    )
+
+
+def finish(
+    config: TrialConfig, folder: TrialFolder, data_dir: Path | None, visualize: bool, console: Console
+) -> None:
+    """Test metrics of the best epoch, loss curves and figures."""
+    from analysis.figures import run_figures
+    from analysis.figures.curves import draw_curves
+    from analysis.figures.style import save_figure
+    from analysis.metrics import measure
+    from trainables.checkpoint import load_weights
+
+    best, metrics = load_weights(folder.best)
+    data = load_dataset(config.dataset, data_dir, config.image_size)
+    with console.status("measuring on the test set"):
+        test = measure(best, data, metrics["sigma"])
+    console.print(f"test set, epoch {metrics['epoch']:.0f}, the best of {config.epochs}:")
+    for name in ("mse", "distortion", "rate", "nelbo", "bits_per_dim", "active_units", "probe_accuracy"):
+        console.print(f"  {name:15} {test[name]:.5g}")
+    out = Path("visu") / visu_name(config)
+    rows = folder.rows()
+    stem = f"{folder.path.name}_epoch_{int(metrics['epoch']):04d}"
+    paths = [save_figure(draw_curves(rows), out / f"loss_{stem}.png")]
+    if visualize:
+        with console.status("drawing"):
+            paths += run_figures(best, data, out, stem, seed=config.seed).values()
+    console.print(
+        f"checkpoints  {folder.checkpoints}",
+        *(f"figure       {path}" for path in paths),
+        sep="\n",
+        soft_wrap=True,
+    )
+
+
+if __name__ == "__main__":
+    guarded(app)

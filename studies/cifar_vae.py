@@ -1,0 +1,33 @@
+"""CIFAR-10: how KL weight, latent size and depth trade rate against distortion on small colour photographs.
+
+The full-width network wants GPUs. On a laptop, make it smaller:
+python studies/cifar_vae.py --set model.width=16 --limit-train 4000 --trials 6 --epochs 2 --final-epochs 4
+"""
+
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from studies.cli import main
+from studies.study import Study
+from trainables.config import TrialConfig
+from vae_models import ModelConfig
+
+STUDY = Study(
+    name="cifar_vae",
+    base=TrialConfig(
+        dataset="cifar10",
+        model=ModelConfig(image_shape=(3, 32, 32), width=64),
+        epochs=20,
+        batch_size=128,
+        lr=1e-3,
+    ),
+    space={
+        "beta": FloatDistribution(0.05, 5.0, log=True),
+        "model.latent_dim": CategoricalDistribution((32, 64, 128, 256, 512)),
+        "model.depth": IntDistribution(0, 2),
+    },
+    trials=48,
+    final_epochs=60,
+)
+
+if __name__ == "__main__":
+    main(STUDY)

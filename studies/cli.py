@@ -1,0 +1,250 @@
+"""One command line for every study script."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from studies.study import Study, describe
+from trainables.config import explain
+from trainables.errors import UserError
+
+INTERRUPTED = 130
+
+
+def main(study: Study) -> None:
+    """Run ``study`` as this process's command line; exits with 0, 1 or 2, or 130 after Ctrl-C."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+    def command(
+        data_dir: Annotated[
+            Path | None,
+            typer.Option(envvar="VAE_DATA_DIR", help="Folder of the data sets; downloads go there too."),
+        ] = None,
+        out: Annotated[
+            Path | None, typer.Option(help=f"The study's folder. [default: runs/{study.name}]")
+        ] = None,
+        trials: Annotated[int, typer.Option(help="Trials in all; more than before extends.")] = study.trials,
+        epochs: Annotated[int, typer.Option(help="Epochs of a trial.")] = study.base.epochs,
+        final_epochs: Annotated[
+            int, typer.Option(help="Epochs of the last training, of the best configuration; 0: none.")
+        ] = study.final_epochs,
+        limit_train: Annotated[
+            int | None, typer.Option(help="Train on at most this many images.")
+        ] = study.base.limit_train,
+        limit_val: Annotated[
+            int | None, typer.Option(help="Validate on at most this many images.")
+        ] = study.base.limit_val,
+        seed: Annotated[int, typer.Option(help="Of the search and of every training.")] = study.seed,
+        set_: Annotated[
+            list[str] | None,
+            typer.Option(
+                "--set", metavar="FIELD=VALUE", help="Set any field of the base config; may be repeated."
+            ),
+        ] = None,
+        workers_per_trial: Annotated[int, typer.Option(help="DDP workers of a trial.")] = 1,
+        max_concurrent: Annotated[
+            int | None, typer.Option(help="Trials at once. [default: what the cluster holds]")
+        ] = None,
+        gpus_per_worker: Annotated[
+            float | None, typer.Option(help="May be a fraction. [default: 1 where there are GPUs]")
+        ] = None,
+        final_workers: Annotated[int, typer.Option(help="DDP workers of the last training.")] = 1,
+        address: Annotated[
+            str | None, typer.Option(help="A running Ray cluster, host:port or auto. [default: this machine]")
+        ] = None,
+        storage: Annotated[
+            str | None, typer.Option(help="Optuna storage URL. [default: study.db in the study's folder]")
+        ] = None,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and start nothing.")] = False,
+        fresh: Annotated[
+            bool, typer.Option("--fresh", help="Start over; the earlier study is moved aside.")
+        ] = False,
+        report: Annotated[bool, typer.Option(help="Draw the figures and the page at the end.")] = True,
+    ) -> None:
+        from studies.runner import Resources
+
+        overrides = {
+            "epochs": epochs,
+            "limit_train": limit_train,
+            "limit_val": limit_val,
+            "seed": seed,
+        } | dict(map(parse_setting, set_ or []))
+        planned = Study(**{**vars(study), "trials": trials, "final_epochs": final_epochs, "seed": seed})
+        planned = planned.with_overrides(overrides)
+        resources = Resources(
+            address=address,
+            workers_per_trial=workers_per_trial,
+            max_concurrent=max_concurrent,
+            gpus_per_worker=gpus_per_worker,
+            final_workers=final_workers,
+        )
+        folder = out or Path("runs") / planned.name
+        console = Console(highlight=False)
+        if dry_run:
+            print_plan(planned, folder, data_dir, resources, console)
+        else:
+            execute(planned, folder, data_dir, resources, storage, fresh, report, console)
+
+    command.__doc__ = study_help(study)
+    app.command()(command)
+    guarded(app)
+
+
+def guarded(app: typer.Typer) -> None:
+    """Run a command line; a user's mistake becomes two lines and an exit code, not a traceback."""
+    try:
+        app()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except ValidationError as error:
+        print(f"error: {explain(error)}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        print(f"error: {error.strerror or error}: {error.filename or 'no file named'}", file=sys.stderr)
+        sys.exit(1)
+    except ValueError as error:
+        if type(error) is not ValueError:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def study_help(study: Study) -> str:
+    searched = ", ".join(study.space)
+    return (
+        f"Search {searched} of a VAE on {study.base.dataset}, train the best once more, and report.\n\n"
+        "The same command again continues a study that was stopped, and more --trials extend one."
+    )
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """ "model.width=16" -> ("model.width", 16); what is no JSON is taken as text."""
+    path, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"--set must be FIELD=VALUE, got {text!r}")
+    try:
+        return path, json.loads(value)
+    except ValueError:
+        return path, value
+
+
+def execute(
+    study: Study,
+    folder: Path,
+    data_dir: Path | None,
+    resources: Any,
+    storage: str | None,
+    fresh: bool,
+    report: bool,
+    console: Console,
+) -> None:
+    from studies.runner import run
+
+    try:
+        done = run(
+            study, folder, data_dir and data_dir.expanduser().absolute(), resources, storage, fresh, console
+        )
+        if report:
+            from analysis.report import write_report
+
+            with console.status("drawing the report") as status:
+                write_report(done.path, data_dir=data_dir, progress=lambda step: status.update(step))
+    except KeyboardInterrupt:
+        console.print(f"\ninterrupted: {folder} keeps what is done; the same command goes on from there")
+        sys.stdout.flush()
+        os._exit(INTERRUPTED)
+    print_summary(done.path, console, report)
+
+
+def print_summary(folder: Path, console: Console, report: bool) -> None:
+    """A short table of the best runs, and where everything is."""
+    from analysis.best import ranked_runs
+    from analysis.trials import load_trials
+
+    frame, runs = load_trials(folder), ranked_runs(folder)
+    counts = ", ".join(f"{n} {str(s).lower()}" for s, n in frame["state"].value_counts().items() if n)
+    table = Table(title=f"{folder.name}: {len(frame)} trials ({counts})", title_justify="left", box=None)
+    columns = (
+        "run",
+        "bits/dim",
+        "rate/nats",
+        "mse",
+        "active units",
+        "KL weight",
+        "latent size",
+        "depth",
+        "epochs",
+    )
+    for name in columns:
+        table.add_column(name, justify="left" if name == "run" else "right")
+    for run in runs[:5]:
+        row, config = run.best, run.config
+        table.add_row(
+            run.label,
+            f"{row['val_bits_per_dim']:.4f}",
+            f"{row['val_rate']:.2f}",
+            f"{row['val_mse']:.5f}",
+            f"{row['val_active_units']:.0f}",
+            f"{config.beta:.3g}",
+            str(config.model.latent_dim),
+            str(config.model.depth),
+            str(config.epochs),
+        )
+    if runs:
+        console.print(table)
+    places = {"report": "report.html", "tables": "trials.csv", "best models": "models/VAE", "figures": "visu"}
+    if report:
+        for what, name in places.items():
+            console.print(f"{what:12} {folder / name}", soft_wrap=True)
+    else:
+        console.print(f"to draw the report: python -m analysis report {folder}", soft_wrap=True)
+    if not runs:
+        reason = first_cause(frame["cause"].dropna().tolist())
+        raise UserError(f"no trial of {folder.name} completed ({counts}): there is no best model\n{reason}")
+
+
+def first_cause(causes: list[str]) -> str:
+    return f"the first cause: {causes[0]}" if causes else "more --trials or --epochs may help"
+
+
+def print_plan(study: Study, folder: Path, data_dir: Path | None, resources: Any, console: Console) -> None:
+    """The space, the budget and the resources; starts nothing."""
+    from cluster.connect import here, plan_slots
+
+    base = study.base
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_row("study", f"{study.name} in {folder}")
+    table.add_row(
+        "data", f"{base.dataset} {tuple(base.model.image_shape)} from {data_dir or 'the default folder'}"
+    )
+    for path, distribution in study.space.items():
+        table.add_row("space", f"{path}: {describe(distribution)}")
+    table.add_row(
+        "budget", f"{study.trials} trials of {base.epochs} epochs, pruned by the median of their peers"
+    )
+    limit = f"at most {base.limit_train:,}" if base.limit_train else "all"
+    table.add_row("", f"on {limit} training images, {base.batch_size} a batch")
+    if study.final_epochs:
+        table.add_row(
+            "", f"then the best once more: {study.final_epochs} epochs, {resources.final_workers} worker(s)"
+        )
+    if resources.address:
+        table.add_row("resources", f"{resources.workers_per_trial} worker(s) a trial on {resources.address}")
+    else:
+        count, slot = plan_slots(
+            here(), resources.workers_per_trial, resources.max_concurrent, resources.gpus_per_worker
+        )
+        plan_slots(here(), resources.final_workers, 1, resources.gpus_per_worker)
+        each = f"{slot.cpus_per_worker} CPU(s)" + (
+            f", {slot.gpus_per_worker:g} GPU" if slot.gpus_per_worker else ""
+        )
+        table.add_row("resources", f"{count} trial(s) at once, each of {slot.workers} worker(s) with {each}")
+    console.print(table)

@@ -1,0 +1,122 @@
+"""A study's folder: whose it is, what was asked there, and that one driver at a time writes in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from studies.ledger import same_question
+from studies.study import Study
+from trainables.errors import UserError
+from trainables.files import write_atomic
+
+PACKAGES = ("ray", "torch", "torchvision", "optuna", "numpy", "pandas", "scikit-learn")
+
+
+class StudyFolder:
+    """Paths of one study under ``path``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.expanduser().absolute()
+        self.question = self.path / "study.json"
+        self.ray = self.path / ".ray"
+
+    def trial(self, number: int) -> Path:
+        return self.path / "trials" / f"{number:04d}"
+
+    @property
+    def final(self) -> Path:
+        return self.path / "trials" / "final"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """One driver at a time; the lock goes with the process that holds it.
+
+        Raises:
+            UserError: where another driver is at work, or the folder cannot be written.
+        """
+        # beside the folder, not in it: --fresh moves the folder aside under the lock
+        holder = self.path.with_name(f".{self.path.name}.driver")
+        lock = FileLock(holder.with_suffix(".lock"))
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=0)
+            holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+        except Timeout as error:
+            who = holder.read_text() if holder.exists() else "another process"
+            raise UserError(
+                f"{self.path} is in use: {who} runs this study\nwait for it, or stop it"
+            ) from error
+        except OSError as error:
+            raise UserError(f"{self.path} must be a folder that can be written: {error.strerror}") from error
+        try:
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()
+
+    def claim(self, study: Study, **facts: Any) -> None:
+        """Write the study's question, or check that the folder's is the same; ``facts`` are rewritten.
+
+        Raises:
+            UserError: where the folder holds another study, or a file that is no study's.
+        """
+        asked = study.question()
+        if self.question.exists():
+            try:
+                found = json.loads(self.question.read_text())
+                known = {key: found[key] for key in asked}
+                facts = {"created": found["created"]} | facts
+            except (ValueError, KeyError, TypeError) as error:
+                raise UserError(f"{self.question} is damaged\nuse another --out, or --fresh") from error
+            if differences := same_question(known, asked):
+                raise UserError(
+                    f"{self.path} holds another study: {'; '.join(differences)}\n"
+                    "use another --out, or --fresh to move that study aside"
+                )
+        elif any(self.path.iterdir()):
+            raise UserError(f"{self.path} is not empty and holds no study\nuse another --out")
+        facts = {"created": time.strftime("%Y-%m-%dT%H:%M:%S%z")} | facts
+        write_atomic(self.question, json.dumps(asked | facts | provenance(), indent=2) + "\n")
+
+    def move_aside(self) -> Path | None:
+        """Keep what is there under another name, and start over; None where there is nothing."""
+        if not self.question.exists():
+            return None
+        kept = self.path.with_name(f"{self.path.name}.{time.strftime('%Y%m%d-%H%M%S')}")
+        self.path.rename(kept)
+        self.path.mkdir()
+        return kept
+
+
+def provenance() -> dict[str, Any]:
+    """Command, versions, commit and machine, for the record."""
+    import torch
+
+    root = Path(__file__).parent.parent
+    git = subprocess.run(
+        ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {
+        "command": shlex.join(["python", *sys.argv]),
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        "git_commit": git.stdout.strip() or None,
+        "hardware": {"machine": platform.machine(), "cpus": os.cpu_count(), "gpus": gpus},
+    }

@@ -1,0 +1,167 @@
+"""The Optuna storage: the one truth about which trials exist and how they ended.
+
+The driver alone writes it. Samplers are seeded by the trial's number and pruners are functions of the
+storage, so a driver that was killed leaves nothing behind that the next one would need.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from studies.study import Study
+from trainables.errors import UserError
+from trainables.loop import Metrics
+
+STARTUP_TRIALS = 5
+"""Trials drawn at random, and never pruned, before TPE and the median have something to learn from."""
+
+
+def storage_url(folder: Path, storage: str | None) -> str:
+    return storage or f"sqlite:///{folder.resolve() / 'study.db'}"
+
+
+class Ledger:
+    """The trials of one study.
+
+    Raises:
+        UserError: where the storage cannot be opened.
+    """
+
+    def __init__(self, study: Study, url: str) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self.plan = study
+        pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=2)
+        try:
+            self._study = optuna.create_study(
+                storage=url, study_name=study.name, direction="minimize", pruner=pruner, load_if_exists=True
+            )
+            self._study.get_trials(deepcopy=False)
+        except Exception as error:  # any of SQLAlchemy's, Optuna's or a driver's
+            reason = str(error).strip().splitlines()[0]
+            raise UserError(f"the study's storage cannot be opened: {url}\n{reason}") from error
+        self._live: dict[int, Trial] = {}
+
+    def count(self) -> Counter[str]:
+        """Trials by state: COMPLETE, PRUNED, FAIL, RUNNING."""
+        return Counter(trial.state.name for trial in self._study.get_trials(deepcopy=False))
+
+    def interrupted(self) -> list[int]:
+        """Numbers of the trials that a killed driver left without an end."""
+        return [
+            trial.number
+            for trial in self._study.get_trials(
+                deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)
+            )
+            if trial.number not in self._live
+        ]
+
+    def ask(self) -> int:
+        """A new trial's number, its parameters chosen."""
+        number = len(self._study.get_trials(deepcopy=False))
+        self._seed_sampler(number)
+        trial = self._study.ask()
+        return self._take_up(trial)
+
+    def resume(self, number: int) -> int:
+        """Take an interrupted trial up under its own number; parameters it still lacks are chosen now."""
+        self._seed_sampler(number)
+        frozen = self._study.get_trials(deepcopy=False)[number]
+        return self._take_up(Trial(self._study, frozen._trial_id))
+
+    def _seed_sampler(self, number: int) -> None:
+        seed = int(np.random.SeedSequence([self.plan.seed, number]).generate_state(1)[0])
+        self._study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS)
+
+    def _take_up(self, trial: Trial) -> int:
+        for path, distribution in self.plan.space.items():
+            suggest(trial, path, distribution)
+        self._live[trial.number] = trial
+        return trial.number
+
+    def parameters(self, number: int) -> dict[str, Any]:
+        return dict(self._live[number].params)
+
+    def report(self, number: int, row: Metrics) -> bool:
+        """An epoch's row; answers whether to prune the trial. An epoch told before changes nothing."""
+        trial, epoch = self._live[number], int(row["epoch"])
+        if epoch not in self._frozen(number).intermediate_values:
+            trial.report(row["val_bits_per_dim"], epoch)
+        return trial.should_prune()
+
+    def _frozen(self, number: int) -> FrozenTrial:
+        return self._study._storage.get_trial(self._live[number]._trial_id)
+
+    def complete(self, number: int) -> None:
+        """The trial ran to its end: its value is its best epoch's."""
+        self._tell(number, value=min(self._frozen(number).intermediate_values.values()))
+
+    def prune(self, number: int) -> None:
+        self._tell(number, state=TrialState.PRUNED)
+
+    def fail(self, number: int, cause: str) -> None:
+        self._live[number].set_user_attr("cause", cause)
+        self._tell(number, state=TrialState.FAIL)
+
+    def _tell(self, number: int, value: float | None = None, state: TrialState | None = None) -> None:
+        self._study.tell(self._live.pop(number), value, state=state)
+
+    def best(self) -> FrozenTrial | None:
+        """The complete trial with the lowest value, if any."""
+        done = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        return min(done, key=lambda trial: trial.value, default=None)  # type: ignore[arg-type, return-value]
+
+
+def suggest(trial: Trial, path: str, distribution: BaseDistribution) -> Any:
+    match distribution:
+        case FloatDistribution(low=low, high=high, log=log, step=step):
+            return trial.suggest_float(path, low, high, log=log, step=step)
+        case IntDistribution(low=low, high=high, log=log, step=step):
+            return trial.suggest_int(path, low, high, log=log, step=step)
+        case CategoricalDistribution(choices=choices):
+            return trial.suggest_categorical(path, choices)
+    raise ValueError(f"{distribution!r} is no distribution that can be searched")
+
+
+def set_aside(study_name: str, url: str) -> str | None:
+    """Rename a study in an external storage, so that a fresh one can take its name; None without one."""
+    try:
+        if study_name not in optuna.get_all_study_names(url):
+            return None
+        kept = f"{study_name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        optuna.copy_study(from_study_name=study_name, from_storage=url, to_storage=url, to_study_name=kept)
+        optuna.delete_study(study_name=study_name, storage=url)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"the study's storage cannot be opened: {url}\n{reason}") from error
+    return kept
+
+
+def same_question(asked: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """The differences between a folder's question and this one's, a line each."""
+
+    def flat(value: Any, path: str = "") -> dict[str, Any]:
+        if isinstance(value, Mapping):
+            parts = [flat(v, f"{path}.{k}" if path else str(k)) for k, v in value.items()]
+            return {k: v for part in parts for k, v in part.items()}
+        return {path: value}
+
+    before, after = flat(asked), flat(now)
+    return [
+        f"{key}: {before.get(key, 'not there')} in the folder, {after.get(key, 'not there')} now"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    ]

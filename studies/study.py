@@ -1,0 +1,109 @@
+"""A study as a declaration: what is searched, on what, with which budget."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+from typing import Any
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+)
+
+from trainables.config import TrialConfig
+from trainables.data import image_shape
+
+OBJECTIVE = "val_bits_per_dim"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A search over ``space`` around ``base``.
+
+    Args:
+        name: also the name of its folder under ``runs/``.
+        base: the configuration that the space varies.
+        space: dotted paths of `TrialConfig` to Optuna distributions.
+        trials: how many trials to run in all.
+        final_epochs: length of the last training, of the best configuration; 0 leaves it out.
+        seed: of the search; trial n trains with seed ``base.seed + n``.
+
+    Raises:
+        ValueError: where the space names no field, or holds a value that a field refuses.
+    """
+
+    name: str
+    base: TrialConfig
+    space: Mapping[str, BaseDistribution]
+    trials: int = 16
+    final_epochs: int = 20
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        at_least(1, trials=self.trials)
+        at_least(0, final_epochs=self.final_epochs, seed=self.seed)
+        for path, distribution in self.space.items():
+            for value in extremes(distribution):
+                self.base.replace({path: value})
+
+    def with_overrides(self, overrides: Mapping[str, Any]) -> Study:
+        """The same study around another base. A searched path that is set is searched no more; another
+        data set brings its own image shape and study name.
+
+        Raises:
+            UserError: for a data set that does not exist.
+            ValueError: for a path or value that the config refuses.
+        """
+        base = self.base.replace(overrides)
+        shape = image_shape(base.dataset, base.image_size)
+        base = base.replace({"model.image_shape": shape})
+        name = self.name
+        if base.dataset != self.base.dataset:
+            name = re.sub(r"\W+", "_", PurePath(base.dataset).name.lower()).strip("_") + "_vae"
+        space = {path: d for path, d in self.space.items() if path not in overrides}
+        return replace(self, name=name, base=base, space=space)
+
+    def config(self, number: int, parameters: Mapping[str, Any]) -> TrialConfig:
+        """What trial ``number`` trains."""
+        return self.base.replace({**parameters, "seed": self.base.seed + number})
+
+    def question(self) -> dict[str, Any]:
+        """What makes this study this one, as JSON values: a study folder answers one question only."""
+        return {
+            "name": self.name,
+            "objective": OBJECTIVE,
+            "seed": self.seed,
+            "base": self.base.model_dump(mode="json"),
+            "space": {path: distribution_to_json(d) for path, d in self.space.items()},
+        }
+
+
+def at_least(low: int, **values: float | None) -> None:
+    """Raises: ValueError for a value below ``low``; None means that there is none."""
+    for name, value in values.items():
+        if value is not None and not value >= low:
+            raise ValueError(f"{name} must be at least {low}, got {value}")
+
+
+def extremes(distribution: BaseDistribution) -> list[Any]:
+    match distribution:
+        case FloatDistribution() | IntDistribution():
+            return [distribution.low, distribution.high]
+        case CategoricalDistribution():
+            return list(distribution.choices)
+    raise ValueError(f"{distribution!r} is no distribution that can be searched")
+
+
+def describe(distribution: BaseDistribution) -> str:
+    match distribution:
+        case FloatDistribution() | IntDistribution():
+            return f"{distribution.low:g} to {distribution.high:g}{', log scale' if distribution.log else ''}"
+        case CategoricalDistribution():
+            return ", ".join(map(str, distribution.choices))
+    return repr(distribution)

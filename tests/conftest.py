@@ -1,0 +1,32 @@
+"""Every test prepares its data in a cache of its own session, and sees the real sets if they are given."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# before torch is imported: two threads on cores that others use wait for each other most of the time
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    os.environ.setdefault("VAE_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+
+
+def script(*arguments: str | Path, cwd: Path, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+    """Run one of the project's command lines as a person would, from ``cwd``."""
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )

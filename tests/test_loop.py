@@ -1,0 +1,235 @@
+"""The training loop against an uninterrupted run, one process, and probabilistic PCA."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from trainables import checkpoint, loop
+from trainables.batches import Pixels
+from trainables.config import TrialConfig, explain
+from trainables.errors import UserError
+from trainables.local import train_local
+from trainables.loop import Metrics, NonFiniteError, fit
+from trainables.records import TrialFolder
+from trainables.train import train
+from vae_models import VAE, ModelConfig
+from vae_models.vae import Posterior
+
+SMALL = ModelConfig(width=4, latent_dim=3)
+CONFIG = TrialConfig(model=SMALL, epochs=4, batch_size=50, limit_train=210, limit_val=60)
+TIMES = {"images_per_second", "epoch_seconds"}
+
+
+def timeless(row: Metrics) -> Metrics:
+    return {name: value for name, value in row.items() if name not in TIMES}
+
+
+def some_images(count: int = 96) -> Pixels:
+    return Pixels(np.random.default_rng(0).integers(0, 256, (count, 1, 28, 28), dtype=np.uint8))
+
+
+def weights(folder: TrialFolder) -> dict[str, Tensor]:
+    return checkpoint.load_weights(folder.best)[0].state_dict()
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "plateau", "constant"])
+@pytest.mark.parametrize("stop", [1, 3])
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, schedule: str, stop: int) -> None:
+    config = CONFIG.replace({"schedule": schedule, "kl_warmup": 0.5})
+    whole, cut = TrialFolder(tmp_path / "whole"), TrialFolder(tmp_path / "cut")
+    expected = [timeless(row) for row in train(config, whole)]
+    first = train(config, cut)
+    rows = [timeless(next(first)) for _ in range(stop)]
+    first.close()
+    torch.randn(17)  # the global generator is nobody's
+    rows += [timeless(row) for row in train(config, cut, recorded=stop)]
+    assert rows == expected
+    for name, tensor in weights(whole).items():
+        assert torch.equal(tensor, weights(cut)[name])
+
+
+def test_a_torn_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path) -> None:
+    folder = TrialFolder(tmp_path)
+    expected = [timeless(row) for row in train(CONFIG, folder)]
+    newest, before = checkpoint.states(folder.checkpoints)
+    content = newest.read_bytes()
+    for damaged in (content[:-1], content[: len(content) // 2], b"", b"\0" + content[1:]):
+        newest.write_bytes(damaged)
+        state = checkpoint.load_latest(folder.checkpoints, CONFIG, "cpu")
+        assert state is not None
+        assert len(state["history"]) == 3
+    before.write_bytes(b"junk")
+    assert checkpoint.load_latest(folder.checkpoints, CONFIG, "cpu") is None
+    assert [timeless(row) for row in train(CONFIG, folder)] == expected
+
+
+def test_epochs_in_the_checkpoint_that_nobody_recorded_are_told_again(tmp_path: Path) -> None:
+    folder = TrialFolder(tmp_path)
+    expected = list(train(CONFIG, folder))
+    assert list(train(CONFIG, folder, recorded=2)) == expected[2:]
+    assert list(train(CONFIG, folder, recorded=4)) == []
+
+
+@pytest.mark.parametrize("batch_size", [50, 51])
+@pytest.mark.slow
+def test_two_workers_equal_one_on_the_same_global_batch(tmp_path: Path, batch_size: int) -> None:
+    config = CONFIG.replace({"batch_size": batch_size, "epochs": 2})
+    one, two = TrialFolder(tmp_path / "one"), TrialFolder(tmp_path / "two")
+    alone = list(train_local(config, one, None, workers=1))
+    together = list(train_local(config, two, None, workers=2))
+    assert len(alone) == len(together) == 2
+    for a, b in zip(alone, together, strict=True):
+        for name in a.keys() - TIMES:
+            assert b[name] == pytest.approx(a[name], rel=2e-3, abs=1e-6), name
+    for name, tensor in weights(one).items():
+        torch.testing.assert_close(tensor, weights(two)[name], rtol=1e-2, atol=2e-3)
+
+
+def test_training_depends_on_its_seed_alone() -> None:
+    config = TrialConfig(model=SMALL, epochs=1, batch_size=32)
+
+    def run(seed: int, noise: int) -> Metrics:
+        torch.manual_seed(noise)
+        (epoch,) = fit(config.replace({"seed": seed}), some_images(), some_images(32))
+        return timeless(epoch.metrics)
+
+    assert run(0, 1) == run(0, 2)
+    assert run(0, 1) != run(1, 1)
+
+
+def test_bf16_and_accumulated_likelihoods_train() -> None:
+    for fields in ({"precision": "bf16"}, {"model.likelihood": "bernoulli"}, {"model.likelihood": "laplace"}):
+        config = TrialConfig(model=SMALL, epochs=3, batch_size=32, lr=3e-3).replace(fields)
+        losses = [epoch.metrics["train_loss"] for epoch in fit(config, some_images(), some_images(32))]
+        assert losses[-1] < losses[0], fields
+
+
+def test_a_nan_ends_the_trial_at_its_first_epoch_with_the_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(config: TrialConfig) -> VAE:
+        vae = VAE(config.model)
+        nn.init.constant_(vae.decoder.layers[-1].bias, math.nan)  # type: ignore[arg-type]
+        return vae
+
+    monkeypatch.setattr(loop, "seeded_vae", broken)
+    with pytest.raises(NonFiniteError, match="non-finite at epoch 1: train_loss = nan"):
+        next(fit(TrialConfig(model=SMALL, batch_size=32), some_images(), some_images(32)))
+
+
+def test_kl_warmup_is_linear_over_its_share_of_the_epochs() -> None:
+    config = TrialConfig(beta=4.0, epochs=10, kl_warmup=0.5)
+    assert [config.beta_at(e) for e in (0, 2.5, 5, 10)] == [0, 2, 4, 4]
+    assert TrialConfig(beta=4.0).beta_at(0) == 4
+
+
+class LinearEncoder(nn.Module):
+    """The exact form of a linear Gaussian model's posterior: a linear mean, one covariance for all."""
+
+    def __init__(self, dimensions: int, latents: int) -> None:
+        super().__init__()
+        self.mean = nn.Linear(dimensions, latents)
+        self.logvar = nn.Parameter(torch.zeros(latents))
+
+    def forward(self, x: Tensor) -> Posterior:
+        mean = self.mean(4 * (x.flatten(1) - 0.5))
+        return Posterior(mean, self.logvar.expand_as(mean))
+
+
+class FixedGaussian:
+    """N(0.5 + output / 4, sigma^2) on pixels in [0, 1]."""
+
+    def __init__(self, sigma: float) -> None:
+        self.sigma = sigma
+
+    def mean(self, output: Tensor) -> Tensor:
+        return 0.5 + output / 4
+
+    def distortion(self, output: Tensor, x: Tensor) -> Tensor:
+        return -torch.distributions.Normal(self.mean(output), self.sigma).log_prob(x).flatten(1).sum(1)
+
+
+def test_a_linear_vae_reaches_the_likelihood_of_probabilistic_pca(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At its optimum a linear VAE's ELBO is the marginal likelihood of pPCA (Lucas et al. 2019,
+    arXiv:1911.02469), which Tipping & Bishop 1999 give in closed form from the covariance's eigenvalues."""
+    rng = np.random.default_rng(1)
+    latents, dimensions, sigma = 3, 64, 20 / 255
+    factors = rng.normal(size=(2000, latents)) * [60, 40, 25]
+    basis = np.linalg.qr(rng.normal(size=(dimensions, latents)))[0]
+    pixels = 127.5 + factors @ basis.T + rng.normal(size=(2000, dimensions)) * 20
+    images = np.clip(np.rint(pixels), 0, 255).astype(np.uint8).reshape(-1, 1, 8, 8)
+
+    eigenvalues = np.linalg.eigvalsh(np.cov(images.reshape(2000, -1).T / 255, bias=True))[::-1]
+    kept, rest = eigenvalues[:latents], eigenvalues[latents:]
+    expected = 0.5 * (
+        dimensions * math.log(2 * math.pi)
+        + (np.log(kept) + 1).sum()
+        + (dimensions - latents) * math.log(sigma**2)
+        + rest.sum() / sigma**2
+    )
+
+    def linear(config: TrialConfig) -> VAE:
+        torch.manual_seed(config.seed)
+        vae = VAE(config.model)
+        vae.encoder = LinearEncoder(dimensions, latents)  # type: ignore[assignment]
+        vae.decoder = nn.Sequential(nn.Linear(latents, dimensions), nn.Unflatten(1, (1, 8, 8)))  # type: ignore[assignment]
+        vae.likelihood = FixedGaussian(sigma)
+        return vae
+
+    monkeypatch.setattr(loop, "seeded_vae", linear)
+    model = ModelConfig(image_shape=(1, 8, 8), width=4, latent_dim=latents)
+    config = TrialConfig(model=model, epochs=120, batch_size=200, lr=0.06, grad_clip=1e3)
+    *_, last = fit(config, Pixels(images), Pixels(images))
+    elbo = last.metrics["val_distortion"] + last.metrics["val_rate"]
+    assert elbo == pytest.approx(expected, abs=0.15)  # of some -50 nats; the noise sample's error is 0.1
+
+
+def test_overrides_are_checked_paths() -> None:
+    config = TrialConfig()
+    assert config.replace({"model.depth": 1, "beta": 2}).model.depth == 1
+    with pytest.raises(ValueError, match=r"'model\.detph' is no field of ModelConfig; its fields: .*depth"):
+        config.replace({"model.detph": 1})
+    with pytest.raises(ValueError, match="'optimiser' is no field of TrialConfig"):
+        config.replace({"optimiser": "adam"})
+    with pytest.raises(ValueError, match=r"model\.latent_dim") as refused:
+        config.replace({"model.latent_dim": 0})
+    assert explain(refused.value) == "model.latent_dim: should be greater than or equal to 1, got 0"  # type: ignore[arg-type]
+
+
+def test_metrics_survive_a_torn_line_and_never_repeat(tmp_path: Path) -> None:
+    folder = TrialFolder(tmp_path)
+    rows = [{"epoch": e, "value": e / 3} for e in (1, 2, 3)]
+    for row in rows:
+        folder.append(row)
+    folder.append(rows[1])
+    assert folder.rows() == rows
+    file = tmp_path / "metrics.jsonl"
+    content = file.read_bytes()
+    for cut in range(len(content)):
+        file.write_bytes(content[:cut])
+        whole = content[:cut].count(b"\n")
+        assert folder.rows() == rows[:whole]
+        for row in rows[whole:]:
+            folder.append(row)
+        assert file.read_bytes() == content
+
+
+def test_weights_that_were_cut_or_altered_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "best.safetensors"
+    model = VAE(ModelConfig(width=4, latent_dim=1, image_shape=(1, 8, 8)))
+    checkpoint.save_weights(path, model, {"epoch": 1.0})
+    content = path.read_bytes()
+    loaded, metrics = checkpoint.load_weights(path)
+    assert metrics == {"epoch": 1.0}
+    assert all(torch.equal(t, model.state_dict()[n]) for n, t in loaded.state_dict().items())
+    for cut in range(0, len(content), 97):
+        path.write_bytes(content[:cut])
+        with pytest.raises(UserError, match=r"best\.safetensors"):
+            checkpoint.load_weights(path)
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(UserError, match="does not match its hash"):
+        checkpoint.load_weights(path)

@@ -1,0 +1,399 @@
+"""Studies with real Ray clusters and real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+import ray
+from conftest import ROOT, script
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+from analysis import load_best, load_epochs, load_trials
+from cluster.connect import Node, check_address, connected, plan_slots
+from studies.ledger import Ledger, same_question, storage_url
+from studies.study import Study
+from trainables.config import TrialConfig
+from trainables.errors import UserError
+from trainables.loop import Metrics
+from trainables.records import TrialFolder
+from trainables.slot import Job, News, SlotResources, Slots
+from trainables.train import train
+from vae_models import ModelConfig
+
+CONFIG = TrialConfig(model=ModelConfig(width=4, latent_dim=3), epochs=3, limit_train=200, limit_val=50)
+TIMES = {"images_per_second", "epoch_seconds"}
+SMALL = (
+    "--set", "model.width=4", "--limit-train", "200", "--limit-val", "50", "--epochs", "3", "--no-report",
+)  # fmt: skip
+
+
+def study(**fields: object) -> Study:
+    space = {
+        "beta": FloatDistribution(0.1, 10, log=True),
+        "model.latent_dim": CategoricalDistribution((2, 4)),
+    }
+    return Study(**{"name": "small", "base": CONFIG, "space": space, "trials": 4} | fields)  # type: ignore[arg-type]
+
+
+def timeless(rows: list[Metrics]) -> list[Metrics]:
+    return [{name: value for name, value in row.items() if name not in TIMES} for row in rows]
+
+
+# The ledger, without Ray
+
+
+def row(epoch: int, value: float) -> Metrics:
+    return {"epoch": epoch, "val_bits_per_dim": value}
+
+
+def test_a_ledger_reopened_by_another_driver_suggests_the_same(tmp_path: Path) -> None:
+    def run(url: str, reopen: bool) -> list[dict]:
+        ledger = Ledger(study(), url)
+        asked = []
+        for n in range(9):
+            if reopen:
+                ledger = Ledger(study(), url)
+            number = ledger.ask()
+            asked.append(ledger.parameters(number))
+            ledger.report(number, row(1, asked[-1]["beta"] + n % 2))
+            ledger.complete(number)
+        return asked
+
+    whole = run(f"sqlite:///{tmp_path}/a.db", reopen=False)
+    assert run(f"sqlite:///{tmp_path}/b.db", reopen=True) == whole
+
+
+def test_an_interrupted_trial_is_taken_up_under_its_own_number(tmp_path: Path) -> None:
+    url = storage_url(tmp_path, None)
+    first = Ledger(study(), url)
+    number = first.ask()
+    parameters = first.parameters(number)
+    first.report(number, row(1, 3.0))
+    second = Ledger(study(), url)
+    assert second.interrupted() == [number]
+    assert second.resume(number) == number
+    assert second.parameters(number) == parameters
+    assert second.interrupted() == []
+    second.report(number, row(1, 3.0))
+    second.report(number, row(2, 2.0))
+    second.complete(number)
+    best = second.best()
+    assert best is not None
+    assert best.value == 2.0
+
+
+def test_a_poor_trial_is_pruned_and_a_good_one_is_not(tmp_path: Path) -> None:
+    ledger = Ledger(study(), storage_url(tmp_path, None))
+    for _ in range(5):
+        number = ledger.ask()
+        assert not any(ledger.report(number, row(epoch, 5.0)) for epoch in (1, 2, 3))
+        ledger.complete(number)
+    poor, good = ledger.ask(), ledger.ask()
+    assert [ledger.report(poor, row(epoch, 6.0)) for epoch in (1, 2)] == [False, True]
+    assert [ledger.report(good, row(epoch, 4.0)) for epoch in (1, 2)] == [False, False]
+    ledger.prune(poor)
+    ledger.fail(good, "non-finite at epoch 3")
+    assert dict(ledger.count()) == {"COMPLETE": 5, "PRUNED": 1, "FAIL": 1}
+
+
+def test_optuna_reads_the_ledger_without_us(tmp_path: Path) -> None:
+    ledger = Ledger(study(), storage_url(tmp_path, None))
+    number = ledger.ask()
+    ledger.report(number, row(1, 4.5))
+    ledger.complete(number)
+    (trial,) = optuna.load_study(study_name="small", storage=storage_url(tmp_path, None)).trials
+    assert trial.params.keys() == {"beta", "model.latent_dim"}
+    assert (trial.intermediate_values, trial.value) == ({1: 4.5}, 4.5)
+
+
+def test_a_storage_that_is_no_database_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "study.db").write_bytes(b"not a database, but long enough to have a header" * 9)
+    with pytest.raises(UserError, match=r"storage cannot be opened: .*study\.db"):
+        Ledger(study(), storage_url(tmp_path, None))
+
+
+def test_a_space_is_checked_before_anything_starts() -> None:
+    with pytest.raises(ValueError, match="no field of ModelConfig"):
+        study(space={"model.detph": CategoricalDistribution((1,))})
+    with pytest.raises(ValueError, match="latent_dim"):
+        study(space={"model.latent_dim": CategoricalDistribution((0, 1))})
+
+
+def test_differences_are_named() -> None:
+    other = study(base=CONFIG.replace({"lr": 0.5}))
+    assert same_question(study().question(), study().question()) == []
+    assert same_question(study().question(), other.question()) == ["base.lr: 0.001 in the folder, 0.5 now"]
+
+
+# What a cluster holds
+
+
+@pytest.mark.parametrize(
+    ("nodes", "workers", "concurrent", "gpus", "expected"),
+    [
+        ([Node(2, 0)], 1, None, None, (2, SlotResources(1, 1, 0.0))),
+        ([Node(8, 0)], 2, 1, None, (1, SlotResources(2, 4, 0.0))),
+        ([Node(2, 0)] * 3, 2, 1, None, (1, SlotResources(2, 2, 0.0))),
+        ([Node(16, 4)], 2, None, None, (2, SlotResources(2, 4, 1.0))),
+        ([Node(16, 1)], 1, None, 0.25, (4, SlotResources(1, 4, 0.25))),
+        ([Node(16, 2)], 1, 1, 0.0, (1, SlotResources(1, 16, 0.0))),
+    ],
+)
+def test_slots_fit_the_nodes(
+    nodes: list[Node], workers: int, concurrent: int | None, gpus: float | None, expected: tuple
+) -> None:
+    assert plan_slots(nodes, workers, concurrent, gpus) == expected
+
+
+def test_more_workers_than_the_cluster_holds_are_refused() -> None:
+    with pytest.raises(UserError, match="need room for 6 workers\nthe cluster holds 2"):
+        plan_slots([Node(2, 0)], 3, 2)
+
+
+def test_a_cluster_that_is_not_there_is_one_clear_error() -> None:
+    with pytest.raises(UserError, match=r"no Ray cluster answers at 127\.0\.0\.1:1"):
+        check_address("127.0.0.1:1")
+    with pytest.raises(UserError, match="must be host:port or auto, got 'nowhere'"):
+        check_address("nowhere")
+
+
+# Slots, in a real cluster of this process
+
+
+@pytest.fixture(scope="module")
+def cluster() -> object:
+    with connected(None):
+        yield
+
+
+def outcome(slots: Slots, job: Job) -> News:
+    """Run a job to its end."""
+    ray.get(slots.mailbox.submit.remote(job))
+    rows: list[Metrics] = []
+    while True:
+        news = ray.get(slots.mailbox.news.remote(job.id, len(rows)), timeout=120)
+        rows += news.rows
+        if news.ended:
+            return News(rows, True, news.cause)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_slot_of_two_workers_serves_good_and_bad_trials_and_survives_a_kill(
+    cluster: object, tmp_path: Path
+) -> None:
+    job = Job("0", CONFIG, tmp_path / "0", None)
+    with Slots("two", 1, SlotResources(2), tmp_path / "ray") as slots:
+        first = outcome(slots, job)
+        assert first.cause is None
+        assert [r["epoch"] for r in first.rows] == [1, 2, 3]
+
+        alone = timeless(list(train(CONFIG, TrialFolder(tmp_path / "alone"))))
+        for ours, theirs in zip(timeless(first.rows), alone, strict=True):
+            assert ours["val_bits_per_dim"] == pytest.approx(theirs["val_bits_per_dim"], rel=1e-4)
+
+        # a worker is killed in the middle of a longer trial: the trial ends as it would have
+        long = CONFIG.replace({"epochs": 60})
+        ray.get(slots.mailbox.submit.remote(Job("1", long, tmp_path / "1", None)))
+        while len(TrialFolder(tmp_path / "1").rows()) == 0 and not list(
+            (tmp_path / "1").glob("*/epoch_*.pt")
+        ):
+            time.sleep(0.05)
+        os.kill(train_worker_pid(), signal.SIGKILL)
+        killed = outcome(slots, Job("1", long, tmp_path / "1", None))
+        assert killed.cause is None
+        assert [r["epoch"] for r in killed.rows] == list(range(1, 61))
+
+
+def train_worker_pid() -> int:
+    """A process of Ray Train's worker group."""
+    table = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
+    workers = [line.split()[0] for line in table.splitlines() if "RayTrainWorker" in line]
+    return int(workers[0])
+
+
+@pytest.mark.slow
+def test_a_trial_leaves_nothing_that_changes_the_next(cluster: object, tmp_path: Path) -> None:
+    """After a failed and a full trial in the same slot, a trial gives to the bit what it gives alone."""
+    broken = CONFIG.replace({"lr": 1e30, "grad_clip": 1e30})
+    wrong_shape = CONFIG.replace({"model.image_shape": (3, 28, 28)})
+    with Slots("one", 1, SlotResources(1), tmp_path / "ray") as slots:
+        alone = outcome(slots, Job("a", CONFIG, tmp_path / "a", None))
+        diverged = outcome(slots, Job("b", broken, tmp_path / "b", None))
+        assert diverged.cause is not None
+        assert diverged.cause.startswith("non-finite at epoch")
+        refused = outcome(slots, Job("c", wrong_shape, tmp_path / "c", None))
+        assert refused.cause is not None
+        assert "model.image_shape must be that of digits" in refused.cause
+        outcome(slots, Job("d", CONFIG.replace({"seed": 7, "model.depth": 1}), tmp_path / "d", None))
+        after = outcome(slots, Job("e", CONFIG, tmp_path / "e", None))
+    assert timeless(after.rows) == timeless(alone.rows)
+    assert (tmp_path / "a/checkpoints/best.safetensors").read_bytes()[-1000:] == (
+        tmp_path / "e/checkpoints/best.safetensors"
+    ).read_bytes()[-1000:]
+
+
+@pytest.mark.slow
+def test_a_cancelled_trial_frees_its_slot_at_its_next_epoch(cluster: object, tmp_path: Path) -> None:
+    endless = CONFIG.replace({"epochs": 100_000})
+    with Slots("cancel", 1, SlotResources(1), tmp_path / "ray") as slots:
+        ray.get(slots.mailbox.submit.remote(Job("0", endless, tmp_path / "0", None)))
+        assert ray.get(slots.mailbox.news.remote("0", 0), timeout=60) is not None
+        ray.get(slots.mailbox.cancel.remote("0"), timeout=60)
+        assert [r["epoch"] for r in outcome(slots, Job("1", CONFIG, tmp_path / "1", None)).rows] == [1, 2, 3]
+
+
+# Whole studies, as a person runs them
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_killed_study_continues_to_the_same_result(tmp_path: Path) -> None:
+    """SIGKILL to the driver, then the same command: with one trial at a time, the same study to the bit."""
+    command = [
+        ROOT / "studies/digits_vae.py",
+        *SMALL,
+        "--trials",
+        "7",
+        "--max-concurrent",
+        "1",
+        "--final-epochs",
+        "2",
+    ]
+    whole = script(*command, "--out", "whole", cwd=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+
+    killed = subprocess.Popen(
+        [sys.executable, *map(str, command), "--out", "killed"],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while len(list(tmp_path.glob("killed/trials/0003/checkpoints/epoch_*.pt"))) == 0:
+        assert killed.poll() is None
+        time.sleep(0.05)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert not (load_trials(tmp_path / "killed")["state"] == "COMPLETE").all()
+    resumed = script(*command, "--out", "killed", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+
+    columns = ["number", "state", "beta", "latent_dim", "depth", "epochs", "val_bits_per_dim", "val_rate"]
+    expected, got = load_trials(tmp_path / "whole"), load_trials(tmp_path / "killed")
+    assert got[columns].equals(expected[columns])
+    assert len(load_epochs(tmp_path / "killed")) == expected["epochs"].sum()
+    assert (
+        TrialFolder(tmp_path / "killed/trials/final").config()
+        == TrialFolder(tmp_path / "whole/trials/final").config()
+    )
+    assert load_best(tmp_path / "killed").sample(1).shape == (1, 1, 28, 28)
+
+    # a finished study is not run again, a larger budget extends it, another question is refused
+    start = time.monotonic()
+    again = script(*command, "--out", "whole", cwd=tmp_path)
+    assert again.returncode == 0
+    assert "Ray dashboard" not in again.stdout, time.monotonic() - start
+    more = script(*command, "--out", "whole", "--trials", "8", cwd=tmp_path)
+    assert more.returncode == 0, more.stderr
+    extended = load_trials(tmp_path / "whole")
+    assert len(extended) == 8
+    assert extended[columns].head(7).equals(expected[columns])
+    other = script(*command, "--out", "whole", "--set", "lr=0.5", cwd=tmp_path)
+    assert other.returncode == 1
+    assert "base.lr: 0.004 in the folder, 0.5 now" in other.stderr
+    foreign = script(ROOT / "studies/mnist_vae.py", "--out", "whole", "--set", "dataset=digits", cwd=tmp_path)
+    assert foreign.returncode == 1
+    assert "holds another study" in foreign.stderr
+
+
+@pytest.mark.slow
+def test_a_study_whose_trials_all_fail_ends_says_why_and_keeps_its_slots(tmp_path: Path) -> None:
+    diverge = ("--set", "lr=1e30", "--set", "grad_clip=1e30")
+    done = script(
+        ROOT / "studies/digits_vae.py", *SMALL, *diverge, "--trials", "3", "--out", "bad", cwd=tmp_path
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "no trial of bad completed (3 fail)" in done.stderr
+    assert "the first cause: non-finite at epoch 1" in done.stderr
+    assert done.stdout.count("trial 1 failed: non-finite at epoch 1") == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    frame = load_trials(tmp_path / "bad")
+    assert list(frame["state"]) == ["FAIL"] * 3
+    assert frame["cause"].str.startswith("non-finite at epoch 1: ").all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--no-such-option"], 2, "--no-such-option"),
+        (["--trials", "0"], 2, "trials must be at least 1, got 0"),
+        (["--epochs", "0"], 2, "epochs"),
+        (["--max-concurrent", "-1"], 2, "max_concurrent must be at least 1, got -1"),
+        (["--set", "model.latent_dim=0"], 2, "model.latent_dim"),
+        (["--set", "model.detph=1"], 2, "'model.detph' is no field of ModelConfig"),
+        (["--set", "beta=-1"], 2, "beta"),
+        (["--set", "nonsense"], 2, "--set must be FIELD=VALUE, got 'nonsense'"),
+        (["--set", "dataset=imagenet"], 1, "imagenet"),
+        (["--workers-per-trial", "999"], 1, "the cluster holds"),
+        (["--final-workers", "999"], 1, "the cluster holds"),
+        (["--out", "/proc/nowhere"], 1, "/proc/nowhere"),
+        (["--address", "127.0.0.1:1"], 1, "no Ray cluster answers at 127.0.0.1:1"),
+        (["--storage", "nonsense://"], 1, "storage cannot be opened"),
+    ],
+)
+@pytest.mark.slow
+def test_a_wrong_request_is_two_lines_and_no_traceback(
+    tmp_path: Path, arguments: list[str], code: int, message: str
+) -> None:
+    dry = ["--dry-run"] if arguments[0] in ("--workers-per-trial", "--final-workers") else []
+    done = script(ROOT / "studies/digits_vae.py", *arguments, *dry, cwd=tmp_path)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 4, done.stderr
+
+
+def test_a_dry_run_prints_the_plan_and_starts_nothing(tmp_path: Path) -> None:
+    done = script(ROOT / "studies/cifar_vae.py", "--dry-run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for part in ("beta: 0.05 to 5, log scale", "48 trials of 20 epochs", "trial(s) at once"):
+        assert part in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["cifar", "mnist", "fashion_mnist", "digits"])
+def test_every_study_offers_the_same_options(name: str, tmp_path: Path) -> None:
+    done = script(ROOT / f"studies/{name}_vae.py", "--help", cwd=tmp_path)
+    options = (
+        "--data-dir --out --trials --epochs --workers-per-trial --max-concurrent --limit-train --limit-val "
+        "--seed --address --storage --dry-run --fresh --final-epochs --final-workers"
+    )
+    assert done.returncode == 0
+    assert [option for option in options.split() if option not in done.stdout] == []
+
+
+def test_a_study_in_use_and_a_study_json_that_is_damaged_are_refused(tmp_path: Path) -> None:
+    from studies.folder import StudyFolder
+
+    folder = StudyFolder(tmp_path / "s")
+    with folder.locked():
+        folder.claim(study())
+        done = script(ROOT / "studies/digits_vae.py", "--out", folder.path, cwd=tmp_path)
+        assert done.returncode == 1
+        assert f"process {os.getpid()}" in done.stderr
+    question = json.loads(folder.question.read_text())
+    assert question["versions"]["ray"] == ray.__version__
+    folder.question.write_text(folder.question.read_text()[:100])
+    with folder.locked(), pytest.raises(UserError, match=r"study\.json is damaged"):
+        folder.claim(study())
+    kept = folder.move_aside()
+    assert kept is not None
+    assert (kept / "study.json").exists()

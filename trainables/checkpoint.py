@@ -1,0 +1,109 @@
+"""Checkpoints that a crash cannot tear: the name of each holds the hash of its content.
+
+checkpoints/epoch_0003.5f0c6a21b9d4e870.pt    full state, the last KEEP of them
+checkpoints/best.safetensors                  weights of the best epoch so far
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+
+from trainables.config import TrialConfig
+from trainables.errors import UserError
+from trainables.files import write_atomic
+from trainables.loop import Epoch
+from vae_models import VAE, ModelConfig
+
+KEEP = 2
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def save(folder: Path, epoch: Epoch, config: TrialConfig) -> None:
+    """Write an epoch's full state, and its weights if they are the best; keep the last KEEP states."""
+    state = {
+        "config": config.model_dump_json(),
+        "history": epoch.history,
+        "model": epoch.model.state_dict(),
+        "optimizer": epoch.optimizer.state_dict(),
+    }
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    content = buffer.getvalue()
+    if epoch.is_best:
+        save_weights(folder / "best.safetensors", epoch.model, epoch.metrics)
+    name = f"epoch_{len(epoch.history):04d}.{digest(content)}.pt"
+    write_atomic(folder / name, content)
+    for old in states(folder)[KEEP:]:
+        old.unlink(missing_ok=True)
+
+
+def states(folder: Path) -> list[Path]:
+    """Full states, newest first."""
+    return sorted(folder.glob("epoch_*.pt"), reverse=True)
+
+
+def load_latest(folder: Path, config: TrialConfig, device: torch.device | str) -> dict[str, Any] | None:
+    """The newest state that is whole and was made with ``config``, for `fit(resume=...)`; None without one.
+
+    A file whose content does not match the hash in its name is passed over: the one before it is as good,
+    as training is deterministic.
+    """
+    for path in states(folder):
+        content = path.read_bytes()
+        if digest(content) != path.name.split(".")[1]:
+            continue
+        state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+        if TrialConfig.model_validate_json(state["config"]) == config:
+            return state
+    return None
+
+
+def save_weights(path: Path, model: VAE, metrics: dict[str, float]) -> None:
+    """Weights as safetensors, with the model's config, the epoch's metrics and a hash in the header."""
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    metadata = {
+        "model": model.config.model_dump_json(),
+        "metrics": json.dumps(metrics),
+        "sha256": weights_hash(weights),
+    }
+    write_atomic(path, safetensors.torch.save(weights, metadata))
+
+
+def load_weights(path: Path) -> tuple[VAE, dict[str, float]]:
+    """The model of a weights file, on the CPU in evaluation mode, and its epoch's metrics.
+
+    Raises:
+        UserError: where the file is missing, torn or altered, or does not fit its own config.
+    """
+    if not path.is_file():
+        raise UserError(f"no weights at {path}\nthe run may not have finished its first epoch")
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            metadata = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        if weights_hash(weights) != metadata["sha256"]:
+            raise ValueError("its content does not match its hash")
+        model = VAE(ModelConfig.model_validate_json(metadata["model"]))
+        model.load_state_dict(weights)
+        return model.eval(), json.loads(metadata["metrics"])
+    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        raise UserError(f"{path} is not a whole weights file: {str(error).splitlines()[0]}") from error
+
+
+def weights_hash(weights: dict[str, torch.Tensor]) -> str:
+    sha = hashlib.sha256()
+    for name in sorted(weights):
+        sha.update(f"{name} {tuple(weights[name].shape)} {weights[name].dtype}".encode())
+        sha.update(weights[name].numpy().tobytes())
+    return sha.hexdigest()

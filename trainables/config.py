@@ -1,0 +1,93 @@
+"""Everything that determines a trial's result, as one frozen value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from vae_models import ModelConfig
+
+
+class TrialConfig(BaseModel):
+    """One training run. Equal configs give equal results on equal hardware.
+
+    The training loss is D + beta R in nats per image (`vae_models.elbo`); a seed repository's
+    "mean squared error + w KL" is the same objective at beta = w * dimensions / (2 * latent_dim).
+
+    Raises:
+        pydantic.ValidationError: (a ``ValueError``) names the field, the rule and the value.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    model: ModelConfig = ModelConfig()
+    dataset: str = "digits"
+    """``mnist``, ``fashion_mnist``, ``cifar10``, ``digits`` or ``imagefolder:PATH``."""
+    image_size: int | None = Field(None, ge=8, le=1024)
+    """Side that an ``imagefolder``'s images are resized to."""
+    limit_train: int | None = Field(None, ge=2)
+    limit_val: int | None = Field(None, ge=2)
+
+    beta: float = Field(1.0, ge=0)
+    """The KL weight."""
+    kl_warmup: float = Field(0.0, ge=0, le=1)
+    """Share of the epochs over which the KL weight rises linearly from 0 to beta."""
+    epochs: int = Field(10, ge=1)
+    batch_size: int = Field(128, ge=1)
+    """Images per optimiser step over all workers together."""
+    lr: float = Field(1e-3, gt=0)
+    optimizer: Literal["adam", "adamw"] = "adamw"
+    weight_decay: float = Field(0.0, ge=0)
+    schedule: Literal["constant", "cosine", "plateau"] = "cosine"
+    """``cosine`` decays to 0 over all steps; ``plateau`` halves after 3 epochs without a better val_nelbo."""
+    grad_clip: float = Field(5.0, gt=0)
+    """Largest gradient norm of the loss per dimension (nats per image / dimensions)."""
+    seed: int = Field(0, ge=0, lt=2**31)
+    """Of the initial weights, the order of the images and the noise. The validation split has its own."""
+    precision: Literal["float32", "bf16"] = "float32"
+    compile: bool = False
+
+    @field_validator("dataset")
+    @classmethod
+    def _absolute_folder(cls, dataset: str) -> str:
+        """Workers run in folders of their own: a relative path would mean another place to each."""
+        kind, colon, path = dataset.partition(":")
+        return f"{kind}:{Path(path).expanduser().absolute()}" if colon and path else dataset
+
+    def beta_at(self, progress: float) -> float:
+        """The KL weight after ``progress`` of ``epochs`` (a fraction of an epoch counts)."""
+        ramp = self.kl_warmup * self.epochs
+        return self.beta * min(1.0, progress / ramp) if ramp > 0 else self.beta
+
+    def replace(self, overrides: Mapping[str, Any]) -> TrialConfig:
+        """A copy with fields set by dotted path, ``{"beta": 2.0, "model.depth": 1}``, checked as a whole.
+
+        Raises:
+            ValueError: for a path that names no field, or a value that a field refuses.
+        """
+        values = self.model_dump()
+        for path, value in overrides.items():
+            owner: dict[str, Any] = values
+            kind: type[BaseModel] = type(self)
+            *parents, name = path.split(".")
+            for parent in parents:
+                owner, kind = owner.get(parent, {}), ModelConfig if parent == "model" else type(self)
+            if name not in kind.model_fields or not isinstance(owner, dict) or name not in owner:
+                fields = ", ".join(kind.model_fields)
+                raise ValueError(f"{path!r} is no field of {kind.__name__}; its fields: {fields}")
+            owner[name] = value
+        return TrialConfig.model_validate(values)
+
+
+def explain(error: ValidationError) -> str:
+    """A pydantic error as one line a problem: "model.latent_dim: must be at least 1, got 0"."""
+    lines = []
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"])
+        message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        got = "" if problem["type"] == "value_error" else f", got {problem['input']!r}"
+        lines.append(f"{where}: {message}{got}" if where else f"{message}{got}")
+    return "\n".join(lines)

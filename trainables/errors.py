@@ -1,0 +1,8 @@
+"""The one exception that command lines show without a traceback."""
+
+
+class UserError(Exception):
+    """A mistake the person at the keyboard can mend.
+
+    Its text is one or two lines that name the thing, the rule and the value.
+    """

@@ -1,0 +1,87 @@
+"""One trial on this machine without Ray: in this process, or in one process a GPU under DDP."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from multiprocessing import SimpleQueue
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from trainables.config import TrialConfig
+from trainables.loop import Metrics
+from trainables.records import TrialFolder
+from trainables.train import train
+from trainables.world import World
+
+
+def train_local(
+    config: TrialConfig, folder: TrialFolder, data_dir: Path | None, workers: int | None = None
+) -> Iterator[Metrics]:
+    """Train ``config`` in ``folder``, recording and yielding each epoch's row that was not recorded before.
+
+    Args:
+        workers: processes; by default one a GPU, or one where there is none.
+
+    Raises:
+        UserError, NonFiniteError: see `trainables.train.train`.
+        torch.multiprocessing.ProcessRaisedException: where one of several processes raised.
+    """
+    folder.create(config)
+    gpus = torch.cuda.device_count()
+    workers = workers or max(1, gpus)
+    recorded = len(folder.rows())
+    if workers == 1:
+        world = World(device=torch.device("cuda", 0) if gpus else torch.device("cpu"))
+        rows: Iterator[Metrics] = train(config, folder, data_dir, world, recorded)
+    else:
+        rows = spawned(config, folder, data_dir, workers, recorded)
+    for row in rows:
+        folder.append(row)
+        yield row
+
+
+def spawned(
+    config: TrialConfig, folder: TrialFolder, data_dir: Path | None, workers: int, recorded: int
+) -> Iterator[Metrics]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    queue: SimpleQueue[Metrics] = mp.get_context("spawn").SimpleQueue()
+    processes = mp.spawn(
+        worker, (url, workers, config, folder, data_dir, recorded, queue), nprocs=workers, join=False
+    )
+    ended = False
+    while not ended:
+        ended = processes.join(timeout=0.2)
+        while not queue.empty():
+            yield queue.get()
+
+
+def worker(
+    rank: int,
+    url: str,
+    workers: int,
+    config: TrialConfig,
+    folder: TrialFolder,
+    data_dir: Path | None,
+    recorded: int,
+    queue: SimpleQueue[Metrics],
+) -> None:
+    device = torch.device("cpu")
+    if torch.cuda.is_available():
+        device = torch.device("cuda", rank)
+        torch.cuda.set_device(device)
+    else:
+        torch.set_num_threads(max(1, torch.get_num_threads() // workers))
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, init_method=url, rank=rank, world_size=workers)
+    try:
+        for row in train(config, folder, data_dir, World.current(device), recorded):
+            if rank == 0:
+                queue.put(row)
+    finally:
+        dist.destroy_process_group()

@@ -1,0 +1,43 @@
+"""The process group a trial trains in: one process, or the DDP workers of a slot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+Rows = TypeVar("Rows", np.ndarray, Tensor)
+
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among ``size``, computing on ``device``."""
+
+    rank: int = 0
+    size: int = 1
+    device: torch.device = CPU
+
+    @classmethod
+    def current(cls, device: torch.device | str = "cpu") -> World:
+        """The initialised ``torch.distributed`` group, or a world of one."""
+        if dist.is_available() and dist.is_initialized():
+            return cls(dist.get_rank(), dist.get_world_size(), torch.device(device))
+        return cls(device=torch.device(device))
+
+    def share(self, rows: Rows) -> Rows:
+        """This rank's contiguous part of a global batch; parts differ by one row at most."""
+        start, stop = (len(rows) * r // self.size for r in (self.rank, self.rank + 1))
+        return rows[start:stop]
+
+    def sum(self, values: Tensor) -> Tensor:
+        """The sum over all ranks, in place: reduce sums and counts, then divide once."""
+        if self.size > 1:
+            dist.all_reduce(values)
+        return values

@@ -1,0 +1,79 @@
+"""What a VAE is, as a frozen value that rejects nonsense where it is made."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+MIN_BOTTOM = 4
+"""Halving stops before the smaller side of the feature map would fall below this many positions."""
+
+
+class ModelConfig(BaseModel):
+    """Architecture and likelihood of one VAE.
+
+    Raises:
+        pydantic.ValidationError: (a ``ValueError``) names the field, the rule and the value.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    image_shape: tuple[int, int, int] = (1, 28, 28)
+    """Channels, height, width of an image."""
+    latent_dim: int = Field(32, ge=1, le=65_536)
+    """Number of latent dimensions."""
+    depth: int = Field(0, ge=0, le=16)
+    """Residual blocks at each resolution: 0 is the plain network, 1 its "PP" mode."""
+    width: int = Field(32, ge=4, le=1024, multiple_of=4)
+    """Channels at the first resolution; each halving of the image doubles them."""
+    activation: Literal["silu", "leaky_relu"] = "silu"
+    likelihood: Literal["gaussian", "laplace", "bernoulli"] = "gaussian"
+    """The training likelihood, see `vae_models.likelihoods`."""
+
+    @model_validator(mode="after")
+    def _image_can_be_halved(self) -> ModelConfig:
+        channels, height, width = self.image_shape
+        if channels < 1:
+            raise ValueError(f"image_shape must have at least 1 channel, got {self.image_shape}")
+        if min(height, width) < 2 * MIN_BOTTOM:
+            raise ValueError(f"image_shape must be at least 8 pixels a side, got {height} x {width}")
+        step = 2**self.halvings
+        if height % step or width % step:
+            raise ValueError(
+                f"image_shape must have sides that are multiples of {step}, so that they halve "
+                f"{self.halvings} times, got {height} x {width}"
+            )
+        return self
+
+    @property
+    def halvings(self) -> int:
+        """How often the encoder halves the image: 28 -> 14 -> 7 is two, 32 -> 16 -> 8 -> 4 is three."""
+        return (min(self.image_shape[1:]) // MIN_BOTTOM).bit_length() - 1
+
+    @property
+    def bottom(self) -> tuple[int, int]:
+        """Height and width of the smallest feature map."""
+        return self.image_shape[1] >> self.halvings, self.image_shape[2] >> self.halvings
+
+    @property
+    def encoder_widths(self) -> list[int]:
+        """Channels after each halving."""
+        return [self.width << level for level in range(self.halvings)]
+
+    @property
+    def bottom_width(self) -> int:
+        """Channels of the smallest map. One below 6 x 6 has few positions left and doubles its channels."""
+        last = self.encoder_widths[-1]
+        return 2 * last if self.bottom[0] * self.bottom[1] < 36 else last
+
+    @property
+    def decoder_widths(self) -> list[int]:
+        """Channels after each doubling of the decoder's map, on the way back to the image."""
+        return [max(self.bottom_width >> (level + 1), self.width) for level in range(self.halvings)]
+
+    @property
+    def dimensions(self) -> int:
+        """Numbers in one image: channels x height x width."""
+        channels, height, width = self.image_shape
+        return channels * height * width

@@ -1,0 +1,58 @@
+"""Rate, distortion and the yardstick that compares every KL weight: bits per dimension.
+
+Shapes: B images of C x H x W, Z latents; nats per image unless the name says otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from vae_models.vae import Posterior
+
+LEVELS = 256
+MIN_SIGMA = 1e-3
+"""A quarter of a grey level: below it the discrete likelihood is one bin, whatever sigma."""
+ACTIVE_VARIANCE = 0.01
+
+
+def rate(posterior: Posterior) -> Tensor:
+    """KL(q(z | x), N(0, I)) in nats, summed over latents, (B,): Kingma & Welling 2014, appendix B."""
+    mean, logvar = posterior
+    # float32: squares of means and exp(logvar) lose their small differences in bfloat16
+    mean, logvar = mean.float(), logvar.float()
+    return 0.5 * (mean.square() + logvar.exp() - 1 - logvar).sum(1)
+
+
+def discrete_gaussian_nll(mean: Tensor, x: Tensor, sigma: float) -> Tensor:
+    """-log P(x) in nats per image, (B,), of a Gaussian integrated over the 256 bins of 8-bit pixels.
+
+    ``x`` and ``mean`` are (B, ...) in [0, 1], ``x`` a multiple of 1/255. The bin of level k runs from
+    (k - 1/2)/255 to (k + 1/2)/255; the bins of 0 and 255 are open to infinity, so the 256 probabilities
+    sum to 1 (as in Salimans et al. 2017, arXiv:1701.05517, there for the logistic).
+    """
+    level = torch.round(x * (LEVELS - 1))
+    upper = ((level + 0.5) / (LEVELS - 1) - mean) / sigma
+    lower = ((level - 0.5) / (LEVELS - 1) - mean) / sigma
+    upper = torch.where(level == LEVELS - 1, math.inf, upper)
+    lower = torch.where(level == 0, -math.inf, lower)
+    # Phi(b) - Phi(a) = Phi(-a) - Phi(-b): work in the left tail, where log_ndtr keeps its digits
+    flip = lower > -upper
+    a = torch.where(flip, -upper, lower)
+    b = torch.where(flip, -lower, upper)
+    log_b = torch.special.log_ndtr(b)
+    log_p = log_b + torch.log(-torch.expm1(torch.special.log_ndtr(a) - log_b))
+    return -log_p.flatten(1).sum(1)
+
+
+def bits_per_dim(nelbo_nats: float, dimensions: int) -> float:
+    """Nats per image -> bits per number in the image."""
+    return nelbo_nats / (dimensions * math.log(2))
+
+
+def active_units(mean_variance_Z: Tensor) -> int:
+    """Latents whose posterior mean varies over the data by more than 0.01 (Burda et al. 2016,
+    arXiv:1509.00519, section 5.2). Takes the variance of each latent's posterior mean, (Z,)."""
+    return int((mean_variance_Z > ACTIVE_VARIANCE).sum())

@@ -1,0 +1,63 @@
+"""Training likelihoods log p(x | z), behind one small protocol.
+
+A decoder ends in unbounded numbers, ``output``; a likelihood says what they mean. Shapes: B images of
+C x H x W; pixels x are in [0, 1].
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class Likelihood(Protocol):
+    def mean(self, output: Tensor) -> Tensor:
+        """Decoder output (B, C, H, W) -> the image it stands for, (B, C, H, W) in [0, 1]."""
+        ...
+
+    def distortion(self, output: Tensor, x: Tensor) -> Tensor:
+        """-log p(x | z) in nats per image, (B,)."""
+        ...
+
+
+class Gaussian:
+    """Unit-variance Gaussian on pixels scaled to [-1, 1], its mean through tanh: the squared error."""
+
+    def mean(self, output: Tensor) -> Tensor:
+        return (torch.tanh(output) + 1) / 2
+
+    def distortion(self, output: Tensor, x: Tensor) -> Tensor:
+        error = torch.tanh(output) - (2 * x - 1)
+        return (0.5 * error.square() + 0.5 * math.log(2 * math.pi)).flatten(1).sum(1)
+
+
+class Laplace:
+    """Unit-scale Laplace on pixels scaled to [-1, 1], its mean through tanh: the absolute error."""
+
+    def mean(self, output: Tensor) -> Tensor:
+        return (torch.tanh(output) + 1) / 2
+
+    def distortion(self, output: Tensor, x: Tensor) -> Tensor:
+        error = torch.tanh(output) - (2 * x - 1)
+        return (error.abs() + math.log(2)).flatten(1).sum(1)
+
+
+class Bernoulli:
+    """Each pixel in [0, 1] read as the probability of ink: the cross-entropy of the logits."""
+
+    def mean(self, output: Tensor) -> Tensor:
+        return torch.sigmoid(output)
+
+    def distortion(self, output: Tensor, x: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(output, x, reduction="none").flatten(1).sum(1)
+
+
+LIKELIHOODS: dict[str, Likelihood] = {
+    "gaussian": Gaussian(),
+    "laplace": Laplace(),
+    "bernoulli": Bernoulli(),
+}

@@ -1,0 +1,147 @@
+"""The variational autoencoder (Kingma & Welling 2014, arXiv:1312.6114; Rezende et al. 2014, arXiv:1401.4082).
+
+Shapes: B images of C x H x W, Z latents. Images are floats in [0, 1].
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from vae_models.blocks import NormAct, ResidualBlock, conv
+from vae_models.config import ModelConfig
+from vae_models.likelihoods import LIKELIHOODS
+
+LOGVAR_BOUND = 12.0
+"""Log-variances stay within +-12: exp(12) and exp(-12) are safe in float32 and bfloat16 alike."""
+
+
+class Posterior(NamedTuple):
+    """q(z | x) = N(mean, diag(exp(logvar))); both are (B, Z)."""
+
+    mean: Tensor
+    logvar: Tensor
+
+    def sample(self, noise_BZ: Tensor) -> Tensor:
+        """The reparameterised sample mean + std * noise, (B, Z)."""
+        return self.mean + torch.exp(0.5 * self.logvar) * noise_BZ
+
+
+class VAE_Encoder(nn.Module):
+    """Images (B, C, H, W) in [0, 1] -> `Posterior`."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        act = config.activation
+        layers: list[nn.Module] = []
+        channels = config.image_shape[0]
+        for width in config.encoder_widths:
+            layers += [conv(channels, width, stride=2), NormAct(width, act)]
+            layers += [ResidualBlock(width, act) for _ in range(config.depth)]
+            channels = width
+        if config.bottom_width != channels:
+            layers += [conv(channels, config.bottom_width), NormAct(config.bottom_width, act)]
+        layers += [ResidualBlock(config.bottom_width, act) for _ in range(config.depth)]
+        self.features = nn.Sequential(*layers, nn.Flatten())
+        features = config.bottom_width * config.bottom[0] * config.bottom[1]
+        self.mean = nn.Linear(features, config.latent_dim)
+        self.logvar = nn.Linear(features, config.latent_dim)
+
+    def forward(self, x: Tensor) -> Posterior:
+        features = self.features(2 * x - 1)
+        # tanh, not clamp: a clamped log-variance has no gradient and never comes back
+        logvar = LOGVAR_BOUND * torch.tanh(self.logvar(features).float() / LOGVAR_BOUND)
+        return Posterior(self.mean(features).float(), logvar)
+
+
+class VAE_Decoder(nn.Module):
+    """Latents (B, Z) -> the likelihood's unbounded output, (B, C, H, W)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        act = config.activation
+        channels = config.bottom_width
+        layers: list[nn.Module] = [
+            nn.Linear(config.latent_dim, channels * config.bottom[0] * config.bottom[1]),
+            nn.Unflatten(1, (channels, *config.bottom)),
+            NormAct(channels, act),
+        ]
+        layers += [ResidualBlock(channels, act) for _ in range(config.depth)]
+        for width in config.decoder_widths:
+            layers.append(nn.Upsample(scale_factor=2, mode="nearest"))
+            if width != channels:
+                layers += [conv(channels, width), NormAct(width, act)]
+            layers += [ResidualBlock(width, act) for _ in range(config.depth)]
+            channels = width
+        self.layers = nn.Sequential(*layers, conv(channels, config.image_shape[0]))
+
+    def forward(self, z_BZ: Tensor) -> Tensor:
+        return self.layers(z_BZ).float()
+
+
+class VAE_EncoderPP(VAE_Encoder):
+    """The encoder at depth 1, whatever the config's depth."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(at_depth(config, 1))
+
+
+class VAE_DecoderPP(VAE_Decoder):
+    """The decoder at depth 1, whatever the config's depth."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(at_depth(config, 1))
+
+
+def at_depth(config: ModelConfig, depth: int) -> ModelConfig:
+    return ModelConfig.model_validate(config.model_dump() | {"depth": depth})
+
+
+class VAE(nn.Module):
+    """Encoder, decoder and likelihood of one `ModelConfig`."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = VAE_Encoder(config)
+        self.decoder = VAE_Decoder(config)
+        self.likelihood = LIKELIHOODS[config.likelihood]
+
+    def forward(self, x: Tensor, noise_BZ: Tensor) -> tuple[Tensor, Posterior]:
+        """One stochastic pass. x: (B, C, H, W) in [0, 1], noise: (B, Z) ~ N(0, I), made by the caller so that
+        a run is a function of its seed. Returns the decoder's output (B, C, H, W) and the posterior."""
+        posterior = self.encoder(x)
+        return self.decoder(posterior.sample(noise_BZ)), posterior
+
+    def encode(self, x: Tensor) -> Posterior:
+        """Images (B, C, H, W) in [0, 1] -> q(z | x)."""
+        return self.encoder(x)
+
+    def decode(self, z_BZ: Tensor) -> Tensor:
+        """Latents (B, Z) -> images (B, C, H, W) in [0, 1]."""
+        return self.likelihood.mean(self.decoder(z_BZ))
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Images -> what the decoder makes of their posterior means; (B, C, H, W) in [0, 1]."""
+        return self.decode(self.encode(x).mean)
+
+    def sample(self, count: int, seed: int = 0) -> Tensor:
+        """``count`` images (count, C, H, W) decoded from the prior N(0, I), the same for the same seed."""
+        parameter = next(self.parameters())
+        noise = torch.randn(count, self.config.latent_dim, generator=torch.Generator().manual_seed(seed))
+        return self.decode(noise.to(parameter.device))
+
+
+def build_vae(vae_mode: str = "plain", **fields: Any) -> VAE:
+    """A VAE by keywords: ``build_vae("pp", latent_dim=64)``. "plain" is depth 0 and "pp" depth 1, unless
+    ``depth`` is given; the other keywords are `ModelConfig`'s fields.
+
+    Raises:
+        ValueError: for another mode, or a field `ModelConfig` refuses.
+    """
+    depths = {"plain": 0, "pp": 1}
+    if vae_mode not in depths:
+        raise ValueError(f"vae_mode must be one of {', '.join(depths)}, got {vae_mode!r}")
+    return VAE(ModelConfig(**({"depth": depths[vae_mode]} | fields)))
