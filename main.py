@@ -2,6 +2,7 @@
 
 import hashlib
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from rich.progress import (
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
+    TimeRemainingColumn,
 )
 
 from studies.cli import guarded
@@ -94,7 +96,10 @@ def train(
     except NonFiniteError as error:
         raise UserError(f"training stopped: {error}\ntry a lower --lr") from error
     except KeyboardInterrupt:
-        console.print(f"\ninterrupted: {folder.path} keeps what is done; the same command goes on from there")
+        console.print(
+            f"\ninterrupted: {folder.path} keeps what is done; the same command goes on from there",
+            soft_wrap=True,
+        )
         raise typer.Exit(130) from None
     finish(config, folder, data_dir, visualize, console)
 
@@ -113,14 +118,18 @@ def visu_name(config: TrialConfig) -> str:
 
 def follow(config: TrialConfig, folder: TrialFolder, data_dir: Path | None, console: Console) -> None:
     """Train with a progress bar, and a line an epoch."""
-    columns = (SpinnerColumn(), TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn(), BarColumn())
+    columns = (*columns, TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         done = len(folder.rows())
         if done:
-            console.print(f"{folder.path} holds {done} of {config.epochs} epochs")
-        task = progress.add_task("", total=config.epochs, completed=done)
-        for row in train_local(config, folder, data_dir):
-            progress.update(task, completed=row["epoch"])
+            console.print(f"{folder.path} holds {done} of {config.epochs} epochs", soft_wrap=True)
+        epochs = progress.add_task("epoch", total=config.epochs, completed=done)
+        steps = progress.add_task("step", total=None)
+        track = partial(progress.track, task_id=steps)
+        for row in train_local(config, folder, data_dir, track=track):
+            progress.update(epochs, completed=row["epoch"])
+            progress.reset(steps)
             console.print(describe(row), soft_wrap=True)
 
 

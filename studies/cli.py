@@ -158,7 +158,9 @@ def execute(
             with console.status("drawing the report") as status:
                 write_report(done.path, data_dir=data_dir, progress=lambda step: status.update(step))
     except KeyboardInterrupt:
-        console.print(f"\ninterrupted: {folder} keeps what is done; the same command goes on from there")
+        console.print(
+            f"\ninterrupted: {folder} keeps what is done; the same command goes on from there", soft_wrap=True
+        )
         sys.stdout.flush()
         os._exit(INTERRUPTED)
     print_summary(done.path, console, report)

@@ -61,7 +61,7 @@ def run(
             kept = folder.move_aside()
             renamed = set_aside(study.name, url) if storage else None
             for place in filter(None, (kept, renamed)):
-                console.print(f"the earlier study is kept as {place}")
+                console.print(f"the earlier study is kept as {place}", soft_wrap=True)
         final = {"epochs": study.final_epochs, "workers": resources.final_workers}
         where = None if data_dir is None else str(data_dir)
         folder.claim(study, storage=storage, data_dir=where, trials=study.trials, final=final)

@@ -63,7 +63,10 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(tmp_path: Path) 
     running.send_signal(signal.SIGINT)
     output, errors = running.communicate(timeout=60)
     assert running.returncode == 130, errors
-    assert "the same command goes on from there" in output
+    (folder,) = tmp_path.glob("models/VAE/*")
+    assert (
+        f"interrupted: {folder.relative_to(tmp_path)} keeps what is done; the same command goes on" in output
+    )
     assert "Traceback" not in errors
     folder = TrialFolder(only(tmp_path, "models/VAE/*"))
     assert 1 <= len(folder.rows()) < 400

@@ -12,19 +12,24 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from trainables.config import TrialConfig
-from trainables.loop import Metrics
+from trainables.loop import Metrics, Track
 from trainables.records import TrialFolder
 from trainables.train import train
 from trainables.world import World
 
 
 def train_local(
-    config: TrialConfig, folder: TrialFolder, data_dir: Path | None, workers: int | None = None
+    config: TrialConfig,
+    folder: TrialFolder,
+    data_dir: Path | None,
+    workers: int | None = None,
+    track: Track = iter,
 ) -> Iterator[Metrics]:
     """Train ``config`` in ``folder``, recording and yielding each epoch's row that was not recorded before.
 
     Args:
         workers: processes; by default one a GPU, or one where there is none.
+        track: what each epoch's steps are iterated through where there is one process (see `fit`).
 
     Raises:
         UserError, NonFiniteError: see `trainables.train.train`.
@@ -36,7 +41,7 @@ def train_local(
     recorded = len(folder.rows())
     if workers == 1:
         world = World(device=torch.device("cuda", 0) if gpus else torch.device("cpu"))
-        rows: Iterator[Metrics] = train(config, folder, data_dir, world, recorded)
+        rows: Iterator[Metrics] = train(config, folder, data_dir, world, recorded, track)
     else:
         rows = spawned(config, folder, data_dir, workers, recorded)
     for row in rows:

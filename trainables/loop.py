@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,8 @@ from vae_models import VAE
 from vae_models.elbo import rate
 
 Metrics = dict[str, float]
+Track = Callable[[range], Iterable[int]]
+"""Passes an epoch's steps on, as a progress bar does."""
 
 
 class NonFiniteError(ArithmeticError):
@@ -57,6 +59,7 @@ def fit(
     validation: Pixels,
     world: World | None = None,
     resume: dict[str, Any] | None = None,
+    track: Track = iter,
 ) -> Generator[Epoch]:
     """Train ``config`` and yield after every epoch.
 
@@ -65,6 +68,7 @@ def fit(
         train, validation: image sets on the world's device, the whole of them on every rank.
         world: the process group; this process alone by default.
         resume: ``history``, ``model`` and ``optimizer`` of an earlier epoch (`trainables.checkpoint`).
+        track: what each epoch's steps are iterated through.
 
     Raises:
         NonFiniteError: at the end of the first epoch with a NaN or infinite loss, gradient or metric.
@@ -90,7 +94,7 @@ def fit(
     trained = wrapped(config, model, world)
     while len(history) < config.epochs:
         started = time.perf_counter()
-        metrics = train_epoch(config, trained, model, optimizer, train, len(history), world)
+        metrics = train_epoch(config, trained, model, optimizer, train, len(history), world, track)
         metrics["images_per_second"] = len(train) // batch * batch / (time.perf_counter() - started)
         sigma = residual_sigma(model, train.spread(len(validation)), world)
         metrics |= {f"val_{k}": v for k, v in evaluate(model, validation, sigma, world).items()}
@@ -140,6 +144,7 @@ def train_epoch(
     train: Pixels,
     epoch: int,
     world: World,
+    track: Track,
 ) -> Metrics:
     """One pass over ``train`` in a new order, in batches of one size (what remains sits out this epoch)."""
     batch = min(config.batch_size, len(train))
@@ -150,7 +155,7 @@ def train_epoch(
     # images, D, R and loss summed over this rank's images; the gradient's norm, equal on all, over steps
     sums = torch.zeros(4, dtype=torch.float64, device=world.device)
     grad_norms = torch.zeros((), dtype=torch.float64, device=world.device)
-    for step in range(steps):
+    for step in track(range(steps)):
         rows = world.share(order[step * batch : (step + 1) * batch])
         noise = world.share(torch.randn(batch, latent_dim, generator=noise_source, device=world.device))
         x = train.batch(rows)

@@ -13,7 +13,7 @@ from trainables.batches import Pixels
 from trainables.config import TrialConfig
 from trainables.data import holdout, limit, load_dataset
 from trainables.errors import UserError
-from trainables.loop import Metrics, fit
+from trainables.loop import Metrics, Track, fit
 from trainables.records import TrialFolder
 from trainables.world import World
 
@@ -49,9 +49,11 @@ def train(
     data_dir: Path | str | None = None,
     world: World | None = None,
     recorded: int = 0,
+    track: Track = iter,
 ) -> Generator[Metrics]:
     """Train ``config``, going on from the folder's newest checkpoint, and yield each epoch's row after its
     checkpoint is safe. The first ``recorded`` epochs are known to the caller and not yielded again.
+    ``track``: see `fit`.
 
     Raises:
         NonFiniteError: see `fit`.
@@ -65,7 +67,7 @@ def train(
         raise UserError(f"{folder.path} must be one shared folder for all workers; they see different ones")
     yield from history[recorded:]
     training, validation = load_pixels(config, data_dir, world.device)
-    with closing(fit(config, training, validation, world, resume)) as epochs:
+    with closing(fit(config, training, validation, world, resume, track)) as epochs:
         for epoch in epochs:
             if world.rank == 0:
                 checkpoint.save(folder.checkpoints, epoch, config)
