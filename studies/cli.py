@@ -173,7 +173,9 @@ def print_summary(folder: Path, console: Console, report: bool) -> None:
 
     frame, runs = load_trials(folder), ranked_runs(folder)
     counts = ", ".join(f"{n} {str(s).lower()}" for s, n in frame["state"].value_counts().items() if n)
-    table = Table(title=f"{folder.name}: {len(frame)} trials ({counts})", title_justify="left", box=None, pad_edge=False)
+    table = Table(
+        title=f"{folder.name}: {len(frame)} trials ({counts})", title_justify="left", box=None, pad_edge=False
+    )
     columns = (
         "run",
         "bits/dim",
