@@ -25,6 +25,7 @@ from trainables.errors import UserError
 from trainables.local import train_local
 from trainables.loop import Metrics, NonFiniteError
 from trainables.records import TrialFolder
+from trainables.train import load_pixels
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -88,8 +89,8 @@ def train(
             "model.width": 64 if colour else 32,
         }
     )
-    load_dataset(dataset, data_dir, image_size)  # an error now leaves nothing behind
-    console = Console(highlight=False)
+    load_pixels(config, data_dir, "cpu")  # an error now leaves nothing behind
+    console = Console(highlight=False, markup=False)
     folder = TrialFolder(Path("models") / model / run_name(config))
     try:
         follow(config, folder, data_dir, console)
@@ -118,9 +119,16 @@ def visu_name(config: TrialConfig) -> str:
 
 def follow(config: TrialConfig, folder: TrialFolder, data_dir: Path | None, console: Console) -> None:
     """Train with a progress bar, and a line an epoch."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn(), BarColumn())
-    columns = (*columns, TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        MofNCompleteColumn(),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    ) as progress:
         done = len(folder.rows())
         if done:
             console.print(f"{folder.path} holds {done} of {config.epochs} epochs", soft_wrap=True)

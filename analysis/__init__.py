@@ -13,7 +13,7 @@ __all__ = ["load_best", "load_epochs", "load_trials"]
 
 
 def __getattr__(name: str) -> Any:
-    # the frames need no torch, and the model needs no pandas
+    # seconds of imports, which the command lines' --help can do without
     if name in ("load_trials", "load_epochs"):
         from analysis import trials
 

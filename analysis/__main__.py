@@ -40,7 +40,7 @@ def report(
             from analysis.report import write_report  # seconds of imports, which --help can do without
 
             paths = write_report(study, top, data_dir, progress=lambda step: status.update(f"{step} ..."))
-    except UserError as error:
+    except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
     for name, path in paths.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,3 +101,11 @@ def export_best(folder: Path | str, runs: Iterable[Run]) -> list[Path]:
         write_atomic(weights.with_suffix(".json"), run.config.model_dump_json(indent=2) + "\n")
         paths += [weights, weights.with_suffix(".json")]
     return paths
+
+
+def clear_exports(folder: Path | str, slugs: Iterable[str]) -> None:
+    """Remove the exported models of runs other than ``slugs``: they were among the best once."""
+    kept = set(slugs)
+    for path in (Path(folder) / "models" / "VAE").glob("*.*"):
+        if re.fullmatch(r"trial_\d+|final", path.stem) and path.stem not in kept:
+            path.unlink(missing_ok=True)

@@ -54,9 +54,9 @@ def answer(trials: pd.DataFrame, runs: list[Run]) -> list[str]:
     ]
     if best.best["epoch"] == best.config.epochs:
         sentences[0] += " It was still improving in its last epoch."
-    values = trials.loc[trials["state"] == "COMPLETE", "val_bits_per_dim"]
+    values = trials.loc[trials["state"] == "COMPLETE", "val_bits_per_dim"].dropna()
     if len(values) > 1:
-        behind = sorted(values.dropna())[1] - bits
+        behind = sorted(values)[1] - bits
         sentences.append(
             f"The next best is {behind:.4f} bits behind, "
             f"the median complete trial {values.median() - bits:.4f}."

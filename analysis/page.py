@@ -51,7 +51,7 @@ METRICS = {
     "kl_largest": ("largest rate of a latent", ".2f", "nats per image"),
     "kl_median": ("median rate of a latent", ".2f", "nats per image"),
 }
-EMBEDDED_BYTES = 4_500_000
+LOSSLESS_BYTES = 4_000_000
 """Of pictures in the page, which plotly.js makes 5 MB larger."""
 FORMATS = {"val_mse": ".5f", "val_bits_per_dim": ".4f", "beta": ".4g", "lr": ".3g", "seconds": ".1f"}
 
@@ -142,26 +142,25 @@ def plotly_js() -> str:
 
 
 def sources(page: Page) -> dict[Path, str]:
-    """What each picture's ``src`` is: its data while `EMBEDDED_BYTES` last, the study's own first, then the
-    runs' from the best down; after that its path beside the page."""
+    """What each picture's ``src`` is: its data, without loss while `LOSSLESS_BYTES` last, the study's own
+    first, then the runs' from the best down."""
     paths = [
         *page.figures.values(),
         *(path for section in page.sections for path in section.figures.values()),
     ]
     found: dict[Path, str] = {}
-    left = EMBEDDED_BYTES
+    left = LOSSLESS_BYTES
     for path in paths:
-        uri = data_uri(path) if left > 0 else ""
-        left -= len(uri)
-        found[path] = uri if left > 0 else path.relative_to(page.study.folder).as_posix()
+        found[path] = data_uri(path, lossless=left > 0)
+        left -= len(found[path])
     return found
 
 
-def data_uri(path: Path) -> str:
-    """A PNG file as a data URI: the same pixels as lossless WebP, which take a third of the bytes."""
+def data_uri(path: Path, lossless: bool) -> str:
+    """A PNG file as a data URI in WebP: the same pixels in a third of the bytes, or near ones in fewer."""
     buffer = io.BytesIO()
     with Image.open(path) as image:
-        image.convert("RGB").save(buffer, format="webp", lossless=True, method=2)
+        image.convert("RGB").save(buffer, format="webp", lossless=lossless, quality=80, method=2)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 

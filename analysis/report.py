@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from analysis.best import Run, export_best, final_run, rank_runs
+from analysis.best import Run, clear_exports, export_best, final_run, rank_runs
 from analysis.figures import draw_curves, run_figures, save_figure
 from analysis.figures.curves import compute_learning_curves, draw_learning_curves
 from analysis.figures.parallel import Parallel, compute_parallel, draw_parallel
@@ -173,6 +173,7 @@ def draw_runs(
 ) -> list[RunSection]:
     """Export and draw each run; measure the first on the test set. What fails is added to ``missing``."""
     sections: list[RunSection] = []
+    clear_exports(study.folder, {run.slug for run in runs})
     for run in runs:
         try:
             export_best(study.folder, [run])

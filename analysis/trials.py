@@ -18,6 +18,7 @@ import pandas as pd
 from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.trial import FrozenTrial
 from pydantic import ValidationError
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from trainables.config import TrialConfig, explain
@@ -221,13 +222,14 @@ def read_ledger(folder: Path, info: dict[str, Any]) -> list[FrozenTrial]:
         UserError: where it is missing, torn, or another study's.
     """
     url, shown = info.get("storage"), "its storage"
-    if not url:
-        path = folder / "study.db"
-        shown = str(path)
-        if not path.is_file():
-            raise UserError(f"{folder} is not a study's folder: study.db is missing")
-        url = f"sqlite:///file:{quote(str(path.resolve()))}?mode=ro&uri=true"
     try:
+        if not url or make_url(url).drivername.startswith("sqlite"):
+            path = Path((url and make_url(url).database) or folder / "study.db")
+            shown = str(path)
+            if not path.is_file():
+                raise UserError(f"{folder} is not a study's folder: {path.name} is missing")
+            # quoted twice: SQLAlchemy reads the URL, then SQLite the path in it
+            url = f"sqlite:///file:{quote(quote(str(path.resolve())))}?mode=ro&uri=true"
         storage = optuna.storages.RDBStorage(url, skip_table_creation=True)
         try:
             study_id = storage.get_study_id_from_name(info["name"])

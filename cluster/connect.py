@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ DRIVER_ENVIRONMENT = {
     "RAY_TRAIN_ENABLE_STATE_TRACKING": "1",
     # a slot ends when it ends: do not poll it for its health every two seconds only
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    # a worker that is silent for so long, though its process lives, is replaced; Train's default is 600
+    "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "120",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 WORKER_ENVIRONMENT = {
@@ -67,7 +70,7 @@ def connected(address: str | None) -> Iterator[str | None]:
             runtime_env={"env_vars": WORKER_ENVIRONMENT},
             **options,
         )
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         where = f"the cluster at {address}" if address else "a cluster on this machine"
         raise UserError(f"Ray could not join {where}: {str(error).strip().splitlines()[0]}") from error
     try:
@@ -112,19 +115,25 @@ def plan_slots(
     workers: int,
     max_concurrent: int | None = None,
     gpus_per_worker: float | None = None,
+    trials: int | None = None,
 ) -> tuple[int, SlotResources]:
-    """How many slots of ``workers`` to open (``max_concurrent``, or what fits), and what each worker takes.
+    """How many slots of ``workers`` to open, and what each worker takes.
 
-    A worker gets a GPU where there are any, and as many CPUs as leave room for all workers.
+    As many slots as ``max_concurrent`` says, or as fit; but not more than a third of ``trials``, so that
+    most of them can learn from those before. A worker gets a GPU where there are any (a share of one where
+    there are fewer than workers), and as many CPUs as leave room for all workers.
 
     Raises:
         UserError: where the cluster does not hold them.
     """
     gpus = sum(node.gpus for node in nodes)
-    share = gpus_per_worker if gpus_per_worker is not None else (1.0 if gpus else 0.0)
+    share = gpus_per_worker
+    if share is None:
+        share = min(1.0, gpus / (workers * (max_concurrent or 1)))
     by_gpu = [int(node.gpus / share + 1e-9) for node in nodes] if share else None
     room = sum(min(int(node.cpus), by_gpu[i]) if by_gpu else int(node.cpus) for i, node in enumerate(nodes))
-    slots = max_concurrent if max_concurrent is not None else max(1, room // workers)
+    fitting = room // workers if trials is None else min(room // workers, math.ceil(trials / 3))
+    slots = max_concurrent if max_concurrent is not None else max(1, fitting)
     if slots * workers > room:
         kind = f"{gpus:g} GPUs at {share:g} a worker" if share else "CPUs at 1 a worker"
         raise UserError(

@@ -50,10 +50,16 @@ def main(study: Study) -> None:
         ] = None,
         workers_per_trial: Annotated[int, typer.Option(help="DDP workers of a trial.")] = 1,
         max_concurrent: Annotated[
-            int | None, typer.Option(help="Trials at once. [default: what the cluster holds]")
+            int | None,
+            typer.Option(
+                help="Trials at once. [default: what the cluster holds, up to a third of the trials]"
+            ),
         ] = None,
         gpus_per_worker: Annotated[
-            float | None, typer.Option(help="May be a fraction. [default: 1 where there are GPUs]")
+            float | None,
+            typer.Option(
+                help="May be a fraction. [default: 1, or less where there are fewer GPUs than workers]"
+            ),
         ] = None,
         final_workers: Annotated[int, typer.Option(help="DDP workers of the last training.")] = 1,
         address: Annotated[
@@ -86,7 +92,7 @@ def main(study: Study) -> None:
             final_workers=final_workers,
         )
         folder = out or Path("runs") / planned.name
-        console = Console(highlight=False)
+        console = Console(highlight=False, markup=False)
         if dry_run:
             print_plan(planned, folder, data_dir, resources, console)
         else:
@@ -177,7 +183,7 @@ def print_summary(folder: Path, console: Console, report: bool) -> None:
         title=f"{folder.name}: {len(frame)} trials ({counts})", title_justify="left", box=None, pad_edge=False
     )
     columns = (
-        "run",
+        "trial",
         "bits/dim",
         "rate, nats",
         "mse",
@@ -188,11 +194,11 @@ def print_summary(folder: Path, console: Console, report: bool) -> None:
         "epochs",
     )
     for name in columns:
-        table.add_column(name, justify="left" if name == "run" else "right")
+        table.add_column(name, justify="left" if name == "trial" else "right")
     for run in runs[:5]:
         row, config = run.best, run.config
         table.add_row(
-            run.label,
+            run.label.removeprefix("trial "),
             f"{row['val_bits_per_dim']:.4f}",
             f"{row['val_rate']:.2f}",
             f"{row['val_mse']:.5f}",
@@ -244,7 +250,11 @@ def print_plan(study: Study, folder: Path, data_dir: Path | None, resources: Any
         table.add_row("resources", f"{resources.workers_per_trial} worker(s) a trial on {resources.address}")
     else:
         count, slot = plan_slots(
-            here(), resources.workers_per_trial, resources.max_concurrent, resources.gpus_per_worker
+            here(),
+            resources.workers_per_trial,
+            resources.max_concurrent,
+            resources.gpus_per_worker,
+            study.trials,
         )
         plan_slots(here(), resources.final_workers, 1, resources.gpus_per_worker)
         each = f"{slot.cpus_per_worker} CPU(s)" + (

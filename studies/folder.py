@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shlex
 import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,16 +32,15 @@ class StudyFolder:
     """Paths of one study under ``path``."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path.expanduser().absolute()
+        self.path = path.expanduser().resolve()  # a link to a folder is that folder: one lock
         self.question = self.path / "study.json"
+        self.trials = self.path / "trials"
+        self.final = self.trials / "final"
+        self.next_final = self.trials / "final.next"  # takes the place of the final training when it is done
         self.ray = self.path / ".ray"
 
     def trial(self, number: int) -> Path:
-        return self.path / "trials" / f"{number:04d}"
-
-    @property
-    def final(self) -> Path:
-        return self.path / "trials" / "final"
+        return self.trials / f"{number:04d}"
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -68,18 +69,26 @@ class StudyFolder:
             holder.unlink(missing_ok=True)
             lock.release()
 
-    def claim(self, study: Study, **facts: Any) -> None:
+    def claim(self, study: Study, storage: str | None = None, **facts: Any) -> dict[str, Any]:
         """Write the study's question, or check that the folder's is the same; ``facts`` are rewritten.
+
+        Returns what is in study.json then: ``id`` and ``created`` for good, and the ``storage`` of the first
+        command where this one names none.
 
         Raises:
             UserError: where the folder holds another study, or a file that is no study's.
         """
         asked = study.question()
+        lasting = {
+            "id": uuid.uuid4().hex,
+            "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "storage": storage,
+        }
         if self.question.exists():
             try:
                 found = json.loads(self.question.read_text())
                 known = {key: found[key] for key in asked}
-                facts = {"created": found["created"]} | facts
+                lasting = {key: found[key] for key in lasting}
             except (ValueError, KeyError, TypeError) as error:
                 raise UserError(f"{self.question} is damaged\nuse another --out, or --fresh") from error
             if differences := same_question(known, asked):
@@ -87,10 +96,30 @@ class StudyFolder:
                     f"{self.path} holds another study: {'; '.join(differences)}\n"
                     "use another --out, or --fresh to move that study aside"
                 )
+            if storage not in (None, lasting["storage"]):
+                raise UserError(
+                    f"--storage must be the one that {self.path} began with\nuse another --out, or --fresh"
+                )
         elif any(self.path.iterdir()):
             raise UserError(f"{self.path} is not empty and holds no study\nuse another --out")
-        facts = {"created": time.strftime("%Y-%m-%dT%H:%M:%S%z")} | facts
-        write_atomic(self.question, json.dumps(asked | facts | provenance(), indent=2) + "\n")
+        record = asked | lasting | facts | provenance()
+        write_atomic(self.question, json.dumps(record, indent=2) + "\n")
+        return record
+
+    def storage(self) -> str | None:
+        """The storage that the study began with, if it is not the folder's own."""
+        try:
+            return json.loads(self.question.read_text())["storage"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def forget(self) -> None:
+        """Undo `claim` where no trial was begun."""
+        if not self.trials.exists():
+            for name in ("study.json", "study.db"):
+                (self.path / name).unlink(missing_ok=True)
+            with suppress(OSError):
+                self.path.rmdir()
 
     def move_aside(self) -> Path | None:
         """Keep what is there under another name, and start over; None where there is nothing."""
@@ -106,17 +135,27 @@ def provenance() -> dict[str, Any]:
     """Command, versions, commit and machine, for the record."""
     import torch
 
-    root = Path(__file__).parent.parent
-    git = subprocess.run(
-        ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
-        "command": shlex.join(["python", *sys.argv]),
+        "command": re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", shlex.join(["python", *sys.argv])),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
-        "git_commit": git.stdout.strip() or None,
+        "git_commit": git_commit(),
         "hardware": {"machine": platform.machine(), "cpus": os.cpu_count(), "gpus": gpus},
     }
+
+
+def git_commit() -> str | None:
+    """The project's commit, marked where files differ from it; None outside git, or without it."""
+    command = [
+        "git",
+        "-C",
+        str(Path(__file__).parent.parent),
+        "describe",
+        "--always",
+        "--dirty",
+        "--abbrev=12",
+    ]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or None
+    except OSError:
+        return None

@@ -21,27 +21,57 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
 
 from studies.study import Study
 from trainables.errors import UserError
 from trainables.loop import Metrics
 
+OWNER = "folder"
+"""The user attribute of an Optuna study that says whose it is."""
 STARTUP_TRIALS = 5
 """Trials drawn at random, and never pruned, before TPE and the median have something to learn from."""
 
 
 def storage_url(folder: Path, storage: str | None) -> str:
-    return storage or f"sqlite:///{folder.resolve() / 'study.db'}"
+    """The URL of a study's storage: SQLite in its folder, unless ``storage`` names another.
+
+    Raises:
+        UserError: where ``storage`` is no URL.
+    """
+    if storage is None:
+        return sqlite_url(folder.resolve() / "study.db")
+    try:
+        url = make_url(storage)
+    except ArgumentError as error:
+        raise UserError(f"--storage must be a database's URL, got {storage!r}") from error
+    if url.drivername.startswith("sqlite") and url.database:
+        return sqlite_url(Path(url.database).absolute())  # relative, it would be another file elsewhere
+    return storage
+
+
+def sqlite_url(path: Path) -> str:
+    return URL.create("sqlite", database=str(path)).render_as_string()
+
+
+def without_password(url: str) -> str:
+    return make_url(url).render_as_string(hide_password=True)
 
 
 class Ledger:
     """The trials of one study.
 
+    Args:
+        study: what is asked.
+        url: of the Optuna storage.
+        owner: of the study in that storage, which others may share; its folder's identity.
+
     Raises:
-        UserError: where the storage cannot be opened.
+        UserError: where the storage cannot be opened, or holds another owner's study of this name.
     """
 
-    def __init__(self, study: Study, url: str) -> None:
+    def __init__(self, study: Study, url: str, owner: str = "") -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.plan = study
         pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=2)
@@ -49,10 +79,16 @@ class Ledger:
             self._study = optuna.create_study(
                 storage=url, study_name=study.name, direction="minimize", pruner=pruner, load_if_exists=True
             )
-            self._study.get_trials(deepcopy=False)
+            if OWNER not in self._study.user_attrs:
+                self._study.set_user_attr(OWNER, owner)
+            found = self._study.user_attrs[OWNER]
         except Exception as error:  # any of SQLAlchemy's, Optuna's or a driver's
-            reason = str(error).strip().splitlines()[0]
-            raise UserError(f"the study's storage cannot be opened: {url}\n{reason}") from error
+            raise unopened(url, error) from error
+        if found != owner:
+            raise UserError(
+                f"{without_password(url)} holds a study {study.name!r} of another folder\n"
+                "use another --storage, or --fresh to move that study aside"
+            )
         self._live: dict[int, Trial] = {}
 
     def count(self) -> Counter[str]:
@@ -68,6 +104,10 @@ class Ledger:
             )
             if trial.number not in self._live
         ]
+
+    def ended(self) -> list[int]:
+        """Numbers of the trials that will not run again."""
+        return [trial.number for trial in self._study.get_trials(deepcopy=False) if trial.state.is_finished()]
 
     def ask(self) -> int:
         """A new trial's number, its parameters chosen."""
@@ -145,9 +185,13 @@ def set_aside(study_name: str, url: str) -> str | None:
         optuna.copy_study(from_study_name=study_name, from_storage=url, to_storage=url, to_study_name=kept)
         optuna.delete_study(study_name=study_name, storage=url)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"the study's storage cannot be opened: {url}\n{reason}") from error
+        raise unopened(url, error) from error
     return kept
+
+
+def unopened(url: str, error: Exception) -> UserError:
+    reason = str(error).strip().splitlines()[0]
+    return UserError(f"the study's storage cannot be opened: {without_password(url)}\n{reason}")
 
 
 def same_question(asked: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

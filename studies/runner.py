@@ -13,13 +13,14 @@ from rich.console import Console
 from cluster.connect import connected, nodes, plan_slots
 from studies.folder import StudyFolder
 from studies.ledger import Ledger, set_aside, storage_url
+from studies.stop import Stop, graceful, heed
 from studies.study import Study, at_least
 from studies.view import View
 from trainables.config import TrialConfig
-from trainables.data import load_dataset
 from trainables.errors import UserError
 from trainables.records import TrialFolder
 from trainables.slot import Job, SlotResources, Slots
+from trainables.train import load_pixels
 from trainables.trial import TRIAL_RESOURCES, tune_trial
 
 
@@ -54,21 +55,35 @@ def run(
         UserError: see the parts. What was finished before stays.
     """
     folder = StudyFolder(out)
-    load_dataset(study.base.dataset, data_dir, study.base.image_size)  # an error now, not in every trial
+    check_data(study, data_dir, max(resources.workers_per_trial, resources.final_workers))
     with folder.locked():
-        url = storage_url(folder.path, storage)
         if fresh:
-            kept = folder.move_aside()
-            renamed = set_aside(study.name, url) if storage else None
-            for place in filter(None, (kept, renamed)):
+            renamed = set_aside(study.name, old) if (old := folder.storage()) else None
+            for place in filter(None, (folder.move_aside(), renamed)):
                 console.print(f"the earlier study is kept as {place}", soft_wrap=True)
+        if storage:
+            storage = storage_url(folder.path, storage)
         final = {"epochs": study.final_epochs, "workers": resources.final_workers}
         where = None if data_dir is None else str(data_dir)
-        folder.claim(study, storage=storage, data_dir=where, trials=study.trials, final=final)
-        ledger = Ledger(study, url)
-        if not is_finished(ledger, folder):
-            execute(ledger, folder, data_dir, resources, console)
+        try:
+            new = not folder.question.exists()
+            record = folder.claim(study, storage, data_dir=where, trials=study.trials, final=final)
+            ledger = Ledger(study, storage_url(folder.path, record["storage"]), record["id"])
+            if not is_finished(ledger, folder):
+                execute(ledger, folder, data_dir, resources, console)
+        except UserError:
+            if new:
+                folder.forget()
+            raise
     return folder
+
+
+def check_data(study: Study, data_dir: Path | None, workers: int) -> None:
+    """Raises: UserError now for what would fail in every trial."""
+    training, _ = load_pixels(study.base, data_dir, "cpu")
+    batch = min(study.base.batch_size, len(training))
+    if batch < workers:
+        raise UserError(f"a batch must hold at least 1 image a worker, got {batch} for {workers} workers")
 
 
 def is_finished(ledger: Ledger, folder: StudyFolder) -> bool:
@@ -76,7 +91,7 @@ def is_finished(ledger: Ledger, folder: StudyFolder) -> bool:
     if ledger.interrupted() or sum(counts.values()) < ledger.plan.trials:
         return False
     config = final_config(ledger)
-    return config is None or final_is_done(TrialFolder(folder.final), config)
+    return config is None or is_trained(TrialFolder(folder.final), config)
 
 
 def execute(
@@ -86,8 +101,9 @@ def execute(
     study = ledger.plan
     with connected(resources.address) as dashboard:
         cluster = nodes()
+        left = study.trials - sum(ledger.count().values()) + len(ledger.interrupted())
         count, slot = plan_slots(
-            cluster, resources.workers_per_trial, resources.max_concurrent, resources.gpus_per_worker
+            cluster, resources.workers_per_trial, resources.max_concurrent, resources.gpus_per_worker, left
         )
         _, last_slot = plan_slots(cluster, resources.final_workers, 1, resources.gpus_per_worker)
         console.print(f"Ray dashboard: http://{dashboard}" if dashboard else "Ray has no dashboard here")
@@ -95,10 +111,10 @@ def execute(
         best = ledger.best()
         view.known(ledger.count(), best)
         try:
-            with view:
+            with view, graceful(view) as stop:
                 if ledger.interrupted() or sum(ledger.count().values()) < study.trials:
-                    search(ledger, folder, data_dir, view, count, slot)
-                train_final(ledger, folder, data_dir, view, last_slot)
+                    search(ledger, folder, data_dir, view, stop, count, slot)
+                train_final(ledger, folder, data_dir, view, stop, last_slot)
         finally:
             shutil.rmtree(folder.ray, ignore_errors=True)
 
@@ -108,15 +124,20 @@ def search(
     folder: StudyFolder,
     data_dir: Path | None,
     view: View,
+    stop: Stop,
     count: int,
     slot: SlotResources,
 ) -> None:
-    """Run Tune until the ledger holds the budget of trials."""
+    """Run Tune until the ledger holds the budget of trials.
+
+    Raises:
+        KeyboardInterrupt, UserError: see `heed`.
+    """
     from ray import tune
 
     from studies.search import Driver, LedgerScheduler, LedgerSearcher
 
-    driver = Driver(ledger, folder, data_dir, view)
+    driver = Driver(ledger, folder, data_dir, view, stop)
     view.phase(f"opening {count} slot(s) of {slot.workers} worker(s)")
     with Slots(slots_name(ledger.plan), count, slot, folder.ray) as slots:
         view.phase("searching")
@@ -136,7 +157,9 @@ def search(
                 failure_config=tune.FailureConfig(max_failures=3),
             ),
         ).fit()
+        heed(stop)
         view.phase("closing the slots")
+    driver.sweep()
 
 
 def slots_name(study: Study) -> str:
@@ -152,26 +175,24 @@ def final_config(ledger: Ledger) -> TrialConfig | None:
     return ledger.plan.config(best.number, best.params).replace({"epochs": ledger.plan.final_epochs})
 
 
-def final_is_done(record: TrialFolder, config: TrialConfig) -> bool:
-    try:
-        return record.config() == config and len(record.rows()) == config.epochs
-    except UserError:
-        return False
+def is_trained(record: TrialFolder, config: TrialConfig) -> bool:
+    return record.holds(config) and len(record.rows()) == config.epochs
 
 
 def train_final(
-    ledger: Ledger, folder: StudyFolder, data_dir: Path | None, view: View, slot: SlotResources
+    ledger: Ledger, folder: StudyFolder, data_dir: Path | None, view: View, stop: Stop, slot: SlotResources
 ) -> None:
     """Train the best configuration once more in a slot of its own, outside the search.
 
     Raises:
+        KeyboardInterrupt: see `heed`.
         UserError: with the cause where it fails.
     """
     config = final_config(ledger)
-    record = TrialFolder(folder.final)
-    if config is None or final_is_done(record, config):
+    if config is None or is_trained(TrialFolder(folder.final), config):
         return
-    if not same_config(record, config):
+    record = TrialFolder(folder.next_final)
+    if not record.holds(config):
         shutil.rmtree(record.path, ignore_errors=True)
     record.create(config)
     best = ledger.best()
@@ -180,34 +201,31 @@ def train_final(
     view.phase(f"training trial {best.number} once more, {config.epochs} epochs on {slot.workers} worker(s)")
     view.started(label, {**best.params, "epochs": config.epochs})
     with Slots(f"{slots_name(ledger.plan)}-final", 1, slot, folder.ray) as slots:
-        cause = follow(slots.mailbox, record, Job("final", config, record.path, data_dir), view, label)
+        job = Job("final", config, record.path, data_dir)
+        cause = follow(slots.mailbox, record, job, view, stop, label)
     view.ended(label, "failed" if cause else "complete", cause)
     if cause:
         raise UserError(f"the final training failed: {cause}\nrun the same command again to take it up")
     record.drop_states()
+    shutil.rmtree(folder.final, ignore_errors=True)
+    folder.next_final.rename(folder.final)
 
 
-def same_config(record: TrialFolder, config: TrialConfig) -> bool:
-    try:
-        return record.config() == config
-    except UserError:
-        return False
-
-
-def follow(mailbox: Any, record: TrialFolder, job: Job, view: View, label: str) -> str | None:
+def follow(mailbox: Any, record: TrialFolder, job: Job, view: View, stop: Stop, label: str) -> str | None:
     """Record a job's rows until it ends; returns its cause if it failed."""
     import ray
 
     rows = record.rows()
     for row in rows:
         view.reported(label, row)
-    ray.get(mailbox.submit.remote(Job(job.id, job.config, job.folder, job.data_dir, len(rows))))
-    seen = 0
+    job = job.after(len(rows))
     while True:
-        news = ray.get(mailbox.news.remote(job.id, seen))
+        news = ray.get(mailbox.news.remote(job))
         for row in news.rows:
             record.append(row)
             view.reported(label, row)
-        seen += len(news.rows)
+        job = job.after(len(news.rows))
         if news.ended:
             return news.cause
+        if news.rows:
+            heed(stop)

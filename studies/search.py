@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from optuna.exceptions import StorageInternalError
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
+from sqlalchemy.exc import SQLAlchemyError
 
 from studies.folder import StudyFolder
 from studies.ledger import Ledger
+from studies.stop import Stop
 from studies.view import View
+from trainables.errors import UserError
 from trainables.loop import Metrics
 from trainables.records import TrialFolder
 from trainables.slot import Job
@@ -20,16 +27,19 @@ from trainables.slot import Job
 class Driver:
     """What happens to a trial, in the order that survives a crash: its record first, then the ledger."""
 
-    def __init__(self, ledger: Ledger, folder: StudyFolder, data_dir: Path | None, view: View) -> None:
-        self._ledger, self._folder, self._view = ledger, folder, view
+    def __init__(
+        self, ledger: Ledger, folder: StudyFolder, data_dir: Path | None, view: View, stop: Stop
+    ) -> None:
+        self._ledger, self._folder, self._view, self._stop = ledger, folder, view, stop
         self._data_dir = data_dir
         self._resumable = ledger.interrupted()
         self._left = ledger.plan.trials - sum(ledger.count().values())
         self._records: dict[int, TrialFolder] = {}
+        self._epochs: dict[int, int] = {}
 
     def next_job(self) -> Job | None:
-        """Interrupted trials first, under their own numbers; then new ones; None when the budget is spent."""
-        while self._resumable or self._left > 0:
+        """Interrupted trials first, under their own numbers; then new ones; None at the study's end."""
+        while not self._stop.reason and (self._resumable or self._left > 0):
             if self._resumable:
                 number = self._ledger.resume(self._resumable.pop(0))
             else:
@@ -38,7 +48,12 @@ class Driver:
             parameters = self._ledger.parameters(number)
             config = self._ledger.plan.config(number, parameters)
             record = self._records[number] = TrialFolder(self._folder.trial(number))
+            if record.path.exists() and not record.holds(config):  # of a ledger that is gone
+                record.path.rename(
+                    record.path.with_name(f"{record.path.name}.{time.strftime('%Y%m%d-%H%M%S')}")
+                )
             record.create(config)
+            self._epochs[number] = config.epochs
             rows = record.rows()
             self._view.started(number, parameters)
             # what was recorded before a crash is told again, in case the ledger had not heard of it
@@ -56,25 +71,42 @@ class Driver:
         self._records[number].append(row)
         prune = self._ledger.report(number, row)
         self._view.reported(number, row)
-        epochs = self._ledger.plan.base.epochs
-        if row["epoch"] >= epochs or not prune:
-            return True
+        if row["epoch"] >= self._epochs[number] or not prune:
+            return not self._stop.reason
         self._ledger.prune(number)
         self._end(number, "pruned")
         return False
 
     def complete(self, number: int) -> None:
-        if number in self._records:
-            if len(self._records[number].rows()) < self._ledger.plan.base.epochs:
-                self.fail(number, "it ended before its last epoch")
-                return
+        if number not in self._records:
+            return
+        if len(self._records[number].rows()) >= self._epochs[number]:
             self._ledger.complete(number)
             self._end(number, "complete")
+        elif not self._stop.reason:
+            self.fail(number, "it ended before its last epoch")
 
     def fail(self, number: int, cause: str) -> None:
         if number in self._records:
             self._ledger.fail(number, cause)
             self._end(number, "failed", cause)
+
+    def sweep(self) -> None:
+        """Drop the states that slots wrote after their trials had ended."""
+        for number in self._ledger.ended():
+            TrialFolder(self._folder.trial(number)).drop_states()
+
+    @contextmanager
+    def careful(self) -> Iterator[None]:
+        """Inside, a disk or a database that fails stops the study. Tune would show its own traceback."""
+        try:
+            yield
+        except (OSError, UserError, SQLAlchemyError, StorageInternalError) as error:
+            self.give_up(f"{type(error).__name__}: {error}")
+
+    def give_up(self, reason: str) -> None:
+        """Stop the study for a reason that is no trial's own."""
+        self._stop.reason = self._stop.reason or reason
 
     def _end(self, number: int, state: str, cause: str | None = None) -> None:
         self._records.pop(number).drop_states()
@@ -96,7 +128,9 @@ class LedgerSearcher(Unsaved, Searcher):
         self._driver, self._mailbox = driver, mailbox
 
     def suggest(self, trial_id: str) -> Any:
-        job = self._driver.next_job()
+        job = None
+        with self._driver.careful():
+            job = self._driver.next_job()
         return Searcher.FINISHED if job is None else {"mailbox": self._mailbox, "job": job}
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
@@ -117,15 +151,20 @@ class LedgerScheduler(Unsaved, FIFOScheduler):
         self._driver = driver
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict) -> str:
-        number = int(trial.config["job"].id)
-        if result.get("cause"):
-            self._driver.fail(number, result["cause"])
-            return TrialScheduler.STOP
-        go_on = all(self._driver.report(number, row) for row in result["rows"])
+        number, news, go_on = int(trial.config["job"].id), result.get("news"), False
+        with self._driver.careful():
+            if news is None:
+                go_on = all(self._driver.report(number, row) for row in result["rows"])
+            elif news.lost:
+                self._driver.give_up(news.cause)
+            else:
+                self._driver.fail(number, news.cause)
         return TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict) -> None:
-        self._driver.complete(int(trial.config["job"].id))
+        with self._driver.careful():
+            self._driver.complete(int(trial.config["job"].id))
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        self._driver.fail(int(trial.config["job"].id), "its Tune actor died")
+        if not trial.should_recover():
+            self._driver.give_up(f"the Tune actor of trial {trial.config['job'].id} died again and again")

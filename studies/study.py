@@ -20,6 +20,8 @@ from trainables.config import TrialConfig
 from trainables.data import image_shape
 
 OBJECTIVE = "val_bits_per_dim"
+FIXED = {"seed", "dataset", "image_size", "limit_val", "model.image_shape"}
+"""What all trials of a study share."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,8 @@ class Study:
         at_least(1, trials=self.trials)
         at_least(0, final_epochs=self.final_epochs, seed=self.seed)
         for path, distribution in self.space.items():
+            if path in FIXED:
+                raise ValueError(f"{path} cannot be searched: trials that differ in it cannot be compared")
             for value in extremes(distribution):
                 self.base.replace({path: value})
 
@@ -60,6 +64,8 @@ class Study:
             UserError: for a data set that does not exist.
             ValueError: for a path or value that the config refuses.
         """
+        if "model.image_shape" in overrides:
+            raise ValueError("model.image_shape follows from the data set: set dataset or image_size")
         base = self.base.replace(overrides)
         shape = image_shape(base.dataset, base.image_size)
         base = base.replace({"model.image_shape": shape})
@@ -71,7 +77,7 @@ class Study:
 
     def config(self, number: int, parameters: Mapping[str, Any]) -> TrialConfig:
         """What trial ``number`` trains."""
-        return self.base.replace({**parameters, "seed": self.base.seed + number})
+        return self.base.replace({**parameters, "seed": (self.base.seed + number) % 2**31})
 
     def question(self) -> dict[str, Any]:
         """What makes this study this one, as JSON values: a study folder answers one question only."""

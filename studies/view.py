@@ -165,7 +165,9 @@ class View:
         parts: list[RenderableType] = [head, counts, best]
         if self._running:
             parts += [Text(), self._table()]
-        return Panel(Group(*parts), title=f"[bold]{self._title}[/bold]", subtitle=self._phase, padding=(1, 2))
+        return Panel(
+            Group(*parts), title=Text(self._title, "bold"), subtitle=Text(self._phase), padding=(1, 2)
+        )
 
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False, header_style="dim")

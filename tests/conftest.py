@@ -11,6 +11,8 @@ import pytest
 
 # before torch is imported: two threads on cores that others use wait for each other most of the time
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# equality to the bit is a CPU's: tests say the same on a machine with GPUs
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 ROOT = Path(__file__).parent.parent
 

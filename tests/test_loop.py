@@ -103,7 +103,7 @@ def test_training_depends_on_its_seed_alone() -> None:
     assert run(0, 1) != run(1, 1)
 
 
-def test_bf16_and_accumulated_likelihoods_train() -> None:
+def test_bf16_and_every_likelihood_train() -> None:
     for fields in ({"precision": "bf16"}, {"model.likelihood": "bernoulli"}, {"model.likelihood": "laplace"}):
         config = TrialConfig(model=SMALL, epochs=3, batch_size=32, lr=3e-3).replace(fields)
         losses = [epoch.metrics["train_loss"] for epoch in fit(config, some_images(), some_images(32))]

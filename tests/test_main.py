@@ -83,7 +83,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(tmp_path: Path) 
         (["--beta", "-1"], 2, "beta: should be greater than or equal to 0, got -1.0"),
         (["--lr", "nan"], 2, "lr"),
         (["--vae_mode", "deep"], 2, "deep"),
-        (["--dataset", "mnist", "--data_dir", "/nowhere"], 1, "digits"),
+        (["--dataset", "imagefolder:/nowhere"], 1, "/nowhere"),
     ],
 )
 @pytest.mark.slow

@@ -8,18 +8,27 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import optuna
+import psutil
 import pytest
 import ray
+import torch
 from conftest import ROOT, script
 from optuna.distributions import CategoricalDistribution, FloatDistribution
+from rich.console import Console
 
 from analysis import load_best, load_epochs, load_trials
 from cluster.connect import Node, check_address, connected, plan_slots
+from studies.folder import StudyFolder
 from studies.ledger import Ledger, same_question, storage_url
+from studies.search import Driver
+from studies.stop import Stop
 from studies.study import Study
+from studies.view import View
+from trainables.checkpoint import load_weights
 from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.loop import Metrics
@@ -120,11 +129,42 @@ def test_a_storage_that_is_no_database_is_one_clear_error(tmp_path: Path) -> Non
         Ledger(study(), storage_url(tmp_path, None))
 
 
+def test_a_storage_that_others_share_keeps_their_study(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/shared.db"
+    Ledger(study(), url, owner="mine").ask()
+    assert Ledger(study(), url, owner="mine").interrupted() == [0]
+    with pytest.raises(UserError, match="holds a study 'small' of another folder"):
+        Ledger(study(), url, owner="theirs")
+
+
+def test_a_password_is_not_shown() -> None:
+    with pytest.raises(UserError) as caught:
+        Ledger(study(), "postgresql://me:secret@127.0.0.1:1/db")
+    assert "secret" not in str(caught.value)
+
+
+def test_records_of_another_ledger_are_not_taken_for_a_trials_own(tmp_path: Path) -> None:
+    """The same number, another config: what an earlier ledger's trial left is kept aside."""
+    folder = StudyFolder(tmp_path)
+    stale = TrialFolder(folder.trial(0))
+    stale.create(CONFIG.replace({"seed": 99}))
+    for epoch in (1, 2, 3):
+        stale.append(row(epoch, 1.0))
+    view = View("small", 1, 3, 1, Console(quiet=True))
+    job = Driver(Ledger(study(), storage_url(tmp_path, None)), folder, None, view, Stop()).next_job()
+    assert job is not None
+    assert (job.id, job.recorded) == ("0", 0)
+    assert TrialFolder(folder.trial(0)).rows() == []
+    assert len(list(folder.trials.glob("0000.*"))) == 1
+
+
 def test_a_space_is_checked_before_anything_starts() -> None:
     with pytest.raises(ValueError, match="no field of ModelConfig"):
         study(space={"model.detph": CategoricalDistribution((1,))})
     with pytest.raises(ValueError, match="latent_dim"):
         study(space={"model.latent_dim": CategoricalDistribution((0, 1))})
+    with pytest.raises(ValueError, match="seed cannot be searched"):
+        study(space={"seed": CategoricalDistribution((0, 1))})
 
 
 def test_differences_are_named() -> None:
@@ -145,12 +185,20 @@ def test_differences_are_named() -> None:
         ([Node(16, 4)], 2, None, None, (2, SlotResources(2, 4, 1.0))),
         ([Node(16, 1)], 1, None, 0.25, (4, SlotResources(1, 4, 0.25))),
         ([Node(16, 2)], 1, 1, 0.0, (1, SlotResources(1, 16, 0.0))),
+        ([Node(16, 1)], 2, 1, None, (1, SlotResources(2, 8, 0.5))),
+        ([Node(16, 2)], 1, 4, None, (4, SlotResources(1, 4, 0.5))),
     ],
 )
 def test_slots_fit_the_nodes(
     nodes: list[Node], workers: int, concurrent: int | None, gpus: float | None, expected: tuple
 ) -> None:
     assert plan_slots(nodes, workers, concurrent, gpus) == expected
+
+
+def test_most_trials_can_learn_from_those_before() -> None:
+    assert plan_slots([Node(64, 0)], 1, trials=12) == (4, SlotResources(1, 16, 0.0))
+    assert plan_slots([Node(64, 0)], 1, trials=1) == (1, SlotResources(1, 64, 0.0))
+    assert plan_slots([Node(64, 0)], 1, max_concurrent=9, trials=12)[0] == 9
 
 
 def test_more_workers_than_the_cluster_holds_are_refused() -> None:
@@ -176,13 +224,19 @@ def cluster() -> object:
 
 def outcome(slots: Slots, job: Job) -> News:
     """Run a job to its end."""
-    ray.get(slots.mailbox.submit.remote(job))
+    TrialFolder(job.folder).create(job.config)
     rows: list[Metrics] = []
     while True:
-        news = ray.get(slots.mailbox.news.remote(job.id, len(rows)), timeout=120)
+        news = ray.get(slots.mailbox.news.remote(job.after(len(rows))), timeout=120)
         rows += news.rows
         if news.ended:
             return News(rows, True, news.cause)
+
+
+def await_a_row(slots: Slots, job: Job) -> None:
+    TrialFolder(job.folder).create(job.config)
+    while not ray.get(slots.mailbox.news.remote(job), timeout=60).rows:
+        pass
 
 
 @pytest.mark.slow
@@ -202,22 +256,40 @@ def test_a_slot_of_two_workers_serves_good_and_bad_trials_and_survives_a_kill(
 
         # a worker is killed in the middle of a longer trial: the trial ends as it would have
         long = CONFIG.replace({"epochs": 60})
-        ray.get(slots.mailbox.submit.remote(Job("1", long, tmp_path / "1", None)))
-        while len(TrialFolder(tmp_path / "1").rows()) == 0 and not list(
-            (tmp_path / "1").glob("*/epoch_*.pt")
-        ):
-            time.sleep(0.05)
-        os.kill(train_worker_pid(), signal.SIGKILL)
-        killed = outcome(slots, Job("1", long, tmp_path / "1", None))
+        job = Job("1", long, tmp_path / "1", None)
+        await_a_row(slots, job)
+        process_of("RayTrainWorker").kill()
+        killed = outcome(slots, job)
         assert killed.cause is None
         assert [r["epoch"] for r in killed.rows] == list(range(1, 61))
 
 
-def train_worker_pid() -> int:
-    """A process of Ray Train's worker group."""
-    table = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
-    workers = [line.split()[0] for line in table.splitlines() if "RayTrainWorker" in line]
-    return int(workers[0])
+def process_of(kind: str) -> psutil.Process:
+    """A Ray actor of this test's cluster, by the class that Ray names its process after."""
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            if kind in " ".join(process.cmdline()):
+                return process
+    raise LookupError(kind)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_trial_ends_as_it_would_have_whichever_part_of_its_slot_is_killed(
+    cluster: object, tmp_path: Path
+) -> None:
+    config = CONFIG.replace({"epochs": 60})
+    expected = timeless(list(train(config, TrialFolder(tmp_path / "alone"))))
+    with Slots("parts", 1, SlotResources(1), tmp_path / "ray") as slots:
+        for part in ("Mailbox", "TrainController", "RayTrainWorker"):
+            job = Job(part, config, tmp_path / part, None)
+            await_a_row(slots, job)
+            victim = process_of(part)
+            victim.kill()
+            killed = outcome(slots, job)
+            assert killed.cause is None, part
+            assert process_of(part) != victim
+            assert timeless(killed.rows) == expected, part
 
 
 @pytest.mark.slow
@@ -236,17 +308,16 @@ def test_a_trial_leaves_nothing_that_changes_the_next(cluster: object, tmp_path:
         outcome(slots, Job("d", CONFIG.replace({"seed": 7, "model.depth": 1}), tmp_path / "d", None))
         after = outcome(slots, Job("e", CONFIG, tmp_path / "e", None))
     assert timeless(after.rows) == timeless(alone.rows)
-    assert (tmp_path / "a/checkpoints/best.safetensors").read_bytes()[-1000:] == (
-        tmp_path / "e/checkpoints/best.safetensors"
-    ).read_bytes()[-1000:]
+    before, later = (load_weights(tmp_path / name / "checkpoints/best.safetensors")[0] for name in "ae")
+    for name, tensor in before.state_dict().items():
+        assert torch.equal(tensor, later.state_dict()[name]), name
 
 
 @pytest.mark.slow
 def test_a_cancelled_trial_frees_its_slot_at_its_next_epoch(cluster: object, tmp_path: Path) -> None:
     endless = CONFIG.replace({"epochs": 100_000})
     with Slots("cancel", 1, SlotResources(1), tmp_path / "ray") as slots:
-        ray.get(slots.mailbox.submit.remote(Job("0", endless, tmp_path / "0", None)))
-        assert ray.get(slots.mailbox.news.remote("0", 0), timeout=60) is not None
+        await_a_row(slots, Job("0", endless, tmp_path / "0", None))
         ray.get(slots.mailbox.cancel.remote("0"), timeout=60)
         assert [r["epoch"] for r in outcome(slots, Job("1", CONFIG, tmp_path / "1", None)).rows] == [1, 2, 3]
 
@@ -381,8 +452,6 @@ def test_every_study_offers_the_same_options(name: str, tmp_path: Path) -> None:
 
 
 def test_a_study_in_use_and_a_study_json_that_is_damaged_are_refused(tmp_path: Path) -> None:
-    from studies.folder import StudyFolder
-
     folder = StudyFolder(tmp_path / "s")
     with folder.locked():
         folder.claim(study())

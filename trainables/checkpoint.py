@@ -50,7 +50,7 @@ def save(folder: Path, epoch: Epoch, config: TrialConfig) -> None:
 
 def states(folder: Path) -> list[Path]:
     """Full states, newest first."""
-    return sorted(folder.glob("epoch_*.pt"), reverse=True)
+    return sorted(folder.glob("epoch_*.pt"), key=lambda path: (len(path.name), path.name), reverse=True)
 
 
 def load_latest(folder: Path, config: TrialConfig, device: torch.device | str) -> dict[str, Any] | None:
@@ -60,7 +60,10 @@ def load_latest(folder: Path, config: TrialConfig, device: torch.device | str) -
     as training is deterministic.
     """
     for path in states(folder):
-        content = path.read_bytes()
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:  # a worker that was taken for dead writes here still
+            continue
         if digest(content) != path.name.split(".")[1]:
             continue
         state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)

@@ -42,7 +42,7 @@ class TrialConfig(BaseModel):
     optimizer: Literal["adam", "adamw"] = "adamw"
     weight_decay: float = Field(0.0, ge=0)
     schedule: Literal["constant", "cosine", "plateau"] = "cosine"
-    """``cosine`` decays to 0 over all steps; ``plateau`` halves after 3 epochs without a better val_nelbo."""
+    """``cosine`` decays to 0 over all steps; ``plateau`` halves after 4 epochs without a better val_nelbo."""
     grad_clip: float = Field(5.0, gt=0)
     """Largest gradient norm of the loss per dimension (nats per image / dimensions)."""
     seed: int = Field(0, ge=0, lt=2**31)
@@ -70,12 +70,10 @@ class TrialConfig(BaseModel):
         """
         values = self.model_dump()
         for path, value in overrides.items():
-            owner: dict[str, Any] = values
-            kind: type[BaseModel] = type(self)
-            *parents, name = path.split(".")
-            for parent in parents:
-                owner, kind = owner.get(parent, {}), ModelConfig if parent == "model" else type(self)
-            if name not in kind.model_fields or not isinstance(owner, dict) or name not in owner:
+            parent, _, name = path.rpartition(".")
+            kind: type[BaseModel] = ModelConfig if parent == "model" else TrialConfig
+            owner = values["model"] if parent == "model" else values
+            if parent not in ("", "model") or name not in kind.model_fields or not isinstance(owner, dict):
                 fields = ", ".join(kind.model_fields)
                 raise ValueError(f"{path!r} is no field of {kind.__name__}; its fields: {fields}")
             owner[name] = value

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from multiprocessing import SimpleQueue
+from contextlib import suppress
+from multiprocessing.queues import Queue
 from pathlib import Path
+from queue import Empty
 
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from trainables.config import TrialConfig
-from trainables.loop import Metrics, Track
+from trainables.errors import UserError
+from trainables.loop import Metrics, NonFiniteError, Track
 from trainables.records import TrialFolder
 from trainables.train import train
 from trainables.world import World
@@ -55,15 +58,24 @@ def spawned(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-    queue: SimpleQueue[Metrics] = mp.get_context("spawn").SimpleQueue()
+    queue: Queue[Metrics | Exception] = mp.get_context("spawn").Queue()
     processes = mp.spawn(
         worker, (url, workers, config, folder, data_dir, recorded, queue), nprocs=workers, join=False
     )
-    ended = False
-    while not ended:
-        ended = processes.join(timeout=0.2)
-        while not queue.empty():
-            yield queue.get()
+    try:
+        ended = False
+        while not ended:
+            with suppress(Empty):
+                while True:
+                    news = queue.get(timeout=0.2)
+                    if isinstance(news, Exception):
+                        raise news
+                    yield news
+            ended = processes.join(timeout=0)
+    finally:
+        for process in processes.processes:
+            process.kill()  # those that have ended do not mind
+            process.join()
 
 
 def worker(
@@ -74,10 +86,10 @@ def worker(
     folder: TrialFolder,
     data_dir: Path | None,
     recorded: int,
-    queue: SimpleQueue[Metrics],
+    queue: Queue[Metrics | Exception],
 ) -> None:
     device = torch.device("cpu")
-    if torch.cuda.is_available():
+    if workers <= torch.cuda.device_count():
         device = torch.device("cuda", rank)
         torch.cuda.set_device(device)
     else:
@@ -88,5 +100,8 @@ def worker(
         for row in train(config, folder, data_dir, World.current(device), recorded):
             if rank == 0:
                 queue.put(row)
+    except (UserError, NonFiniteError) as error:  # of the run, and so of every rank
+        if rank == 0:
+            queue.put(error)
     finally:
         dist.destroy_process_group()

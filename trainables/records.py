@@ -42,6 +42,15 @@ class TrialFolder:
             raise UserError(f"no trial at {self.path}: {self._config.name} is missing") from error
         except ValidationError as error:
             raise UserError(f"{self._config} is not a trial's config: {explain(error)}") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{self._config} cannot be read: {error}") from error
+
+    def holds(self, config: TrialConfig) -> bool:
+        """Whether this is a trial of ``config``."""
+        try:
+            return self.config() == config
+        except UserError:
+            return False
 
     def rows(self) -> list[dict[str, float]]:
         """One dictionary a reported epoch, in order; a line torn by a crash is not a row."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import threading
 import traceback
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
@@ -23,8 +24,10 @@ import ray.train
 import ray.train.torch
 import torch
 import torch.distributed as dist
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from trainables.config import TrialConfig
+from trainables.errors import UserError
 from trainables.loop import Metrics, NonFiniteError
 from trainables.records import TrialFolder
 from trainables.train import train
@@ -32,6 +35,8 @@ from trainables.world import World
 
 MAX_DEATHS = 3
 """A job whose workers die this often without a new epoch between is at fault itself."""
+MAX_RESTARTS = 5
+"""A slot whose workers died more often is opened anew, with another Train controller."""
 VERDICT_SHARE = 0.1
 """How long a worker waits to hear whether its trial is pruned, as a share of the epoch's time."""
 IDLE_SECONDS = 10.0
@@ -47,7 +52,11 @@ class Job:
     folder: Path
     data_dir: Path | None
     recorded: int = 0
-    """Epochs the driver has recorded already."""
+    """Epochs that its reader has seen."""
+
+    def after(self, epochs: int) -> Job:
+        """The same job, of which its reader has seen ``epochs`` more."""
+        return replace(self, recorded=self.recorded + epochs)
 
 
 @dataclass(frozen=True)
@@ -64,8 +73,10 @@ class News:
     """A job's rows that its reader has not seen; ``ended`` once no more will come, ``cause`` if it failed."""
 
     rows: list[Metrics]
-    ended: bool
-    cause: str | None
+    ended: bool = False
+    cause: str | None = None
+    lost: bool = False
+    """Whether the cause is not the job's own: no slot is left to run it."""
 
 
 @dataclass
@@ -74,19 +85,30 @@ class _Entry:
     slot: str | None = None
     rows: list[Metrics] = field(default_factory=list)
     judged: int = 0
+    """Epochs after which the reader let the job go on."""
     deaths: int = 0
     cancelled: bool = False
     ended: bool = False
     cause: str | None = None
 
+    def left(self) -> Job:
+        return self.job.after(len(self.rows))
+
 
 class Mailbox:
-    """Jobs on their way to slots and reports on their way back; asyncio, so that no call blocks another."""
+    """Jobs on their way to slots and reports on their way back; asyncio, so that no call blocks another.
+
+    Ray restarts one that dies, and it starts empty: readers ask again for their jobs, which queues them
+    again, and a slot that reports on a job it was not given here is told to stop. Nothing is lost, as a job
+    goes on from its checkpoints.
+    """
 
     def __init__(self, slots: list[str]) -> None:
         self._entries: dict[str, _Entry] = {}
         self._queue: deque[str] = deque()
         self._slots = set(slots)
+        self._taken: Counter[str] = Counter()
+        self._lost = ""
         self._closed = False
         self._changed = asyncio.Condition()
 
@@ -99,88 +121,97 @@ class Mailbox:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait_for(ready), timeout)
 
-    async def submit(self, job: Job) -> None:
-        """Queue a job. One that is known already goes on as it is: its reader was restarted."""
-        known = self._entries.get(job.id)
-        if known is not None and not (known.ended and known.cancelled):
-            return
-        self._entries[job.id] = _Entry(job)
-        self._queue.append(job.id)
-        if not self._slots:
-            self._end(job.id, "no slot is left to run it")
+    async def news(self, job: Job) -> News:
+        """Waits for rows after the ``job.recorded`` that its reader lets stand; or for an end, or a while.
+
+        A job that is not known is queued.
+        """
+        entry = self._entries.get(job.id)
+        if entry is not None and entry.cancelled:  # by an earlier reader: wait until its slot lets go of it
+            await self._wait(lambda: job.id not in self._entries, IDLE_SECONDS)
+            return News([])
+        if entry is None:
+            entry = self._entries[job.id] = _Entry(job)
+            self._queue.append(job.id)
+        entry.judged = job.recorded
         await self._notify()
+        seen = job.recorded - entry.job.recorded
+        await self._wait(lambda: len(entry.rows) > seen or entry.ended or not self._slots, IDLE_SECONDS)
+        if not self._slots:
+            return News([], ended=True, cause=self._lost, lost=True)
+        return News(entry.rows[seen:], entry.ended, entry.cause)
 
     async def take(self, slot: str) -> Job | str:
         """The next job for a slot, "idle" after a while without one, "close" at the end.
 
         A slot that asks while it has a job lost its workers: it gets the same job again.
         """
-        for entry in self._entries.values():
-            if entry.slot == slot and not entry.ended:
-                entry.deaths += 1
-                if entry.deaths < MAX_DEATHS and not entry.cancelled:
-                    return replace(entry.job, recorded=entry.job.recorded + len(entry.rows))
-                self._end(entry.job.id, f"its workers died {entry.deaths} times without a new epoch")
-                await self._notify()
+        self._taken[slot] += 1
+        for entry in [entry for entry in self._entries.values() if entry.slot == slot and not entry.ended]:
+            entry.deaths += 1
+            if entry.deaths < MAX_DEATHS and not entry.cancelled:
+                return entry.left()
+            await self.finish(
+                slot, entry.job.id, f"its workers died {entry.deaths} times without a new epoch"
+            )
         await self._wait(lambda: bool(self._queue) or self._closed, IDLE_SECONDS)
         if self._queue:
             entry = self._entries[self._queue.popleft()]
             entry.slot = slot
-            return entry.job
+            return entry.left()
         return "close" if self._closed else "idle"
 
-    async def report(self, job_id: str, row: Metrics) -> bool:
+    async def taken(self, slot: str) -> int:
+        """How often a slot has asked for a job."""
+        return self._taken[slot]
+
+    async def report(self, slot: str, job_id: str, row: Metrics) -> bool:
         """An epoch's row; answers whether to go on.
 
         Waits for the reader's verdict up to VERDICT_SHARE of the epoch's time: a poor trial ends here where
         epochs are long, and none waits where they are short (it may then train an epoch too many).
         """
-        entry = self._entries[job_id]
-        entry.rows.append(row)
+        entry = self._entries.get(job_id)
+        if entry is None or entry.slot != slot:
+            return False
+        epoch = int(row["epoch"])
+        if epoch > entry.left().recorded:
+            entry.rows.append(row)
         entry.deaths = 0
         await self._notify()
         patience = VERDICT_SHARE * row["epoch_seconds"]
-        await self._wait(lambda: entry.judged >= len(entry.rows) or entry.cancelled, patience)
+        await self._wait(lambda: entry.judged >= epoch or entry.cancelled, patience)
         return not entry.cancelled
 
-    async def finish(self, job_id: str, cause: str | None) -> None:
-        """The job ended in its slot; ``cause`` says why if it failed."""
-        self._end(job_id, cause)
-        await self._notify()
-
-    def _end(self, job_id: str, cause: str | None) -> None:
-        entry = self._entries[job_id]
-        if not entry.ended:
+    async def finish(self, slot: str, job_id: str, cause: str | None) -> None:
+        """The job ended in its slot; ``cause`` says why if it failed. A cancelled one is forgotten."""
+        entry = self._entries.get(job_id)
+        if entry is not None and entry.slot == slot:
             entry.ended, entry.cause, entry.slot = True, cause, None
-
-    async def news(self, job_id: str, seen: int) -> News:
-        """Waits for rows after the first ``seen``, which the reader lets stand; or for an end, or a while."""
-        entry = self._entries[job_id]
-        entry.judged = seen
+            if entry.cancelled:
+                del self._entries[job_id]
         await self._notify()
-        await self._wait(lambda: len(entry.rows) > seen or entry.ended, IDLE_SECONDS)
-        return News(entry.rows[seen:], entry.ended, entry.cause)
 
     async def cancel(self, job_id: str) -> None:
         """Stop a job at its next epoch; its slot takes the next one then."""
-        entry = self._entries[job_id]
+        entry = self._entries.get(job_id)
+        if entry is None:
+            return
         entry.cancelled = True
-        if job_id in self._queue:
-            self._queue.remove(job_id)
-            self._end(job_id, None)
+        if entry.slot is None:
+            if job_id in self._queue:
+                self._queue.remove(job_id)
+            del self._entries[job_id]
         await self._notify()
 
     async def lose(self, slot: str, cause: str) -> None:
-        """A slot is gone for good: its job goes back to the queue, or fails if no slot is left."""
+        """A slot is gone for good: its job goes back to the queue."""
         self._slots.discard(slot)
+        self._lost = cause
         for job_id, entry in self._entries.items():
             if entry.slot == slot and not entry.ended:
                 entry.slot = None
-                entry.job = replace(entry.job, recorded=entry.job.recorded + len(entry.rows))
                 self._queue.appendleft(job_id)
-        if not self._slots:
-            while self._queue:
-                self._end(self._queue.popleft(), cause)
         await self._notify()
 
     async def close(self) -> None:
@@ -211,36 +242,42 @@ def serve(slot: dict[str, Any]) -> None:
         if job == "close":
             return
         if job != "idle":
-            serve_job(job, world, mailbox, ask_rank_0)
+            serve_job(slot["name"], job, world, mailbox, ask_rank_0)
 
 
-def tell(mailbox: Any, job_id: str, row: Metrics) -> bool:
-    return ray.get(mailbox.report.remote(job_id, row))
+def tell(mailbox: Any, slot: str, job_id: str, row: Metrics) -> bool:
+    return ray.get(mailbox.report.remote(slot, job_id, row))
 
 
-def serve_job(job: Job, world: World, mailbox: Any, ask_rank_0: Callable[[Callable[[], Any]], Any]) -> None:
+def serve_job(
+    slot: str, job: Job, world: World, mailbox: Any, ask_rank_0: Callable[[Callable[[], Any]], Any]
+) -> None:
     cause = None
     try:
+        if not TrialFolder(job.folder).holds(job.config):
+            raise UserError(f"{job.folder} must be a folder that every node sees; this node does not")
         with closing(train(job.config, TrialFolder(job.folder), job.data_dir, world, job.recorded)) as rows:
             for row in rows:
-                if not ask_rank_0(partial(tell, mailbox, job.id, row)):
+                if not ask_rank_0(partial(tell, mailbox, slot, job.id, row)):
                     break
     except NonFiniteError as error:
         cause = str(error)
     except Exception as error:
         traceback.print_exc()
-        cause = f"{type(error).__name__}: {error}"
+        cause = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         if world.size > 1:
             # the other ranks may wait in a collective for ever: let Train restart the group. The trial ends
             # if the fault was its own; if a peer died, it goes on from its checkpoint
             if not lost_a_peer(error):
-                ray.get(mailbox.finish.remote(job.id, cause))
+                ray.get(mailbox.finish.remote(slot, job.id, cause))
             raise
     # the next trial must find nothing of this one
+    if job.config.compile:
+        torch.compiler.reset()
     gc.collect()
     if world.device.type == "cuda":
         torch.cuda.empty_cache()
-    ask_rank_0(lambda: ray.get(mailbox.finish.remote(job.id, cause)))
+    ask_rank_0(lambda: ray.get(mailbox.finish.remote(slot, job.id, cause)))
 
 
 def lost_a_peer(error: Exception) -> bool:
@@ -264,8 +301,23 @@ class Slots:
         names = [f"{name}-{index}" for index in range(count)]
         self._resources, self._storage = resources, storage
         self._abandoned = False
-        self.mailbox: Any = ray.remote(num_cpus=0)(Mailbox).options(max_concurrency=1000).remote(names)
-        self._threads = [threading.Thread(target=self._open, args=(slot,), daemon=True) for slot in names]
+        self.mailbox: Any = (
+            ray.remote(Mailbox)
+            .options(
+                num_cpus=0,
+                max_concurrency=1000,
+                max_restarts=-1,
+                max_task_retries=-1,
+                # beside the driver: another node may leave, and take it away for good
+                scheduling_strategy=NodeAffinitySchedulingStrategy(
+                    ray.get_runtime_context().get_node_id(), soft=False
+                ),
+            )
+            .remote(names)
+        )
+        self._threads = [
+            threading.Thread(target=self._keep_open, args=(slot,), daemon=True) for slot in names
+        ]
 
     def __enter__(self) -> Slots:
         for thread in self._threads:
@@ -277,39 +329,52 @@ class Slots:
             # Ray goes down next, the slots with it: a thread that called Ray then would end the process
             self._abandoned = True
             return
-        ray.get(self.mailbox.close.remote())
         for thread in self._threads:
-            thread.join()
+            while thread.is_alive():
+                ray.get(self.mailbox.close.remote())  # again and again: a restarted mailbox has forgotten it
+                thread.join(IDLE_SECONDS)
 
-    def _open(self, slot: str) -> None:
+    def _keep_open(self, slot: str) -> None:
+        """Open a slot until the mailbox closes it; one that is lost before it asked for a job stays lost."""
+        taken = 0
+        for opening in itertools.count():
+            try:
+                self._trainer(slot, f"{slot}-{opening}").fit()
+                return
+            except Exception as error:
+                if self._abandoned:
+                    return
+                before, taken = taken, ray.get(self.mailbox.taken.remote(slot))
+                if taken == before:
+                    cause = f"slot {slot} could not be opened: {str(error).strip().splitlines()[-1]}"
+                    self.mailbox.lose.remote(slot, cause)
+                    return
+
+    def _trainer(self, slot: str, name: str) -> ray.train.torch.TorchTrainer:
         resources = self._resources
         per_worker: dict[str, float] = {"CPU": resources.cpus_per_worker}
         if resources.gpus_per_worker:
             per_worker["GPU"] = resources.gpus_per_worker
         # NCCL wants a GPU a rank; fractions of one, and CPUs, take gloo
         backend = "nccl" if resources.gpus_per_worker >= 1 else "gloo"
-        try:
-            ray.train.torch.TorchTrainer(
-                serve,
-                train_loop_config={
-                    "name": slot,
-                    "mailbox": self.mailbox,
-                    "threads": resources.cpus_per_worker,
-                },
-                torch_config=ray.train.torch.TorchConfig(backend=backend),
-                scaling_config=ray.train.ScalingConfig(
-                    num_workers=resources.workers,
-                    use_gpu=resources.gpus_per_worker > 0,
-                    resources_per_worker=per_worker,
-                ),
-                run_config=ray.train.RunConfig(
-                    name=slot,
-                    storage_path=str(self._storage),
-                    failure_config=ray.train.FailureConfig(max_failures=-1),
-                ),
-            ).fit()
-        except Exception as error:
-            if self._abandoned:
-                return
-            cause = f"slot {slot} was lost: {str(error).strip().splitlines()[-1]}"
-            self.mailbox.lose.remote(slot, cause)
+        # one more attempt to start the workers, then Train raises; mypy sees Train's first version
+        failures = ray.train.FailureConfig(max_failures=MAX_RESTARTS, controller_failure_limit=1)  # type: ignore[call-arg]
+        return ray.train.torch.TorchTrainer(
+            serve,
+            train_loop_config={
+                "name": slot,
+                "mailbox": self.mailbox,
+                "threads": resources.cpus_per_worker,
+            },
+            torch_config=ray.train.torch.TorchConfig(backend=backend),
+            scaling_config=ray.train.ScalingConfig(
+                num_workers=resources.workers,
+                use_gpu=resources.gpus_per_worker > 0,
+                resources_per_worker=per_worker,
+            ),
+            run_config=ray.train.RunConfig(
+                name=name,
+                storage_path=str(self._storage),
+                failure_config=failures,
+            ),
+        )

@@ -12,19 +12,17 @@ TRIAL_RESOURCES = {"node:__internal_head__": 0.001}
 
 
 def tune_trial(config: dict[str, Any]) -> None:
-    """Report each epoch's row, as ``rows``; a failed job reports its ``cause`` last."""
+    """Report each epoch's row, as ``rows``; how the job ended, if not well, comes last as ``news``."""
     mailbox, job = config["mailbox"], config["job"]
-    ray.get(mailbox.submit.remote(job))
-    seen = 0
     try:
         while True:
-            news = ray.get(mailbox.news.remote(job.id, seen))
+            news = ray.get(mailbox.news.remote(job))
             if news.rows:
                 tune.report({"rows": news.rows})
-            seen += len(news.rows)
+            job = job.after(len(news.rows))
             if news.ended:
                 if news.cause is not None:
-                    tune.report({"cause": news.cause})
+                    tune.report({"news": news})
                 return
     finally:
         # Tune ends a pruned trial with SystemExit in report(). Do not wait for the slot, which may be deep

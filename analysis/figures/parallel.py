@@ -68,8 +68,9 @@ def scale_of(column: pd.Series, distribution: BaseDistribution) -> tuple[np.ndar
     if isinstance(distribution, CategoricalDistribution):
         choices = distribution.choices
         last = max(1, len(choices) - 1)
-        # by equality, as choices may be unhashable or None
-        index = np.array([choices.index(value) for value in column], dtype=float)
+        # by equality, as choices may be unhashable; a frame holds None as NaN
+        drawn = [None if isinstance(value, float) and math.isnan(value) else value for value in column]
+        index = np.array([choices.index(value) for value in drawn], dtype=float)
         return index / last, [(k / last, str(choice)) for k, choice in enumerate(choices)]
     low, high = float(distribution.low), float(distribution.high)  # type: ignore[attr-defined]
     values = column.to_numpy(float)
