@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import quote
 
 import optuna
@@ -30,6 +30,8 @@ Row = dict[str, float]
 STATES = ["WAITING", "RUNNING", "COMPLETE", "PRUNED", "FAIL"]
 AXES = {"beta": "beta", "model.latent_dim": "latent_dim", "model.depth": "depth"}
 """Paths that are columns of every study, whether it searches them or not."""
+LARGEST = 1e18
+"""Of a metric; what is larger, infinite or NaN was not written by the loop."""
 BEST_METRICS = ["bits_per_dim", "nelbo", "rate", "distortion", "mse", "active_units"]
 INTEGERS = {"number", "epoch", "epochs", "best_epoch", "latent_dim", "depth", "val_active_units"}
 OWN_COLUMNS = {"number", "state", "epoch", "epochs", "best_epoch", "seconds", "cause", *AXES.values()}
@@ -171,12 +173,18 @@ def checked_rows(record: TrialFolder) -> list[Row]:
     rows = record.rows()
     for row in rows:
         for name in ("epoch_seconds", *(f"val_{name}" for name in BEST_METRICS)):
-            if not isinstance(row.get(name), int | float):
+            value = row.get(name)
+            kind = "whole number" if name in INTEGERS else "number"
+            if not is_number(value) or (name in INTEGERS and value != round(value)):
                 raise UserError(
                     f"{record.path / 'metrics.jsonl'} is not a trial's record: "
-                    f"epoch {row['epoch']} must have a number {name}, got {row.get(name)!r}"
+                    f"epoch {row['epoch']} must have a {kind} {name}, got {value!r}"
                 )
     return rows
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and abs(value) < LARGEST
 
 
 def study_info(folder: Path | str) -> dict[str, Any]:

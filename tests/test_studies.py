@@ -28,7 +28,7 @@ from studies.search import Driver
 from studies.stop import Stop
 from studies.study import Study
 from studies.view import View
-from trainables.checkpoint import load_weights
+from trainables.checkpoint import load_latest, load_weights
 from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.loop import Metrics
@@ -383,6 +383,37 @@ def test_a_killed_study_continues_to_the_same_result(tmp_path: Path) -> None:
     foreign = script(ROOT / "studies/mnist_vae.py", "--out", "whole", "--set", "dataset=digits", cwd=tmp_path)
     assert foreign.returncode == 1
     assert "holds another study" in foreign.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("presses", [1, 2])
+def test_ctrl_c_keeps_what_is_done_and_leaves_no_process(tmp_path: Path, presses: int) -> None:
+    command = [
+        sys.executable, str(ROOT / "studies/digits_vae.py"), *SMALL, "--out", "s", "--trials", "2",
+        "--max-concurrent", "1", "--epochs", "400",
+    ]  # fmt: skip
+    running = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    record = TrialFolder(tmp_path / "s/trials/0000")
+    while len(record.rows()) < 2:
+        assert running.poll() is None
+        time.sleep(0.05)
+    started = psutil.Process(running.pid).children(recursive=True)
+    for _ in range(presses):
+        running.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+    output, errors = running.communicate(timeout=120)
+    assert running.returncode == 130, errors
+    assert "interrupted: s keeps what is done; the same command goes on from there" in output
+    assert ("stopping after the running epochs" in output) or presses > 1
+    assert "Traceback" not in output + errors
+    _, alive = psutil.wait_procs(started, timeout=30)
+    assert alive == []
+    assert list(load_trials(tmp_path / "s")["state"]) == ["RUNNING"]
+    # the epochs that were reported are recorded, and the checkpoint to go on from is there
+    assert 2 <= len(record.rows()) < 400
+    assert load_latest(record.checkpoints, record.config(), "cpu") is not None
 
 
 @pytest.mark.slow

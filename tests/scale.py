@@ -1,0 +1,131 @@
+"""What a long study costs: python tests/scale.py --trials 100 --trials 10000
+
+Makes finished studies of so many trials of 50 epochs, and times what the driver and the analysis do with
+them: each time is the median of three, in seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+)
+
+from analysis import load_epochs, load_trials
+from studies.folder import StudyFolder
+from studies.ledger import Ledger, storage_url
+from studies.study import Study
+from trainables.config import TrialConfig
+
+EPOCHS = 50
+SPACE: dict[str, BaseDistribution] = {
+    "beta": FloatDistribution(0.05, 5.0, log=True),
+    "model.latent_dim": CategoricalDistribution((2, 4, 8, 16, 32)),
+    "model.depth": IntDistribution(0, 1),
+}
+STUDY = Study(name="scale", base=TrialConfig(epochs=EPOCHS), space=SPACE, trials=100_000)
+METRICS = ("bits_per_dim", "nelbo", "rate", "distortion", "mse")
+
+
+def make(folder: StudyFolder, trials: int) -> Ledger:
+    """A study of finished trials, written straight into Optuna's tables: asking for each would take hours."""
+    owner = folder.claim(STUDY)["id"]
+    Ledger(STUDY, storage_url(folder.path, None), owner)
+    rng = np.random.default_rng(0)
+    with sqlite3.connect(folder.path / "study.db") as db:
+        for number in range(trials):
+            key = number + 1
+            when = "2026-01-01 00:00:00.000000"
+            db.execute(
+                "INSERT INTO trials (trial_id, number, study_id, state, datetime_start, datetime_complete) "
+                "VALUES (?, ?, 1, 'COMPLETE', ?, ?)",
+                (key, number, when, when),
+            )
+            drawn = (float(np.exp(rng.uniform(-3, 1.6))), int(rng.integers(5)), int(rng.integers(2)))
+            db.executemany(
+                "INSERT INTO trial_params (trial_id, param_name, param_value, distribution_json) "
+                "VALUES (?, ?, ?, ?)",
+                [(key, path, drawn[k], distribution_to_json(SPACE[path])) for k, path in enumerate(SPACE)],
+            )
+            values = 5 + abs(np.log(drawn[0])) + np.exp(-np.arange(EPOCHS) / 9) + rng.normal(0, 0.01, EPOCHS)
+            db.executemany(
+                "INSERT INTO trial_intermediate_values "
+                "(trial_id, step, intermediate_value, intermediate_value_type) VALUES (?, ?, ?, 'FINITE')",
+                [(key, step + 1, float(value)) for step, value in enumerate(values)],
+            )
+            db.execute(
+                "INSERT INTO trial_values (trial_id, objective, value, value_type) "
+                "VALUES (?, 0, ?, 'FINITE')",
+                (key, float(values.min())),
+            )
+            rows = [
+                {"epoch": step + 1, "epoch_seconds": 1.0}
+                | {f"val_{name}": float(value) for name in METRICS}
+                | {"val_active_units": 4}
+                for step, value in enumerate(values)
+            ]
+            folder.trial(number).mkdir(parents=True)
+            lines = "".join(json.dumps(row) + "\n" for row in rows)
+            (folder.trial(number) / "metrics.jsonl").write_text(lines)
+    return Ledger(STUDY, storage_url(folder.path, None), owner)
+
+
+def timed(action: Callable[[], Any]) -> float:
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+def measure(trials: int) -> dict[str, float]:
+    """Seconds by what is done, in a study of ``trials``."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = StudyFolder(Path(place) / "scale")
+        folder.path.mkdir()
+        ledger = make(folder, trials)
+        url, owner = storage_url(folder.path, None), json.loads(folder.question.read_text())["id"]
+        seconds = {"opening": timed(lambda: Ledger(STUDY, url, owner).count())}
+        number = ledger.ask()
+        epochs = iter(range(1, EPOCHS))
+
+        def report() -> None:
+            epoch = next(epochs)
+            ledger.report(number, {"epoch": epoch, "val_bits_per_dim": 5.0})
+
+        seconds["a report and its pruning decision"] = timed(report)
+        seconds["a suggestion"] = timed(ledger.ask)
+        seconds["resuming a trial"] = timed(lambda: Ledger(STUDY, url, owner).resume(number))
+        seconds["load_trials"] = timed(lambda: load_trials(folder.path))
+        seconds["load_epochs"] = timed(lambda: load_epochs(folder.path))
+        return seconds
+
+
+def main(trials: Annotated[list[int], typer.Option(help="Trials of a study; may be repeated.")]) -> None:
+    """Print a table: what is done, by the number of trials."""
+    results = {count: measure(count) for count in trials}
+    print("| seconds | " + " | ".join(f"{count:,} trials" for count in results) + " |")
+    print("|---" * (len(results) + 1) + "|")
+    for name in next(iter(results.values())):
+        print(f"| {name} | " + " | ".join(f"{seconds[name]:.3f}" for seconds in results.values()) + " |")
+
+
+if __name__ == "__main__":
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(main)
+    app()
