@@ -6,10 +6,13 @@ import logging
 import math
 import os
 import socket
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
+
+import psutil
 
 from trainables.errors import UserError
 from trainables.slot import SlotResources
@@ -48,7 +51,7 @@ def connected(address: str | None) -> Iterator[str | None]:
     """A context in which this process is a Ray driver; yields the dashboard's address.
 
     ``address`` is that of a running cluster ("host:port", "auto"); without one, a cluster is started on
-    this machine and stopped at the end.
+    this machine and stopped at the end. After an exception it is left as it is: see `end_process`.
 
     Raises:
         UserError: where no cluster answers at ``address``.
@@ -73,10 +76,26 @@ def connected(address: str | None) -> Iterator[str | None]:
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         where = f"the cluster at {address}" if address else "a cluster on this machine"
         raise UserError(f"Ray could not join {where}: {str(error).strip().splitlines()[0]}") from error
-    try:
-        yield context.dashboard_url
-    finally:
-        ray.shutdown()
+    yield context.dashboard_url
+    ray.shutdown()
+
+
+def end_process(code: int) -> None:
+    """Exit with ``code`` although slots may be open; a no-op where Ray is not up.
+
+    A slot's thread that meets a Ray that was shut down ends the process at once, with another code. So the
+    cluster's processes are ended, if they are ours, and then this one, without a word to Ray.
+    """
+    import ray
+
+    if not ray.is_initialized():
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            process.kill()
+    os._exit(code)
 
 
 def check_address(address: str | None) -> None:

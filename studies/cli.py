@@ -1,10 +1,9 @@
 """One command line for every study script."""
 
 import json
-import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from pydantic import ValidationError
@@ -108,19 +107,26 @@ def guarded(app: typer.Typer) -> None:
     try:
         app()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        leave(1, str(error))
     except ValidationError as error:
-        print(f"error: {explain(error)}", file=sys.stderr)
-        sys.exit(2)
+        leave(2, explain(error))
     except OSError as error:
-        print(f"error: {error.strerror or error}: {error.filename or 'no file named'}", file=sys.stderr)
-        sys.exit(1)
+        leave(1, f"{error.strerror or error}: {error.filename or 'no file named'}")
     except ValueError as error:
         if type(error) is not ValueError:
             raise
+        leave(2, str(error))
+
+
+def leave(code: int, error: str = "") -> NoReturn:
+    """End the process, and the cluster that it may have started."""
+    if error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    if "ray" in sys.modules:
+        from cluster.connect import end_process
+
+        end_process(code)
+    sys.exit(code)
 
 
 def study_help(study: Study) -> str:
@@ -167,8 +173,7 @@ def execute(
         console.print(
             f"\ninterrupted: {folder} keeps what is done; the same command goes on from there", soft_wrap=True
         )
-        sys.stdout.flush()
-        os._exit(INTERRUPTED)
+        leave(INTERRUPTED)
     print_summary(done.path, console, report)
 
 
