@@ -1,8 +1,10 @@
 # Everything happens in .venv; no target needs more than Python 3.11 or newer and make.
 PYTHON ?= python3
 BIN := .venv/bin
+N ?= 200
+SEED ?= 0
 
-.PHONY: install demo test check clean
+.PHONY: install demo test check chaos clean
 
 install: .venv/installed
 
@@ -17,6 +19,9 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest
+
+chaos: install
+	$(BIN)/python tests/chaos.py --kills $(N) --seed $(SEED)
 
 check: install
 	$(BIN)/ruff check .

@@ -65,6 +65,10 @@ def train(
     limit_train: Annotated[
         int | None, typer.Option("--limit_train", "--limit-train", help="Train on at most this many images.")
     ] = None,
+    limit_val: Annotated[
+        int | None,
+        typer.Option("--limit_val", "--limit-val", help="Validate, and test, on at most this many images."),
+    ] = None,
     data_dir: Annotated[
         Path | None,
         typer.Option("--data_dir", "--data-dir", envvar="VAE_DATA_DIR", help="Folder of the data sets."),
@@ -78,7 +82,13 @@ def train(
     colour = dataset == "cifar10"
     depth = {Mode.plain: 0, Mode.pp: 1, None: 2 if colour else 0}[vae_mode]
     config = TrialConfig(
-        dataset=dataset, image_size=image_size, limit_train=limit_train, beta=beta, epochs=epochs, seed=seed
+        dataset=dataset,
+        image_size=image_size,
+        limit_train=limit_train,
+        limit_val=limit_val,
+        beta=beta,
+        epochs=epochs,
+        seed=seed,
     ).replace(
         {
             "lr": lr,
@@ -161,6 +171,7 @@ def finish(
 
     best, metrics = load_weights(folder.best)
     data = load_dataset(config.dataset, data_dir, config.image_size)
+    data = data.limited(config.limit_train, config.limit_val)
     with console.status("measuring on the test set"):
         test = measure(best, data, metrics["sigma"])
     console.print(f"test set, epoch {metrics['epoch']:.0f}, the best of {config.epochs}:")

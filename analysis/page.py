@@ -45,7 +45,7 @@ METRICS = {
     "nelbo": ("negative ELBO, calibrated", ".2f", "nats per image"),
     "rate": ("rate", ".2f", "nats per image"),
     "distortion": ("distortion, training likelihood", ".2f", "nats per image"),
-    "mse": ("mean squared error", ".5f", "pixels in [0, 1]"),
+    "mse": ("mean squared error, sampled codes", ".5f", "pixels in [0, 1]"),
     "active_units": ("active units", ".0f", "latents"),
     "probe_accuracy": ("linear probe accuracy", ".2%", "of test images"),
     "kl_largest": ("largest rate of a latent", ".2f", "nats per image"),

@@ -80,6 +80,15 @@ def write_report(
         raise UserError(f"cannot write the report to {study.folder}: {error}") from error
 
 
+def is_current(folder: Path | str) -> bool:
+    """Whether the page was written after everything that it is made from."""
+    page = Path(folder) / "report.html"
+    sources = [Path(folder) / "study.db", *Path(folder).glob("trials/*/metrics.jsonl")]
+    if not page.exists() or not sources[0].exists():  # the ledger is elsewhere
+        return False
+    return page.stat().st_mtime > max(source.stat().st_mtime for source in sources)
+
+
 def write_all(
     study: StudyRecord, top: int, data_dir: Path | str | None, progress: Progress
 ) -> dict[str, Path]:

@@ -6,7 +6,6 @@ hold what every epoch measured. Nothing here writes.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from trainables.config import TrialConfig, explain
 from trainables.errors import UserError
+from trainables.files import unseal
 from trainables.records import TrialFolder
 
 Row = dict[str, float]
@@ -161,6 +161,13 @@ def read_study(folder: Path | str) -> StudyRecord:
     space = {path: optuna.distributions.json_to_distribution(text) for path, text in info["space"].items()}
     trials = read_ledger(folder, info)
     rows = {trial.number: checked_rows(trial_folder(folder, trial.number)) for trial in trials}
+    for trial in trials:
+        told, recorded = len(trial.intermediate_values), len(rows[trial.number])
+        if recorded < told:  # a record is written before the ledger is told
+            raise UserError(
+                f"{trial_folder(folder, trial.number).path / 'metrics.jsonl'} must hold the {told} epochs "
+                f"that the ledger knows, got {recorded}: it was cut off\nrestore it"
+            )
     return StudyRecord(folder, info, base, space, trials, rows)
 
 
@@ -200,7 +207,7 @@ def study_info(folder: Path | str) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{folder} is not a study's folder: study.json is missing")
     try:
-        info = json.loads(path.read_text())
+        info = unseal(path.read_bytes())
         if not isinstance(info["name"], str):
             raise ValueError(f"name must be a string, got {info['name']!r}")
         config = TrialConfig.model_validate(info["base"])
@@ -213,7 +220,7 @@ def study_info(folder: Path | str) -> dict[str, Any]:
         raise UserError(f"{path} is not a study's: {explain(error).splitlines()[0]}") from error
     except KeyError as error:
         raise UserError(f"{path} is not a study's: it has no {error}") from error
-    except (ValueError, TypeError, AttributeError, OSError) as error:
+    except (ValueError, TypeError, AttributeError, OSError, RecursionError) as error:
         raise UserError(f"{path} is not a study's: {(str(error).splitlines() or [''])[0]}") from error
 
 

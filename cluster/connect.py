@@ -60,9 +60,17 @@ def connected(address: str | None) -> Iterator[str | None]:
     os.environ.update({k: v for k, v in DRIVER_ENVIRONMENT.items() if k not in os.environ})
     import ray
     import ray._private.worker as ray_worker
+    from ray._private.authentication.authentication_token_setup import (
+        maybe_enable_token_auth_if_token_available,
+    )
 
     # the raylet's notices go to its log anyway; Ray has no option that keeps them out of the terminal
     ray_worker.print_to_stdstream = lambda *_, **__: None
+    # nor its traceback when an actor dies that is started again
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
+    if address:
+        maybe_enable_token_auth_if_token_available()  # as `ray start` does, but not `ray.init`
 
     options: dict[str, Any] = {} if address else {"include_dashboard": True, "dashboard_host": "127.0.0.1"}
     try:
@@ -75,7 +83,11 @@ def connected(address: str | None) -> Iterator[str | None]:
         )
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         where = f"the cluster at {address}" if address else "a cluster on this machine"
-        raise UserError(f"Ray could not join {where}: {str(error).strip().splitlines()[0]}") from error
+        reason = str(error).strip().splitlines()[0]
+        hint = (
+            "\nif it asks for a token, copy the head's ~/.ray/auth_token to this machine" if address else ""
+        )
+        raise UserError(f"Ray could not join {where}: {reason}{hint}") from error
     yield context.dashboard_url
     ray.shutdown()
 

@@ -75,12 +75,11 @@ def main(study: Study) -> None:
     ) -> None:
         from studies.runner import Resources
 
-        overrides = {
-            "epochs": epochs,
-            "limit_train": limit_train,
-            "limit_val": limit_val,
-            "seed": seed,
-        } | dict(map(parse_setting, set_ or []))
+        overrides = {"epochs": epochs, "limit_train": limit_train, "limit_val": limit_val, "seed": seed}
+        for path, value in map(parse_setting, set_ or []):
+            if path in overrides:
+                raise ValueError(f"{path} is set twice: use --{path.replace('_', '-')}, or --set once")
+            overrides[path] = value
         planned = Study(**{**vars(study), "trials": trials, "final_epochs": final_epochs, "seed": seed})
         planned = planned.with_overrides(overrides)
         resources = Resources(
@@ -165,16 +164,25 @@ def execute(
             study, folder, data_dir and data_dir.expanduser().absolute(), resources, storage, fresh, console
         )
         if report:
-            from analysis.report import write_report
-
-            with console.status("drawing the report") as status:
-                write_report(done.path, data_dir=data_dir, progress=lambda step: status.update(step))
+            draw_report(done.path, data_dir, console)
     except KeyboardInterrupt:
         console.print(
             f"\ninterrupted: {folder} keeps what is done; the same command goes on from there", soft_wrap=True
         )
         leave(INTERRUPTED)
     print_summary(done.path, console, report)
+
+
+def draw_report(folder: Path, data_dir: Path | None, console: Console) -> None:
+    """Write the report, unless the one that is there was drawn after the study's last change."""
+    from analysis.report import is_current, write_report
+
+    if is_current(folder):
+        return
+    if not console.is_terminal:
+        console.print("drawing the report")
+    with console.status("drawing the report") as status:
+        write_report(folder, data_dir=data_dir, progress=lambda step: status.update(step))
 
 
 def print_summary(folder: Path, console: Console, report: bool) -> None:

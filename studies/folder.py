@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import re
@@ -23,7 +22,7 @@ from filelock import FileLock, Timeout
 from studies.ledger import same_question
 from studies.study import Study
 from trainables.errors import UserError
-from trainables.files import write_atomic
+from trainables.files import seal, unseal, write_atomic
 
 PACKAGES = ("ray", "torch", "torchvision", "optuna", "numpy", "pandas", "scikit-learn")
 
@@ -86,11 +85,13 @@ class StudyFolder:
         }
         if self.question.exists():
             try:
-                found = json.loads(self.question.read_text())
+                found = unseal(self.question.read_bytes())
                 known = {key: found[key] for key in asked}
                 lasting = {key: found[key] for key in lasting}
-            except (ValueError, KeyError, TypeError) as error:
-                raise UserError(f"{self.question} is damaged\nuse another --out, or --fresh") from error
+            except (ValueError, KeyError, RecursionError) as error:
+                raise UserError(
+                    f"{self.question} is damaged: {error}\nrestore it, or use another --out, or --fresh"
+                ) from error
             if differences := same_question(known, asked):
                 raise UserError(
                     f"{self.path} holds another study: {'; '.join(differences)}\n"
@@ -103,23 +104,22 @@ class StudyFolder:
         elif any(self.path.iterdir()):
             raise UserError(f"{self.path} is not empty and holds no study\nuse another --out")
         record = asked | lasting | facts | provenance()
-        write_atomic(self.question, json.dumps(record, indent=2) + "\n")
+        write_atomic(self.question, seal(record, indent=2) + "\n")
         return record
 
     def storage(self) -> str | None:
         """The storage that the study began with, if it is not the folder's own."""
         try:
-            return json.loads(self.question.read_text())["storage"]
+            return unseal(self.question.read_bytes())["storage"]
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def forget(self) -> None:
-        """Undo `claim` where no trial was begun."""
-        if not self.trials.exists():
-            for name in ("study.json", "study.db"):
-                (self.path / name).unlink(missing_ok=True)
-            with suppress(OSError):
-                self.path.rmdir()
+        """Undo `claim`, before a trial was begun."""
+        for name in ("study.json", "study.db"):
+            (self.path / name).unlink(missing_ok=True)
+        with suppress(OSError):
+            self.path.rmdir()
 
     def move_aside(self) -> Path | None:
         """Keep what is there under another name, and start over; None where there is nothing."""

@@ -91,6 +91,11 @@ class Ledger:
             )
         self._live: dict[int, Trial] = {}
 
+    def forget(self) -> None:
+        """Remove the study from its storage, if it has no trials yet."""
+        if not self._study.get_trials(deepcopy=False):
+            optuna.delete_study(study_name=self.plan.name, storage=self._study._storage)
+
     def count(self) -> Counter[str]:
         """Trials by state: COMPLETE, PRUNED, FAIL, RUNNING."""
         return Counter(trial.state.name for trial in self._study.get_trials(deepcopy=False))

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from cluster.connect import connected, nodes, plan_slots
+from cluster.connect import check_address, connected, nodes, plan_slots
 from studies.folder import StudyFolder
 from studies.ledger import Ledger, set_aside, storage_url
 from studies.stop import Stop, graceful, heed
@@ -56,23 +56,26 @@ def run(
     """
     folder = StudyFolder(out)
     check_data(study, data_dir, max(resources.workers_per_trial, resources.final_workers))
+    check_address(resources.address)
     with folder.locked():
         if fresh:
             renamed = set_aside(study.name, old) if (old := folder.storage()) else None
             for place in filter(None, (folder.move_aside(), renamed)):
                 console.print(f"the earlier study is kept as {place}", soft_wrap=True)
-        if storage:
-            storage = storage_url(folder.path, storage)
         final = {"epochs": study.final_epochs, "workers": resources.final_workers}
         where = None if data_dir is None else str(data_dir)
+        new, ledger = not folder.question.exists(), None
         try:
-            new = not folder.question.exists()
-            record = folder.claim(study, storage, data_dir=where, trials=study.trials, final=final)
+            url = storage_url(folder.path, storage) if storage else None
+            record = folder.claim(study, url, data_dir=where, trials=study.trials, final=final)
             ledger = Ledger(study, storage_url(folder.path, record["storage"]), record["id"])
+            check_ledger(ledger, folder)
             if not is_finished(ledger, folder):
                 execute(ledger, folder, data_dir, resources, console)
         except UserError:
-            if new:
+            if new and not folder.trials.exists():
+                if ledger:
+                    ledger.forget()
                 folder.forget()
             raise
     return folder
@@ -84,6 +87,16 @@ def check_data(study: Study, data_dir: Path | None, workers: int) -> None:
     batch = min(study.base.batch_size, len(training))
     if batch < workers:
         raise UserError(f"a batch must hold at least 1 image a worker, got {batch} for {workers} workers")
+
+
+def check_ledger(ledger: Ledger, folder: StudyFolder) -> None:
+    """Raises: UserError for a storage that has lost trials: they are asked for before they get a folder."""
+    known, folders = sum(ledger.count().values()), len(list(folder.trials.glob("[0-9]*[0-9]")))
+    if known < folders:
+        raise UserError(
+            f"the study's storage must know the {folders} trials in {folder.trials}, got {known}\n"
+            "restore it, or use --fresh to move the study aside"
+        )
 
 
 def is_finished(ledger: Ledger, folder: StudyFolder) -> bool:
@@ -134,6 +147,8 @@ def search(
         KeyboardInterrupt, UserError: see `heed`.
     """
     from ray import tune
+    from ray.exceptions import RayError
+    from ray.tune.error import TuneError
 
     from studies.search import Driver, LedgerScheduler, LedgerSearcher
 
@@ -141,7 +156,7 @@ def search(
     view.phase(f"opening {count} slot(s) of {slot.workers} worker(s)")
     with Slots(slots_name(ledger.plan), count, slot, folder.ray) as slots:
         view.phase("searching")
-        tune.Tuner(
+        tuner = tune.Tuner(
             tune.with_resources(tune_trial, TRIAL_RESOURCES),
             tune_config=tune.TuneConfig(
                 search_alg=LedgerSearcher(driver, slots.mailbox),
@@ -156,7 +171,11 @@ def search(
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=3),
             ),
-        ).fit()
+        )
+        try:
+            tuner.fit()
+        except (RayError, TuneError, RuntimeError) as error:
+            stop.reason = stop.reason or f"Ray failed: {str(error).strip().splitlines()[-1]}"
         heed(stop)
         view.phase("closing the slots")
     driver.sweep()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,9 +47,10 @@ class Driver:
             parameters = self._ledger.parameters(number)
             config = self._ledger.plan.config(number, parameters)
             record = self._records[number] = TrialFolder(self._folder.trial(number))
-            if record.path.exists() and not record.holds(config):  # of a ledger that is gone
-                record.path.rename(
-                    record.path.with_name(f"{record.path.name}.{time.strftime('%Y%m%d-%H%M%S')}")
+            if record.path.exists() and record.config() != config:
+                raise UserError(
+                    f"{record.path} is not the folder of trial {number}: its config.json is another's\n"
+                    "remove it to train the trial again, or restore the study's storage"
                 )
             record.create(config)
             self._epochs[number] = config.epochs

@@ -71,7 +71,9 @@ class Study:
         base = base.replace({"model.image_shape": shape})
         name = self.name
         if base.dataset != self.base.dataset:
-            name = re.sub(r"\W+", "_", PurePath(base.dataset).name.lower()).strip("_") + "_vae"
+            # ASCII: Ray Train takes no other names for its runs
+            name = re.sub(r"[^a-z0-9]+", "_", PurePath(base.dataset).name.lower()).strip("_") or "images"
+            name += "_vae"
         space = {path: d for path, d in self.space.items() if path not in overrides}
         return replace(self, name=name, base=base, space=space)
 

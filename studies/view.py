@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import sys
+import termios
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +31,7 @@ class Running:
     parameters: Mapping[str, Any]
     started: float
     row: Metrics = field(default_factory=dict)
+    best: float = math.inf
 
 
 def short(parameters: Mapping[str, Any]) -> str:
@@ -69,11 +74,21 @@ class View:
 
     def __enter__(self) -> View:
         if self.console.is_terminal:
+            self._echo(False)
             self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._live.stop()
+        if self.console.is_terminal:
+            self._echo(True)
+
+    def _echo(self, on: bool) -> None:
+        """Whether the terminal shows ^C and other keys, which would push the board out of its place."""
+        with suppress(termios.error, ValueError, OSError):  # no keyboard
+            mode = termios.tcgetattr(sys.stdin)
+            mode[3] = mode[3] | termios.ECHO if on else mode[3] & ~termios.ECHO
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, mode)
 
     def known(self, counts: Mapping[str, int], best: FrozenTrial | None) -> None:
         """What the ledger held before this driver: trials by Optuna's states, and the best of them."""
@@ -99,6 +114,7 @@ class View:
             f"rate {row['val_rate']:.2f} nats, {row['images_per_second']:,.0f} images/s"
         )
         value = row["val_bits_per_dim"]
+        running.best = min(running.best, value)
         if self._best is None or value < self._best[0]:
             self._best = (value, self._label(number), running.parameters)
 
@@ -113,7 +129,7 @@ class View:
         if cause:
             text.append(f": {cause}")
         elif running.row:
-            text.append(f" at epoch {running.row['epoch']}: {running.row['val_bits_per_dim']:.4f} bits/dim")
+            text.append(f" after epoch {running.row['epoch']}: best {running.best:.4f} bits/dim")
         if cause or not self.console.is_terminal:
             self.console.print(text, soft_wrap=True)
         left = self._time_left()

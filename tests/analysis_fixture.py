@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from optuna.trial import TrialState, create_trial
 
 from trainables.checkpoint import save_weights
 from trainables.config import TrialConfig
+from trainables.files import seal
 from trainables.loop import seeded_vae
 from trainables.records import TrialFolder
 from vae_models import VAE, ModelConfig
@@ -92,7 +92,7 @@ def write_ledger(
         "versions": {"torch": "2.15", "optuna": "5.0"}, "git_commit": "0123456789abcdef",
         "hardware": {"cpu": "2 cores", "gpus": []}, "final": {"epochs": 4, "workers": 2},
     }  # fmt: skip
-    (folder / "study.json").write_text(json.dumps(info))
+    (folder / "study.json").write_text(seal(info))
     study = optuna.create_study(study_name=name, storage=f"sqlite:///{folder}/study.db")
     for made in trials:
         study.add_trial(
@@ -113,7 +113,7 @@ def build_study(
     """A whole study's folder; with ``final_bits``, the best trial's config trained once more."""
     write_ledger(folder, trials, **ledger)
     base: TrialConfig = ledger.get("base", BASE)
-    for number, made in numbered(trials):
+    for number, made in enumerate(trials):
         if made.bits:
             record(TrialFolder(folder / "trials" / f"{number:04d}"), base.replace(made.params), made.bits)
     if final_bits:
@@ -121,7 +121,3 @@ def build_study(
         config = base.replace({**best.params, "epochs": 4})
         record(TrialFolder(folder / "trials" / "final"), config, final_bits)
     return folder
-
-
-def numbered(trials: Sequence[Made]) -> Iterator[tuple[int, Made]]:
-    yield from enumerate(trials)

@@ -39,7 +39,7 @@ VICTIMS = {
     "Train worker": "RayTrainWorker",
     "Train controller": "TrainController",
     "mailbox": "ray::Mailbox",
-    "Tune actor": "tune_trial",
+    "Tune actor": "ImplicitFunc",
     "GCS": "gcs_server",
 }
 PATIENCE = 300.0

@@ -6,7 +6,6 @@ them: each time is the median of three, in seconds.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import statistics
 import tempfile
@@ -30,6 +29,7 @@ from studies.folder import StudyFolder
 from studies.ledger import Ledger, storage_url
 from studies.study import Study
 from trainables.config import TrialConfig
+from trainables.files import seal, unseal
 
 EPOCHS = 50
 SPACE: dict[str, BaseDistribution] = {
@@ -79,7 +79,7 @@ def make(folder: StudyFolder, trials: int) -> Ledger:
                 for step, value in enumerate(values)
             ]
             folder.trial(number).mkdir(parents=True)
-            lines = "".join(json.dumps(row) + "\n" for row in rows)
+            lines = "".join(seal(row) + "\n" for row in rows)
             (folder.trial(number) / "metrics.jsonl").write_text(lines)
     return Ledger(STUDY, storage_url(folder.path, None), owner)
 
@@ -99,7 +99,7 @@ def measure(trials: int) -> dict[str, float]:
         folder = StudyFolder(Path(place) / "scale")
         folder.path.mkdir()
         ledger = make(folder, trials)
-        url, owner = storage_url(folder.path, None), json.loads(folder.question.read_text())["id"]
+        url, owner = storage_url(folder.path, None), unseal(folder.question.read_bytes())["id"]
         seconds = {"opening": timed(lambda: Ledger(STUDY, url, owner).count())}
         number = ledger.ask()
         epochs = iter(range(1, EPOCHS))

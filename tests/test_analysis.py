@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -38,6 +37,7 @@ from trainables.config import TrialConfig
 from trainables.data import Dataset, Split, load_dataset
 from trainables.errors import UserError
 from trainables.evaluate import evaluate
+from trainables.files import seal, unseal
 from trainables.loop import fit, seeded_vae
 from trainables.records import TrialFolder
 from trainables.world import World
@@ -170,7 +170,7 @@ def test_a_torn_ledger_is_refused(content: bytes | None, tmp_path: Path) -> None
 def test_a_strange_study_json_is_refused(field: str, value: object, tmp_path: Path) -> None:
     write_ledger(tmp_path / "study", SIX)
     path = tmp_path / "study" / "study.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {field: value}))
+    path.write_text(seal(unseal(path.read_text()) | {field: value}))
     with pytest.raises(UserError, match=r"study\.json is not a study's"):
         load_trials(tmp_path / "study")
 
@@ -337,7 +337,7 @@ def test_importance_finds_what_matters_and_says_when_it_cannot(six: Path, tmp_pa
         }
         for _ in range(30)
     ]
-    write_ledger(tmp_path / "study", [Made("COMPLETE", p, [3 + np.log(p["beta"]) ** 2]) for p in drawn])
+    build_study(tmp_path / "study", [Made("COMPLETE", p, [3 + np.log(p["beta"]) ** 2]) for p in drawn])
     study = read_study(tmp_path / "study")
     importance = compute_importance(study.trials, study.columns)
     assert importance.names[0] == "beta"
@@ -392,9 +392,9 @@ def test_visu_names_are_safe() -> None:
 def test_report_of_the_best_runs(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     hostile = "<script>alert('study')</script>"
     folder = build_study(tmp_path / "study", final_bits=[2.6, 2.4, 2.35, 2.37], name=hostile)
-    info = json.loads((folder / "study.json").read_text())
+    info = unseal((folder / "study.json").read_text())
     info["command"] = "python x.py --storage postgresql://me:secret@host/db"
-    (folder / "study.json").write_text(json.dumps(info))
+    (folder / "study.json").write_text(seal(info))
     steps: list[str] = []
     paths = write_report(folder, top=1, progress=steps.append)
     assert capfd.readouterr() == ("", "")

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from trainables import checkpoint, loop
 from trainables.batches import Pixels
 from trainables.config import TrialConfig, explain
-from trainables.errors import UserError
 from trainables.local import train_local
 from trainables.loop import Metrics, NonFiniteError, fit
 from trainables.records import TrialFolder
@@ -198,38 +197,3 @@ def test_overrides_are_checked_paths() -> None:
     with pytest.raises(ValueError, match=r"model\.latent_dim") as refused:
         config.replace({"model.latent_dim": 0})
     assert explain(refused.value) == "model.latent_dim: should be greater than or equal to 1, got 0"  # type: ignore[arg-type]
-
-
-def test_metrics_survive_a_torn_line_and_never_repeat(tmp_path: Path) -> None:
-    folder = TrialFolder(tmp_path)
-    rows = [{"epoch": e, "value": e / 3} for e in (1, 2, 3)]
-    for row in rows:
-        folder.append(row)
-    folder.append(rows[1])
-    assert folder.rows() == rows
-    file = tmp_path / "metrics.jsonl"
-    content = file.read_bytes()
-    for cut in range(len(content)):
-        file.write_bytes(content[:cut])
-        whole = content[:cut].count(b"\n")
-        assert folder.rows() == rows[:whole]
-        for row in rows[whole:]:
-            folder.append(row)
-        assert file.read_bytes() == content
-
-
-def test_weights_that_were_cut_or_altered_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "best.safetensors"
-    model = VAE(ModelConfig(width=4, latent_dim=1, image_shape=(1, 8, 8)))
-    checkpoint.save_weights(path, model, {"epoch": 1.0})
-    content = path.read_bytes()
-    loaded, metrics = checkpoint.load_weights(path)
-    assert metrics == {"epoch": 1.0}
-    assert all(torch.equal(t, model.state_dict()[n]) for n, t in loaded.state_dict().items())
-    for cut in range(0, len(content), 97):
-        path.write_bytes(content[:cut])
-        with pytest.raises(UserError, match=r"best\.safetensors"):
-            checkpoint.load_weights(path)
-    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    with pytest.raises(UserError, match="does not match its hash"):
-        checkpoint.load_weights(path)

@@ -75,16 +75,14 @@ def load_latest(folder: Path, config: TrialConfig, device: torch.device | str) -
 def save_weights(path: Path, model: VAE, metrics: dict[str, float]) -> None:
     """Weights as safetensors, with the model's config, the epoch's metrics and a hash in the header."""
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    metadata = {
-        "model": model.config.model_dump_json(),
-        "metrics": json.dumps(metrics),
-        "sha256": weights_hash(weights),
-    }
-    write_atomic(path, safetensors.torch.save(weights, metadata))
+    metadata = {"model": model.config.model_dump_json(), "metrics": json.dumps(metrics)}
+    write_atomic(
+        path, safetensors.torch.save(weights, metadata | {"sha256": weights_hash(weights, metadata)})
+    )
 
 
 def load_weights(path: Path) -> tuple[VAE, dict[str, float]]:
-    """The model of a weights file, on the CPU in evaluation mode, and its epoch's metrics.
+    """The model of a weights file, on the CPU, to be used and not trained, and its epoch's metrics.
 
     Raises:
         UserError: where the file is missing, torn or altered, or does not fit its own config.
@@ -95,17 +93,17 @@ def load_weights(path: Path) -> tuple[VAE, dict[str, float]]:
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-        if weights_hash(weights) != metadata["sha256"]:
+        if metadata.pop("sha256") != weights_hash(weights, metadata):
             raise ValueError("its content does not match its hash")
         model = VAE(ModelConfig.model_validate_json(metadata["model"]))
         model.load_state_dict(weights)
-        return model.eval(), json.loads(metadata["metrics"])
+        return model.eval().requires_grad_(False), json.loads(metadata["metrics"])
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
         raise UserError(f"{path} is not a whole weights file: {str(error).splitlines()[0]}") from error
 
 
-def weights_hash(weights: dict[str, torch.Tensor]) -> str:
-    sha = hashlib.sha256()
+def weights_hash(weights: dict[str, torch.Tensor], metadata: dict[str, str]) -> str:
+    sha = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
     for name in sorted(weights):
         sha.update(f"{name} {tuple(weights[name].shape)} {weights[name].dtype}".encode())
         sha.update(weights[name].numpy().tobytes())

@@ -22,10 +22,11 @@ from numpy.typing import ArrayLike
 from sklearn.model_selection import train_test_split
 
 from trainables.errors import UserError
+from trainables.files import seal, unseal
 from trainables.formats import Labelled
 from trainables.sources import KNOWN, Source, download, find
 
-PREPARED_FORMAT = 1  # a change of what is prepared, or how, makes every old copy stale
+PREPARED_FORMAT = 2  # a change of what is prepared, or how, makes every old copy stale
 DEFAULT_IMAGE_SIZE = 32
 TEST_FRACTION = 0.2  # of the sets that come without a test split
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
@@ -53,6 +54,17 @@ class Dataset:
         """(C, H, W)."""
         channels, height, width = self.train.images.shape[1:]
         return channels, height, width
+
+    def limited(self, train: int | None, test: int | None) -> "Dataset":
+        """A fixed random subset of at most so many images each; None for all of them."""
+
+        def part(split: Split, count: int | None) -> Split:
+            if count is None:
+                return split
+            rows = limit(np.arange(len(split.labels)), count)
+            return Split(split.images[rows], split.labels[rows])
+
+        return Dataset(self.name, part(self.train, train), part(self.test, test), self.classes)
 
 
 def load_dataset(name: str, data_dir: str | Path | None = None, image_size: int | None = None) -> Dataset:
@@ -155,7 +167,7 @@ def _prepare(folder: Path, name: str, source: Source) -> None:
                 "sha256": {key: _sha256(partial / f"{key}.npy") for key in ARRAYS},
             }
             with _synced(partial / "meta.json") as file:
-                file.write(json.dumps(meta, indent=2).encode())
+                file.write(seal(meta, indent=2).encode())
             shutil.rmtree(folder, ignore_errors=True)  # damaged; processes that have it mapped keep it
             partial.rename(folder)
         finally:
@@ -174,7 +186,7 @@ def _splits(source: Source) -> tuple[Labelled, Labelled]:
 @functools.lru_cache(maxsize=16)
 def _open(folder: Path) -> Dataset:
     """Check and map a prepared copy; OSError, ValueError, KeyError or TypeError where it is damaged."""
-    meta = json.loads((folder / "meta.json").read_bytes())
+    meta = unseal((folder / "meta.json").read_bytes())
     for key in ARRAYS:
         if _sha256(folder / f"{key}.npy") != meta["sha256"][key]:
             raise ValueError(f"{folder / key}.npy does not have the SHA-256 in meta.json")

@@ -7,7 +7,6 @@ checkpoints/     see `trainables.checkpoint`           written by the trial's ra
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from pydantic import ValidationError
 
 from trainables.config import TrialConfig, explain
 from trainables.errors import UserError
-from trainables.files import write_atomic
+from trainables.files import seal, unseal, write_atomic
 
 
 class TrialFolder:
@@ -30,20 +29,19 @@ class TrialFolder:
 
     def create(self, config: TrialConfig) -> None:
         """Write the config; a no-op where the same is there already."""
-        content = config.model_dump_json(indent=2) + "\n"
-        if not self._config.exists() or self._config.read_text() != content:
-            write_atomic(self._config, content)
+        if not self.holds(config):
+            write_atomic(self._config, seal(config.model_dump(mode="json"), indent=2) + "\n")
 
     def config(self) -> TrialConfig:
         """Raises: UserError where there is none, or it is none."""
         try:
-            return TrialConfig.model_validate_json(self._config.read_text())
+            return TrialConfig.model_validate(unseal(self._config.read_bytes()))
         except FileNotFoundError as error:
             raise UserError(f"no trial at {self.path}: {self._config.name} is missing") from error
         except ValidationError as error:
             raise UserError(f"{self._config} is not a trial's config: {explain(error)}") from error
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{self._config} cannot be read: {error}") from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise UserError(f"{self._config} is damaged: {error}") from error
 
     def holds(self, config: TrialConfig) -> bool:
         """Whether this is a trial of ``config``."""
@@ -53,37 +51,51 @@ class TrialFolder:
             return False
 
     def rows(self) -> list[dict[str, float]]:
-        """One dictionary a reported epoch, in order; a line torn by a crash is not a row."""
+        """One dictionary a reported epoch, in order; what a crash tore off at the end is no row.
+
+        Raises:
+            UserError: where a line before the end is damaged: what follows it cannot be vouched for.
+        """
         return self._whole_lines()[0]
 
     def append(self, row: dict[str, float]) -> None:
-        """Record an epoch. Epochs already recorded are left alone: training is deterministic."""
+        """Record an epoch. Epochs already recorded are left alone: training is deterministic.
+
+        Raises:
+            UserError: as `rows`.
+        """
         rows, length = self._whole_lines()
         if row["epoch"] <= len(rows):
             return
         self.path.mkdir(parents=True, exist_ok=True)
         with self._metrics.open("ab") as file:
             file.truncate(length)
-            file.write(json.dumps(row, allow_nan=False).encode() + b"\n")
+            file.write(seal(row).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
 
     def _whole_lines(self) -> tuple[list[dict[str, float]], int]:
-        """The rows up to the first line that is not the next epoch, and the bytes they take."""
-        rows: list[dict[str, float]] = []
-        length = 0
-        content = self._metrics.read_bytes() if self._metrics.exists() else b""
-        for line in content.splitlines(keepends=True):
+        """The rows, and the bytes they take; a line without its end is the rest of a crash."""
+        try:
+            content = self._metrics.read_bytes()
+        except FileNotFoundError:
+            content = b""
+        except OSError as error:
+            raise UserError(f"{self._metrics} cannot be read: {error.strerror}") from error
+        whole = content[: content.rfind(b"\n") + 1]
+        rows = []
+        for number, line in enumerate(whole.splitlines(), start=1):
             try:
-                row = json.loads(line)
-                whole = line.endswith(b"\n") and row["epoch"] == len(rows) + 1
-            except (ValueError, TypeError, KeyError):
-                whole = False
-            if not whole:
-                break
+                row = unseal(line)
+                if row["epoch"] != number:
+                    raise ValueError(f"it is epoch {row['epoch']}")
+            except (ValueError, KeyError, RecursionError) as error:
+                raise UserError(
+                    f"line {number} of {self._metrics} is damaged: {error}\n"
+                    f"remove the folder {self.path} to train this trial again, or restore the file"
+                ) from error
             rows.append(row)
-            length += len(line)
-        return rows, length
+        return rows, len(whole)
 
     def drop_states(self) -> None:
         """Forget how to go on with a finished trial: its best weights stay."""

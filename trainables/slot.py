@@ -76,7 +76,7 @@ class News:
     ended: bool = False
     cause: str | None = None
     lost: bool = False
-    """Whether the cause is not the job's own: no slot is left to run it."""
+    """Whether the cause is not the job's own, but that of where it ran, or that no slot is left."""
 
 
 @dataclass
@@ -90,6 +90,7 @@ class _Entry:
     cancelled: bool = False
     ended: bool = False
     cause: str | None = None
+    lost: bool = False
 
     def left(self) -> Job:
         return self.job.after(len(self.rows))
@@ -139,7 +140,7 @@ class Mailbox:
         await self._wait(lambda: len(entry.rows) > seen or entry.ended or not self._slots, IDLE_SECONDS)
         if not self._slots:
             return News([], ended=True, cause=self._lost, lost=True)
-        return News(entry.rows[seen:], entry.ended, entry.cause)
+        return News(entry.rows[seen:], entry.ended, entry.cause, entry.lost)
 
     async def take(self, slot: str) -> Job | str:
         """The next job for a slot, "idle" after a while without one, "close" at the end.
@@ -183,11 +184,11 @@ class Mailbox:
         await self._wait(lambda: entry.judged >= epoch or entry.cancelled, patience)
         return not entry.cancelled
 
-    async def finish(self, slot: str, job_id: str, cause: str | None) -> None:
-        """The job ended in its slot; ``cause`` says why if it failed. A cancelled one is forgotten."""
+    async def finish(self, slot: str, job_id: str, cause: str | None, lost: bool = False) -> None:
+        """The job ended in its slot; `News` has the rest. A cancelled one is forgotten."""
         entry = self._entries.get(job_id)
         if entry is not None and entry.slot == slot:
-            entry.ended, entry.cause, entry.slot = True, cause, None
+            entry.ended, entry.cause, entry.lost, entry.slot = True, cause, lost, None
             if entry.cancelled:
                 del self._entries[job_id]
         await self._notify()
@@ -252,7 +253,7 @@ def tell(mailbox: Any, slot: str, job_id: str, row: Metrics) -> bool:
 def serve_job(
     slot: str, job: Job, world: World, mailbox: Any, ask_rank_0: Callable[[Callable[[], Any]], Any]
 ) -> None:
-    cause = None
+    cause, lost = None, False
     try:
         if not TrialFolder(job.folder).holds(job.config):
             raise UserError(f"{job.folder} must be a folder that every node sees; this node does not")
@@ -264,12 +265,13 @@ def serve_job(
         cause = str(error)
     except Exception as error:
         traceback.print_exc()
-        cause = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        lost = isinstance(error, UserError)  # no data, no shared folder: that is the node's fault
+        cause = str(error) if lost else f"{type(error).__name__}: {error}"
         if world.size > 1:
             # the other ranks may wait in a collective for ever: let Train restart the group. The trial ends
             # if the fault was its own; if a peer died, it goes on from its checkpoint
             if not lost_a_peer(error):
-                ray.get(mailbox.finish.remote(slot, job.id, cause))
+                ray.get(mailbox.finish.remote(slot, job.id, cause, lost))
             raise
     # the next trial must find nothing of this one
     if job.config.compile:
@@ -277,7 +279,7 @@ def serve_job(
     gc.collect()
     if world.device.type == "cuda":
         torch.cuda.empty_cache()
-    ask_rank_0(lambda: ray.get(mailbox.finish.remote(slot, job.id, cause)))
+    ask_rank_0(lambda: ray.get(mailbox.finish.remote(slot, job.id, cause, lost)))
 
 
 def lost_a_peer(error: Exception) -> bool:
@@ -344,11 +346,13 @@ class Slots:
             except Exception as error:
                 if self._abandoned:
                     return
-                before, taken = taken, ray.get(self.mailbox.taken.remote(slot))
-                if taken == before:
+                with suppress(ray.exceptions.RayError):  # the whole cluster is going down: its readers hear
+                    before, taken = taken, ray.get(self.mailbox.taken.remote(slot))
+                    if taken != before:
+                        continue
                     cause = f"slot {slot} could not be opened: {str(error).strip().splitlines()[-1]}"
                     self.mailbox.lose.remote(slot, cause)
-                    return
+                return
 
     def _trainer(self, slot: str, name: str) -> ray.train.torch.TorchTrainer:
         resources = self._resources

@@ -90,14 +90,19 @@ def draw_curves(rows: Sequence[Mapping[str, float]]) -> Figure:
         "rate": "rate R (nats per image)",
         "bits_per_dim": "bits per dimension",
     }
-    marker = "o" if len(curves.epoch) < 40 else ""
+    marker = "o" if len(curves.epoch) < 40 else None
     for axes, (name, label) in zip(panels, names.items(), strict=True):
         if name in curves.train:
             axes.plot(
-                curves.epoch, curves.train[name], marker, ls="-", color=OKABE_ITO["blue"], label="training"
+                curves.epoch,
+                curves.train[name],
+                marker=marker,
+                ls="-",
+                color=OKABE_ITO["blue"],
+                label="training",
             )
         axes.plot(
-            curves.epoch, curves.validation[name], marker or "", ls="--", color=OKABE_ITO["vermillion"],
+            curves.epoch, curves.validation[name], marker=marker, ls="--", color=OKABE_ITO["vermillion"],
             label="validation",
         )  # fmt: skip
         axes.set_ylabel(label)
