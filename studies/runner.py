@@ -18,8 +18,9 @@ from studies.study import Study, at_least
 from studies.view import View
 from trainables.config import TrialConfig
 from trainables.errors import UserError
+from trainables.mailbox import Job
 from trainables.records import TrialFolder
-from trainables.slot import Job, SlotResources, Slots
+from trainables.slot import SlotResources, Slots
 from trainables.train import load_pixels
 from trainables.trial import TRIAL_RESOURCES, tune_trial
 

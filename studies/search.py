@@ -19,8 +19,8 @@ from studies.stop import Stop
 from studies.view import View
 from trainables.errors import UserError
 from trainables.loop import Metrics
+from trainables.mailbox import Job
 from trainables.records import TrialFolder
-from trainables.slot import Job
 
 
 class Driver:

@@ -32,8 +32,9 @@ from trainables.checkpoint import load_latest, load_weights
 from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.loop import Metrics
+from trainables.mailbox import Job, News
 from trainables.records import TrialFolder
-from trainables.slot import Job, News, SlotResources, Slots
+from trainables.slot import SlotResources, Slots
 from trainables.train import train
 from vae_models import ModelConfig
 
@@ -165,6 +166,11 @@ def test_a_space_is_checked_before_anything_starts() -> None:
         study(space={"model.latent_dim": CategoricalDistribution((0, 1))})
     with pytest.raises(ValueError, match="seed cannot be searched"):
         study(space={"seed": CategoricalDistribution((0, 1))})
+
+
+def test_a_study_of_ones_own_images_has_a_name_that_ray_takes() -> None:
+    assert study().with_overrides({"dataset": "imagefolder:/x/my photos é"}).name == "my_photos_vae"
+    assert study().with_overrides({"dataset": "imagefolder:/x/写真"}).name == "images_vae"
 
 
 def test_differences_are_named() -> None:
@@ -365,7 +371,7 @@ def test_a_killed_study_continues_to_the_same_result(tmp_path: Path) -> None:
         TrialFolder(tmp_path / "killed/trials/final").config()
         == TrialFolder(tmp_path / "whole/trials/final").config()
     )
-    assert load_best(tmp_path / "killed").sample(1).shape == (1, 1, 28, 28)
+    assert load_best(tmp_path / "killed").sample(1).numpy().shape == (1, 1, 28, 28)
 
     # a finished study is not run again, a larger budget extends it, another question is refused
     start = time.monotonic()
@@ -442,6 +448,8 @@ def test_a_study_whose_trials_all_fail_ends_says_why_and_keeps_its_slots(tmp_pat
         (["--set", "model.latent_dim=0"], 2, "model.latent_dim"),
         (["--set", "model.detph=1"], 2, "'model.detph' is no field of ModelConfig"),
         (["--set", "beta=-1"], 2, "beta"),
+        (["--set", "epochs=3"], 2, "epochs is set twice: use --epochs, or --set once"),
+        (["--set", "model.image_shape=[1,8,8]"], 2, "model.image_shape follows from the data set"),
         (["--set", "nonsense"], 2, "--set must be FIELD=VALUE, got 'nonsense'"),
         (["--set", "dataset=imagenet"], 1, "imagenet"),
         (["--workers-per-trial", "999"], 1, "the cluster holds"),
@@ -461,6 +469,17 @@ def test_a_wrong_request_is_two_lines_and_no_traceback(
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) <= 4, done.stderr
+
+
+@pytest.mark.slow
+def test_a_study_that_cannot_start_leaves_nothing(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/shared.db"
+    command = (ROOT / "studies/digits_vae.py", *SMALL, "--out", "s", "--storage", url)
+    done = script(*command, "--max-concurrent", "999", cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert "the cluster holds" in done.stderr
+    assert not (tmp_path / "s").exists()
+    assert optuna.get_all_study_names(url) == []
 
 
 def test_a_dry_run_prints_the_plan_and_starts_nothing(tmp_path: Path) -> None:

@@ -1,20 +1,18 @@
 """Slots: long-lived Ray Train runs whose DDP workers serve trial after trial from a mailbox.
 
 A stock `TorchTrainer.fit()` takes many seconds to bring its workers up and down; a slot pays that once a
-study. `Slots` opens them, `Mailbox` holds the jobs, `serve` is what each worker runs.
+study. `Slots` opens them around one `trainables.mailbox.Mailbox`, `serve` is what each worker runs.
 """
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import itertools
 import threading
 import traceback
-from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,37 +24,15 @@ import torch
 import torch.distributed as dist
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.loop import Metrics, NonFiniteError
+from trainables.mailbox import IDLE_SECONDS, Job, Mailbox
 from trainables.records import TrialFolder
 from trainables.train import train
 from trainables.world import World
 
-MAX_DEATHS = 3
-"""A job whose workers die this often without a new epoch between is at fault itself."""
 MAX_RESTARTS = 5
 """A slot whose workers died more often is opened anew, with another Train controller."""
-VERDICT_SHARE = 0.1
-"""How long a worker waits to hear whether its trial is pruned, as a share of the epoch's time."""
-IDLE_SECONDS = 10.0
-"""An idle slot's ranks meet this often, far below the process group's own time-out."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One trial to train."""
-
-    id: str
-    config: TrialConfig
-    folder: Path
-    data_dir: Path | None
-    recorded: int = 0
-    """Epochs that its reader has seen."""
-
-    def after(self, epochs: int) -> Job:
-        """The same job, of which its reader has seen ``epochs`` more."""
-        return replace(self, recorded=self.recorded + epochs)
 
 
 @dataclass(frozen=True)
@@ -66,159 +42,6 @@ class SlotResources:
     workers: int
     cpus_per_worker: int = 1
     gpus_per_worker: float = 0.0
-
-
-@dataclass(frozen=True)
-class News:
-    """A job's rows that its reader has not seen; ``ended`` once no more will come, ``cause`` if it failed."""
-
-    rows: list[Metrics]
-    ended: bool = False
-    cause: str | None = None
-    lost: bool = False
-    """Whether the cause is not the job's own, but that of where it ran, or that no slot is left."""
-
-
-@dataclass
-class _Entry:
-    job: Job
-    slot: str | None = None
-    rows: list[Metrics] = field(default_factory=list)
-    judged: int = 0
-    """Epochs after which the reader let the job go on."""
-    deaths: int = 0
-    cancelled: bool = False
-    ended: bool = False
-    cause: str | None = None
-    lost: bool = False
-
-    def left(self) -> Job:
-        return self.job.after(len(self.rows))
-
-
-class Mailbox:
-    """Jobs on their way to slots and reports on their way back; asyncio, so that no call blocks another.
-
-    Ray restarts one that dies, and it starts empty: readers ask again for their jobs, which queues them
-    again, and a slot that reports on a job it was not given here is told to stop. Nothing is lost, as a job
-    goes on from its checkpoints.
-    """
-
-    def __init__(self, slots: list[str]) -> None:
-        self._entries: dict[str, _Entry] = {}
-        self._queue: deque[str] = deque()
-        self._slots = set(slots)
-        self._taken: Counter[str] = Counter()
-        self._lost = ""
-        self._closed = False
-        self._changed = asyncio.Condition()
-
-    async def _notify(self) -> None:
-        async with self._changed:
-            self._changed.notify_all()
-
-    async def _wait(self, ready: Callable[[], bool], timeout: float | None = None) -> None:
-        async with self._changed:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait_for(ready), timeout)
-
-    async def news(self, job: Job) -> News:
-        """Waits for rows after the ``job.recorded`` that its reader lets stand; or for an end, or a while.
-
-        A job that is not known is queued.
-        """
-        entry = self._entries.get(job.id)
-        if entry is not None and entry.cancelled:  # by an earlier reader: wait until its slot lets go of it
-            await self._wait(lambda: job.id not in self._entries, IDLE_SECONDS)
-            return News([])
-        if entry is None:
-            entry = self._entries[job.id] = _Entry(job)
-            self._queue.append(job.id)
-        entry.judged = job.recorded
-        await self._notify()
-        seen = job.recorded - entry.job.recorded
-        await self._wait(lambda: len(entry.rows) > seen or entry.ended or not self._slots, IDLE_SECONDS)
-        if not self._slots:
-            return News([], ended=True, cause=self._lost, lost=True)
-        return News(entry.rows[seen:], entry.ended, entry.cause, entry.lost)
-
-    async def take(self, slot: str) -> Job | str:
-        """The next job for a slot, "idle" after a while without one, "close" at the end.
-
-        A slot that asks while it has a job lost its workers: it gets the same job again.
-        """
-        self._taken[slot] += 1
-        for entry in [entry for entry in self._entries.values() if entry.slot == slot and not entry.ended]:
-            entry.deaths += 1
-            if entry.deaths < MAX_DEATHS and not entry.cancelled:
-                return entry.left()
-            await self.finish(
-                slot, entry.job.id, f"its workers died {entry.deaths} times without a new epoch"
-            )
-        await self._wait(lambda: bool(self._queue) or self._closed, IDLE_SECONDS)
-        if self._queue:
-            entry = self._entries[self._queue.popleft()]
-            entry.slot = slot
-            return entry.left()
-        return "close" if self._closed else "idle"
-
-    async def taken(self, slot: str) -> int:
-        """How often a slot has asked for a job."""
-        return self._taken[slot]
-
-    async def report(self, slot: str, job_id: str, row: Metrics) -> bool:
-        """An epoch's row; answers whether to go on.
-
-        Waits for the reader's verdict up to VERDICT_SHARE of the epoch's time: a poor trial ends here where
-        epochs are long, and none waits where they are short (it may then train an epoch too many).
-        """
-        entry = self._entries.get(job_id)
-        if entry is None or entry.slot != slot:
-            return False
-        epoch = int(row["epoch"])
-        if epoch > entry.left().recorded:
-            entry.rows.append(row)
-        entry.deaths = 0
-        await self._notify()
-        patience = VERDICT_SHARE * row["epoch_seconds"]
-        await self._wait(lambda: entry.judged >= epoch or entry.cancelled, patience)
-        return not entry.cancelled
-
-    async def finish(self, slot: str, job_id: str, cause: str | None, lost: bool = False) -> None:
-        """The job ended in its slot; `News` has the rest. A cancelled one is forgotten."""
-        entry = self._entries.get(job_id)
-        if entry is not None and entry.slot == slot:
-            entry.ended, entry.cause, entry.lost, entry.slot = True, cause, lost, None
-            if entry.cancelled:
-                del self._entries[job_id]
-        await self._notify()
-
-    async def cancel(self, job_id: str) -> None:
-        """Stop a job at its next epoch; its slot takes the next one then."""
-        entry = self._entries.get(job_id)
-        if entry is None:
-            return
-        entry.cancelled = True
-        if entry.slot is None:
-            if job_id in self._queue:
-                self._queue.remove(job_id)
-            del self._entries[job_id]
-        await self._notify()
-
-    async def lose(self, slot: str, cause: str) -> None:
-        """A slot is gone for good: its job goes back to the queue."""
-        self._slots.discard(slot)
-        self._lost = cause
-        for job_id, entry in self._entries.items():
-            if entry.slot == slot and not entry.ended:
-                entry.slot = None
-                self._queue.appendleft(job_id)
-        await self._notify()
-
-    async def close(self) -> None:
-        """No more jobs: slots end when they are idle."""
-        self._closed = True
-        await self._notify()
 
 
 def serve(slot: dict[str, Any]) -> None:
