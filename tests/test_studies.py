@@ -145,18 +145,16 @@ def test_a_password_is_not_shown() -> None:
 
 
 def test_records_of_another_ledger_are_not_taken_for_a_trials_own(tmp_path: Path) -> None:
-    """The same number, another config: what an earlier ledger's trial left is kept aside."""
     folder = StudyFolder(tmp_path)
     stale = TrialFolder(folder.trial(0))
     stale.create(CONFIG.replace({"seed": 99}))
     for epoch in (1, 2, 3):
         stale.append(row(epoch, 1.0))
     view = View("small", 1, 3, 1, Console(quiet=True))
-    job = Driver(Ledger(study(), storage_url(tmp_path, None)), folder, None, view, Stop()).next_job()
-    assert job is not None
-    assert (job.id, job.recorded) == ("0", 0)
-    assert TrialFolder(folder.trial(0)).rows() == []
-    assert len(list(folder.trials.glob("0000.*"))) == 1
+    ledger = Ledger(study(), storage_url(tmp_path, None))
+    with pytest.raises(UserError, match=r"is not the folder of trial 0: its config\.json is another's"):
+        Driver(ledger, folder, None, view, Stop()).next_job()
+    assert len(stale.rows()) == 3
 
 
 def test_a_space_is_checked_before_anything_starts() -> None:
