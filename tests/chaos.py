@@ -89,7 +89,10 @@ def one_kill(out: Path, kind: str, moment: float, concurrent: int) -> tuple[bool
     """(whether the victim was there, runs that it took, seconds from the kill to the next recorded epoch)."""
     study = start(out, concurrent)
     time.sleep(moment)
-    victim = victim_of(study, kind) if study.poll() is None else None
+    victim = None
+    while victim is None and study.poll() is None:  # it may not be there yet
+        victim = victim_of(study, kind)
+        time.sleep(0.02)
     recovered = None
     if victim is not None:
         before, killed = epochs_done(out), time.monotonic()
@@ -135,6 +138,7 @@ def main(
     kills: Annotated[int, typer.Option(help="How many runs, each with one kill.")] = 200,
     seed: Annotated[int, typer.Option(help="Of victims and moments.")] = 0,
     concurrent: Annotated[int, typer.Option(help="Trials at once.")] = 1,
+    victim: Annotated[str | None, typer.Option(help="Kill this alone: " + ", ".join(VICTIMS))] = None,
     out: Annotated[Path, typer.Option(help="Where the studies go; emptied first.")] = Path("chaos"),
 ) -> None:
     """Kill studies and compare; exits with 1 where a kill changed a study."""
@@ -147,7 +151,7 @@ def main(
     draw = random.Random(seed)
     outcomes = []
     for number in range(kills):
-        kind, moment = draw.choice(list(VICTIMS)), draw.uniform(0.1, 1.0) * duration
+        kind, moment = victim or draw.choice(list(VICTIMS)), draw.uniform(0.1, 1.0) * duration
         folder = out / f"kill-{number:03d}"
         hit, runs, recovered = one_kill(folder, kind, moment, concurrent)
         changed = "it did not end well" if runs < 0 else difference(out / "whole", folder, concurrent)

@@ -171,7 +171,8 @@ class Slots:
                     return
                 with suppress(ray.exceptions.RayError):  # the whole cluster is going down: its readers hear
                     before, taken = taken, ray.get(self.mailbox.taken.remote(slot))
-                    if taken != before:
+                    died = isinstance(error, ray.exceptions.RayActorError)  # the controller, not its workers
+                    if taken != before or (died and opening < MAX_RESTARTS):
                         continue
                     cause = f"slot {slot} could not be opened: {str(error).strip().splitlines()[-1]}"
                     self.mailbox.lose.remote(slot, cause)
