@@ -125,9 +125,7 @@ def wrapped(config: TrialConfig, model: VAE, world: World) -> nn.Module:
     if world.size == 1:
         return module
     devices = [world.device] if world.device.type == "cuda" else None
-    return DistributedDataParallel(
-        module, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True
-    )
+    return DistributedDataParallel(module, device_ids=devices, gradient_as_bucket_view=True)
 
 
 def generator(config: TrialConfig, epoch: int, device: torch.device) -> torch.Generator:
