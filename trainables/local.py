@@ -109,5 +109,5 @@ def worker(
     dist.destroy_process_group()
     queue.close()
     queue.join_thread()
-    # an interpreter that takes itself apart under the group's C++ threads was seen to abort, once in 60 runs
+    # an interpreter that takes itself apart under C++ threads can abort; seen once
     os._exit(0)
