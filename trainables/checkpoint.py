@@ -18,15 +18,11 @@ from safetensors import SafetensorError, safe_open
 
 from trainables.config import TrialConfig
 from trainables.errors import UserError
-from trainables.files import write_atomic
+from trainables.files import digest, write_atomic
 from trainables.loop import Epoch
 from vae_models import VAE, ModelConfig
 
 KEEP = 2
-
-
-def digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def save(folder: Path, epoch: Epoch, config: TrialConfig) -> None:

@@ -43,7 +43,7 @@ def seal(values: Mapping[str, Any], indent: int | None = None) -> str:
         "\n" + " " * indent if indent else " ",
         "\n}" if indent else "}",
     )
-    return f'{body}{comma}{space}"{SEAL}": "{_hash(body.encode())}"{end}'
+    return f'{body}{comma}{space}"{SEAL}": "{digest(body.encode())}"{end}'
 
 
 def unseal(text: bytes | str) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def unseal(text: bytes | str) -> dict[str, Any]:
     body, key, rest = data.rpartition(f'"{SEAL}": "'.encode())
     if not key:
         raise ValueError(f"it has no {SEAL}")
-    if rest[:HASH_DIGITS] != _hash(body.rstrip().removesuffix(b",")).encode():
+    if rest[:HASH_DIGITS] != digest(body.rstrip().removesuffix(b",")).encode():
         raise ValueError(f"its content is not what its {SEAL} says")
     values = json.loads(data)
     if not isinstance(values, dict) or values.pop(SEAL, None) is None:
@@ -60,5 +60,6 @@ def unseal(text: bytes | str) -> dict[str, Any]:
     return values
 
 
-def _hash(body: bytes) -> str:
-    return hashlib.sha256(body).hexdigest()[:HASH_DIGITS]
+def digest(content: bytes) -> str:
+    """The first `HASH_DIGITS` hexadecimal digits of the content's SHA-256."""
+    return hashlib.sha256(content).hexdigest()[:HASH_DIGITS]

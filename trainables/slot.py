@@ -151,7 +151,7 @@ class Slots:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
-            # Ray goes down next, the slots with it: a thread that called Ray then would end the process
+            # the process ends next, and the slots with it (see `cluster.connect.end_process`): open none anew
             self._abandoned = True
             return
         for thread in self._threads:
