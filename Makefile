@@ -4,7 +4,7 @@ BIN := .venv/bin
 N ?= 200
 SEED ?= 0
 
-.PHONY: install demo test check chaos clean
+.PHONY: install demo test check chaos fuzz scale clean
 
 install: .venv/installed
 
@@ -22,6 +22,12 @@ test: install
 
 chaos: install
 	$(BIN)/python tests/chaos.py --kills $(N) --seed $(SEED)
+
+fuzz: install
+	VAE_FUZZ=2500 $(BIN)/python -m pytest tests/test_hostile.py -k any
+
+scale: install
+	$(BIN)/python tests/scale.py --trials 100 --trials 1000 --trials 10000
 
 check: install
 	$(BIN)/ruff check .

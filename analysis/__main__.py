@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from trainables.errors import UserError
+from trainables.text import printable
 
 app = typer.Typer(
     help="Figures, tables and a page to read, from a study's folder.",
@@ -41,7 +42,7 @@ def report(
 
             paths = write_report(study, top, data_dir, progress=lambda step: status.update(f"{step} ..."))
     except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         raise SystemExit(1) from None
     for name, path in paths.items():
         print(f"{name:8} {path}")

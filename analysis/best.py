@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.trials import Row, StudyRecord, best_row, checked_rows, read_study, trial_folder
+from analysis.trials import Row, StudyRecord, best_row, read_epochs, read_study, trial_folder
 from trainables.checkpoint import load_weights
 from trainables.config import TrialConfig
 from trainables.errors import UserError
@@ -35,8 +35,19 @@ class Run:
         return f"{self.slug}_epoch_{int(self.best['epoch']):04d}"
 
     def load(self) -> VAE:
-        """The weights of the best epoch, on the CPU in evaluation mode; UserError as in `load_weights`."""
-        return load_weights(self.folder.best)[0]
+        """The weights of the best epoch, on the CPU in evaluation mode.
+
+        Raises:
+            UserError: as `load_weights`, and for weights of another training.
+        """
+        model, metrics = load_weights(self.folder.best)
+        if model.config != self.config.model or any(
+            metrics.get(name) != self.best[name] for name in ("epoch", "val_bits_per_dim")
+        ):
+            raise UserError(
+                f"{self.folder.best} must hold the weights of {self.label}'s best epoch\nrestore it"
+            )
+        return model
 
 
 def ranked_runs(folder: Path | str) -> list[Run]:
@@ -51,9 +62,8 @@ def ranked_runs(folder: Path | str) -> list[Run]:
 def rank_runs(study: StudyRecord) -> list[Run]:
     """`ranked_runs` of a study that is read already."""
     runs = []
-    for trial in study.trials:
-        rows = study.rows[trial.number]
-        if trial.state.name == "COMPLETE" and rows:
+    for trial, rows in zip(study.trials, study.epochs, strict=True):
+        if trial.state.name == "COMPLETE" and len(rows):
             record = trial_folder(study.folder, trial.number)
             slug = f"trial_{trial.number:04d}"
             runs.append(Run(f"trial {trial.number}", slug, record, record.config(), best_row(rows)))
@@ -65,8 +75,8 @@ def rank_runs(study: StudyRecord) -> list[Run]:
 def final_run(folder: Path) -> Run | None:
     """The best configuration's last, longer training; None before all its epochs are there."""
     record = TrialFolder(folder / "trials" / "final")
-    rows = checked_rows(record)
-    if not rows:
+    rows = read_epochs(record)
+    if not len(rows):
         return None
     config = record.config()
     return Run("final", "final", record, config, best_row(rows)) if len(rows) == config.epochs else None
@@ -97,6 +107,7 @@ def export_best(folder: Path | str, runs: Iterable[Run]) -> list[Path]:
     for run in runs:
         run.load()  # a torn file is refused here, not by who is given it
         weights = Path(folder) / "models" / "VAE" / f"{run.slug}.safetensors"
+        weights.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(weights, run.folder.best.read_bytes())
         write_atomic(weights.with_suffix(".json"), run.config.model_dump_json(indent=2) + "\n")
         paths += [weights, weights.with_suffix(".json")]

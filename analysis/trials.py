@@ -6,33 +6,44 @@ hold what every epoch measured. Nothing here writes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 import optuna
 import pandas as pd
-from optuna.distributions import BaseDistribution, IntDistribution
-from optuna.trial import FrozenTrial
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from trainables.config import TrialConfig, explain
 from trainables.errors import UserError
-from trainables.files import unseal
+from trainables.files import read_bounded, refuse_escapes, unseal
 from trainables.records import TrialFolder
+from trainables.space import extremes
 
 Row = dict[str, float]
 
 STATES = ["WAITING", "RUNNING", "COMPLETE", "PRUNED", "FAIL"]
 AXES = {"beta": "beta", "model.latent_dim": "latent_dim", "model.depth": "depth"}
 """Paths that are columns of every study, whether it searches them or not."""
+OWNER = "folder"
+"""The user attribute of an Optuna study that says whose it is: the ``id`` in study.json."""
 LARGEST = 1e18
 """Of a metric; what is larger, infinite or NaN was not written by the loop."""
 BEST_METRICS = ["bits_per_dim", "nelbo", "rate", "distortion", "mse", "active_units"]
+EPOCH_METRICS = (
+    "epoch", "train_loss", "train_distortion", "train_rate", "grad_norm", "images_per_second",
+    *(f"val_{name}" for name in BEST_METRICS), "sigma", "lr", "epoch_seconds",
+)  # fmt: skip
+"""What `trainables.loop.fit` tells of an epoch."""
 INTEGERS = {"number", "epoch", "epochs", "best_epoch", "latent_dim", "depth", "val_active_units"}
 OWN_COLUMNS = {"number", "state", "epoch", "epochs", "best_epoch", "seconds", "cause", *AXES.values()}
 
@@ -48,10 +59,14 @@ class StudyRecord:
     space: dict[str, BaseDistribution]
     trials: list[FrozenTrial]
     """By number."""
-    rows: dict[int, list[Row]]
-    """The epochs each trial reported, by its number."""
+    epochs: list[np.ndarray]
+    """What each trial reported, (its epochs, len(EPOCH_METRICS)) float64, by its number."""
 
-    @property
+    @cached_property
+    def _base(self) -> dict[str, Any]:
+        return flat(self.base)
+
+    @cached_property
     def columns(self) -> dict[str, str]:
         """Dotted path -> column: the axes every study has, then whatever else is searched."""
         columns = dict(AXES)
@@ -68,12 +83,16 @@ class StudyRecord:
 
     def parameters(self, trial: FrozenTrial) -> dict[str, Any]:
         """Column -> value of one trial: as drawn where it is searched (None if not yet), else the base's."""
-        base = self.base.model_dump()
-        base |= {f"model.{name}": value for name, value in base["model"].items()}
         return {
-            column: trial.params.get(path) if path in self.space else base[path]
+            column: trial.params.get(path) if path in self.space else self._base[path]
             for path, column in self.columns.items()
         }
+
+
+def flat(config: TrialConfig) -> dict[str, Any]:
+    """A config's values by dotted path."""
+    values = config.model_dump()
+    return values | {f"model.{name}": value for name, value in values["model"].items()}
 
 
 def load_trials(folder: Path | str) -> pd.DataFrame:
@@ -105,15 +124,14 @@ def load_epochs(folder: Path | str) -> pd.DataFrame:
 def trials_frame(study: StudyRecord) -> pd.DataFrame:
     """`load_trials` of a study that is read already."""
     records = []
-    for trial in study.trials:
-        rows = study.rows[trial.number]
+    for trial, epochs in zip(study.trials, study.epochs, strict=True):
         record = {"number": trial.number, "state": trial.state.name, **study.parameters(trial)}
-        record["epochs"] = len(rows)
-        if rows:
-            best = best_row(rows)
+        record["epochs"] = len(epochs)
+        if len(epochs):
+            best = best_row(epochs)
             record["best_epoch"] = best["epoch"]
             record |= {f"val_{name}": best[f"val_{name}"] for name in BEST_METRICS}
-            record["seconds"] = sum(row["epoch_seconds"] for row in rows)
+            record["seconds"] = float(epochs[:, EPOCH_METRICS.index("epoch_seconds")].sum())
         record["cause"] = trial.user_attrs.get("cause")
         records.append(record)
     metrics = [f"val_{name}" for name in BEST_METRICS]
@@ -123,15 +141,19 @@ def trials_frame(study: StudyRecord) -> pd.DataFrame:
 
 def epochs_frame(study: StudyRecord) -> pd.DataFrame:
     """`load_epochs` of a study that is read already."""
-    records = [
-        {"number": trial.number, "state": trial.state.name, **study.parameters(trial), **row}
-        for trial in study.trials
-        for row in study.rows[trial.number]
-    ]
-    metrics = list(dict.fromkeys(name for rows in study.rows.values() for row in rows for name in row))
-    measured = [name for name in metrics if name != "epoch"] or [f"val_{name}" for name in BEST_METRICS]
-    columns = ["number", "epoch", "state", *study.columns.values(), *measured]
-    return typed(pd.DataFrame(records, columns=columns), study)
+    counts = [len(epochs) for epochs in study.epochs]
+    columns = ["number", "state", *study.columns.values()]
+    trials = pd.DataFrame(
+        [
+            {"number": trial.number, "state": trial.state.name, **study.parameters(trial)}
+            for trial in study.trials
+        ],
+        columns=columns,
+    )
+    repeated = trials.loc[trials.index.repeat(counts)].reset_index(drop=True)
+    measured = np.concatenate([np.empty((0, len(EPOCH_METRICS))), *study.epochs])
+    frame = pd.concat([repeated, pd.DataFrame(measured, columns=list(EPOCH_METRICS))], axis=1)
+    return typed(frame[["number", "epoch", *columns[1:], *EPOCH_METRICS[1:]]], study)
 
 
 def typed(frame: pd.DataFrame, study: StudyRecord) -> pd.DataFrame:
@@ -144,9 +166,10 @@ def typed(frame: pd.DataFrame, study: StudyRecord) -> pd.DataFrame:
     return frame.astype({name: kind for name, kind in kinds.items() if name in frame})
 
 
-def best_row(rows: Iterable[Row]) -> Row:
-    """The first row with the lowest ``val_bits_per_dim``: the epoch whose weights were kept."""
-    return min(rows, key=lambda row: row["val_bits_per_dim"])
+def best_row(epochs: np.ndarray) -> Row:
+    """The first epoch with the lowest ``val_bits_per_dim``, by metric: that whose weights were kept."""
+    best = epochs[:, EPOCH_METRICS.index("val_bits_per_dim")].argmin()
+    return dict(zip(EPOCH_METRICS, epochs[best].tolist(), strict=True))
 
 
 def read_study(folder: Path | str) -> StudyRecord:
@@ -159,39 +182,82 @@ def read_study(folder: Path | str) -> StudyRecord:
     info = study_info(folder)
     base = TrialConfig.model_validate(info["base"])
     space = {path: optuna.distributions.json_to_distribution(text) for path, text in info["space"].items()}
-    trials = read_ledger(folder, info)
-    rows = {trial.number: checked_rows(trial_folder(folder, trial.number)) for trial in trials}
-    for trial in trials:
-        told, recorded = len(trial.intermediate_values), len(rows[trial.number])
-        if recorded < told:  # a record is written before the ledger is told
-            raise UserError(
-                f"{trial_folder(folder, trial.number).path / 'metrics.jsonl'} must hold the {told} epochs "
-                f"that the ledger knows, got {recorded}: it was cut off\nrestore it"
-            )
-    return StudyRecord(folder, info, base, space, trials, rows)
+    # in this order: a study that runs asks the ledger for a trial, then makes its folder, then records epochs
+    folders = len(list(folder.glob("trials/[0-9]*")))
+    trials = read_ledger(folder, info, space)
+    if folders > len(trials):
+        raise UserError(
+            f"the study's ledger must know the {folders} trials in {folder / 'trials'}, got {len(trials)}\n"
+            f"restore {(info['storage'] and 'its storage') or folder / 'study.db'}"
+        )
+    epochs = [
+        checked_epochs(trial_folder(folder, trial.number), trial, drawn_config(trial, base, space))
+        for trial in trials
+    ]
+    return StudyRecord(folder, info, base, space, trials, epochs)
 
 
 def trial_folder(folder: Path, number: int) -> TrialFolder:
     return TrialFolder(folder / "trials" / f"{number:04d}")
 
 
-def checked_rows(record: TrialFolder) -> list[Row]:
-    """The rows of a trial, each with the numbers that the frames are made of. Raises: UserError without."""
+def drawn_config(
+    trial: FrozenTrial, base: TrialConfig, space: dict[str, BaseDistribution]
+) -> TrialConfig | None:
+    """What a trial trains by the ledger; None while its parameters are being drawn, or if they make none."""
+    if not trial.params.keys() >= space.keys():
+        return None
+    try:
+        return base.of_trial(trial.number, {path: trial.params[path] for path in space})
+    except ValueError:  # such a trial failed, and has no epochs
+        return None
+
+
+def checked_epochs(record: TrialFolder, trial: FrozenTrial, config: TrialConfig | None) -> np.ndarray:
+    """`read_epochs` of a trial, whose record and whose line in the ledger vouch for each other; ``config``
+    is what it trains by the ledger, if that is known.
+
+    Raises:
+        UserError: where they contradict each other: one of them is damaged, or another's.
+    """
+    epochs = read_epochs(record)
+    bits = epochs[:, EPOCH_METRICS.index("val_bits_per_dim")].tolist()
+    told = trial.intermediate_values
+    if len(told) > len(bits):  # a record is written before the ledger is told
+        raise UserError(
+            f"{record.path / 'metrics.jsonl'} must hold the {len(told)} epochs that the ledger knows, "
+            f"got {len(bits)}: it was cut off\nrestore it"
+        )
+    if bits and config is not None and record.config() != config:
+        raise UserError(contradiction(record, "its config is not what the ledger says that was drawn"))
+    if any(not 1 <= epoch <= len(bits) or bits[epoch - 1] != value for epoch, value in told.items()):
+        raise UserError(contradiction(record, "its metrics are not those that the ledger was told"))
+    if trial.state == TrialState.COMPLETE and [min(bits, default=None)] != trial.values:
+        raise UserError(contradiction(record, f"the ledger's value is {trial.values}"))
+    return epochs
+
+
+def contradiction(record: TrialFolder, how: str) -> str:
+    return f"{record.path} and the study's ledger contradict each other: {how}\nrestore the one or the other"
+
+
+def read_epochs(record: TrialFolder) -> np.ndarray:
+    """What a trial reported, (epochs, len(EPOCH_METRICS)) float64; finite, whatever the file holds.
+
+    Raises:
+        UserError: where the file is damaged, or an epoch lacks one of these numbers.
+    """
     rows = record.rows()
     for row in rows:
-        for name in ("epoch_seconds", *(f"val_{name}" for name in BEST_METRICS)):
-            value = row.get(name)
-            kind = "whole number" if name in INTEGERS else "number"
-            if not is_number(value) or (name in INTEGERS and value != round(value)):
+        for name in EPOCH_METRICS:
+            value: Any = row.get(name)
+            whole = name in INTEGERS
+            if not is_number(value) or (whole and value != round(value)):
                 raise UserError(
-                    f"{record.path / 'metrics.jsonl'} is not a trial's record: "
-                    f"epoch {row['epoch']} must have a {kind} {name}, got {value!r}"
+                    f"{record.path / 'metrics.jsonl'} is not a trial's record: epoch {row['epoch']} "
+                    f"must have a {'whole ' if whole else ''}number {name}, got {value!r:.80}"
                 )
-    return rows
-
-
-def is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and abs(value) < LARGEST
+    return np.array([[row[name] for name in EPOCH_METRICS] for row in rows]).reshape(-1, len(EPOCH_METRICS))
 
 
 def study_info(folder: Path | str) -> dict[str, Any]:
@@ -204,17 +270,25 @@ def study_info(folder: Path | str) -> dict[str, Any]:
     path = folder / "study.json"
     if not folder.is_dir():
         raise UserError(f"no study folder at {folder}")
+    refuse_escapes(folder, unread=".ray")
     if not path.is_file():
         raise UserError(f"{folder} is not a study's folder: study.json is missing")
     try:
-        info = unseal(path.read_bytes())
+        info = unseal(read_bounded(path))
         if not isinstance(info["name"], str):
-            raise ValueError(f"name must be a string, got {info['name']!r}")
+            raise ValueError(f"name must be a string, got {info['name']!r:.80}")
+        for name in ("storage", "data_dir"):
+            if not isinstance(info.get(name), str | None):
+                raise ValueError(f"{name} must be a string or null, got {info.get(name)!r:.80}")
+        info["id"]
         config = TrialConfig.model_validate(info["base"])
         # a space that names no field of the config would fail far from here
-        config.replace(
-            {p: first_value(optuna.distributions.json_to_distribution(d)) for p, d in info["space"].items()}
-        )
+        for name, text in info["space"].items():
+            for value in extremes(optuna.distributions.json_to_distribution(text)):
+                if (
+                    flat(config.replace({name: value}))[name] != value
+                ):  # text that pydantic takes for a number
+                    raise ValueError(f"{name} must not be {value!r:.80}")
         return info
     except ValidationError as error:
         raise UserError(f"{path} is not a study's: {explain(error).splitlines()[0]}") from error
@@ -224,17 +298,11 @@ def study_info(folder: Path | str) -> dict[str, Any]:
         raise UserError(f"{path} is not a study's: {(str(error).splitlines() or [''])[0]}") from error
 
 
-def first_value(distribution: BaseDistribution) -> Any:
-    if isinstance(distribution, optuna.distributions.CategoricalDistribution):
-        return distribution.choices[0]
-    return distribution.low  # type: ignore[attr-defined]
-
-
-def read_ledger(folder: Path, info: dict[str, Any]) -> list[FrozenTrial]:
+def read_ledger(folder: Path, info: dict[str, Any], space: dict[str, BaseDistribution]) -> list[FrozenTrial]:
     """All trials of the study's Optuna storage by number, which is opened for reading alone.
 
     Raises:
-        UserError: where it is missing, torn, or another study's.
+        UserError: where it is missing, torn, or another study's; or holds what no study of ours writes.
     """
     url, shown = info.get("storage"), "its storage"
     try:
@@ -245,15 +313,77 @@ def read_ledger(folder: Path, info: dict[str, Any]) -> list[FrozenTrial]:
                 raise UserError(f"{folder} is not a study's folder: {path.name} is missing")
             # quoted twice: SQLAlchemy reads the URL, then SQLite the path in it
             url = f"sqlite:///file:{quote(quote(str(path.resolve())))}?mode=ro&uri=true"
+            refuse_programs(path)
         storage = optuna.storages.RDBStorage(url, skip_table_creation=True)
         try:
+            if info["name"] not in [study.study_name for study in storage.get_all_studies()]:
+                raise UserError(f"{shown} holds no study named {info['name']!r}, as study.json says")
             study_id = storage.get_study_id_from_name(info["name"])
+            if storage.get_study_user_attrs(study_id).get(OWNER) != info["id"]:
+                raise UserError(f"{shown} holds a study {info['name']!r} of another folder")
             trials = storage.get_all_trials(study_id, deepcopy=False)
         finally:
             storage.engine.dispose()
-    except KeyError as error:
-        raise UserError(f"{shown} holds no study named {info['name']!r}, as study.json says") from error
-    except (optuna.exceptions.OptunaError, SQLAlchemyError, RuntimeError, ValueError, ImportError) as error:
+    except (optuna.exceptions.OptunaError, SQLAlchemyError, sqlite3.Error, *DAMAGE) as error:
+        cut = Path(f"{shown}-journal").exists() or Path(f"{shown}-wal").exists()
+        way_out = (
+            "its last write was cut short: the study's command, run again, mends it" if cut else "restore it"
+        )
         # the error's own text may hold the storage's password
-        raise UserError(f"{shown} is not a whole Optuna ledger ({type(error).__name__})") from error
+        raise UserError(
+            f"{shown} is not a whole Optuna ledger ({type(error).__name__})\n{way_out}"
+        ) from error
+    if {trial.number for trial in trials} != set(range(len(trials))):
+        raise UserError(f"{shown} must number its trials from 0 without a gap")
+    for trial in trials:
+        if fault := fault_of(trial, space):
+            raise UserError(f"{shown} is not this study's ledger: trial {trial.number} {fault}")
     return sorted(trials, key=lambda trial: trial.number)
+
+
+def refuse_programs(path: Path) -> None:
+    """Refuse a SQLite file that computes something when it is read: Optuna's is of plain tables.
+
+    Raises:
+        UserError: where it has a view, a trigger, a virtual table or a computed column.
+        sqlite3.Error: where it is no whole database.
+    """
+    uri = f"file:{quote(str(path.resolve()))}?mode=ro"
+    with closing(sqlite3.connect(uri, uri=True)) as ledger:
+        for kind, name, text in ledger.execute("SELECT type, name, sql FROM sqlite_master"):
+            columns = ledger.execute("SELECT hidden FROM pragma_table_xinfo(?)", (name,))
+            plain = kind == "index" or (kind == "table" and not any(hidden for (hidden,) in columns))
+            if not plain or "virtual" in str(text).lower():
+                raise UserError(
+                    f"{path} must hold plain tables alone, as Optuna makes them, found {name!r:.80}"
+                )
+
+
+DAMAGE = (RuntimeError, ValueError, LookupError, TypeError, AssertionError, ArithmeticError, ImportError)
+"""What Optuna and SQLAlchemy let through where a ledger's cells are not what they wrote."""
+
+
+def is_one_number(values: list[float] | None) -> bool:
+    return values is not None and len(values) == 1 and is_number(values[0])
+
+
+def is_number(value: object) -> bool:
+    """Whether the loop could have written it."""
+    return isinstance(value, int | float) and abs(value) < LARGEST
+
+
+def fault_of(trial: FrozenTrial, space: dict[str, BaseDistribution]) -> str:
+    """What a trial has that the ledger cannot have written, in words; empty if nothing."""
+    if trial.state == TrialState.COMPLETE and not is_one_number(trial.values):
+        return f"is complete with the value {trial.values!r:.80}"
+    for path, distribution in space.items():
+        value = trial.params.get(path)
+        if path not in trial.params:
+            if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
+                return f"has no {path}"
+        elif isinstance(distribution, FloatDistribution | IntDistribution):
+            if not (is_number(value) and distribution.low <= value <= distribution.high):  # type: ignore[operator]
+                return f"has {path} = {value!r:.80}, which is not in the space"
+        elif value not in distribution.choices:  # type: ignore[attr-defined]
+            return f"has {path} = {value!r:.80}, which is not in the space"
+    return ""

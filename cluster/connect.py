@@ -5,19 +5,23 @@ from __future__ import annotations
 import logging
 import math
 import os
+import secrets
 import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
 
 from trainables.errors import UserError
-from trainables.slot import SlotResources
+from trainables.slot import START_ATTEMPTS, SlotResources
 
 CONNECT_SECONDS = 5.0
+PATIENCE = 120.0
+"""Seconds after which what does not answer, or finds no place, counts as lost."""
 
 DRIVER_ENVIRONMENT = {
     # Tune would swallow Ctrl-C; its and Train's banners would tear the live view
@@ -26,10 +30,10 @@ DRIVER_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "RAY_TRAIN_ENABLE_STATE_TRACKING": "1",
+    # nobody listens to it, and it costs a process a slot
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     # a slot ends when it ends: do not poll it for its health every two seconds only
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
-    # a worker that is silent for so long, though its process lives, is replaced; Train's default is 600
-    "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "120",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 WORKER_ENVIRONMENT = {
@@ -37,6 +41,8 @@ WORKER_ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": "1073741824",
     "MALLOC_TRIM_THRESHOLD_": "4294967296",
     "MALLOC_TOP_PAD_": "268435456",
+    # a worker that does not answer does not say goodbye either; Train would wait for 30 s
+    "TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": "5",
 }
 
 
@@ -47,17 +53,22 @@ class Node:
 
 
 @contextmanager
-def connected(address: str | None) -> Iterator[str | None]:
+def connected(address: str | None, patience: float = PATIENCE) -> Iterator[str | None]:
     """A context in which this process is a Ray driver; yields the dashboard's address.
 
     ``address`` is that of a running cluster ("host:port", "auto"); without one, a cluster is started on
-    this machine and stopped at the end. After an exception it is left as it is: see `end_process`.
+    this machine and stopped at the end. After an exception it is left as it is: see `end_process`. A worker
+    that is silent for ``patience`` seconds is replaced, and one that finds no place for as long is given up.
 
     Raises:
         UserError: where no cluster answers at ``address``.
     """
     check_address(address)
+    if address is None:
+        ensure_token()
     os.environ.update({k: v for k, v in DRIVER_ENVIRONMENT.items() if k not in os.environ})
+    os.environ["RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S"] = str(patience)
+    os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(patience / START_ATTEMPTS)
     import ray
     import ray._private.worker as ray_worker
     from ray._private.authentication.authentication_token_setup import (
@@ -90,6 +101,20 @@ def connected(address: str | None) -> Iterator[str | None]:
         raise UserError(f"Ray could not join {where}: {reason}{hint}") from error
     yield context.dashboard_url
     ray.shutdown()
+
+
+def ensure_token() -> None:
+    """Make the token that the processes of a cluster show each other, unless there is one; mode 0600."""
+    if "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ:
+        return
+    path = Path.home() / ".ray" / "auth_token"
+    path.parent.mkdir(exist_ok=True)
+    with (
+        suppress(FileExistsError),
+        os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file,
+    ):
+        file.write(secrets.token_hex(32))
+    path.chmod(0o600)
 
 
 def end_process(code: int) -> None:

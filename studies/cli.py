@@ -10,9 +10,11 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from studies.study import Study, describe
+from studies.study import Study
 from trainables.config import explain
 from trainables.errors import UserError
+from trainables.space import describe
+from trainables.text import printable
 
 INTERRUPTED = 130
 
@@ -64,6 +66,10 @@ def main(study: Study) -> None:
         address: Annotated[
             str | None, typer.Option(help="A running Ray cluster, host:port or auto. [default: this machine]")
         ] = None,
+        patience: Annotated[
+            float,
+            typer.Option(help="Seconds until a worker that does not answer, or finds no place, is given up."),
+        ] = 120.0,
         storage: Annotated[
             str | None, typer.Option(help="Optuna storage URL. [default: study.db in the study's folder]")
         ] = None,
@@ -88,6 +94,7 @@ def main(study: Study) -> None:
             max_concurrent=max_concurrent,
             gpus_per_worker=gpus_per_worker,
             final_workers=final_workers,
+            patience=patience,
         )
         folder = out or Path("runs") / planned.name
         console = Console(highlight=False, markup=False)
@@ -120,7 +127,7 @@ def guarded(app: typer.Typer) -> None:
 def leave(code: int, error: str = "") -> NoReturn:
     """End the process, and the cluster that it may have started."""
     if error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(error)}", file=sys.stderr)
     if "ray" in sys.modules:
         from cluster.connect import end_process
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import shlex
 import socket
 import subprocess
@@ -22,7 +21,8 @@ from filelock import FileLock, Timeout
 from studies.ledger import same_question
 from studies.study import Study
 from trainables.errors import UserError
-from trainables.files import seal, unseal, write_atomic
+from trainables.files import PARTIAL, seal, unseal, write_atomic
+from trainables.text import without_passwords
 
 PACKAGES = ("ray", "torch", "torchvision", "optuna", "numpy", "pandas", "scikit-learn")
 
@@ -101,9 +101,11 @@ class StudyFolder:
                 raise UserError(
                     f"--storage must be the one that {self.path} began with\nuse another --out, or --fresh"
                 )
-        elif any(self.path.iterdir()):
+        elif any(not path.match(PARTIAL) for path in self.path.iterdir()):
             raise UserError(f"{self.path} is not empty and holds no study\nuse another --out")
         record = asked | lasting | facts | provenance()
+        for partial in self.path.glob(PARTIAL):
+            partial.unlink()
         write_atomic(self.question, seal(record, indent=2) + "\n")
         return record
 
@@ -116,7 +118,7 @@ class StudyFolder:
 
     def forget(self) -> None:
         """Undo `claim`, before a trial was begun."""
-        for name in ("study.json", "study.db"):
+        for name in ("study.json", "study.db", "study.db-journal"):
             (self.path / name).unlink(missing_ok=True)
         with suppress(OSError):
             self.path.rmdir()
@@ -137,7 +139,7 @@ def provenance() -> dict[str, Any]:
 
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
-        "command": re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", shlex.join(["python", *sys.argv])),
+        "command": without_passwords(shlex.join(["python", *sys.argv])),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         "git_commit": git_commit(),
         "hardware": {"machine": platform.machine(), "cpus": os.cpu_count(), "gpus": gpus},

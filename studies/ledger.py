@@ -24,12 +24,12 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from analysis.trials import OWNER
 from studies.study import Study
 from trainables.errors import UserError
 from trainables.loop import Metrics
+from trainables.text import without_passwords
 
-OWNER = "folder"
-"""The user attribute of an Optuna study that says whose it is."""
 STARTUP_TRIALS = 5
 """Trials drawn at random, and never pruned, before TPE and the median have something to learn from."""
 
@@ -53,10 +53,6 @@ def storage_url(folder: Path, storage: str | None) -> str:
 
 def sqlite_url(path: Path) -> str:
     return URL.create("sqlite", database=str(path)).render_as_string()
-
-
-def without_password(url: str) -> str:
-    return make_url(url).render_as_string(hide_password=True)
 
 
 class Ledger:
@@ -86,8 +82,8 @@ class Ledger:
             raise unopened(url, error) from error
         if found != owner:
             raise UserError(
-                f"{without_password(url)} holds a study {study.name!r} of another folder\n"
-                "use another --storage, or --fresh to move that study aside"
+                f"{without_passwords(url)} holds a study {study.name!r} of another folder\n"
+                "use another --storage"
             )
         self._live: dict[int, Trial] = {}
 
@@ -116,10 +112,8 @@ class Ledger:
 
     def ask(self) -> int:
         """A new trial's number, its parameters chosen."""
-        number = len(self._study.get_trials(deepcopy=False))
-        self._seed_sampler(number)
-        trial = self._study.ask()
-        return self._take_up(trial)
+        self._seed_sampler(len(self._study.get_trials(deepcopy=False)))
+        return self._take_up(self._study.ask())
 
     def resume(self, number: int) -> int:
         """Take an interrupted trial up under its own number; parameters it still lacks are chosen now."""
@@ -127,12 +121,15 @@ class Ledger:
         frozen = self._study.get_trials(deepcopy=False)[number]
         return self._take_up(Trial(self._study, frozen._trial_id))
 
-    def _seed_sampler(self, number: int) -> None:
-        seed = int(np.random.SeedSequence([self.plan.seed, number]).generate_state(1)[0])
+    def _seed_sampler(self, *position: int) -> None:
+        """Before what TPE draws jointly, and before each parameter that it draws alone: a crash may come
+        between two of them."""
+        seed = int(np.random.SeedSequence([self.plan.seed, *position]).generate_state(1)[0])
         self._study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS)
 
     def _take_up(self, trial: Trial) -> int:
-        for path, distribution in self.plan.space.items():
+        for index, (path, distribution) in enumerate(self.plan.space.items(), start=1):
+            self._seed_sampler(trial.number, index)
             suggest(trial, path, distribution)
         self._live[trial.number] = trial
         return trial.number
@@ -196,7 +193,7 @@ def set_aside(study_name: str, url: str) -> str | None:
 
 def unopened(url: str, error: Exception) -> UserError:
     reason = str(error).strip().splitlines()[0]
-    return UserError(f"the study's storage cannot be opened: {without_password(url)}\n{reason}")
+    return UserError(f"the study's storage cannot be opened: {without_passwords(url)}\n{reason}")
 
 
 def same_question(asked: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -6,11 +6,10 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
-from cluster.connect import check_address, connected, nodes, plan_slots
+from cluster.connect import PATIENCE, check_address, connected, nodes, plan_slots
 from studies.folder import StudyFolder
 from studies.ledger import Ledger, set_aside, storage_url
 from studies.stop import Stop, graceful, heed
@@ -18,7 +17,7 @@ from studies.study import Study, at_least
 from studies.view import View
 from trainables.config import TrialConfig
 from trainables.errors import UserError
-from trainables.mailbox import Job
+from trainables.mailbox import IDLE_SECONDS, Job
 from trainables.records import TrialFolder
 from trainables.slot import SlotResources, Slots
 from trainables.train import load_pixels
@@ -34,11 +33,14 @@ class Resources:
     max_concurrent: int | None = None
     gpus_per_worker: float | None = None
     final_workers: int = 1
+    patience: float = PATIENCE
 
     def __post_init__(self) -> None:
         at_least(1, workers_per_trial=self.workers_per_trial, max_concurrent=self.max_concurrent)
         at_least(1, final_workers=self.final_workers)
         at_least(0, gpus_per_worker=self.gpus_per_worker)
+        if not 1 <= self.patience <= 86_400:
+            raise ValueError(f"patience must be from 1 to 86,400 seconds, got {self.patience}")
 
 
 def run(
@@ -69,8 +71,10 @@ def run(
         try:
             url = storage_url(folder.path, storage) if storage else None
             record = folder.claim(study, url, data_dir=where, trials=study.trials, final=final)
+            if not record["storage"] and not (folder.path / "study.db").exists():
+                check_ledger(0, folder)
             ledger = Ledger(study, storage_url(folder.path, record["storage"]), record["id"])
-            check_ledger(ledger, folder)
+            check_ledger(sum(ledger.count().values()), folder)
             if not is_finished(ledger, folder):
                 execute(ledger, folder, data_dir, resources, console)
         except UserError:
@@ -90,12 +94,13 @@ def check_data(study: Study, data_dir: Path | None, workers: int) -> None:
         raise UserError(f"a batch must hold at least 1 image a worker, got {batch} for {workers} workers")
 
 
-def check_ledger(ledger: Ledger, folder: StudyFolder) -> None:
+def check_ledger(known: int, folder: StudyFolder) -> None:
     """Raises: UserError for a storage that has lost trials: they are asked for before they get a folder."""
-    known, folders = sum(ledger.count().values()), len(list(folder.trials.glob("[0-9]*[0-9]")))
+    folders = len(list(folder.trials.glob("[0-9]*[0-9]")))
     if known < folders:
         raise UserError(
-            f"the study's storage must know the {folders} trials in {folder.trials}, got {known}\n"
+            f"the study's storage (study.db, or that of --storage) must know the {folders} trials in "
+            f"{folder.trials}, got {known}\n"
             "restore it, or use --fresh to move the study aside"
         )
 
@@ -104,8 +109,7 @@ def is_finished(ledger: Ledger, folder: StudyFolder) -> bool:
     counts = ledger.count()
     if ledger.interrupted() or sum(counts.values()) < ledger.plan.trials:
         return False
-    config = final_config(ledger)
-    return config is None or is_trained(TrialFolder(folder.final), config)
+    return next_final(ledger, folder) is None
 
 
 def execute(
@@ -113,7 +117,7 @@ def execute(
 ) -> None:
     """Everything that needs Ray."""
     study = ledger.plan
-    with connected(resources.address) as dashboard:
+    with connected(resources.address, resources.patience) as dashboard:
         cluster = nodes()
         left = study.trials - sum(ledger.count().values()) + len(ledger.interrupted())
         count, slot = plan_slots(
@@ -122,25 +126,36 @@ def execute(
         _, last_slot = plan_slots(cluster, resources.final_workers, 1, resources.gpus_per_worker)
         console.print(f"Ray dashboard: http://{dashboard}" if dashboard else "Ray has no dashboard here")
         view = View(study.name, study.trials, study.base.epochs, count, console)
-        best = ledger.best()
-        view.known(ledger.count(), best)
+        view.known(ledger.count(), ledger.best())
+        searching = ledger.interrupted() or sum(ledger.count().values()) < study.trials
         try:
             with view, graceful(view) as stop:
-                if ledger.interrupted() or sum(ledger.count().values()) < study.trials:
-                    search(ledger, folder, data_dir, view, stop, count, slot)
-                train_final(ledger, folder, data_dir, view, stop, last_slot)
+                if searching:
+                    with open_slots(folder, study, view, resources, count, slot) as slots:
+                        search(ledger, folder, data_dir, view, stop, slots)
+                        if slots.resources == last_slot:
+                            train_final(ledger, folder, data_dir, view, stop, slots)
+                        view.phase("closing the slots")
+                    sweep(ledger, folder)
+                if next_final(ledger, folder):
+                    with open_slots(folder, study, view, resources, 1, last_slot) as slots:
+                        train_final(ledger, folder, data_dir, view, stop, slots)
         finally:
             shutil.rmtree(folder.ray, ignore_errors=True)
 
 
+def open_slots(
+    folder: StudyFolder, study: Study, view: View, resources: Resources, count: int, slot: SlotResources
+) -> Slots:
+    view.phase(f"opening {count} slot(s) of {slot.workers} worker(s)")
+    # unique in a cluster, and never seen by Ray Train before: it would resume a run of the same name
+    return Slots(
+        f"{study.name}-{time.strftime('%Y%m%d-%H%M%S')}", count, slot, folder.ray, resources.patience
+    )
+
+
 def search(
-    ledger: Ledger,
-    folder: StudyFolder,
-    data_dir: Path | None,
-    view: View,
-    stop: Stop,
-    count: int,
-    slot: SlotResources,
+    ledger: Ledger, folder: StudyFolder, data_dir: Path | None, view: View, stop: Stop, slots: Slots
 ) -> None:
     """Run Tune until the ledger holds the budget of trials.
 
@@ -154,37 +169,34 @@ def search(
     from studies.search import Driver, LedgerScheduler, LedgerSearcher
 
     driver = Driver(ledger, folder, data_dir, view, stop)
-    view.phase(f"opening {count} slot(s) of {slot.workers} worker(s)")
-    with Slots(slots_name(ledger.plan), count, slot, folder.ray) as slots:
-        view.phase("searching")
-        tuner = tune.Tuner(
-            tune.with_resources(tune_trial, TRIAL_RESOURCES),
-            tune_config=tune.TuneConfig(
-                search_alg=LedgerSearcher(driver, slots.mailbox),
-                scheduler=LedgerScheduler(driver),
-                num_samples=-1,
-                max_concurrent_trials=count,
-                reuse_actors=True,
-            ),
-            run_config=tune.RunConfig(
-                name="tune",
-                storage_path=str(folder.ray),
-                verbose=0,
-                failure_config=tune.FailureConfig(max_failures=3),
-            ),
-        )
-        try:
-            tuner.fit()
-        except (RayError, TuneError, RuntimeError) as error:
-            stop.reason = stop.reason or f"Ray failed: {str(error).strip().splitlines()[-1]}"
-        heed(stop)
-        view.phase("closing the slots")
-    driver.sweep()
+    view.phase("searching")
+    tuner = tune.Tuner(
+        tune.with_resources(tune_trial, TRIAL_RESOURCES),
+        tune_config=tune.TuneConfig(
+            search_alg=LedgerSearcher(driver, slots),
+            scheduler=LedgerScheduler(driver),
+            num_samples=-1,
+            max_concurrent_trials=slots.count,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(folder.ray),
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=3),
+        ),
+    )
+    try:
+        tuner.fit()
+    except (RayError, TuneError, RuntimeError) as error:
+        stop.reason = stop.reason or f"Ray failed: {str(error).strip().splitlines()[-1]}"
+    heed(stop)
 
 
-def slots_name(study: Study) -> str:
-    """Unique in a cluster, and never seen by Ray Train before: it would resume a run of the same name."""
-    return f"{study.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+def sweep(ledger: Ledger, folder: StudyFolder) -> None:
+    """Drop the states that slots wrote after their trials had ended."""
+    for number in ledger.ended():
+        TrialFolder(folder.trial(number)).drop_states()
 
 
 def final_config(ledger: Ledger) -> TrialConfig | None:
@@ -195,43 +207,47 @@ def final_config(ledger: Ledger) -> TrialConfig | None:
     return ledger.plan.config(best.number, best.params).replace({"epochs": ledger.plan.final_epochs})
 
 
+def next_final(ledger: Ledger, folder: StudyFolder) -> TrialConfig | None:
+    """What is left to train once the search is over."""
+    config = final_config(ledger)
+    return None if config is None or is_trained(TrialFolder(folder.final), config) else config
+
+
 def is_trained(record: TrialFolder, config: TrialConfig) -> bool:
     return record.holds(config) and len(record.rows()) == config.epochs
 
 
 def train_final(
-    ledger: Ledger, folder: StudyFolder, data_dir: Path | None, view: View, stop: Stop, slot: SlotResources
+    ledger: Ledger, folder: StudyFolder, data_dir: Path | None, view: View, stop: Stop, slots: Slots
 ) -> None:
-    """Train the best configuration once more in a slot of its own, outside the search.
+    """Train the best configuration once more, outside the search.
 
     Raises:
         KeyboardInterrupt: see `heed`.
         UserError: with the cause where it fails.
     """
-    config = final_config(ledger)
-    if config is None or is_trained(TrialFolder(folder.final), config):
+    config, best = next_final(ledger, folder), ledger.best()
+    if config is None or best is None:
         return
     record = TrialFolder(folder.next_final)
     if not record.holds(config):
         shutil.rmtree(record.path, ignore_errors=True)
     record.create(config)
-    best = ledger.best()
-    assert best is not None
-    label = "final training"
-    view.phase(f"training trial {best.number} once more, {config.epochs} epochs on {slot.workers} worker(s)")
+    label, workers = "final training", slots.resources.workers
+    view.phase(f"training trial {best.number} once more, {config.epochs} epochs on {workers} worker(s)")
     view.started(label, {**best.params, "epochs": config.epochs})
-    with Slots(f"{slots_name(ledger.plan)}-final", 1, slot, folder.ray) as slots:
-        job = Job("final", config, record.path, data_dir)
-        cause = follow(slots.mailbox, record, job, view, stop, label)
+    cause = None
+    if len(record.rows()) < config.epochs:
+        cause = follow(slots, record, Job("final", config, record.path, data_dir), view, stop, label)
     view.ended(label, "failed" if cause else "complete", cause)
     if cause:
         raise UserError(f"the final training failed: {cause}\nrun the same command again to take it up")
-    record.drop_states()
     shutil.rmtree(folder.final, ignore_errors=True)
     folder.next_final.rename(folder.final)
+    TrialFolder(folder.final).drop_states()
 
 
-def follow(mailbox: Any, record: TrialFolder, job: Job, view: View, stop: Stop, label: str) -> str | None:
+def follow(slots: Slots, record: TrialFolder, job: Job, view: View, stop: Stop, label: str) -> str | None:
     """Record a job's rows until it ends; returns its cause if it failed."""
     import ray
 
@@ -240,7 +256,10 @@ def follow(mailbox: Any, record: TrialFolder, job: Job, view: View, stop: Stop, 
         view.reported(label, row)
     job = job.after(len(rows))
     while True:
-        news = ray.get(mailbox.news.remote(job))
+        try:
+            news = ray.get(slots.mailbox.news.remote(job), timeout=IDLE_SECONDS + slots.patience)
+        except ray.exceptions.GetTimeoutError:
+            return f"its mailbox did not answer for {slots.patience:.0f} s"
         for row in news.rows:
             record.append(row)
             view.reported(label, row)

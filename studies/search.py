@@ -21,6 +21,7 @@ from trainables.errors import UserError
 from trainables.loop import Metrics
 from trainables.mailbox import Job
 from trainables.records import TrialFolder
+from trainables.slot import Slots
 
 
 class Driver:
@@ -47,7 +48,7 @@ class Driver:
             parameters = self._ledger.parameters(number)
             config = self._ledger.plan.config(number, parameters)
             record = self._records[number] = TrialFolder(self._folder.trial(number))
-            if record.path.exists() and record.config() != config:
+            if record.is_of_another(config):
                 raise UserError(
                     f"{record.path} is not the folder of trial {number}: its config.json is another's\n"
                     "remove it to train the trial again, or restore the study's storage"
@@ -56,12 +57,15 @@ class Driver:
             self._epochs[number] = config.epochs
             rows = record.rows()
             self._view.started(number, parameters)
-            # what was recorded before a crash is told again, in case the ledger had not heard of it
-            if not all(self.report(number, row) for row in rows):
-                continue
-            if len(rows) < config.epochs:
+            prune = False
+            for row in rows:  # in case the ledger had not heard of the last before a crash
+                prune = self._tell(number, row)
+            if len(rows) >= config.epochs:
+                self.complete(number)
+            elif prune:
+                self._prune(number)
+            else:
                 return Job(str(number), config, record.path, self._data_dir, recorded=len(rows))
-            self.complete(number)
         return None
 
     def report(self, number: int, row: Metrics) -> bool:
@@ -69,13 +73,21 @@ class Driver:
         if number not in self._records:
             return False
         self._records[number].append(row)
-        prune = self._ledger.report(number, row)
-        self._view.reported(number, row)
+        prune = self._tell(number, row)
         if row["epoch"] >= self._epochs[number] or not prune:
             return not self._stop.reason
+        self._prune(number)
+        return False
+
+    def _tell(self, number: int, row: Metrics) -> bool:
+        """Tell the ledger of a recorded epoch; answers whether to prune, as of the last that it knows."""
+        prune = self._ledger.report(number, row)
+        self._view.reported(number, row)
+        return prune
+
+    def _prune(self, number: int) -> None:
         self._ledger.prune(number)
         self._end(number, "pruned")
-        return False
 
     def complete(self, number: int) -> None:
         if number not in self._records:
@@ -91,17 +103,14 @@ class Driver:
             self._ledger.fail(number, cause)
             self._end(number, "failed", cause)
 
-    def sweep(self) -> None:
-        """Drop the states that slots wrote after their trials had ended."""
-        for number in self._ledger.ended():
-            TrialFolder(self._folder.trial(number)).drop_states()
-
     @contextmanager
     def careful(self) -> Iterator[None]:
         """Inside, a disk or a database that fails stops the study. Tune would show its own traceback."""
         try:
             yield
-        except (OSError, UserError, SQLAlchemyError, StorageInternalError) as error:
+        except UserError as error:
+            self.give_up(str(error))
+        except (OSError, SQLAlchemyError, StorageInternalError) as error:
             self.give_up(f"{type(error).__name__}: {error}")
 
     def give_up(self, reason: str) -> None:
@@ -123,15 +132,17 @@ class Unsaved:
 class LedgerSearcher(Unsaved, Searcher):
     """Gives Tune the driver's next job. Keeps no state of its own."""
 
-    def __init__(self, driver: Driver, mailbox: Any) -> None:
+    def __init__(self, driver: Driver, slots: Slots) -> None:
         super().__init__()
-        self._driver, self._mailbox = driver, mailbox
+        self._driver, self._slots = driver, slots
 
     def suggest(self, trial_id: str) -> Any:
         job = None
         with self._driver.careful():
             job = self._driver.next_job()
-        return Searcher.FINISHED if job is None else {"mailbox": self._mailbox, "job": job}
+        if job is None:
+            return Searcher.FINISHED
+        return {"mailbox": self._slots.mailbox, "job": job, "patience": self._slots.patience}
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
         """The scheduler hears of it too, and knows which trial it was."""

@@ -24,22 +24,26 @@ class Stop:
 
 @contextmanager
 def graceful(view: View) -> Iterator[Stop]:
-    """The first Ctrl-C lets the running epochs end, the second does not."""
+    """The first Ctrl-C lets the running epochs end, the second does not. SIGTERM counts as Ctrl-C."""
     stop = Stop()
-    before = signal.getsignal(signal.SIGINT)
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in signals]
 
     def first(*_: object) -> None:
         stop.interrupt()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number in signals:
+            signal.signal(number, signal.default_int_handler)
         # in a thread: the signal may have come in the middle of printing
         text = "stopping after the running epochs; Ctrl-C again stops at once"
         threading.Thread(target=view.phase, args=(text,)).start()
 
-    signal.signal(signal.SIGINT, first)
+    for number in signals:
+        signal.signal(number, first)
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
 
 
 def heed(stop: Stop) -> None:
@@ -47,4 +51,7 @@ def heed(stop: Stop) -> None:
     if stop.interrupted:
         raise KeyboardInterrupt
     if stop.reason:
-        raise UserError(f"the study stopped early: {stop.reason}\nthe same command goes on from there")
+        reason, _, way_out = stop.reason.partition("\n")
+        raise UserError(
+            f"the study stopped early: {reason}\n{way_out or 'the same command goes on from there'}"
+        )

@@ -8,16 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-    distribution_to_json,
-)
+from optuna.distributions import BaseDistribution, distribution_to_json
 
 from trainables.config import TrialConfig
 from trainables.data import image_shape
+from trainables.space import extremes
 
 OBJECTIVE = "val_bits_per_dim"
 FIXED = {"seed", "dataset", "image_size", "limit_val", "model.image_shape"}
@@ -79,7 +74,7 @@ class Study:
 
     def config(self, number: int, parameters: Mapping[str, Any]) -> TrialConfig:
         """What trial ``number`` trains."""
-        return self.base.replace({**parameters, "seed": (self.base.seed + number) % 2**31})
+        return self.base.of_trial(number, parameters)
 
     def question(self) -> dict[str, Any]:
         """What makes this study this one, as JSON values: a study folder answers one question only."""
@@ -97,21 +92,3 @@ def at_least(low: int, **values: float | None) -> None:
     for name, value in values.items():
         if value is not None and not value >= low:
             raise ValueError(f"{name} must be at least {low}, got {value}")
-
-
-def extremes(distribution: BaseDistribution) -> list[Any]:
-    match distribution:
-        case FloatDistribution() | IntDistribution():
-            return [distribution.low, distribution.high]
-        case CategoricalDistribution():
-            return list(distribution.choices)
-    raise ValueError(f"{distribution!r} is no distribution that can be searched")
-
-
-def describe(distribution: BaseDistribution) -> str:
-    match distribution:
-        case FloatDistribution() | IntDistribution():
-            return f"{distribution.low:g} to {distribution.high:g}{', log scale' if distribution.log else ''}"
-        case CategoricalDistribution():
-            return ", ".join(map(str, distribution.choices))
-    return repr(distribution)

@@ -11,6 +11,7 @@ import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution, distribution_to_json
 from optuna.trial import TrialState, create_trial
 
+from analysis.trials import OWNER
 from trainables.checkpoint import save_weights
 from trainables.config import TrialConfig
 from trainables.files import seal
@@ -72,6 +73,7 @@ def record(folder: TrialFolder, config: TrialConfig, bits: Sequence[float], mode
         folder.append(row)
     if rows:
         best = min(rows, key=lambda row: row["val_bits_per_dim"])
+        folder.checkpoints.mkdir(exist_ok=True)
         save_weights(folder.best, model or seeded_vae(config), best)
 
 
@@ -85,7 +87,8 @@ def write_ledger(
     """``study.json`` and ``study.db``."""
     folder.mkdir(parents=True)
     info = {
-        "name": name, "created": "2025-01-01T12:00:00+00:00", "storage": None, "data_dir": None, "seed": 0,
+        "id": "fixture", "name": name, "created": "2025-01-01T12:00:00+00:00", "storage": None,
+        "data_dir": None, "seed": 0,
         "command": "python studies/digits_vae.py --trials 6", "objective": "val_bits_per_dim", "trials": 6,
         "base": base.model_dump(mode="json"),
         "space": {path: distribution_to_json(distribution) for path, distribution in space.items()},
@@ -94,6 +97,7 @@ def write_ledger(
     }  # fmt: skip
     (folder / "study.json").write_text(seal(info))
     study = optuna.create_study(study_name=name, storage=f"sqlite:///{folder}/study.db")
+    study.set_user_attr(OWNER, "fixture")
     for made in trials:
         study.add_trial(
             create_trial(
@@ -115,7 +119,8 @@ def build_study(
     base: TrialConfig = ledger.get("base", BASE)
     for number, made in enumerate(trials):
         if made.bits:
-            record(TrialFolder(folder / "trials" / f"{number:04d}"), base.replace(made.params), made.bits)
+            config = base.of_trial(number, made.params)
+            record(TrialFolder(folder / "trials" / f"{number:04d}"), config, made.bits)
     if final_bits:
         best = min((m for m in trials if m.state == "COMPLETE"), key=lambda m: min(m.bits))
         config = base.replace({**best.params, "epochs": 4})

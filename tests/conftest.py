@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,9 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # equality to the bit is a CPU's: tests say the same on a machine with GPUs
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+
+# a shell starts what runs in the background deaf to Ctrl-C, and so would be the commands that tests start
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
 

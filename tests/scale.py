@@ -25,11 +25,13 @@ from optuna.distributions import (
 )
 
 from analysis import load_epochs, load_trials
+from analysis.trials import EPOCH_METRICS
 from studies.folder import StudyFolder
 from studies.ledger import Ledger, storage_url
 from studies.study import Study
 from trainables.config import TrialConfig
 from trainables.files import seal, unseal
+from trainables.records import TrialFolder
 
 EPOCHS = 50
 SPACE: dict[str, BaseDistribution] = {
@@ -38,7 +40,6 @@ SPACE: dict[str, BaseDistribution] = {
     "model.depth": IntDistribution(0, 1),
 }
 STUDY = Study(name="scale", base=TrialConfig(epochs=EPOCHS), space=SPACE, trials=100_000)
-METRICS = ("bits_per_dim", "nelbo", "rate", "distortion", "mse")
 
 
 def make(folder: StudyFolder, trials: int) -> Ledger:
@@ -55,7 +56,7 @@ def make(folder: StudyFolder, trials: int) -> Ledger:
                 "VALUES (?, ?, 1, 'COMPLETE', ?, ?)",
                 (key, number, when, when),
             )
-            drawn = (float(np.exp(rng.uniform(-3, 1.6))), int(rng.integers(5)), int(rng.integers(2)))
+            drawn = (float(np.exp(rng.uniform(-2.9, 1.6))), int(rng.integers(5)), int(rng.integers(2)))
             db.executemany(
                 "INSERT INTO trial_params (trial_id, param_name, param_value, distribution_json) "
                 "VALUES (?, ?, ?, ?)",
@@ -73,12 +74,13 @@ def make(folder: StudyFolder, trials: int) -> Ledger:
                 (key, float(values.min())),
             )
             rows = [
-                {"epoch": step + 1, "epoch_seconds": 1.0}
-                | {f"val_{name}": float(value) for name in METRICS}
-                | {"val_active_units": 4}
+                dict.fromkeys(EPOCH_METRICS, float(value)) | {"epoch": step + 1, "val_active_units": 4}
                 for step, value in enumerate(values)
             ]
-            folder.trial(number).mkdir(parents=True)
+            choices = SPACE["model.latent_dim"].choices  # type: ignore[attr-defined]
+            drawn_values = (drawn[0], choices[drawn[1]], drawn[2])
+            config = STUDY.config(number, dict(zip(SPACE, drawn_values, strict=True)))
+            TrialFolder(folder.trial(number)).create(config)
             lines = "".join(seal(row) + "\n" for row in rows)
             (folder.trial(number) / "metrics.jsonl").write_text(lines)
     return Ledger(STUDY, storage_url(folder.path, None), owner)
@@ -101,6 +103,8 @@ def measure(trials: int) -> dict[str, float]:
         ledger = make(folder, trials)
         url, owner = storage_url(folder.path, None), unseal(folder.question.read_bytes())["id"]
         seconds = {"opening": timed(lambda: Ledger(STUDY, url, owner).count())}
+        seconds["load_trials"] = timed(lambda: load_trials(folder.path))
+        seconds["load_epochs"] = timed(lambda: load_epochs(folder.path))
         number = ledger.ask()
         epochs = iter(range(1, EPOCHS))
 
@@ -111,8 +115,6 @@ def measure(trials: int) -> dict[str, float]:
         seconds["a report and its pruning decision"] = timed(report)
         seconds["a suggestion"] = timed(ledger.ask)
         seconds["resuming a trial"] = timed(lambda: Ledger(STUDY, url, owner).resume(number))
-        seconds["load_trials"] = timed(lambda: load_trials(folder.path))
-        seconds["load_epochs"] = timed(lambda: load_epochs(folder.path))
         return seconds
 
 

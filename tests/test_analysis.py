@@ -181,7 +181,9 @@ def test_another_study_s_ledger_is_refused_and_a_foreign_record_too(tmp_path: Pa
     (tmp_path / "a" / "study.db").write_bytes((tmp_path / "b" / "study.db").read_bytes())
     with pytest.raises(UserError, match="holds no study named 'a'"):
         load_trials(tmp_path / "a")
-    TrialFolder(tmp_path / "b" / "trials" / "0000").append({"epoch": 1, "loss": 0.5})
+    record = TrialFolder(tmp_path / "b" / "trials" / "0000")
+    record.path.mkdir(parents=True)
+    record.append({"epoch": 1, "loss": 0.5})
     with pytest.raises(UserError, match="must have a number"):
         load_trials(tmp_path / "b")
 
@@ -205,7 +207,7 @@ def test_runs_rank_by_bits_and_the_final_one_counts_once_it_is_finished(six: Pat
 
 def test_load_best_is_the_saved_model(six: Path) -> None:
     best = load_best(six, rank=1)
-    expected = seeded_vae(BASE.replace(SIX[4].params)).eval()
+    expected = seeded_vae(BASE.of_trial(4, SIX[4].params)).eval()
     x = torch.rand(3, 1, 28, 28)
     assert torch.equal(best.reconstruct(x), expected.reconstruct(x))
     assert not best.training

@@ -16,7 +16,7 @@ from analysis_fixture import build_study
 
 from analysis import load_best, load_trials
 from studies.folder import StudyFolder
-from studies.ledger import Ledger, storage_url
+from studies.ledger import Ledger
 from studies.runner import check_ledger
 from studies.study import Study
 from trainables import checkpoint, data
@@ -197,7 +197,7 @@ def test_a_torn_locked_or_emptied_ledger_is_one_clear_error(tmp_path: Path) -> N
     assert read(lambda: load_trials(folder.path)) is DAMAGED
     study = Study(name="digits_vae", base=TINY, space={}, trials=9)
     with pytest.raises(UserError, match=r"must know the \d trials .* got 0"):
-        check_ledger(Ledger(study, storage_url(folder.path, None)), folder)
+        check_ledger(0, folder)
 
     locked = tmp_path / "locked.db"
     Ledger(study, f"sqlite:///{locked}")

@@ -120,6 +120,26 @@ def test_a_nan_ends_the_trial_at_its_first_epoch_with_the_cause(monkeypatch: pyt
         next(fit(TrialConfig(model=SMALL, batch_size=32), some_images(), some_images(32)))
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("where", ["weight", "gradient", "metric"])
+def test_a_non_finite_number_ends_a_trial_in_the_epoch_that_has_it(
+    where: str, value: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    epochs = fit(TrialConfig(model=SMALL, batch_size=32, epochs=3), some_images(), some_images(32))
+    model = next(epochs).model
+    bias = model.decoder.layers[-1].bias
+    if where == "weight":
+        nn.init.constant_(next(model.encoder.parameters()), value)
+    elif where == "gradient":
+        bias.register_hook(lambda gradient: gradient * value)  # type: ignore[operator]
+    else:
+        whole = loop.evaluate
+        monkeypatch.setattr(loop, "evaluate", lambda *arguments: whole(*arguments) | {"mse": value})
+    cause = {"weight": "train_loss", "gradient": "grad_norm", "metric": f"val_mse = {value}"}[where]
+    with pytest.raises(NonFiniteError, match=f"non-finite at epoch 2: .*{cause}"):
+        next(epochs)
+
+
 def test_kl_warmup_is_linear_over_its_share_of_the_epochs() -> None:
     config = TrialConfig(beta=4.0, epochs=10, kl_warmup=0.5)
     assert [config.beta_at(e) for e in (0, 2.5, 5, 10)] == [0, 2, 4, 4]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +51,14 @@ def states(folder: Path) -> list[Path]:
 
 
 def load_latest(folder: Path, config: TrialConfig, device: torch.device | str) -> dict[str, Any] | None:
-    """The newest state that is whole and was made with ``config``, for `fit(resume=...)`; None without one.
+    """The newest state that is whole, with its best weights, and was made with ``config``, for
+    `fit(resume=...)`; None without one.
 
     A file whose content does not match the hash in its name is passed over: the one before it is as good,
     as training is deterministic.
+
+    Raises:
+        UserError: for a file that has its hash and is none of ours.
     """
     for path in states(folder):
         try:
@@ -62,10 +67,23 @@ def load_latest(folder: Path, config: TrialConfig, device: torch.device | str) -
             continue
         if digest(content) != path.name.split(".")[1]:
             continue
-        state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
-        if TrialConfig.model_validate_json(state["config"]) == config:
+        try:
+            state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:  # not written by `save`
+            raise UserError(f"{path} is no checkpoint of this project\nremove it") from error
+        if TrialConfig.model_validate_json(state["config"]) == config and best_is_there(folder, state):
             return state
     return None
+
+
+def best_is_there(folder: Path, state: dict[str, Any]) -> bool:
+    """Whether the best epoch's weights that go with a state are whole, or newer than it."""
+    best = min(state["history"], key=lambda row: row["val_bits_per_dim"])["epoch"]
+    try:
+        epoch = load_weights(folder / "best.safetensors")[1]["epoch"]
+    except (UserError, KeyError, TypeError):
+        return False
+    return epoch == best or epoch > len(state["history"])
 
 
 def save_weights(path: Path, model: VAE, metrics: dict[str, float]) -> None:
@@ -91,9 +109,13 @@ def load_weights(path: Path) -> tuple[VAE, dict[str, float]]:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         if metadata.pop("sha256") != weights_hash(weights, metadata):
             raise ValueError("its content does not match its hash")
-        model = VAE(ModelConfig.model_validate_json(metadata["model"]))
-        model.load_state_dict(weights)
-        return model.eval().requires_grad_(False), json.loads(metadata["metrics"])
+        with torch.device("meta"):  # what the file says takes no memory before it fits the file's weights
+            model = VAE(ModelConfig.model_validate_json(metadata["model"]))
+        model.load_state_dict(weights, assign=True)
+        metrics = json.loads(metadata["metrics"])
+        if not isinstance(metrics, dict):
+            raise ValueError("its metrics are no object")
+        return model.float().eval().requires_grad_(False), metrics
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
         raise UserError(f"{path} is not a whole weights file: {str(error).splitlines()[0]}") from error
 

@@ -79,6 +79,10 @@ class TrialConfig(BaseModel):
             owner[name] = value
         return TrialConfig.model_validate(values)
 
+    def of_trial(self, number: int, parameters: Mapping[str, Any]) -> TrialConfig:
+        """What trial ``number`` of a search around this config trains, with the parameters drawn for it."""
+        return self.replace({**parameters, "seed": (self.seed + number) % 2**31})
+
 
 def explain(error: ValidationError) -> str:
     """A pydantic error as one line a problem: "model.latent_dim: must be at least 1, got 0"."""

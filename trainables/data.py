@@ -67,12 +67,18 @@ class Dataset:
         return Dataset(self.name, part(self.train, train), part(self.test, test), self.classes)
 
 
-def load_dataset(name: str, data_dir: str | Path | None = None, image_size: int | None = None) -> Dataset:
+def load_dataset(
+    name: str,
+    data_dir: str | Path | None = None,
+    image_size: int | None = None,
+    may_download: bool = True,
+) -> Dataset:
     """The set called `name`: mnist, fashion_mnist, cifar10, digits or imagefolder:PATH.
 
     Published files are looked for in `data_dir`, else $VAE_DATA_DIR, else ~/.cache/vae-studies/data, and are
-    downloaded there where there are none. `imagefolder` reads PATH/class/*.png (or bmp, jpg, webp), cuts the
-    pictures square and resizes them to `image_size` pixels (32); the other sets have a size of their own.
+    downloaded there where there are none, if they may be. `imagefolder` reads PATH/class/*.png (or bmp, jpg,
+    webp), cuts the pictures square and resizes them to `image_size` pixels (32); the other sets have a size
+    of their own.
     `digits` and `imagefolder` set a fixed, stratified fifth aside as the test split. The prepared copy lies
     in $VAE_CACHE_DIR, else ~/.cache/vae-studies, and is checked by SHA-256 once per process.
 
@@ -86,6 +92,8 @@ def load_dataset(name: str, data_dir: str | Path | None = None, image_size: int 
     with _locked(prepared, f"{kind}-{_short_hash(name, str(root))}.lock"):
         source = find(name, root, shape[1])
         if source is None:
+            if not may_download:
+                raise UserError(f"{root} must hold the files of {name}, found none")
             download(name, root)
             source = find(name, root, shape[1])
             assert source is not None

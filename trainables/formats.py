@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from trainables.errors import UserError
+from trainables.files import refuse_escapes
 
 Labelled = tuple[np.ndarray, np.ndarray]
 
@@ -118,10 +119,12 @@ def read_digits() -> Labelled:
 def find_images(root: Path) -> dict[str, list[Path]]:
     """The images `root/class/*.png` (or another of `IMAGE_ENDINGS`) by class, both sorted by name.
 
-    Folders without images are no classes; hidden files and folders are passed over.
+    Folders without images are no classes; hidden files and folders are passed over. Links out of `root` are
+    refused: a set from elsewhere must not show what else is on this machine.
     """
     if not root.is_dir():
         raise UserError(f"imagefolder must name a folder of class folders, but {root} is not a folder")
+    refuse_escapes(root)
     folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
     images = {
         folder.name: [path for path in sorted(folder.iterdir()) if _is_image(path)] for folder in folders

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from trainables.config import TrialConfig, explain
 from trainables.errors import UserError
-from trainables.files import seal, unseal, write_atomic
+from trainables.files import PARTIAL, read_bounded, seal, unseal, write_atomic
 
 
 class TrialFolder:
@@ -30,23 +30,34 @@ class TrialFolder:
     def create(self, config: TrialConfig) -> None:
         """Write the config; a no-op where the same is there already."""
         if not self.holds(config):
+            self.path.mkdir(parents=True, exist_ok=True)
             write_atomic(self._config, seal(config.model_dump(mode="json"), indent=2) + "\n")
 
     def config(self) -> TrialConfig:
         """Raises: UserError where there is none, or it is none."""
         try:
-            return TrialConfig.model_validate(unseal(self._config.read_bytes()))
+            return TrialConfig.model_validate(unseal(read_bounded(self._config)))
         except FileNotFoundError as error:
-            raise UserError(f"no trial at {self.path}: {self._config.name} is missing") from error
+            raise UserError(f"no trial at {self.path}: {self._config.name} is missing\nrestore it") from error
         except ValidationError as error:
-            raise UserError(f"{self._config} is not a trial's config: {explain(error)}") from error
+            raise UserError(
+                f"{self._config} is not a trial's config: {explain(error).splitlines()[0]}"
+            ) from error
         except (OSError, ValueError, RecursionError) as error:
-            raise UserError(f"{self._config} is damaged: {error}") from error
+            raise UserError(f"{self._config} is damaged: {error}\nrestore it") from error
 
     def holds(self, config: TrialConfig) -> bool:
         """Whether this is a trial of ``config``."""
         try:
             return self.config() == config
+        except UserError:
+            return False
+
+    def is_of_another(self, config: TrialConfig) -> bool:
+        """Whether there is a whole config here, and not ``config``. One that a crash kept from being written
+        is nobody's."""
+        try:
+            return self.config() != config
         except UserError:
             return False
 
@@ -67,7 +78,6 @@ class TrialFolder:
         rows, length = self._whole_lines()
         if row["epoch"] <= len(rows):
             return
-        self.path.mkdir(parents=True, exist_ok=True)
         with self._metrics.open("ab") as file:
             file.truncate(length)
             file.write(seal(row).encode() + b"\n")
@@ -77,27 +87,27 @@ class TrialFolder:
     def _whole_lines(self) -> tuple[list[dict[str, float]], int]:
         """The rows, and the bytes they take; a line without its end is the rest of a crash."""
         try:
-            content = self._metrics.read_bytes()
+            content = read_bounded(self._metrics)
         except FileNotFoundError:
             content = b""
-        except OSError as error:
-            raise UserError(f"{self._metrics} cannot be read: {error.strerror}") from error
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self._metrics} cannot be read: {error}") from error
         whole = content[: content.rfind(b"\n") + 1]
         rows = []
         for number, line in enumerate(whole.splitlines(), start=1):
             try:
                 row = unseal(line)
                 if row["epoch"] != number:
-                    raise ValueError(f"it is epoch {row['epoch']}")
+                    raise ValueError(f"it is epoch {row['epoch']!r:.40}")
             except (ValueError, KeyError, RecursionError) as error:
                 raise UserError(
                     f"line {number} of {self._metrics} is damaged: {error}\n"
-                    f"remove the folder {self.path} to train this trial again, or restore the file"
+                    "restore it; the folder of a trial that has not ended may be removed, to train it again"
                 ) from error
             rows.append(row)
         return rows, len(whole)
 
     def drop_states(self) -> None:
-        """Forget how to go on with a finished trial: its best weights stay."""
-        for state in self.checkpoints.glob("epoch_*.pt"):
+        """Forget how to go on with a finished trial, and what crashes left half written."""
+        for state in (*self.checkpoints.glob("epoch_*.pt"), *self.path.rglob(PARTIAL)):
             state.unlink(missing_ok=True)

@@ -31,6 +31,8 @@ from trainables.records import TrialFolder
 from trainables.train import train
 from trainables.world import World
 
+START_ATTEMPTS = 2
+"""How often a slot's workers are started before they are given up for lack of room."""
 MAX_RESTARTS = 5
 """A slot whose workers died more often is opened anew, with another Train controller."""
 
@@ -88,8 +90,9 @@ def serve_job(
         cause = str(error)
     except Exception as error:
         traceback.print_exc()
-        lost = isinstance(error, UserError)  # no data, no shared folder: that is the node's fault
-        cause = str(error) if lost else f"{type(error).__name__}: {error}"
+        # no data, no shared folder, a full disk: not the trial's fault, which goes on when that is mended
+        lost = isinstance(error, UserError | OSError)
+        cause = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         if world.size > 1:
             # the other ranks may wait in a collective for ever: let Train restart the group. The trial ends
             # if the fault was its own; if a peer died, it goes on from its checkpoint
@@ -120,12 +123,16 @@ class Slots:
         count: trials that may run at once.
         resources: of each slot.
         storage: a folder every node sees, for Ray Train's own files.
+        patience: seconds after which the mailbox, if it does not answer, counts as lost.
     """
 
-    def __init__(self, name: str, count: int, resources: SlotResources, storage: Path) -> None:
+    def __init__(
+        self, name: str, count: int, resources: SlotResources, storage: Path, patience: float = 120.0
+    ) -> None:
         names = [f"{name}-{index}" for index in range(count)]
-        self._resources, self._storage = resources, storage
+        self.count, self.resources, self.patience, self._storage = count, resources, patience, storage
         self._abandoned = False
+        self._closing = threading.Event()
         self.mailbox: Any = (
             ray.remote(Mailbox)
             .options(
@@ -154,6 +161,7 @@ class Slots:
             # the process ends next, and the slots with it (see `cluster.connect.end_process`): open none anew
             self._abandoned = True
             return
+        self._closing.set()
         for thread in self._threads:
             while thread.is_alive():
                 ray.get(self.mailbox.close.remote())  # again and again: a restarted mailbox has forgotten it
@@ -172,21 +180,29 @@ class Slots:
                 with suppress(ray.exceptions.RayError):  # the whole cluster is going down: its readers hear
                     before, taken = taken, ray.get(self.mailbox.taken.remote(slot))
                     died = isinstance(error, ray.exceptions.RayActorError)  # the controller, not its workers
-                    if taken != before or (died and opening < MAX_RESTARTS):
+                    no_room = isinstance(
+                        error, ray.train.ControllerError
+                    )  # its workers found no place in time
+                    if (taken != before and not no_room) or (died and opening < MAX_RESTARTS):
                         continue
                     cause = f"slot {slot} could not be opened: {str(error).strip().splitlines()[-1]}"
-                    self.mailbox.lose.remote(slot, cause)
+                    while not self._closing.is_set():  # again and again, as with close()
+                        self.mailbox.lose.remote(slot, cause)
+                        self._closing.wait(IDLE_SECONDS)
                 return
 
     def _trainer(self, slot: str, name: str) -> ray.train.torch.TorchTrainer:
-        resources = self._resources
+        resources = self.resources
         per_worker: dict[str, float] = {"CPU": resources.cpus_per_worker}
         if resources.gpus_per_worker:
             per_worker["GPU"] = resources.gpus_per_worker
         # NCCL wants a GPU a rank; fractions of one, and CPUs, take gloo
         backend = "nccl" if resources.gpus_per_worker >= 1 else "gloo"
-        # one more attempt to start the workers, then Train raises; mypy sees Train's first version
-        failures = ray.train.FailureConfig(max_failures=MAX_RESTARTS, controller_failure_limit=1)  # type: ignore[call-arg]
+        # mypy sees Train's first version
+        failures = ray.train.FailureConfig(
+            max_failures=MAX_RESTARTS,
+            controller_failure_limit=START_ATTEMPTS - 1,  # type: ignore[call-arg]
+        )
         return ray.train.torch.TorchTrainer(
             serve,
             train_loop_config={

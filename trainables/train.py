@@ -58,8 +58,10 @@ def train(
     Raises:
         NonFiniteError: see `fit`.
         UserError: see `load_pixels`; or where the ranks do not see the same folder.
+        OSError: where the disk is full, or the folder has vanished.
     """
     world = world or World()
+    folder.checkpoints.mkdir(parents=True, exist_ok=True)
     resume = checkpoint.load_latest(folder.checkpoints, config, world.device)
     history: list[Metrics] = resume["history"] if resume else []
     seen = world.sum(torch.tensor([len(history), len(history) ** 2], device=world.device)).tolist()

@@ -7,16 +7,22 @@ from typing import Any
 import ray
 from ray import tune
 
+from trainables.mailbox import IDLE_SECONDS, News
+
 TRIAL_RESOURCES = {"node:__internal_head__": 0.001}
 """A Tune trial only waits for its slot, which has the CPUs and GPUs: it takes none of its own."""
 
 
 def tune_trial(config: dict[str, Any]) -> None:
     """Report each epoch's row, as ``rows``; how the job ended, if not well, comes last as ``news``."""
-    mailbox, job = config["mailbox"], config["job"]
+    mailbox, job, patience = config["mailbox"], config["job"], config["patience"]
     try:
         while True:
-            news = ray.get(mailbox.news.remote(job))
+            try:
+                news = ray.get(mailbox.news.remote(job), timeout=IDLE_SECONDS + patience)
+            except ray.exceptions.GetTimeoutError:
+                cause = f"the mailbox did not answer for {patience:.0f} s"
+                news = News([], ended=True, cause=cause, lost=True)
             if news.rows:
                 tune.report({"rows": news.rows})
             job = job.after(len(news.rows))

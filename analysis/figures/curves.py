@@ -51,14 +51,17 @@ class LearningCurves:
 
 def compute_curves(rows: Sequence[Mapping[str, float]]) -> Curves:
     """The columns of a run's rows (`trainables.loop.fit`)."""
-    column = {name: np.array([row[name] for row in rows], dtype=float) for name in rows[0]}
-    train = {name: column[f"train_{name}"] for name in ("loss", "distortion", "rate")}
+
+    def column(name: str) -> np.ndarray:
+        return np.array([row[name] for row in rows], dtype=float)
+
+    train = {name: column(f"train_{name}") for name in ("loss", "distortion", "rate")}
     # loss = D + w R with a weight w that may warm up: what each epoch's weight was, its sums tell
     rate = np.where(train["rate"] > 0, train["rate"], 1.0)
     weight = (train["loss"] - train["distortion"]) / rate
-    validation = {name: column[f"val_{name}"] for name in ("distortion", "rate", "bits_per_dim")}
+    validation = {name: column(f"val_{name}") for name in ("distortion", "rate", "bits_per_dim")}
     validation["loss"] = validation["distortion"] + weight * validation["rate"]
-    return Curves(column["epoch"], train, validation)
+    return Curves(column("epoch"), train, validation)
 
 
 def compute_learning_curves(epochs: pd.DataFrame, trials: pd.DataFrame) -> LearningCurves:

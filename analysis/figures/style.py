@@ -74,6 +74,7 @@ def save_figure(figure: Figure, path: Path) -> Path:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a class name may have letters that the font lacks
         figure.savefig(buffer, format="png", dpi=DPI, facecolor="white")
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, buffer.getvalue())
     return path
 
