@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from analysis.information import information
 from trainables.batches import Pixels
 from trainables.data import Dataset
 from trainables.evaluate import BATCH, evaluate
@@ -24,13 +25,23 @@ PROBE_IMAGES = 10_000
 
 
 def measure(model: VAE, data: Dataset, sigma: float, seed: int = 0) -> dict[str, float]:
-    """`trainables.evaluate` on the test set, and ``probe_accuracy``.
+    """`trainables.evaluate` on the test set, ``probe_accuracy``, the two parts of the rate
+    ``mutual_information`` and ``marginal_kl`` (`analysis.information`), and the rate of single latents,
+    ``kl_largest`` and ``kl_median``; nats per image.
 
     ``sigma`` is the run's own, fitted to its training residuals (``sigma`` of its row): nothing is fitted
     to the test set.
     """
     metrics = evaluate(model, Pixels(data.test.images), sigma, World())
-    return metrics | {"probe_accuracy": probe_accuracy(model, data, seed)}
+    mean_NZ, logvar_NZ = encode(model, data.test.images)
+    kl_Z, parts = kl_per_latent(mean_NZ, logvar_NZ), information(mean_NZ, logvar_NZ, seed)
+    return metrics | {
+        "probe_accuracy": probe_accuracy(model, data, seed),
+        "mutual_information": parts.mutual_information,
+        "marginal_kl": parts.marginal_kl,
+        "kl_largest": float(kl_Z.max()),
+        "kl_median": float(np.median(kl_Z)),
+    }
 
 
 @torch.no_grad()

@@ -6,7 +6,6 @@ import base64
 import io
 import json
 import math
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -25,6 +24,7 @@ from analysis.figures.parallel import Parallel
 from analysis.figures.rate_distortion import RateDistortion
 from analysis.figures.search import History
 from analysis.trials import StudyRecord
+from trainables.text import without_passwords
 
 CAPTIONS = {
     "rate_distortion": "Each dot is a run: left is a shorter code, down a more faithful image. Grey "
@@ -48,6 +48,12 @@ METRICS = {
     "mse": ("mean squared error, sampled codes", ".5f", "pixels in [0, 1]"),
     "active_units": ("active units", ".0f", "latents"),
     "probe_accuracy": ("linear probe accuracy", ".2%", "of test images"),
+    "mutual_information": (
+        "mutual information of image and code",
+        ".2f",
+        "nats, at most the log of the images",
+    ),
+    "marginal_kl": ("aggregate posterior to the prior, KL", ".2f", "nats"),
     "kl_largest": ("largest rate of a latent", ".2f", "nats per image"),
     "kl_median": ("median rate of a latent", ".2f", "nats per image"),
 }
@@ -173,4 +179,4 @@ def cell(column: object, value: Any) -> str:
 
 def shown(value: Any) -> Any:
     """A value of study.json, without the password of a storage's URL."""
-    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", value) if isinstance(value, str) else value
+    return without_passwords(value) if isinstance(value, str) else value

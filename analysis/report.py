@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from analysis.best import Run, clear_exports, export_best, final_run, rank_runs
@@ -25,7 +24,7 @@ from analysis.figures.search import (
     draw_importance,
 )
 from analysis.findings import findings
-from analysis.metrics import encode, kl_per_latent, measure
+from analysis.metrics import measure
 from analysis.page import Page, RunSection, render
 from analysis.trials import StudyRecord, epochs_frame, read_study, trials_frame
 from trainables.data import Dataset, load_dataset
@@ -75,7 +74,7 @@ def write_report(
     progress("reading the study")
     study = read_study(folder)
     try:
-        return write_all(study, top, data_dir or study.info.get("data_dir"), progress)
+        return write_all(study, top, data_dir, progress)
     except OSError as error:
         raise UserError(f"cannot write the report to {study.folder}: {error}") from error
 
@@ -162,8 +161,10 @@ def draw_study(study: StudyRecord, arrays: StudyArrays) -> dict[str, Figure]:
 def load_data(study: StudyRecord, data_dir: Path | str | None, missing: list[str]) -> Dataset | None:
     """The study's data set; or None, with the reason added to ``missing``."""
     base = study.base
+    there = study.info.get("data_dir")
     try:
-        data = load_dataset(base.dataset, data_dir, base.image_size)
+        # a study's folder may say where data is, and not where to write some
+        data = load_dataset(base.dataset, data_dir or there, base.image_size, bool(data_dir) or not there)
         if tuple(data.image_shape) != base.model.image_shape:
             raise UserError(f"its images are {tuple(data.image_shape)}, the models' {base.model.image_shape}")
         return data
@@ -197,8 +198,6 @@ def draw_runs(
             if not sections:
                 progress(f"measuring {run.label} on the test set")
                 measured = measure(model, data, run.best["sigma"])
-                kl_Z = np.sort(kl_per_latent(*encode(model, data.test.images)))[::-1]
-                measured["kl_largest"], measured["kl_median"] = kl_Z[0], float(np.median(kl_Z))
             progress(f"drawing {run.label}")
             figures = run_figures(model, data, visu, run.stem)
         sections.append(RunSection(run, figures | {"curves": curves}, measured))
