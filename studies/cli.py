@@ -42,6 +42,10 @@ def main(study: Study) -> None:
         limit_val: Annotated[
             int | None, typer.Option(help="Validate on at most this many images.")
         ] = study.base.limit_val,
+        seeds: Annotated[
+            int,
+            typer.Option(help="Train the three best trials so often again, with other seeds; 0: never."),
+        ] = study.seeds,
         seed: Annotated[int, typer.Option(help="Of the search and of every training.")] = study.seed,
         set_: Annotated[
             list[str] | None,
@@ -86,7 +90,8 @@ def main(study: Study) -> None:
             if path in overrides:
                 raise ValueError(f"{path} is set twice: use --{path.replace('_', '-')}, or --set once")
             overrides[path] = value
-        planned = Study(**{**vars(study), "trials": trials, "final_epochs": final_epochs, "seed": seed})
+        plan = {"trials": trials, "final_epochs": final_epochs, "seeds": seeds, "seed": seed}
+        planned = Study(**{**vars(study), **plan})
         planned = planned.with_overrides(overrides)
         resources = Resources(
             address=address,
@@ -262,6 +267,8 @@ def print_plan(study: Study, folder: Path, data_dir: Path | None, resources: Any
     )
     limit = f"at most {base.limit_train:,}" if base.limit_train else "all"
     table.add_row("", f"on {limit} training images, {base.batch_size} a batch")
+    if study.seeds:
+        table.add_row("", f"then the best three again, with {study.seeds} other seed(s) each")
     if study.final_epochs:
         table.add_row(
             "", f"then the best once more: {study.final_epochs} epochs, {resources.final_workers} worker(s)"

@@ -161,10 +161,14 @@ class Ledger:
     def _tell(self, number: int, value: float | None = None, state: TrialState | None = None) -> None:
         self._study.tell(self._live.pop(number), value, state=state)
 
+    def ranked(self) -> list[FrozenTrial]:
+        """The complete trials, the lowest value first."""
+        done = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        return sorted(done, key=lambda trial: trial.value)  # type: ignore[arg-type, return-value]
+
     def best(self) -> FrozenTrial | None:
         """The complete trial with the lowest value, if any."""
-        done = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        return min(done, key=lambda trial: trial.value, default=None)  # type: ignore[arg-type, return-value]
+        return next(iter(self.ranked()), None)
 
 
 def suggest(trial: Trial, path: str, distribution: BaseDistribution) -> Any:

@@ -1,4 +1,4 @@
-"""Study -> slots and Tune -> finished ledger -> the last training -> report."""
+"""Study -> slots and Tune -> finished ledger -> the trainings after the search."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from pathlib import Path
 from rich.console import Console
 
 from cluster.connect import PATIENCE, check_address, connected, nodes, plan_slots
+from studies.extra import next_final, next_repeats, train_final, train_repeats
 from studies.folder import StudyFolder
 from studies.ledger import Ledger, set_aside, storage_url
 from studies.stop import Stop, graceful, heed
 from studies.study import Study, at_least
 from studies.view import View
-from trainables.config import TrialConfig
 from trainables.errors import UserError
-from trainables.mailbox import IDLE_SECONDS, Job
 from trainables.records import TrialFolder
 from trainables.slot import SlotResources, Slots
 from trainables.train import load_pixels
@@ -66,11 +65,12 @@ def run(
             for place in filter(None, (folder.move_aside(), renamed)):
                 console.print(f"the earlier study is kept as {place}", soft_wrap=True)
         final = {"epochs": study.final_epochs, "workers": resources.final_workers}
+        plan = {"trials": study.trials, "seeds": study.seeds, "final": final}
         where = None if data_dir is None else str(data_dir)
         new, ledger = not folder.question.exists(), None
         try:
             url = storage_url(folder.path, storage) if storage else None
-            record = folder.claim(study, url, data_dir=where, trials=study.trials, final=final)
+            record = folder.claim(study, url, data_dir=where, **plan)
             if not record["storage"] and not (folder.path / "study.db").exists():
                 check_ledger(0, folder)
             ledger = Ledger(study, storage_url(folder.path, record["storage"]), record["id"])
@@ -109,7 +109,7 @@ def is_finished(ledger: Ledger, folder: StudyFolder) -> bool:
     counts = ledger.count()
     if ledger.interrupted() or sum(counts.values()) < ledger.plan.trials:
         return False
-    return next_final(ledger, folder) is None
+    return next_final(ledger, folder) is None and not next_repeats(ledger, folder)
 
 
 def execute(
@@ -119,20 +119,24 @@ def execute(
     study = ledger.plan
     with connected(resources.address, resources.patience) as dashboard:
         cluster = nodes()
-        left = study.trials - sum(ledger.count().values()) + len(ledger.interrupted())
+        left = max(0, study.trials - sum(ledger.count().values())) + len(ledger.interrupted())
+        repeats = len(next_repeats(ledger, folder))
         count, slot = plan_slots(
-            cluster, resources.workers_per_trial, resources.max_concurrent, resources.gpus_per_worker, left
-        )
+            cluster, resources.workers_per_trial, resources.max_concurrent, resources.gpus_per_worker,
+            left or None,
+        )  # fmt: skip
         _, last_slot = plan_slots(cluster, resources.final_workers, 1, resources.gpus_per_worker)
         console.print(f"Ray dashboard: http://{dashboard}" if dashboard else "Ray has no dashboard here")
         view = View(study.name, study.trials, study.base.epochs, count, console)
         view.known(ledger.count(), ledger.best())
-        searching = ledger.interrupted() or sum(ledger.count().values()) < study.trials
         try:
             with view, graceful(view) as stop:
-                if searching:
+                if left or repeats:
+                    count = count if left else min(count, repeats)
                     with open_slots(folder, study, view, resources, count, slot) as slots:
-                        search(ledger, folder, data_dir, view, stop, slots)
+                        if left:
+                            search(ledger, folder, data_dir, view, stop, slots)
+                        train_repeats(ledger, folder, data_dir, view, stop, slots)
                         if slots.resources == last_slot:
                             train_final(ledger, folder, data_dir, view, stop, slots)
                         view.phase("closing the slots")
@@ -197,74 +201,3 @@ def sweep(ledger: Ledger, folder: StudyFolder) -> None:
     """Drop the states that slots wrote after their trials had ended."""
     for number in ledger.ended():
         TrialFolder(folder.trial(number)).drop_states()
-
-
-def final_config(ledger: Ledger) -> TrialConfig | None:
-    """The best trial's configuration for ``final_epochs``; None where there is nothing to train."""
-    best = ledger.best()
-    if best is None or not ledger.plan.final_epochs:
-        return None
-    return ledger.plan.config(best.number, best.params).replace({"epochs": ledger.plan.final_epochs})
-
-
-def next_final(ledger: Ledger, folder: StudyFolder) -> TrialConfig | None:
-    """What is left to train once the search is over."""
-    config = final_config(ledger)
-    return None if config is None or is_trained(TrialFolder(folder.final), config) else config
-
-
-def is_trained(record: TrialFolder, config: TrialConfig) -> bool:
-    return record.holds(config) and len(record.rows()) == config.epochs
-
-
-def train_final(
-    ledger: Ledger, folder: StudyFolder, data_dir: Path | None, view: View, stop: Stop, slots: Slots
-) -> None:
-    """Train the best configuration once more, outside the search.
-
-    Raises:
-        KeyboardInterrupt: see `heed`.
-        UserError: with the cause where it fails.
-    """
-    config, best = next_final(ledger, folder), ledger.best()
-    if config is None or best is None:
-        return
-    record = TrialFolder(folder.next_final)
-    if not record.holds(config):
-        shutil.rmtree(record.path, ignore_errors=True)
-    record.create(config)
-    label, workers = "final training", slots.resources.workers
-    view.phase(f"training trial {best.number} once more, {config.epochs} epochs on {workers} worker(s)")
-    view.started(label, {**best.params, "epochs": config.epochs})
-    cause = None
-    if len(record.rows()) < config.epochs:
-        cause = follow(slots, record, Job("final", config, record.path, data_dir), view, stop, label)
-    view.ended(label, "failed" if cause else "complete", cause)
-    if cause:
-        raise UserError(f"the final training failed: {cause}\nrun the same command again to take it up")
-    shutil.rmtree(folder.final, ignore_errors=True)
-    folder.next_final.rename(folder.final)
-    TrialFolder(folder.final).drop_states()
-
-
-def follow(slots: Slots, record: TrialFolder, job: Job, view: View, stop: Stop, label: str) -> str | None:
-    """Record a job's rows until it ends; returns its cause if it failed."""
-    import ray
-
-    rows = record.rows()
-    for row in rows:
-        view.reported(label, row)
-    job = job.after(len(rows))
-    while True:
-        try:
-            news = ray.get(slots.mailbox.news.remote(job), timeout=IDLE_SECONDS + slots.patience)
-        except ray.exceptions.GetTimeoutError:
-            return f"its mailbox did not answer for {slots.patience:.0f} s"
-        for row in news.rows:
-            record.append(row)
-            view.reported(label, row)
-        job = job.after(len(news.rows))
-        if news.ended:
-            return news.cause
-        if news.rows:
-            heed(stop)

@@ -18,6 +18,8 @@ OBJECTIVE = "val_bits_per_dim"
 FIXED = {"seed", "dataset", "image_size", "limit_val", "model.image_shape"}
 """What all trials of a study share."""
 
+MOST_SEEDS = 99
+
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
@@ -29,6 +31,7 @@ class Study:
         space: dotted paths of `TrialConfig` to Optuna distributions.
         trials: how many trials to run in all.
         final_epochs: length of the last training, of the best configuration; 0 leaves it out.
+        seeds: how often to train each of the best trials again, each time with another seed.
         seed: of the search; trial n trains with seed ``base.seed + n``.
 
     Raises:
@@ -40,11 +43,14 @@ class Study:
     space: Mapping[str, BaseDistribution]
     trials: int = 16
     final_epochs: int = 20
+    seeds: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
         at_least(1, trials=self.trials)
-        at_least(0, final_epochs=self.final_epochs, seed=self.seed)
+        at_least(0, final_epochs=self.final_epochs, seeds=self.seeds, seed=self.seed)
+        if self.seeds > MOST_SEEDS:
+            raise ValueError(f"seeds must be at most {MOST_SEEDS}, got {self.seeds}")
         for path, distribution in self.space.items():
             if path in FIXED:
                 raise ValueError(f"{path} cannot be searched: trials that differ in it cannot be compared")

@@ -23,6 +23,7 @@ from processes import process_of
 from rich.console import Console
 
 from analysis import load_best, load_epochs, load_trials
+from analysis.repeats import load_repeats, repeat_config
 from cluster.connect import Node, check_address, connected, plan_slots
 from studies.folder import StudyFolder
 from studies.ledger import Ledger, same_question, storage_url, suggest
@@ -33,11 +34,11 @@ from studies.view import View
 from trainables.checkpoint import load_latest, load_weights
 from trainables.config import TrialConfig
 from trainables.errors import UserError
-from trainables.loop import Metrics
+from trainables.loop import Metrics, fit
 from trainables.mailbox import Job, Mailbox, News
 from trainables.records import TrialFolder
 from trainables.slot import SlotResources, Slots
-from trainables.train import train
+from trainables.train import load_pixels, train
 from vae_models import ModelConfig
 
 CONFIG = TrialConfig(model=ModelConfig(width=4, latent_dim=3), epochs=3, limit_train=200, limit_val=50)
@@ -437,6 +438,38 @@ def test_a_cancelled_trial_frees_its_slot_at_its_next_epoch(cluster: object, tmp
 
 
 # Whole studies, as a person runs them
+
+
+@pytest.mark.slow
+def test_the_best_trials_are_repeated_with_other_seeds_whatever_is_killed(tmp_path: Path) -> None:
+    command = [ROOT / "studies/digits_vae.py", *SMALL, "--trials", "4", "--final-epochs", "0", "--seeds", "2"]
+    killed = subprocess.Popen(
+        [sys.executable, *map(str, command), "--out", "s"],
+        cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while not list(tmp_path.glob("s/repeats/*/02/metrics.jsonl")):
+        assert killed.poll() is None
+        time.sleep(0.05)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert len(load_repeats(tmp_path / "s")) < 6
+    done = script(*command, "--out", "s", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    trials, repeats = load_trials(tmp_path / "s"), load_repeats(tmp_path / "s")
+    best = sorted(trials.sort_values("val_bits_per_dim")["number"][:3])
+    assert repeats["number"].tolist() == sorted(best * 2)
+    assert repeats["state"].tolist() == ["COMPLETE"] * 6
+    assert repeats["val_bits_per_dim"].nunique() == 6
+    # an oracle: the same config, trained here
+    config = TrialFolder(tmp_path / f"s/trials/{best[0]:04d}").config()
+    again = repeat_config(config, 2)
+    assert again == config.replace({"seed": again.seed})
+    rows = [epoch.metrics for epoch in fit(again, *load_pixels(again, None, "cpu"))]
+    lowest = min(row["val_bits_per_dim"] for row in rows)
+    assert repeats["val_bits_per_dim"][1] == pytest.approx(lowest, rel=1e-5)
+    idle = script(*command, "--out", "s", cwd=tmp_path)
+    assert idle.returncode == 0
+    assert "Ray dashboard" not in idle.stdout
 
 
 @pytest.mark.slow

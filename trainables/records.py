@@ -2,6 +2,7 @@
 
 config.json      the TrialConfig                       written once, before the first epoch
 metrics.jsonl    a line an epoch                       appended by the driver alone
+failed.json      why it failed                         where no ledger says so
 checkpoints/     see `trainables.checkpoint`           written by the trial's rank 0
 """
 
@@ -26,6 +27,7 @@ class TrialFolder:
         self.best = self.checkpoints / "best.safetensors"
         self._config = self.path / "config.json"
         self._metrics = self.path / "metrics.jsonl"
+        self._failed = self.path / "failed.json"
 
     def create(self, config: TrialConfig) -> None:
         """Write the config; a no-op where the same is there already."""
@@ -106,6 +108,23 @@ class TrialFolder:
                 ) from error
             rows.append(row)
         return rows, len(whole)
+
+    def fail(self, cause: str) -> None:
+        """Record that the training failed, for one that is in no ledger."""
+        write_atomic(self._failed, seal({"cause": cause}) + "\n")
+
+    def cause(self) -> str | None:
+        """What `fail` was told; None where it was not.
+
+        Raises:
+            UserError: where the file is damaged.
+        """
+        try:
+            return str(unseal(read_bounded(self._failed))["cause"])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, RecursionError) as error:
+            raise UserError(f"{self._failed} is damaged: {error}\nremove it, to train again") from error
 
     def drop_states(self) -> None:
         """Forget how to go on with a finished trial, and what crashes left half written."""

@@ -1,0 +1,158 @@
+"""Trainings outside the search: the best trials with other seeds, and the best one once more."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from optuna.trial import FrozenTrial
+
+from analysis.repeats import REPEATED, repeat_config, repeat_folder
+from studies.folder import StudyFolder
+from studies.ledger import Ledger
+from studies.stop import Stop, heed
+from studies.view import View
+from trainables.config import TrialConfig
+from trainables.errors import UserError
+from trainables.mailbox import IDLE_SECONDS, Job, News
+from trainables.records import TrialFolder
+from trainables.slot import Slots
+
+
+def final_config(ledger: Ledger) -> TrialConfig | None:
+    """The best trial's configuration for ``final_epochs``; None where there is nothing to train."""
+    best = ledger.best()
+    if best is None or not ledger.plan.final_epochs:
+        return None
+    return ledger.plan.config(best.number, best.params).replace({"epochs": ledger.plan.final_epochs})
+
+
+def next_final(ledger: Ledger, folder: StudyFolder) -> TrialConfig | None:
+    """The last training, once the search is over and if it is still to do."""
+    config = final_config(ledger)
+    return None if config is None or is_trained(TrialFolder(folder.final), config) else config
+
+
+def next_repeats(ledger: Ledger, folder: StudyFolder) -> list[tuple[FrozenTrial, int, TrialConfig]]:
+    """(trial, repeat from 1, config) of what ``seeds`` asks for and is still to do."""
+    found = []
+    for trial in ledger.ranked()[:REPEATED]:
+        for repeat in range(1, ledger.plan.seeds + 1):
+            config = repeat_config(ledger.plan.config(trial.number, trial.params), repeat)
+            record = TrialFolder(repeat_folder(folder.path, trial.number, repeat))
+            if not is_trained(record, config) and not (record.holds(config) and record.cause()):
+                found.append((trial, repeat, config))
+    return found
+
+
+def is_trained(record: TrialFolder, config: TrialConfig) -> bool:
+    return record.holds(config) and len(record.rows()) == config.epochs
+
+
+def prepared(path: Path, config: TrialConfig) -> TrialFolder:
+    """The folder of ``config``'s training; one of an earlier best trial makes room."""
+    record = TrialFolder(path)
+    if not record.holds(config):
+        shutil.rmtree(path, ignore_errors=True)
+    record.create(config)
+    return record
+
+
+def train_repeats(
+    ledger: Ledger, folder: StudyFolder, data_dir: Path | None, view: View, stop: Stop, slots: Slots
+) -> None:
+    """Train the best trials again with other seeds, as many at once as there are slots. One that fails for a
+    cause of its own is recorded as failed.
+
+    Raises:
+        KeyboardInterrupt, UserError: see `heed`.
+    """
+    left = next_repeats(ledger, folder)
+    if not left:
+        return
+    view.phase(f"training the best trials again with other seeds, {len(left)} trainings")
+
+    def train(trial: FrozenTrial, repeat: int, config: TrialConfig) -> None:
+        heed(stop)
+        record = prepared(repeat_folder(folder.path, trial.number, repeat), config)
+        label = f"trial {trial.number}, repeat {repeat}"
+        view.started(label, {**trial.params, "seed": config.seed})
+        job = Job(f"{trial.number}-{repeat}", config, record.path, data_dir)
+        end = follow(slots, record, job, view, stop, label)
+        view.ended(label, "failed" if end.cause else "complete", end.cause)
+        if end.lost:
+            stop.reason = stop.reason or end.cause
+        else:
+            if end.cause:
+                record.fail(end.cause)
+            record.drop_states()
+        heed(stop)
+
+    pool = ThreadPoolExecutor(slots.count)
+    try:
+        for done in [pool.submit(train, *repeat) for repeat in left]:
+            done.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def train_final(
+    ledger: Ledger, folder: StudyFolder, data_dir: Path | None, view: View, stop: Stop, slots: Slots
+) -> None:
+    """Train the best configuration once more, outside the search.
+
+    Raises:
+        KeyboardInterrupt: see `heed`.
+        UserError: with the cause where it fails.
+    """
+    config, best = next_final(ledger, folder), ledger.best()
+    if config is None or best is None:
+        return
+    record = prepared(folder.next_final, config)
+    label, workers = "final training", slots.resources.workers
+    view.phase(f"training trial {best.number} once more, {config.epochs} epochs on {workers} worker(s)")
+    view.started(label, {**best.params, "epochs": config.epochs})
+    end = follow(slots, record, Job("final", config, record.path, data_dir), view, stop, label)
+    view.ended(label, "failed" if end.cause else "complete", end.cause)
+    if end.cause:
+        raise UserError(f"the final training failed: {end.cause}\nrun the same command again to take it up")
+    shutil.rmtree(folder.final, ignore_errors=True)
+    folder.next_final.rename(folder.final)
+    TrialFolder(folder.final).drop_states()
+
+
+def follow(slots: Slots, record: TrialFolder, job: Job, view: View, stop: Stop, label: str) -> News:
+    """Record a job's rows until it ends; returns how it did. One that has all its rows is not begun.
+
+    Raises:
+        KeyboardInterrupt, UserError: after an epoch, see `heed`.
+    """
+    for row in record.rows():
+        view.reported(label, row)
+        job = job.after(1)
+    if job.recorded >= job.config.epochs:
+        return News([], ended=True)
+    for news in all_news(slots, job):
+        for row in news.rows:
+            record.append(row)
+            view.reported(label, row)
+        if news.rows and not news.ended:
+            heed(stop)
+    return news
+
+
+def all_news(slots: Slots, job: Job) -> Iterator[News]:
+    """What the mailbox has to say of a job, until its end."""
+    import ray
+
+    news = News([])
+    while not news.ended:
+        job = job.after(len(news.rows))
+        try:
+            news = ray.get(slots.mailbox.news.remote(job), timeout=IDLE_SECONDS + slots.patience)
+        except ray.exceptions.GetTimeoutError:
+            cause = f"the mailbox did not answer for {slots.patience:.0f} s"
+            news = News([], ended=True, cause=cause, lost=True)
+        yield news
