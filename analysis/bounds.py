@@ -16,11 +16,12 @@ from trainables.batches import Pixels
 from trainables.world import World
 from vae_models import VAE
 from vae_models.elbo import discrete_gaussian_nll
+from vae_models.vae import Posterior
 
 IMAGES = 50
 """A batch of images, of which each step draws one sample or more."""
-PIXELS = 2_000_000
-"""Decoded at once, which bounds the memory whatever the image size and K."""
+PIXELS = {"cpu": 100_000, "cuda": 10_000_000}
+"""Decoded at once, which bounds the memory whatever the image size and K; few stay in a CPU's caches."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,20 @@ class Bound:
 
     @property
     def standard_error(self) -> float:
-        """Of `mean`, from the spread over images."""
-        return float(self.log_likelihood.std(ddof=1) / math.sqrt(len(self.log_likelihood)))
+        """Of `mean`, from the spread over images; NaN of a single one."""
+        count = len(self.log_likelihood)
+        return float(self.log_likelihood.std(ddof=1) / math.sqrt(count)) if count > 1 else math.nan
 
 
 @torch.no_grad()
-def iwae(model: VAE, images: np.ndarray, sigma: float, samples: int, seed: int = 0) -> Bound:
+def iwae(
+    model: VAE,
+    images: np.ndarray,
+    sigma: float,
+    samples: int,
+    seed: int = 0,
+    posterior: Posterior | None = None,
+) -> Bound:
     """The importance-weighted bound (Burda et al. 2016, arXiv:1509.00519, equation 8) of each image.
 
     Args:
@@ -53,6 +62,7 @@ def iwae(model: VAE, images: np.ndarray, sigma: float, samples: int, seed: int =
             minus its ``nelbo``.
         samples: K, drawn in chunks: memory does not grow with it.
         seed: of the samples.
+        posterior: of the images, (N, Z) on any device, where they are encoded already.
 
     Raises:
         ValueError: for fewer than one sample.
@@ -61,23 +71,22 @@ def iwae(model: VAE, images: np.ndarray, sigma: float, samples: int, seed: int =
         raise ValueError(f"samples must be at least 1, got {samples}")
     device = next(model.parameters()).device
     generator = torch.Generator(device).manual_seed(seed)
-    parts = [
-        batch_weights(model, x, sigma, samples, generator)
-        for _, x in Pixels(images, device=device).in_order(IMAGES, World(device=device))
-    ]
+    parts = []
+    for rows, x in Pixels(images, device=device).in_order(IMAGES, World(device=device)):
+        known = model.encode(x) if posterior is None else Posterior(*(v[rows].to(device) for v in posterior))
+        parts.append(batch_weights(model, x, known, sigma, samples, generator))
     total, squares = (torch.cat(column).double() for column in zip(*parts, strict=True))
     return Bound((total - math.log(samples)).cpu().numpy(), (2 * total - squares).exp().cpu().numpy())
 
 
 def batch_weights(
-    model: VAE, x: Tensor, sigma: float, samples: int, generator: torch.Generator
+    model: VAE, x: Tensor, posterior: Posterior, sigma: float, samples: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """log sum_k w_k and log sum_k w_k^2 of each image of a batch, both (B,); w = p(x, z) / q(z | x)."""
-    posterior = model.encode(x)
     batch, latents = posterior.mean.shape
     total = torch.full((batch,), -math.inf, device=x.device, dtype=torch.float64)
     squares = total.clone()
-    at_once = max(1, PIXELS // x.numel())
+    at_once = max(1, PIXELS[x.device.type] // x.numel())
     for start in range(0, samples, at_once):
         count = min(at_once, samples - start)
         # one draw a sample, so that the chunks' size does not change the numbers

@@ -1,55 +1,147 @@
-"""What is measured on a trained model: the yardstick on the test set, and what its latents are good for.
+"""What is measured on a trained model: the yardstick on the test set, what its latents are good for, and how
+near its reconstructions and samples come to images.
 
 N images of C x H x W, Z latents.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
+from pathlib import Path
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import silhouette_score
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from torch import Tensor
 
+from analysis.bounds import iwae
 from analysis.information import information
+from analysis.samples import fid, inception_distance, sample_quality
 from trainables.batches import Pixels
 from trainables.data import Dataset
 from trainables.evaluate import BATCH, evaluate
 from trainables.world import World
 from vae_models import VAE
+from vae_models.vae import Posterior
 
 PROBE_IMAGES = 10_000
+"""Training images that the classifiers of codes learn from, at most."""
+NEIGHBOURS = 5
+"""k of ``knn_accuracy``."""
+SILHOUETTE_IMAGES = 2_000
+LIKELIHOOD_IMAGES = 100
+LIKELIHOOD_SAMPLES = 50
+"""Test images and K of ``log_likelihood``: decoding them is most of what measuring a large model costs."""
+SSIM_SIDE = 6
+"""Of the smallest image that its window of 11 pixels can be reflected into."""
+RECONSTRUCTIONS = 2_000
+"""Test images of ``psnr_db`` and ``ssim``, at most: windows of 11 pixels are a CPU's work."""
+LARGEST_PSNR = 100.0
+"""dB; of an image that is hit to the last bit, which would be infinite."""
 
 
-def measure(model: VAE, data: Dataset, sigma: float, seed: int = 0) -> dict[str, float]:
-    """`trainables.evaluate` on the test set, ``probe_accuracy``, the two parts of the rate
-    ``mutual_information`` and ``marginal_kl`` (`analysis.information`), and the rate of single latents,
-    ``kl_largest`` and ``kl_median``; nats per image.
+class Codes(NamedTuple):
+    """The posteriors q(z | x) of a set of images, in their order."""
 
-    ``sigma`` is the run's own, fitted to its training residuals (``sigma`` of its row): nothing is fitted
-    to the test set.
-    """
-    metrics = evaluate(model, Pixels(data.test.images), sigma, World())
-    mean_NZ, logvar_NZ = encode(model, data.test.images)
-    kl_Z, parts = kl_per_latent(mean_NZ, logvar_NZ), information(mean_NZ, logvar_NZ, seed)
-    return metrics | {
-        "probe_accuracy": probe_accuracy(model, data, seed),
-        "mutual_information": parts.mutual_information,
-        "marginal_kl": parts.marginal_kl,
-        "kl_largest": float(kl_Z.max()),
-        "kl_median": float(np.median(kl_Z)),
-    }
+    mean_NZ: np.ndarray
+    """float32."""
+    logvar_NZ: np.ndarray
+    """float32."""
+
+
+class Encoded:
+    """A `VAE` whose images have been encoded before: called on them in their order, it decodes alone."""
+
+    def __init__(self, model: VAE, codes: Codes) -> None:
+        self.config, self.likelihood, self._decoder = model.config, model.likelihood, model.decoder
+        self._codes, self._next = codes, 0
+
+    def __call__(self, x: Tensor, noise_BZ: Tensor) -> tuple[Tensor, Posterior]:
+        start, self._next = self._next, self._next + len(x)
+        posterior = posteriors(self._codes, slice(start, self._next), x.device)
+        return self._decoder(posterior.sample(noise_BZ)), posterior
+
+
+def posteriors(codes: Codes, rows: slice | np.ndarray, device: torch.device | str = "cpu") -> Posterior:
+    """Some rows of codes on a device."""
+    return Posterior(*(torch.from_numpy(values[rows]).to(device) for values in codes))
 
 
 @torch.no_grad()
-def encode(model: VAE, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(N, C, H, W) uint8 -> means and log-variances of q(z | x), both (N, Z) float32."""
-    posteriors = [model.encode(x) for _, x in Pixels(images).in_order(BATCH, World())]
-    mean_NZ = torch.cat([posterior.mean for posterior in posteriors])
-    return mean_NZ.numpy(), torch.cat([posterior.logvar for posterior in posteriors]).numpy()
+def encode(model: VAE, images: np.ndarray) -> Codes:
+    """(N, C, H, W) uint8 -> the posteriors' means and log-variances, on the CPU wherever the model is."""
+    device = next(model.parameters()).device
+    pixels = Pixels(images, device=device)
+    parts = [model.encode(x) for _, x in pixels.in_order(BATCH, World(device=device))]
+    return Codes(*(torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True)))
+
+
+def measure(
+    model: VAE,
+    data: Dataset,
+    sigma: float,
+    codes: Codes | None = None,
+    seed: int = 0,
+    inception: Path | None = None,
+) -> dict[str, float]:
+    """Everything about a model on its test set, computed where the model is.
+
+    ``distortion rate nelbo bits_per_dim mse active_units`` are `trainables.evaluate`'s. ``mutual_information
+    marginal_kl mutual_information_cap`` are the rate's two parts and the most that the first can be found to
+    be (`analysis.information`); ``kl_largest kl_median`` are the rate of single latents. ``log_likelihood
+    log_likelihood_error effective_samples`` are the importance-weighted bound of 50 samples on 100 of the
+    images, its standard error, and the median number of samples that carry it (`analysis.bounds`). All
+    these in nats per image but for ``bits_per_dim``, ``mse`` and the counts.
+
+    ``probe_accuracy knn_accuracy silhouette`` say how well the classes are told by posterior means,
+    ``psnr_db ssim`` how near the decoded means are to the images. ``mmd sliced_wasserstein precision recall
+    density coverage`` compare samples with images in pixel space (`analysis.samples`), and ``fid`` does so by
+    Inception features; it is there only where the weights of Inception are. What has no meaning, as an
+    accuracy of one class, is NaN.
+
+    Args:
+        model: in evaluation mode.
+        sigma: the run's own, fitted to its training residuals (``sigma`` of its row): nothing is fitted to
+            the test set.
+        codes: of the test images, where they are `encode`d already.
+        seed: of every choice of images and every sample.
+        inception: the weights for ``fid``, where they are not where torch-fidelity keeps them.
+
+    Raises:
+        UserError: where ``inception`` holds no such weights, or torch-fidelity is not installed.
+        ValueError: for codes of another number of images.
+    """
+    frechet = inception_distance(inception)
+    images = data.test.images
+    device = next(model.parameters()).device
+    codes = encode(model, images) if codes is None else codes
+    if len(codes.mean_NZ) != len(images):
+        raise ValueError(f"codes must be those of the {len(images)} test images, got {len(codes.mean_NZ)}")
+    known = cast(VAE, Encoded(model, codes))
+    metrics = evaluate(known, Pixels(images, device=device), sigma, World(device=device))
+    metrics |= code_metrics(codes, seed) | class_metrics(model, data, codes, seed)
+    metrics |= likelihood(model, images, codes, sigma, seed)
+    metrics |= reconstruction_quality(model, images, codes, seed) | sample_quality(model, images, seed)
+    return metrics | ({"fid": fid(model, images, frechet, seed)} if frechet else {})
+
+
+def code_metrics(codes: Codes, seed: int = 0) -> dict[str, float]:
+    """``mutual_information marginal_kl mutual_information_cap kl_largest kl_median``, nats per image."""
+    kl_Z, parts = kl_per_latent(*codes), information(*codes, seed)
+    return {
+        "mutual_information": parts.mutual_information,
+        "marginal_kl": parts.marginal_kl,
+        "mutual_information_cap": parts.cap,
+        "kl_largest": float(kl_Z.max()),
+        "kl_median": float(np.median(kl_Z)),
+    }
 
 
 def kl_per_latent(mean_NZ: np.ndarray, logvar_NZ: np.ndarray) -> np.ndarray:
@@ -58,17 +150,87 @@ def kl_per_latent(mean_NZ: np.ndarray, logvar_NZ: np.ndarray) -> np.ndarray:
     return 0.5 * (mean**2 + np.exp(logvar) - 1 - logvar).mean(0)
 
 
-def probe_accuracy(model: VAE, data: Dataset, seed: int = 0) -> float:
-    """Test accuracy of a logistic regression on standardised posterior means, fitted on at most 10,000
-    training images (linear probe, Alain & Bengio 2016, arXiv:1610.01644); NaN where there is one class."""
-    rows = np.arange(len(data.train.labels))
-    if len(rows) > PROBE_IMAGES:
-        rows = np.sort(np.random.default_rng(seed).choice(rows, PROBE_IMAGES, replace=False))
-    labels = data.train.labels[rows]
-    if len(np.unique(labels)) < 2:
-        return float("nan")
+def likelihood(model: VAE, images: np.ndarray, codes: Codes, sigma: float, seed: int = 0) -> dict[str, float]:
+    """``log_likelihood log_likelihood_error`` in nats per image, and ``effective_samples``, the median of at
+    most 100 images: `iwae` with 50 samples."""
+    rows = some(len(images), LIKELIHOOD_IMAGES, seed)
+    bound = iwae(model, images[rows], sigma, LIKELIHOOD_SAMPLES, seed, posteriors(codes, rows))
+    return {
+        "log_likelihood": bound.mean,
+        "log_likelihood_error": bound.standard_error,
+        "effective_samples": float(np.median(bound.effective_samples)),
+    }
+
+
+@torch.no_grad()
+def reconstruction_quality(model: VAE, images: np.ndarray, codes: Codes, seed: int = 0) -> dict[str, float]:
+    """``psnr_db`` and ``ssim`` of what the decoder makes of the posterior means of at most 2,000 images, each
+    the mean over images. The SSIM is Wang et al.'s (2004, "Image quality assessment", IEEE TIP 13) with a
+    Gaussian window of 11 pixels, images reflected at their edges; below 6 pixels a side it is NaN."""
+    # here, where it is needed: the import takes seconds
+    from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+
+    device = next(model.parameters()).device
+    chosen = some(len(images), RECONSTRUCTIONS, seed)
+    found = []
+    for rows, x in Pixels(images, chosen, device).in_order(BATCH // 5, World(device=device)):
+        image = model.decode(posteriors(codes, chosen[rows], device).mean)
+        psnr = peak_signal_noise_ratio(image, x, data_range=1.0, reduction="none", dim=(1, 2, 3))
+        ssim = torch.full_like(psnr, math.nan)
+        if min(x.shape[2:]) >= SSIM_SIDE:
+            each = structural_similarity_index_measure(image, x, data_range=1.0, reduction="none")
+            ssim = cast(Tensor, each)
+        found.append(torch.stack([psnr.clamp(max=LARGEST_PSNR), ssim]).double())
+    psnr_db, similarity = torch.cat(found, 1).mean(1).tolist()
+    return {"psnr_db": psnr_db, "ssim": similarity}
+
+
+def class_metrics(model: VAE, data: Dataset, codes: Codes, seed: int = 0) -> dict[str, float]:
+    """``probe_accuracy`` and ``knn_accuracy`` of classifiers that learn from the posterior means of at most
+    10,000 training images, and the test codes' ``silhouette``."""
+    rows = some(len(data.train.labels), PROBE_IMAGES, seed)
+    learnt = encode(model, data.train.images[rows]).mean_NZ, data.train.labels[rows]
+    asked = codes.mean_NZ, data.test.labels
+    return {
+        "probe_accuracy": probe_accuracy(*learnt, *asked),
+        "knn_accuracy": knn_accuracy(*learnt, *asked),
+        "silhouette": silhouette(*asked, seed),
+    }
+
+
+def some(count: int, most: int, seed: int) -> np.ndarray:
+    """All rows of so many, or the seed's choice of ``most``, in order."""
+    return np.sort(np.random.default_rng(seed).choice(count, min(count, most), replace=False))
+
+
+def probe_accuracy(
+    train_NZ: np.ndarray, train_labels: np.ndarray, test_MZ: np.ndarray, test_labels: np.ndarray
+) -> float:
+    """Test accuracy of a logistic regression on standardised posterior means (linear probe, Alain & Bengio
+    2016, arXiv:1610.01644); NaN where there is one class to learn."""
+    if len(np.unique(train_labels)) < 2:
+        return math.nan
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a probe that is nearly there measures as well
-        probe.fit(encode(model, data.train.images[rows])[0], labels)
-    return float(probe.score(encode(model, data.test.images)[0], data.test.labels))
+        probe.fit(train_NZ, train_labels)
+    return float(probe.score(test_MZ, test_labels))
+
+
+def knn_accuracy(
+    train_NZ: np.ndarray, train_labels: np.ndarray, test_MZ: np.ndarray, test_labels: np.ndarray
+) -> float:
+    """Test accuracy of the majority of the 5 nearest training images, by Euclidean distance of posterior
+    means; NaN where there is one class to learn, or there are fewer images than neighbours."""
+    if len(np.unique(train_labels)) < 2 or len(train_labels) < NEIGHBOURS:
+        return math.nan
+    return float(KNeighborsClassifier(NEIGHBOURS).fit(train_NZ, train_labels).score(test_MZ, test_labels))
+
+
+def silhouette(mean_NZ: np.ndarray, labels: np.ndarray, seed: int = 0) -> float:
+    """The mean silhouette of the classes (Rousseeuw 1987) among posterior means of at most 2,000 images: from
+    -1 to 1, 1 where classes are compact and far apart. NaN of one class, and where no two share one."""
+    rows = some(len(labels), SILHOUETTE_IMAGES, seed)
+    if not 2 <= len(np.unique(labels[rows])) < len(rows):
+        return math.nan
+    return float(silhouette_score(mean_NZ[rows], labels[rows]))

@@ -1,23 +1,40 @@
-"""Bounds and information against closed forms: a linear VAE, Gaussians."""
+"""Metrics against closed forms, definitions written out, and each other: a linear VAE, Gaussians, digits."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from analysis_fixture import BASE
+from scipy.ndimage import gaussian_filter
 from scipy.special import log_ndtr
 from torch import Tensor, nn
 
-from analysis.bounds import iwae
+from analysis.bounds import PIXELS, iwae
+from analysis.figures import run_figures
 from analysis.information import information
+from analysis.metrics import (
+    Codes,
+    encode,
+    knn_accuracy,
+    measure,
+    posteriors,
+    probe_accuracy,
+    reconstruction_quality,
+    silhouette,
+)
 from trainables.batches import Pixels
 from trainables.config import TrialConfig
+from trainables.data import Dataset, Split, load_dataset
 from trainables.evaluate import evaluate
-from trainables.loop import seeded_vae
+from trainables.loop import fit, seeded_vae
 from trainables.world import World
-from vae_models import ModelConfig
+from vae_models import VAE, ModelConfig
 from vae_models.vae import Posterior
 
 SIGMA = 0.2
@@ -92,7 +109,7 @@ def test_the_bound_of_one_sample_is_the_elbo_and_chunks_do_not_change_it(
     assert one.mean == pytest.approx(elbo, abs=4 * one.standard_error)
     monkeypatch.setattr("analysis.bounds.IMAGES", 7)
     few = iwae(model, images[:20], 0.3, 50)
-    monkeypatch.setattr("analysis.bounds.PIXELS", 7 * 784)  # one sample at a time
+    monkeypatch.setitem(PIXELS, "cpu", 7 * 784)  # one sample at a time
     assert iwae(model, images[:20], 0.3, 50).log_likelihood == pytest.approx(few.log_likelihood, rel=1e-6)
     with pytest.raises(ValueError, match="samples must be at least 1, got 0"):
         iwae(model, images, 0.3, 0)
@@ -120,3 +137,199 @@ def test_the_information_of_images_told_apart_is_the_log_of_their_number() -> No
     collapsed = information(np.zeros((500, 3)), np.zeros((500, 3)))
     assert collapsed.mutual_information == pytest.approx(0, abs=1e-9)
     assert collapsed.marginal_kl == pytest.approx(0, abs=1e-9)
+
+
+# ---- reconstructions and classes
+
+
+class Mirror(nn.Module):
+    """Decodes a latent a pixel into that pixel."""
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.anchor = nn.Parameter(torch.zeros(1))
+        self._shape = shape
+
+    def decode(self, z: Tensor) -> Tensor:
+        return z.view(-1, *self._shape)
+
+
+def mirrored(images: np.ndarray, decoded: np.ndarray) -> dict[str, float]:
+    codes = Codes(decoded.reshape(len(images), -1).astype(np.float32), np.zeros((len(images), 1)))
+    return reconstruction_quality(Mirror(images.shape[1:]), images, codes)  # type: ignore[arg-type]
+
+
+def written_out_ssim(x: np.ndarray, y: np.ndarray) -> float:
+    """Wang et al. 2004, equation 13, of one channel, its windows' means by scipy's Gaussian filter."""
+
+    def smooth(image: np.ndarray) -> np.ndarray:
+        return gaussian_filter(image, 1.5, truncate=3.5, mode="mirror")
+
+    mean_x, mean_y = smooth(x), smooth(y)
+    variance_x, variance_y = smooth(x * x) - mean_x**2, smooth(y * y) - mean_y**2
+    covariance = smooth(x * y) - mean_x * mean_y
+    top = (2 * mean_x * mean_y + 0.01**2) * (2 * covariance + 0.03**2)
+    return float((top / ((mean_x**2 + mean_y**2 + 0.01**2) * (variance_x + variance_y + 0.03**2))).mean())
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 16, 24), (1, 8, 8)])
+def test_psnr_and_ssim_are_their_definitions(shape: tuple[int, int, int]) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (130, *shape), dtype=np.uint8)
+    x = images / 255
+    decoded = (x + rng.uniform(0.05, 0.3, (130, 1, 1, 1)) * rng.standard_normal(x.shape)).clip(0, 1)
+    found = mirrored(images, decoded)
+    psnr = -10 * np.log10(((x - decoded) ** 2).mean((1, 2, 3)))
+    assert found["psnr_db"] == pytest.approx(psnr.mean(), rel=1e-5)
+    ssim = [
+        written_out_ssim(a, b)
+        for one, other in zip(x, decoded, strict=True)
+        for a, b in zip(one, other, strict=True)
+    ]
+    assert found["ssim"] == pytest.approx(np.mean(ssim), abs=2e-5)
+
+
+def test_a_perfect_reconstruction_and_one_too_small_for_a_window() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (1, 1, 6, 6), dtype=np.uint8)
+    perfect = mirrored(images, images / np.float32(255))
+    assert perfect["psnr_db"] == 100
+    assert perfect["ssim"] == pytest.approx(1)
+    small = mirrored(images[..., :5], images[..., :5] / 255 * 0.9)
+    assert math.isnan(small["ssim"])
+    assert 0 < small["psnr_db"] < 100
+
+
+def test_neighbours_vote_and_silhouettes_are_as_written() -> None:
+    rng = np.random.default_rng(0)
+    train, test = rng.standard_normal((80, 3)), rng.standard_normal((60, 3))
+    labels = (train[:, 0] + rng.standard_normal(80) > 0).astype(int)
+    asked = (test[:, 0] > 0).astype(int)
+    nearest = np.argsort(((test[:, None] - train) ** 2).sum(2), axis=1)[:, :5]
+    votes = (labels[nearest].sum(1) > 2.5).astype(int)
+    assert knn_accuracy(train, labels, test, asked) == pytest.approx((votes == asked).mean())
+
+    apart = np.sqrt(((test[:, None] - test) ** 2).sum(2))
+    scores = []
+    for k, label in enumerate(asked):
+        own = apart[k, (asked == label) & (np.arange(60) != k)].mean()
+        other = apart[k, asked != label].mean()
+        scores.append((other - own) / max(own, other))
+    assert silhouette(test, asked) == pytest.approx(np.mean(scores))
+
+    far = np.repeat([0.0, 1e3], 20)[:, None] + rng.standard_normal((40, 2))
+    two = np.repeat([0, 1], 20)
+    assert knn_accuracy(far, two, far, two) == probe_accuracy(far, two, far, two) == 1
+    assert silhouette(far, two) > 0.99
+
+
+def test_classes_that_cannot_be_told_have_no_accuracy() -> None:
+    codes, same = np.random.default_rng(0).standard_normal((9, 2)), np.zeros(9, dtype=int)
+    for accuracy in (probe_accuracy, knn_accuracy):
+        assert math.isnan(accuracy(codes, same, codes, same))
+    assert math.isnan(silhouette(codes, same))
+    assert math.isnan(silhouette(codes, np.arange(9)))
+    assert math.isnan(knn_accuracy(codes[:4], np.arange(4) % 2, codes, same))
+
+
+# ---- all of it
+
+KEYS = {
+    "distortion", "rate", "nelbo", "bits_per_dim", "mse", "active_units", "probe_accuracy", "knn_accuracy",
+    "silhouette", "mutual_information", "marginal_kl", "mutual_information_cap", "kl_largest", "kl_median",
+    "log_likelihood", "log_likelihood_error", "effective_samples", "psnr_db", "ssim", "mmd",
+    "sliced_wasserstein", "precision", "recall", "density", "coverage",
+}  # fmt: skip
+OF_CLASSES = {"probe_accuracy", "knn_accuracy", "silhouette"}
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    return load_dataset("digits")
+
+
+@pytest.fixture(scope="module")
+def model(digits: Dataset) -> VAE:
+    config = BASE.replace({"epochs": 2, "batch_size": 32})
+    train = Pixels(digits.train.images[:512])
+    return list(fit(config, train, train))[-1].model.eval()
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Without this machine's Inception weights, and with few samples of the likelihood."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("analysis.metrics.LIKELIHOOD_SAMPLES", 20)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_every_metric_of_a_model_is_there_and_they_agree(model: VAE, digits: Dataset) -> None:
+    found = measure(model, digits, 0.2)
+    assert found.keys() == KEYS
+    assert all(math.isfinite(value) for value in found.values())
+    parts = information(*encode(model, digits.test.images))
+    error = 4 * math.hypot(parts.mutual_information_error, parts.marginal_kl_error)
+    assert error < 0.1 * found["rate"]
+    assert found["mutual_information"] + found["marginal_kl"] == pytest.approx(found["rate"], abs=error)
+    assert found["mutual_information"] < found["mutual_information_cap"]
+    assert found["mutual_information_cap"] == pytest.approx(math.log(len(digits.test.images)))
+    # of 300 of the 360 images, the bound of 20 samples is above the ELBO
+    assert found["log_likelihood"] > -found["nelbo"] - found["log_likelihood_error"]
+    assert 1 <= found["effective_samples"] <= 20
+    assert found["knn_accuracy"] > 0.7
+    assert found == measure(model, digits, 0.2)
+    assert found["mmd"] != measure(model, digits, 0.2, seed=1)["mmd"]
+
+
+def test_the_test_set_is_encoded_once(model: VAE, digits: Dataset, tmp_path: Path) -> None:
+    seen: list[int] = []
+    counter = model.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    found = measure(model, digits, 0.2)
+    train, test = len(digits.train.images), len(digits.test.images)
+    assert sum(seen) == train + test
+    codes = encode(model, digits.test.images)
+    seen.clear()
+    assert measure(model, digits, 0.2, codes) == found
+    assert sum(seen) == train  # the classifiers learn from these
+    counter.remove()
+    other = Codes(codes.mean_NZ[:-1], codes.logvar_NZ[:-1])
+    with pytest.raises(ValueError, match=f"codes must be those of the {test} test images, got {test - 1}"):
+        measure(model, digits, 0.2, other)
+
+
+def test_figures_are_drawn_from_given_codes(
+    model: VAE, digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = replace(digits, test=Split(digits.test.images[:12], digits.test.labels[:12]))
+    codes = encode(model, few.test.images)
+    monkeypatch.setattr("analysis.figures.encode", None)
+    assert run_figures(model, few, tmp_path, "a", codes=codes).keys() >= {"pca", "umap"}
+
+
+def test_codes_are_the_model_s_and_serve_the_bound(model: VAE, digits: Dataset) -> None:
+    images = digits.test.images[:70]
+    codes = encode(model, images)
+    assert codes.mean_NZ.dtype == codes.logvar_NZ.dtype == np.float32
+    with torch.no_grad():
+        direct = model.encode(torch.from_numpy(images.copy()).float() / 255)
+    np.testing.assert_allclose(codes.mean_NZ, direct.mean, atol=1e-5)
+    np.testing.assert_allclose(codes.logvar_NZ, direct.logvar, atol=1e-5)
+    known = iwae(model, images, 0.2, 5, posterior=posteriors(codes, slice(None)))
+    np.testing.assert_allclose(known.log_likelihood, iwae(model, images, 0.2, 5).log_likelihood, rtol=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 6])
+def test_what_few_images_of_one_class_allow_is_measured(count: int, digits: Dataset) -> None:
+    images = digits.test.images[:count]
+    same = Split(images, np.zeros(count, dtype=np.int64))
+    vae = VAE(ModelConfig(image_shape=digits.image_shape, latent_dim=1, width=4)).eval()
+    found = measure(vae, Dataset("few", same, same, ("only",)), 0.2)
+    assert found.keys() == KEYS
+    unknown = {name for name, value in found.items() if math.isnan(value)}
+    expected = set(OF_CLASSES)
+    expected |= {"log_likelihood_error", "mmd"} if count < 2 else set()
+    expected |= {"precision", "recall"} if count <= 3 else set()
+    expected |= {"density", "coverage"} if count <= 5 else set()
+    assert unknown == expected
