@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 import numpy as np
 import plotly.graph_objects as go
 
+from analysis.figures.curves import LearningCurves
 from analysis.figures.parallel import Parallel
-from analysis.figures.rate_distortion import RateDistortion
-from analysis.figures.search import History
+from analysis.figures.rate_distortion import RateDistortion, front_order, hypervolume_words
+from analysis.figures.search import TITLES, History, Importance
 from analysis.figures.style import BITS_LABEL, OKABE_ITO
+from analysis.figures.timeline import STATE_COLORS, Timeline
 
 SYMBOLS = ["circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star"]
 NEUTRAL = "#888888"
@@ -27,7 +30,7 @@ def to_html(figure: go.Figure, name: str) -> str:
         plot_bgcolor="rgba(0,0,0,0)",
         font={"size": 14, "color": NEUTRAL},
         margin={"l": 70, "r": 20, "t": 60, "b": 60},
-        height=480,
+        height=figure.layout.height or 480,
         legend={"orientation": "h", "y": 1.08},
     )
     figure.update_xaxes(gridcolor="rgba(128,128,128,.25)", zeroline=False)
@@ -46,7 +49,7 @@ def rate_distortion_chart(plane: RateDistortion) -> go.Figure:
             line={"dash": "dot", "width": 1, "color": NEUTRAL},
         )  # fmt: skip
         figure.add_annotation(x=high, y=nats - high, text=f"{bits:.3g} bits/dim", showarrow=False, yshift=9)
-    front = np.flatnonzero(plane.is_front)[np.argsort(plane.rate[plane.is_front])]
+    front = front_order(plane)
     figure.add_scatter(
         x=plane.rate[front], y=plane.distortion[front], mode="lines", name="Pareto front", hoverinfo="skip",
         line={"color": NEUTRAL, "width": 1.5},
@@ -72,9 +75,52 @@ def rate_distortion_chart(plane: RateDistortion) -> go.Figure:
             ],
             hovertemplate="%{text}<br>rate %{x:.2f}, distortion %{y:.2f} nats<extra></extra>",
         )  # fmt: skip
+    mark_plane(figure, plane)
     figure.update_xaxes(title="rate R (nats per image)")
     figure.update_yaxes(title="calibrated distortion (nats per image)")
     return figure
+
+
+def fronts_chart(planes: Sequence[tuple[str, RateDistortion]]) -> go.Figure:
+    """The complete trials and the front of each of several studies, by name."""
+    figure = go.Figure()
+    colors = list(OKABE_ITO.values())[:-1]
+    for k, (name, plane) in enumerate(planes):
+        front = front_order(plane)
+        color, label = colors[k % len(colors)], escape(name)
+        figure.add_scatter(
+            x=plane.rate[front], y=plane.distortion[front], mode="lines", name=f"front of {label}",
+            hoverinfo="skip", showlegend=False, legendgroup=label, line={"color": color, "width": 2},
+        )  # fmt: skip
+        figure.add_scatter(
+            x=plane.rate, y=plane.distortion, mode="markers", name=label, legendgroup=label,
+            marker={"color": color, "symbol": SYMBOLS[k % len(SYMBOLS)], "size": 10},
+            text=[
+                f"{label}, {plane.label[n]}<br>β {plane.beta[n]:.3g}, latent size {plane.latent_dim[n]}, "
+                f"depth {plane.depth[n]}<br>{plane.bits_per_dim[n]:.4f} bits/dim"
+                for n in range(len(plane.label))
+            ],
+            hovertemplate="%{text}<br>rate %{x:.2f}, distortion %{y:.2f} nats<extra></extra>",
+        )  # fmt: skip
+    figure.update_xaxes(title="rate R (nats per image)")
+    figure.update_yaxes(title="calibrated distortion (nats per image)")
+    return figure
+
+
+def mark_plane(figure: go.Figure, plane: RateDistortion) -> None:
+    """The front's knee, and the hypervolume with the point that it is measured from."""
+    if plane.knee is not None:
+        figure.add_scatter(
+            x=plane.rate[[plane.knee]], y=plane.distortion[[plane.knee]], mode="markers", hoverinfo="skip",
+            name="knee of the front",
+            marker={"symbol": "diamond-open", "size": 24, "color": NEUTRAL, "line": {"width": 3}},
+        )  # fmt: skip
+    if plane.reference is not None and plane.hypervolume is not None:
+        figure.add_scatter(
+            x=[plane.reference[0]], y=[plane.reference[1]], mode="markers", name="hypervolume's reference",
+            marker={"symbol": "cross-thin", "size": 12, "line": {"width": 2, "color": NEUTRAL}},
+            hovertemplate=f"{hypervolume_words(plane)}<extra></extra>",
+        )  # fmt: skip
 
 
 def beta_colors(beta: np.ndarray) -> tuple[np.ndarray, dict[str, list[float] | list[str]]]:
@@ -94,7 +140,7 @@ def history_chart(history: History) -> go.Figure:
         if chosen.any():
             figure.add_scatter(
                 x=history.number[chosen], y=history.value[chosen], mode="markers", name=state.lower(),
-                marker={"color": color, "size": 11},
+                marker={"color": color, "size": 9},
                 hovertemplate="trial %{x}: %{y:.4f}<extra></extra>",
             )  # fmt: skip
     figure.add_scatter(
@@ -119,5 +165,96 @@ def parallel_chart(parallel: Parallel) -> go.Figure:
         }
         for k, (title, ticks) in enumerate(zip(parallel.axes, parallel.ticks, strict=True))
     ]
-    line = {"color": parallel.values[lines], "colorscale": BLUE_TO_ORANGE, "showscale": True}
+    bar = {"title": {"text": "bits/dim"}}
+    line = {
+        "color": parallel.values[lines], "colorscale": BLUE_TO_ORANGE, "showscale": True, "colorbar": bar,
+    }  # fmt: skip
     return go.Figure(go.Parcoords(dimensions=dimensions, line=line))
+
+
+def importance_chart(importance: Importance) -> go.Figure:
+    """A bar a parameter, with its interval where there is one; empty where the importance is a note."""
+    told = importance.intervals
+    shares = importance.shares * 100
+    error = None if told is None else {
+        "array": [100 * found.high - share for found, share in zip(told, shares, strict=True)],
+        "arrayminus": [share - 100 * found.low for found, share in zip(told, shares, strict=True)],
+        "color": NEUTRAL, "thickness": 2, "width": 6,
+    }  # fmt: skip
+    ranges = [""] * len(shares) if told is None else [
+        f"<br>95 % of resampled trials: {found.low:.0%} to {found.high:.0%}" for found in told
+    ]  # fmt: skip
+    figure = go.Figure(
+        go.Bar(
+            x=shares, y=[escape(TITLES.get(name, name)) for name in importance.names], orientation="h",
+            error_x=error, marker={"color": OKABE_ITO["blue"]}, text=ranges, textposition="none",
+            hovertemplate="%{y}: %{x:.1f} %%{text}<extra></extra>",
+        )
+    )  # fmt: skip
+    figure.update_xaxes(title="share of the variance of bits per dimension (%)", rangemode="tozero")
+    figure.update_yaxes(autorange="reversed", automargin=True)
+    return figure
+
+
+DASHES = {"COMPLETE": "solid", "PRUNED": "dash", "FAIL": "dot", "RUNNING": "dashdot"}
+
+
+def learning_curves_chart(curves: LearningCurves) -> go.Figure:
+    """Hover an epoch for its trial; one trace a state, as thousands of traces would be slow."""
+    figure = go.Figure()
+    color, ticks = beta_colors(curves.beta)
+    for state, dash in DASHES.items():
+        rows = [k for k, found in enumerate(curves.states) if found == state]
+        if not rows:
+            continue
+        # a gap after each trial keeps its line from the next one's
+        x = [epoch for k in rows for epoch in (*range(1, len(curves.values[k]) + 1), None)]
+        y = [value for k in rows for value in (*curves.values[k].tolist(), None)]
+        lengths = [len(curves.values[k]) + 1 for k in rows]
+        texts = [
+            f"trial {curves.numbers[k]} ({state.lower()})<br>β {curves.beta[k]:.3g}, latent size "
+            f"{curves.latent_dim[k]}" for k in rows
+        ]  # fmt: skip
+        figure.add_scatter(
+            x=x, y=y, mode="lines+markers", name="failed" if state == "FAIL" else state.lower(),
+            line={"dash": dash, "width": 1, "color": "rgba(128,128,128,.6)"},
+            marker={
+                "size": 6, "color": np.repeat(color[rows], lengths), "cmin": color.min(),
+                "cmax": color.max() + 1e-9, "colorscale": "Viridis",
+                "showscale": not figure.data, "colorbar": {"title": {"text": "β"}, **ticks},
+            },
+            text=np.repeat(texts, lengths), hovertemplate="%{text}<br>epoch %{x}: %{y:.4f}<extra></extra>",
+        )  # fmt: skip
+    if curves.best is not None:
+        best = curves.values[curves.best]
+        figure.add_scatter(
+            x=np.arange(1, len(best) + 1), y=best, mode="lines", hoverinfo="skip",
+            name=f"best: trial {curves.numbers[curves.best]}",
+            line={"width": 4, "color": OKABE_ITO["vermillion"]},
+        )  # fmt: skip
+    figure.update_xaxes(title="epoch")
+    figure.update_yaxes(title=BITS_LABEL)
+    return figure
+
+
+def timeline_chart(timeline: Timeline) -> go.Figure:
+    """Hover a bar for its trial and how long it took."""
+    figure = go.Figure()
+    name, size = timeline.unit
+    for state, color in STATE_COLORS.items():
+        chosen = timeline.state == state
+        if not chosen.any():
+            continue
+        spent = (timeline.end - timeline.start)[chosen] / size
+        figure.add_bar(
+            x=spent, base=timeline.start[chosen] / size, y=timeline.lane[chosen], orientation="h",
+            name="failed" if state == "FAIL" else state.lower(),
+            marker={"color": color, "pattern": {"shape": "/" if state == "RUNNING" else ""}},
+            text=[f"trial {number}: {state.lower()}<br>{each:.3g} {name}"
+                  for number, each in zip(timeline.number[chosen], spent, strict=True)],
+            textposition="none", hovertemplate="%{text}<extra></extra>",
+        )  # fmt: skip
+    figure.update_layout(barmode="overlay", bargap=0.15, title={"text": timeline.title, "font": {"size": 14}})
+    figure.update_xaxes(title=f"{name} since the first trial started")
+    figure.update_yaxes(title="slot", autorange="reversed", dtick=max(1, timeline.lanes // 10))
+    return figure

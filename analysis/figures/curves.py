@@ -47,6 +47,8 @@ class LearningCurves:
     beta: np.ndarray
     best: int | None
     """Position of the best complete trial."""
+    latent_dim: np.ndarray
+    """(trials,) int, as ``beta``."""
 
 
 def compute_curves(rows: Sequence[Mapping[str, float]]) -> Curves:
@@ -76,6 +78,7 @@ def compute_learning_curves(epochs: pd.DataFrame, trials: pd.DataFrame) -> Learn
         [str(group["state"].iloc[0]) for group in groups.values()],
         np.array([float(group["beta"].iloc[0]) for group in groups.values()]),
         None if best is None else numbers.index(int(complete["number"].iloc[best])),
+        np.array([int(group["latent_dim"].iloc[0]) for group in groups.values()], dtype=int),
     )
 
 

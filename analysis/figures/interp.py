@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 
+from analysis.figures.batched import decode, unit
 from analysis.figures.recon import varied_rows
 from analysis.figures.style import draw_note, plain, show_tiles, styled
+from analysis.metrics import encode
 from trainables.data import Split
 from vae_models import VAE
 
@@ -53,25 +54,24 @@ def slerp(a_Z: np.ndarray, b_Z: np.ndarray, t_T: np.ndarray) -> np.ndarray:
     return directions * ((1 - t_T) * norm_a + t_T * norm_b)[:, None]
 
 
-@torch.no_grad()
 def compute_interp(model: VAE, test: Split, classes: tuple[str, ...], seed: int = 0) -> Interpolations:
     """Up to 4 pairs of test images, of two classes each where there are two."""
     rows = varied_rows(test.labels, 2 * PAIRS, seed)
     rows = rows[: len(rows) // 2 * 2]
-    x = torch.from_numpy(test.images[rows]).float() / 255
-    shape = x.shape[1:]
+    images = test.images[rows]
+    shape = images.shape[1:]
     if not len(rows):
         return Interpolations(np.zeros((0, 2, *shape)), np.zeros((0, 2, STEPS, *shape)), [])
-    mean_NZ = model.encode(x).mean.numpy().astype(np.float64)
+    mean_NZ = encode(model, images)[0].astype(np.float64)
     t = np.linspace(0, 1, STEPS)
     paths = [
         path(a, b, t) for a, b in zip(mean_NZ[::2], mean_NZ[1::2], strict=True) for path in (lerp, slerp)
     ]
-    decoded = model.decode(torch.from_numpy(np.concatenate(paths)).float())
+    decoded = decode(model, np.concatenate(paths))
     names = [classes[label] for label in test.labels[rows]]
     return Interpolations(
-        x.numpy().reshape(-1, 2, *shape),
-        decoded.numpy().reshape(-1, 2, STEPS, *shape),
+        unit(images).reshape(-1, 2, *shape),
+        decoded.reshape(-1, 2, STEPS, *shape),
         list(zip(names[::2], names[1::2], strict=True)),
     )
 

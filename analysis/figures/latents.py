@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.style import HALO, class_styles, draw_note, plain, styled
+from analysis.figures.style import HALO, class_styles, draw_note, latents, plain, styled
 
 UMAP_IMAGES = 2_000
 UMAP_LEAST = 15
@@ -42,6 +42,8 @@ class Umap:
     classes: tuple[str, ...]
     of: int
     """Images that the N were drawn from."""
+    seed: int
+    """Of the embedding, and of the choice of images."""
     note: str = ""
 
 
@@ -62,7 +64,7 @@ def compute_umap(mean_NZ: np.ndarray, labels: np.ndarray, classes: tuple[str, ..
     """UMAP (McInnes et al. 2018, arXiv:1802.03426) of at most 2,000 of the images, the same for a seed."""
     if len(mean_NZ) < UMAP_LEAST:
         note = f"UMAP needs at least {UMAP_LEAST} images to find neighbours, and there are {len(mean_NZ)}"
-        return Umap(np.zeros((0, 2)), labels[:0], classes, len(mean_NZ), note)
+        return Umap(np.zeros((0, 2)), labels[:0], classes, len(mean_NZ), seed, note)
     rows = np.random.default_rng(seed).permutation(len(mean_NZ))[:UMAP_IMAGES]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about disconnected vertices and threads, which a seed rules out
@@ -71,7 +73,7 @@ def compute_umap(mean_NZ: np.ndarray, labels: np.ndarray, classes: tuple[str, ..
         neighbours = min(15, len(rows) - 1)
         mapper = UMAP(n_neighbors=neighbours, min_dist=0.1, random_state=seed, n_jobs=1)
         coordinates = mapper.fit_transform(mean_NZ[rows])
-    return Umap(np.asarray(coordinates), labels[rows], classes, len(mean_NZ))
+    return Umap(np.asarray(coordinates), labels[rows], classes, len(mean_NZ), seed)
 
 
 @styled
@@ -89,8 +91,8 @@ def draw_pca(pca: Pca) -> Figure:
         axes.set_xlabel(f"first component ({shares[0]} of the variance)")
         axes.set_ylabel(f"second component ({shares[1]} of the variance)")
         axes.grid(True)
-    of = f"{pca.latent_dim} latents" if pca.latent_dim > 1 else "1 latent"
-    axes.set_title(f"PCA of the posterior means: {len(pca.labels):,} test images, {of}")
+    of = f"{len(pca.labels):,} test images, {latents(pca.latent_dim)}"
+    axes.set_title(f"PCA of the posterior means: {of}")
     legend(axes, pca.classes)
     return figure
 
@@ -108,7 +110,7 @@ def draw_umap(umap: Umap) -> Figure:
     axes.set_xlabel("UMAP 1 (no unit)")
     axes.set_ylabel("UMAP 2 (no unit)")
     drawn = f"{len(umap.labels):,} of {umap.of:,}" if len(umap.labels) < umap.of else f"{umap.of:,}"
-    axes.set_title(f"UMAP of the posterior means: {drawn} test images")
+    axes.set_title(f"UMAP of the posterior means: {drawn} test images, seed {umap.seed}")
     legend(axes, umap.classes)
     return figure
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from analysis.figures.style import show_tiles, styled
+from analysis.figures.style import latents, show_tiles, styled
 from vae_models import VAE
 
 ROWS, COLUMNS = 6, 10
@@ -24,14 +24,13 @@ class Samples:
 @torch.no_grad()
 def compute_noise(model: VAE, seed: int = 0) -> Samples:
     """Images decoded from z ~ N(0, I)."""
-    return Samples(model.sample(ROWS * COLUMNS, seed).numpy(), model.config.latent_dim)
+    return Samples(model.sample(ROWS * COLUMNS, seed).cpu().numpy(), model.config.latent_dim)
 
 
 @styled
 def draw_noise(samples: Samples) -> Figure:
     _, _, height, width = samples.images.shape
     figure = Figure(figsize=(10, 10 * ROWS * height / (COLUMNS * width) + 0.5))
-    latents = f"{samples.latent_dim} latents" if samples.latent_dim > 1 else "1 latent"
-    figure.suptitle(f"Samples from the prior N(0, I) of {latents}")
+    figure.suptitle(f"Samples from the prior N(0, I) of {latents(samples.latent_dim)}")
     show_tiles(figure.subplots(), samples.images.reshape(ROWS, COLUMNS, *samples.images.shape[1:]))
     return figure

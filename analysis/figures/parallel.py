@@ -124,14 +124,16 @@ def draw_parallel(parallel: Parallel) -> Figure:
     for position, ticks in enumerate(parallel.ticks):
         axes.axvline(position, color="0.25", lw=1.3, zorder=6)
         for height, label in ticks:
-            axes.plot([position - 0.012, position], [height, height], color="0.25", lw=1.3, zorder=6)
-            axes.text(position - 0.025, height, plain(label), ha="right", va="center", fontsize=12,
+            # the value's labels are where no line is
+            side, align = (1, "left") if position == count - 1 else (-1, "right")
+            axes.plot([position, position + 0.012 * side], [height, height], color="0.25", lw=1.3, zorder=6)
+            axes.text(position + 0.025 * side, height, plain(label), ha=align, va="center", fontsize=12,
                       path_effects=HALO, zorder=7)  # fmt: skip
     axes.set_xticks(range(count), [plain(title) for title in parallel.axes])
     axes.xaxis.tick_top()
     axes.tick_params(axis="x", length=0, pad=12, labelsize=14)
     axes.set_yticks([])
-    axes.set_xlim(-0.3, count - 0.95)
+    axes.set_xlim(-0.3, count - 0.8)
     axes.set_ylim(-0.04, 1.04)
     axes.spines[:].set_visible(False)
     handles = (

@@ -28,6 +28,7 @@ from analysis.figures.style import (
     draw_note,
     styled,
 )
+from analysis.statistics import Interval, hypervolume_interval, knee, pareto_front, reference_point
 
 LABELLED = 14
 """Runs above which only the front's are labelled."""
@@ -51,21 +52,26 @@ class RateDistortion:
     has_final: bool
     nats_per_bit: float
     """Nats per image that make one bit per dimension: dimensions x ln 2."""
+    knee: int | None = None
+    """Position of the trial where the front bends; see `analysis.statistics.knee`."""
+    reference: tuple[float, float] | None = None
+    """The rate and distortion that the hypervolume is measured from."""
+    hypervolume: Interval | None = None
+    """Of the complete trials, in nats squared; None of fewer than 2."""
 
     @property
     def bits_per_dim(self) -> np.ndarray:
         return (self.rate + self.distortion) / self.nats_per_bit
 
 
-def pareto_front(rate: np.ndarray, distortion: np.ndarray) -> np.ndarray:
-    """(N,), (N,) -> (N,) bool: the points that no other is at least as low as in both and lower in one."""
-    no_worse = (rate[None] <= rate[:, None]) & (distortion[None] <= distortion[:, None])
-    better = (rate[None] < rate[:, None]) | (distortion[None] < distortion[:, None])
-    return np.logical_not((no_worse & better).any(1))
-
-
-def compute_rate_distortion(trials: pd.DataFrame, final: Run | None, dimensions: int) -> RateDistortion:
-    """From `analysis.load_trials`, the finished final training, and the numbers in an image."""
+def compute_rate_distortion(
+    trials: pd.DataFrame,
+    final: Run | None,
+    dimensions: int,
+    reference: tuple[float, float] | None = None,
+) -> RateDistortion:
+    """From `analysis.load_trials`, the finished final training, and the numbers in an image. ``reference``
+    is the hypervolume's, for studies to be compared; by default `analysis.statistics.reference_point`."""
     known = trials[(trials["state"] == "COMPLETE") & trials["val_nelbo"].notna()]
     columns = ["val_rate", "val_nelbo", "beta", "latent_dim", "depth"]
     table = [[float(value) for value in row] for row in known[columns].to_numpy()]
@@ -77,12 +83,34 @@ def compute_rate_distortion(trials: pd.DataFrame, final: Run | None, dimensions:
         labels.append(final.label)
     rate, nelbo, beta, latent_dim, depth = np.array(table).reshape(-1, 5).T
     distortion = nelbo - rate
+    count = len(known)
+    searched = rate[:count], distortion[:count]
     is_front = np.zeros(len(labels), dtype=bool)
-    is_front[: len(known)] = pareto_front(rate[: len(known)], distortion[: len(known)])
+    is_front[:count] = pareto_front(*searched)
+    reference = reference or (reference_point(*searched) if count else None)
     return RateDistortion(
         labels, rate, distortion, beta, latent_dim.astype(int), depth.astype(int),
-        is_front, final is not None, dimensions * math.log(2),
+        is_front, final is not None, dimensions * math.log(2), knee(*searched), reference,
+        hypervolume_interval(*searched, reference) if reference else None,
     )  # fmt: skip
+
+
+def front_order(plane: RateDistortion) -> np.ndarray:
+    """Positions of the front's trials, by their rate."""
+    return np.flatnonzero(plane.is_front)[np.argsort(plane.rate[plane.is_front])]
+
+
+def hypervolume_words(plane: RateDistortion) -> str:
+    """ "hypervolume 4120 nats², ..."; empty where there is none."""
+    area = plane.hypervolume
+    if area is None:
+        return ""
+    return f"hypervolume {number(area.estimate)} nats² (of resampled trials: from {number(area.low)})"
+
+
+def number(value: float) -> str:
+    """Four digits that count, without an exponent: "12,340", "0.1234"."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 @styled
@@ -93,45 +121,80 @@ def draw_rate_distortion(plane: RateDistortion) -> Figure:
     figure = Figure(figsize=(11.5, 7.5))
     axes = figure.subplots()
     frame_plane(axes, plane)
-    front = np.flatnonzero(plane.is_front)[np.argsort(plane.rate[plane.is_front])]
-    axes.plot(plane.rate[front], plane.distortion[front], color="0.35", lw=1.6, ls="--", zorder=2)
-    norm = beta_norm(plane.beta)
-    depths = sorted(set(plane.depth.tolist()))
-    for marker, depth in zip(MARKERS * 3, depths, strict=False):
+    shade_front(axes, plane)
+    norm, few = beta_norm(plane.beta), len(plane.label) <= LABELLED
+    for marker, depth in zip(MARKERS * 3, sorted(set(plane.depth.tolist())), strict=False):
         chosen = plane.depth == depth
         axes.scatter(
             plane.rate[chosen], plane.distortion[chosen], c=plane.beta[chosen], norm=norm, cmap=SEQUENTIAL,
-            marker=marker, s=170, edgecolors="white", linewidths=1.2, zorder=4,
+            marker=marker, s=170 if few else 110, edgecolors="white", linewidths=1.2, zorder=4,
         )  # fmt: skip
-    if plane.has_final:
-        axes.scatter(
-            plane.rate[-1:], plane.distortion[-1:], s=430, marker="o", facecolors="none", linewidths=2.5,
-            edgecolors=OKABE_ITO["vermillion"], zorder=5,
+    for k, style in rings(plane).items():
+        axes.plot(plane.rate[k], plane.distortion[k], zorder=5, **style)
+    # below a front is room, where there are many trials above it
+    beside = ((11, 7), "left", "bottom") if few else ((-9, -5), "right", "top")
+    for k in labelled(axes, plane):
+        axes.annotate(
+            f"{plane.latent_dim[k]}", (plane.rate[k], plane.distortion[k]), xytext=beside[0], ha=beside[1],
+            va=beside[2], textcoords="offset points", fontsize=12, path_effects=HALO, zorder=6,
         )  # fmt: skip
-    for k in range(len(plane.label)):
-        if len(plane.label) <= LABELLED or plane.is_front[k]:
-            axes.annotate(
-                f"{plane.latent_dim[k]}", (plane.rate[k], plane.distortion[k]), xytext=(11, 7),
-                textcoords="offset points", fontsize=12, path_effects=HALO, zorder=6,
-            )  # fmt: skip
     beta_bar(figure, axes, ScalarMappable(norm, SEQUENTIAL))
+    legend_of_plane(axes, plane)
+    if words := hypervolume_words(plane):
+        axes.set_title(words, loc="left", fontsize=13, color="0.25")
+    return figure
+
+
+def labelled(axes: Axes, plane: RateDistortion) -> list[int]:
+    """Runs whose labels have room: the ringed ones, then the front's, then the others if few."""
+    few = len(plane.label) <= LABELLED
+    rest, room = (range(len(plane.label)), (0.3, 0.2)) if few else ((), (0.6, 0.4))
+    places = axes.transData.transform(np.stack([plane.rate, plane.distortion], 1)) / axes.figure.dpi
+    chosen: list[int] = []
+    for k in dict.fromkeys([*rings(plane), *front_order(plane).tolist(), *rest]):
+        if all(np.abs((places[k] - places[other]) / room).max() > 1 for other in chosen):
+            chosen.append(k)
+    return chosen
+
+
+def rings(plane: RateDistortion) -> dict[int, dict[str, Any]]:
+    """Position -> how a run is singled out, and the legend's word for it."""
+    around: dict[str, Any] = {"ls": "", "mfc": "none", "mew": 2.5}
+    found = {}
+    if plane.knee is not None:
+        found[plane.knee] = around | {"marker": "D", "ms": 20, "mec": INK, "label": "knee of the front"}
+    if plane.has_final:
+        color = OKABE_ITO["vermillion"]
+        found[len(plane.label) - 1] = around | {
+            "marker": "o", "ms": 21, "mec": color, "label": "final training",
+        }  # fmt: skip
+    return found
+
+
+def shade_front(axes: Axes, plane: RateDistortion) -> None:
+    """The front, and the area that it dominates up to the reference point."""
+    front = front_order(plane)
+    rate, distortion = plane.rate[front], plane.distortion[front]
+    axes.plot(rate, distortion, color="0.35", lw=1.6, ls="--", zorder=2)
+    if plane.reference is not None and plane.hypervolume is not None:
+        x, y = plane.reference
+        axes.fill_between([*rate, x], [*distortion, distortion[-1]], y, step="post", color="0.5", alpha=0.08,
+                          lw=0, zorder=0)  # fmt: skip
+        axes.plot(x, y, "+", ms=13, mew=2, color="0.35", zorder=3)
+
+
+def legend_of_plane(axes: Axes, plane: RateDistortion) -> None:
     handles = [
         Line2D([], [], marker=marker, ls="", color="0.35", ms=11, label=f"depth {depth}")
-        for marker, depth in zip(MARKERS * 3, depths, strict=False)
+        for marker, depth in zip(MARKERS * 3, sorted(set(plane.depth.tolist())), strict=False)
     ]
     handles.append(Line2D([], [], color="0.35", lw=1.6, ls="--", label="Pareto front"))
-    if plane.has_final:
-        ring: dict[str, Any] = {
-            "marker": "o",
-            "ls": "",
-            "ms": 16,
-            "mfc": "none",
-            "mec": OKABE_ITO["vermillion"],
-            "mew": 2.5,
-        }
-        handles.append(Line2D([], [], label="final training", **ring))
+    handles += [Line2D([], [], **style | {"ms": 14}) for style in rings(plane).values()]
+    if plane.hypervolume is not None:
+        handles.append(
+            Line2D([], [], marker="+", ls="", ms=13, mew=2, color="0.35", label="hypervolume's reference")
+        )
     axes.legend(handles=handles, title="number: latent size", labelspacing=0.7, frameon=True, framealpha=0.9)
-    return figure
 
 
 def frame_plane(axes: Axes, plane: RateDistortion) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 
+from analysis.figures.batched import decode, unit
 from analysis.figures.style import show_tiles, styled
+from analysis.metrics import encode
 from trainables.data import Split
 from vae_models import VAE
 
@@ -45,12 +46,11 @@ def varied_rows(labels: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
     return np.lexsort((labels, turn))[:count]
 
 
-@torch.no_grad()
 def compute_recon(model: VAE, test: Split, count: int = 2 * COLUMNS, seed: int = 0) -> Reconstructions:
     """Reconstruct ``count`` images of as many classes as there are."""
     rows = varied_rows(test.labels, count, seed)
-    x = torch.from_numpy(test.images[rows]).float() / 255
-    return Reconstructions(x.numpy(), model.reconstruct(x).numpy())
+    mean_NZ, _ = encode(model, test.images[rows])
+    return Reconstructions(unit(test.images[rows]), decode(model, mean_NZ))
 
 
 @styled

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +17,13 @@ from analysis.figures.style import (
     BETA_LABEL,
     BITS_LABEL,
     FADED,
+    INK,
     OKABE_ITO,
     draw_note,
     plain,
     styled,
 )
+from analysis.statistics import Interval, importance_intervals
 
 LEAST_TRIALS = 5
 """Complete trials below which an importance would be noise."""
@@ -47,6 +50,8 @@ class Importance:
     shares: np.ndarray
     trials: int
     note: str = ""
+    intervals: list[Interval] | None = None
+    """Of each share, over resampled trials; None where they were not asked for or cannot be told."""
 
 
 def compute_history(trials: pd.DataFrame) -> History:
@@ -57,8 +62,12 @@ def compute_history(trials: pd.DataFrame) -> History:
     return History(trials["number"].to_numpy(int), value, trials["state"].astype(str).to_numpy(), best)
 
 
-def compute_importance(trials: Sequence[FrozenTrial], columns: dict[str, str], seed: int = 0) -> Importance:
-    """fANOVA (Hutter et al. 2014) over the complete trials. ``columns`` maps a path to its column.
+def compute_importance(
+    trials: Sequence[FrozenTrial], columns: dict[str, str], seed: int = 0, resamples: int = 0
+) -> Importance:
+    """fANOVA (Hutter et al. 2014) over the complete trials. ``columns`` maps a path to its column;
+    ``resamples`` of the trials give intervals (`analysis.statistics.IMPORTANCE_RESAMPLES` is enough, and
+    adds a second with 12 trials and 5 with 150).
 
     Pruned trials are left out: their values are those of fewer epochs.
     """
@@ -66,23 +75,51 @@ def compute_importance(trials: Sequence[FrozenTrial], columns: dict[str, str], s
     if len(complete) < LEAST_TRIALS:
         note = f"Parameter importance needs {LEAST_TRIALS} complete trials; there are {len(complete)} so far"
         return Importance([], np.zeros(0), len(complete), note)
-    storage = optuna.storages.InMemoryStorage()
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        study = optuna.create_study(storage=storage)
-        study.add_trials(complete)
-        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=seed)
-        shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
+        shares = fanova(complete, seed)
     except (ValueError, RuntimeError) as error:
         note = f"Parameter importance cannot be told from these trials: {str(error).splitlines()[0]}"
         return Importance([], np.zeros(0), len(complete), note)
-    finally:
-        optuna.logging.set_verbosity(verbosity)
     if not any(shares.values()):
         note = "Parameter importance cannot be told from these trials: their values do not differ"
         return Importance([], np.zeros(0), len(complete), note)
-    return Importance([columns[p] for p in shares], np.array(list(shares.values())), len(complete))
+    found = importance_intervals(complete, shares, fanova_if_told, resamples, seed) if resamples else {}
+    return Importance(
+        [columns[p] for p in shares], np.array(list(shares.values())), len(complete),
+        intervals=[found[p] for p in shares] if found else None,
+    )  # fmt: skip
+
+
+def fanova(complete: Sequence[FrozenTrial], seed: int, trees: int = 64) -> dict[str, float]:
+    """Path -> share of the variance, largest first.
+
+    Raises:
+        ValueError, RuntimeError: where it cannot be told.
+    """
+    with quiet_optuna():
+        study = optuna.create_study(storage=optuna.storages.InMemoryStorage())
+        study.add_trials(complete)
+        evaluator = optuna.importance.FanovaImportanceEvaluator(n_trees=trees, seed=seed)
+        return optuna.importance.get_param_importances(study, evaluator=evaluator)
+
+
+def fanova_if_told(complete: Sequence[FrozenTrial], seed: int, trees: int) -> dict[str, float]:
+    """`fanova`; empty where it cannot be told."""
+    try:
+        shares = fanova(complete, seed, trees)
+    except (ValueError, RuntimeError):
+        return {}
+    return shares if any(shares.values()) else {}
+
+
+@contextmanager
+def quiet_optuna() -> Iterator[None]:
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)
 
 
 @styled
@@ -124,14 +161,28 @@ def draw_history(history: History) -> Figure:
 
 @styled
 def draw_importance(importance: Importance) -> Figure:
-    """A bar a parameter."""
+    """A bar a parameter, and a line over its interval."""
     if importance.note:
         return draw_note(importance.note)
-    figure = Figure(figsize=(10, 1.6 + 0.8 * len(importance.names)))
+    figure = Figure(figsize=(10, 1.8 + 0.8 * len(importance.names)))
     axes = figure.subplots()
     names = [plain(TITLES.get(name, name)) for name in importance.names]
-    bars = axes.barh(names[::-1], importance.shares[::-1] * 100, color=OKABE_ITO["blue"], height=0.6)
-    axes.bar_label(bars, fmt="%.0f %%", padding=6)
-    axes.set_xlim(0, 108)
-    axes.set_xlabel(f"share of the variance of bits per dimension (%), {importance.trials} complete trials")
+    rows = np.arange(len(names))[::-1]
+    shares = importance.shares * 100
+    axes.barh(rows, shares, color=OKABE_ITO["blue"], height=0.6)
+    ends = shares
+    if importance.intervals is not None:
+        low, ends = (
+            np.array([getattr(found, end) for found in importance.intervals]) * 100 for end in ("low", "high")
+        )
+        axes.errorbar(shares, rows, xerr=[shares - low, ends - shares], fmt="none", ecolor=INK, capsize=6,
+                      elinewidth=2, capthick=2)  # fmt: skip
+    for row, share, end in zip(rows, shares, ends, strict=True):
+        axes.annotate(f"{share:.0f} %", (end, row), xytext=(9, 0), textcoords="offset points", va="center")
+    axes.set_yticks(rows, names)
+    axes.set_xlim(0, max(108, float(ends.max()) + 9))
+    told = "" if importance.intervals is None else "; lines: 95 % of resampled trials"
+    axes.set_xlabel(
+        f"share of the variance of bits per dimension (%)\n{importance.trials} complete trials{told}"
+    )
     return figure

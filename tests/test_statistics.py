@@ -1,0 +1,159 @@
+"""Areas against brute force and Optuna's own, intervals against how often they hold the truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from optuna.trial import FrozenTrial, create_trial
+from scipy import stats
+
+from analysis.statistics import (
+    bootstrap,
+    hypervolume,
+    hypervolume_interval,
+    importance_intervals,
+    knee,
+    pareto_front,
+    reference_point,
+    separable,
+)
+
+
+def test_hypervolume_counts_the_dominated_cells_of_a_grid() -> None:
+    rng = np.random.default_rng(0)
+    cells = np.arange(12) + 0.5
+    for _ in range(50):
+        rate, distortion = rng.integers(0, 14, (2, rng.integers(1, 9))).astype(float)
+        dominated = (rate[:, None, None] < cells[:, None]) & (distortion[:, None, None] < cells)
+        assert hypervolume(rate, distortion, (12.0, 12.0)) == dominated.any(0).sum()
+
+
+def test_hypervolume_is_optuna_s() -> None:
+    oracle = pytest.importorskip("optuna._hypervolume").compute_hypervolume
+    rng = np.random.default_rng(1)
+    for count in (1, 2, 30, 200):
+        points = rng.lognormal(size=(count, 2))
+        reference = reference_point(*points.T)
+        assert hypervolume(*points.T, reference) == pytest.approx(oracle(points, np.array(reference)))
+
+
+def test_points_beyond_the_reference_and_unknown_ones_add_nothing() -> None:
+    rate, distortion = np.array([1.0, 3.0, np.nan, 0.0, -np.inf]), np.array([1.0, 0.0, 0.0, 2.0, 1.0])
+    assert hypervolume(rate, distortion, (2.0, 2.0)) == 1
+    assert hypervolume(np.zeros(0), np.zeros(0), (2.0, 2.0)) == 0
+
+
+def test_the_reference_is_beyond_every_trial() -> None:
+    for values in (np.array([3.0]), np.array([0.0]), np.array([-2.0, -1.0]), np.arange(5.0)):
+        assert reference_point(values, values)[0] > values.max()
+
+
+def test_the_hypervolume_s_interval_ends_at_the_estimate_and_hangs_on_few_trials() -> None:
+    rng = np.random.default_rng(2)
+    rate = rng.uniform(1, 50, 40)
+    distortion = 100 / rate
+    many = hypervolume_interval(rate, distortion, (60.0, 120.0))
+    assert many is not None
+    assert many.estimate == hypervolume(rate, distortion, (60.0, 120.0))
+    assert many.low < many.high == many.estimate
+    # one trial dominates: a resample has it with probability 1 - (1 - 1/40)^40 = 0.64
+    alone = hypervolume_interval(np.append(rate[1:], 0.1), np.append(distortion[1:], 0.1), (60.0, 120.0))
+    assert alone is not None
+    assert (alone.estimate - alone.low) / alone.estimate > (many.estimate - many.low) / many.estimate
+    assert hypervolume_interval(rate[:1], distortion[:1], (60.0, 120.0)) is None
+    assert hypervolume_interval(rate, distortion, (60.0, 120.0)) == many
+
+
+def test_the_knee_of_a_known_curve() -> None:
+    """Of y = 1/x on [1, 9], scaled, the chord has slope -1: the curve is farthest where y' = -1/9, at 3."""
+    x = np.linspace(1, 9, 81)
+    order = np.random.default_rng(3).permutation(81)
+    found = knee(x[order], 1000 / x[order])
+    assert found is not None
+    assert x[order][found] == pytest.approx(3)
+    # a dominated point is no knee, wherever it lies
+    assert knee(np.append(x, 1.5), np.append(1 / x, 5.0)) == 20
+
+
+@pytest.mark.parametrize(
+    ("rate", "distortion"),
+    [
+        ([], []),
+        ([1], [1]),
+        ([1, 2], [2, 1]),
+        ([1, 1, 2, 2], [2, 2, 1, 1]),
+        ([1, 2, 3], [3, 2, 1]),
+        ([0.1, 0.2, 0.3, 0.7], [0.9, 0.8, 0.7, 0.3]),
+        ([0, 1, 3], [3, 2.9, 0]),
+        ([1, 2, np.nan], [2, 1, 0]),
+    ],
+    ids=["none", "one", "two", "repeated", "straight", "rounded", "outwards", "unknown"],
+)
+def test_what_does_not_bend_has_no_knee(rate: list[float], distortion: list[float]) -> None:
+    assert knee(np.array(rate, dtype=float), np.array(distortion, dtype=float)) is None
+
+
+def test_the_front_is_what_it_is_defined_as() -> None:
+    x, y = np.random.default_rng(0).integers(0, 6, (2, 40)).astype(float)
+    points = list(zip(x.tolist(), y.tolist(), strict=True))
+    front = [not any(p[0] <= a and p[1] <= b and p != (a, b) for p in points) for a, b in points]
+    assert pareto_front(x, y).tolist() == front
+
+
+def test_bootstrap_intervals_of_a_mean_hold_it_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(4)
+    samples = rng.exponential(size=(400, 60))
+    intervals = [bootstrap(np.mean, sample, resamples=400, seed=k) for k, sample in enumerate(samples)]
+    held = np.mean([found is not None and found.low <= 1 <= found.high for found in intervals])
+    assert 0.90 <= held <= 0.97  # an exponential's skew costs the percentile method one or two points
+    assert bootstrap(np.mean, samples[0], seed=1) == bootstrap(np.mean, samples[0], seed=1)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "spreads", "expected"),
+    [((3, 3), (1, 1), 0.96), ((3, 5), (1, 1), 0.95), ((20, 30), (3, 1), 0.95), ((8, 2), (1, 1), 0.91)],
+)
+def test_welch_intervals_hold_the_difference_as_often_as_they_say(
+    sizes: tuple[int, int], spreads: tuple[float, float], expected: float
+) -> None:
+    rng = np.random.default_rng(5)
+    held = 0
+    for _ in range(1000):
+        a, b = rng.normal(1.0, spreads[0], sizes[0]), rng.normal(1.5, spreads[1], sizes[1])
+        found = separable(a, b)
+        assert found is not None
+        oracle = stats.ttest_ind(b, a, equal_var=False)
+        assert found.separable == (oracle.pvalue < 0.05)
+        held += found.interval.low <= 0.5 <= found.interval.high
+    assert held / 1000 == pytest.approx(expected, abs=0.02)
+
+
+def test_welch_s_interval_is_scipy_s() -> None:
+    a, b = np.array([2.41, 2.43, 2.40]), np.array([2.50, 2.47, 2.52, np.nan, 2.49])
+    found = separable(a, b)
+    oracle = stats.ttest_ind(b[np.isfinite(b)], a, equal_var=False).confidence_interval(0.95)
+    assert found is not None
+    assert found.separable
+    assert (found.interval.low, found.interval.high) == pytest.approx((oracle.low, oracle.high))
+
+
+@pytest.mark.parametrize(("a", "b"), [([1], [2, 3]), ([], []), ([1, 1], [2, 2]), ([1, np.nan], [1, 2])])
+def test_too_little_to_tell(a: list[float], b: list[float]) -> None:
+    assert separable(np.array(a), np.array(b)) is None
+
+
+def test_importance_intervals_are_the_quantiles_of_resamples() -> None:
+    trials = [create_trial(value=float(k)) for k in range(30)]
+
+    def shares(drawn: list[FrozenTrial], seed: int, trees: int) -> dict[str, float]:
+        mean = float(np.mean([trial.value or 0.0 for trial in drawn])) / 29
+        return {"a": mean, "b": 1 - mean}
+
+    found = importance_intervals(trials, {"a": 0.5, "b": 0.5}, shares, resamples=400)  # type: ignore[arg-type]
+    half = 1.96 * np.arange(30).std() / np.sqrt(30) / 29
+    assert found["a"].low == pytest.approx(0.5 - half, abs=0.03)
+    assert found["a"].high == pytest.approx(0.5 + half, abs=0.03)
+    assert found["b"].low == pytest.approx(1 - found["a"].high)
+    assert importance_intervals(trials, {"a": 1.0}, lambda *_: {}) == {}
+    outside = importance_intervals(trials, {"a": 0.9}, shares)["a"]  # type: ignore[arg-type]
+    assert outside.high == 0.9

@@ -1,0 +1,472 @@
+"""A study's figures and charts: their numbers against what the study was made of, and their ink."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from analysis_fixture import BASE, SIX, SPACE, Made, build_study, write_ledger
+from matplotlib.figure import Figure
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from PIL import Image
+
+from analysis.best import final_run
+from analysis.charts import (
+    importance_chart,
+    learning_curves_chart,
+    parallel_chart,
+    rate_distortion_chart,
+    timeline_chart,
+    to_html,
+)
+from analysis.effect_charts import active_units_chart, bits_by_beta_chart, contour_chart
+from analysis.figures import save_figure
+from analysis.figures.by_beta import (
+    ByBeta,
+    compute_by_beta,
+    draw_active_units,
+    draw_bits_by_beta,
+    smooth_band,
+)
+from analysis.figures.contour import compute_contours, draw_contours, gaussian_process
+from analysis.figures.curves import compute_learning_curves, draw_learning_curves
+from analysis.figures.parallel import compute_parallel, draw_parallel
+from analysis.figures.rate_distortion import compute_rate_distortion, draw_rate_distortion
+from analysis.figures.search import Importance, compute_importance, draw_importance
+from analysis.figures.timeline import compute_timeline, draw_timeline, packed
+from analysis.statistics import hypervolume
+from analysis.trials import StudyRecord, epochs_frame, read_study, trials_frame
+from trainables.records import TrialFolder
+
+DIMENSIONS = 784
+FLOOR = 2000.0
+
+
+def physics(beta: float, latent_dim: int, depth: int, noise: float) -> tuple[float, float, int]:
+    """Rate, calibrated distortion (nats) and active units, as of a VAE of 24 useful latents whose variances
+    fall geometrically: probabilistic PCA with a KL weight keeps those above it (Lucas et al. 2019)."""
+    variance = 40 * 0.8 ** np.arange(24)
+    kept = variance[:latent_dim][variance[:latent_dim] > 2 * beta]
+    rate = 0.5 * float(np.log(kept / max(beta, 0.02)).sum()) * (1 + 0.1 * depth)
+    lost = 4 * float(variance.sum() - kept.sum() + beta * len(kept))
+    return rate, FLOOR + lost - 25 * depth + noise, len(kept)
+
+
+def synthetic(
+    folder: Path,
+    count: int,
+    space: dict[str, BaseDistribution] = SPACE,
+    draw: Callable[[np.random.Generator], dict[str, Any]] | None = None,
+    states: Sequence[str] = ("COMPLETE", "COMPLETE", "COMPLETE", "PRUNED"),
+    epochs: int = 12,
+    seed: int = 0,
+) -> Path:
+    """A study of ``count`` trials whose numbers follow `physics`, through the ledger and the records."""
+    rng = np.random.default_rng(seed)
+    made, rows = [], []
+    for number in range(count):
+        params = draw(rng) if draw else drawn(rng)
+        config = BASE.replace({**params, "epochs": epochs})
+        rate, distortion, active = physics(
+            config.beta, config.model.latent_dim, config.model.depth, rng.normal(scale=6)
+        )
+        state = states[number % len(states)]
+        seen = 0 if state == "FAIL" else 4 if state in ("PRUNED", "RUNNING") else epochs
+        told = [row(k, epochs, rate, distortion, active) for k in range(1, seen + 1)]
+        rows.append(told)
+        made.append(Made(state, params, [each["val_bits_per_dim"] for each in told]))
+    base = BASE.replace({"epochs": epochs})
+    write_ledger(folder, made, base=base, space=space)
+    for number, (each, told) in enumerate(zip(made, rows, strict=True)):
+        record = TrialFolder(folder / "trials" / f"{number:04d}")
+        record.create(base.of_trial(number, each.params))
+        for line in told:
+            record.append(line)
+    return folder
+
+
+def drawn(rng: np.random.Generator) -> dict[str, Any]:
+    return {
+        "beta": float(np.exp(rng.uniform(math.log(0.1), math.log(10)))),
+        "model.latent_dim": round(2 ** rng.uniform(1, 5)),
+        "model.depth": int(rng.integers(0, 2)),
+    }
+
+
+def row(epoch: int, epochs: int, rate: float, distortion: float, active: int) -> dict[str, float]:
+    late = 1 + 0.4 * (math.exp(-epoch / 3) - math.exp(-epochs / 3))
+    nelbo = rate + distortion * late
+    return {
+        "epoch": epoch, "train_loss": nelbo, "train_distortion": 90 * late, "train_rate": rate,
+        "grad_norm": 0.1, "images_per_second": 1000.0, "val_distortion": 95 * late, "val_rate": rate,
+        "val_nelbo": nelbo, "val_bits_per_dim": nelbo / (DIMENSIONS * math.log(2)), "val_mse": 0.01 * late,
+        "val_active_units": active, "sigma": 0.15, "lr": 1e-3, "epoch_seconds": 1.5,
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def sixty(tmp_path_factory: pytest.TempPathFactory) -> StudyRecord:
+    return read_study(synthetic(tmp_path_factory.mktemp("sixty") / "study", 60))
+
+
+WIDE: dict[str, BaseDistribution] = {
+    **SPACE,
+    "lr": FloatDistribution(1e-4, 1e-2, log=True),
+    "optimizer": CategoricalDistribution(["adam", "adamw"]),
+}
+CASES: dict[str, Callable[[Path], Path]] = {
+    "six": lambda folder: build_study(folder, SIX, final_bits=[2.6, 2.4, 2.35, 2.37]),
+    "empty": lambda folder: build_study(folder, []),
+    "one": lambda folder: build_study(folder, SIX[:1]),
+    "failed": lambda folder: build_study(folder, [SIX[3]] * 4),
+    "waiting": lambda folder: build_study(folder, [Made("WAITING", {})]),
+    "running": lambda folder: synthetic(folder, 8, states=("RUNNING", "FAIL")),
+    "beta 0": lambda folder: synthetic(
+        folder, 18, {"beta": FloatDistribution(0, 8)}, lambda rng: {"beta": max(0.0, rng.uniform(-1, 8))}
+    ),
+    "one beta": lambda folder: synthetic(
+        folder, 16, {"model.depth": IntDistribution(0, 1)}, lambda rng: {"model.depth": int(rng.integers(2))}
+    ),
+    "five parameters": lambda folder: synthetic(
+        folder,
+        10,
+        WIDE,
+        lambda rng: {
+            **drawn(rng),
+            "lr": 10 ** rng.uniform(-4, -2),
+            "optimizer": str(rng.choice(["adam", "adamw"])),
+        },
+    ),
+}
+
+
+def figures_of(study: StudyRecord) -> dict[str, Figure]:
+    trials, epochs = trials_frame(study), epochs_frame(study)
+    by_beta = compute_by_beta(trials, resamples=50)
+    return {
+        "rate_distortion": draw_rate_distortion(
+            compute_rate_distortion(trials, final_run(study.folder), DIMENSIONS)
+        ),
+        "bits_by_beta": draw_bits_by_beta(by_beta),
+        "active_units": draw_active_units(by_beta),
+        "contour": draw_contours(compute_contours(trials, study.searched)),
+        "timeline": draw_timeline(compute_timeline(study.trials)),
+        "learning_curves": draw_learning_curves(compute_learning_curves(epochs, trials)),
+        "parallel": draw_parallel(compute_parallel(trials, study.searched)),
+    }
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_study_has_every_figure(case: str, tmp_path: Path) -> None:
+    study = read_study(CASES[case](tmp_path / "study"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figures = figures_of(study)
+    for name, figure in figures.items():
+        path = save_figure(figure, tmp_path / f"{name}.png")
+        with Image.open(path) as image:
+            assert np.asarray(image.convert("L")).std() > 5, f"{name} is blank"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_study_has_its_charts(case: str, tmp_path: Path) -> None:
+    study = read_study(CASES[case](tmp_path / "study"))
+    trials, epochs = trials_frame(study), epochs_frame(study)
+    by_beta, contours = compute_by_beta(trials, resamples=50), compute_contours(trials, study.searched)
+    curves = compute_learning_curves(epochs, trials)
+    charts = {"timeline": timeline_chart(compute_timeline(study.trials)), "contour": contour_chart(contours)}
+    if len(by_beta.number):
+        charts |= {
+            "bits_by_beta": bits_by_beta_chart(by_beta),
+            "active_units": active_units_chart(by_beta),
+            "plane": rate_distortion_chart(compute_rate_distortion(trials, None, DIMENSIONS)),
+        }
+    if curves.numbers:
+        charts["learning_curves"] = learning_curves_chart(curves)
+    assert len(contour_chart(contours).data) == 2 * len(contours.panels)
+    for name, chart in charts.items():
+        html = to_html(chart, name)
+        assert f'id="{name}"' in html
+        assert "rgba(0,0,0,0)" in html
+        assert "NaN" not in html
+
+
+# ---- the plane
+
+
+def test_the_plane_s_hypervolume_and_knee_are_the_trials_and_not_the_final_s(tmp_path: Path) -> None:
+    study = read_study(CASES["six"](tmp_path / "study"))
+    trials = trials_frame(study)
+    plane = compute_rate_distortion(trials, final_run(study.folder), DIMENSIONS)
+    alone = compute_rate_distortion(trials, None, DIMENSIONS)
+    assert plane.hypervolume == alone.hypervolume
+    assert plane.knee == alone.knee
+    assert plane.hypervolume is not None
+    assert plane.hypervolume.estimate == hypervolume(plane.rate[:3], plane.distortion[:3], plane.reference)  # type: ignore[arg-type]
+    shared = compute_rate_distortion(trials, None, DIMENSIONS, reference=(1e4, 1e4)).hypervolume
+    assert shared is not None
+    assert shared.estimate > 1e7
+    chart = rate_distortion_chart(plane)
+    named = {trace.name: trace for trace in chart.data}
+    assert (named["hypervolume's reference"].x[0], named["hypervolume's reference"].y[0]) == plane.reference
+    assert "hypervolume" in named["hypervolume's reference"].hovertemplate
+    assert named["knee of the front"].x[0] == plane.rate[plane.knee]
+
+
+# ---- the KL weight
+
+
+def test_by_beta_holds_the_complete_trials(sixty: StudyRecord) -> None:
+    trials = trials_frame(sixty)
+    by_beta = compute_by_beta(trials)
+    complete = trials[trials["state"] == "COMPLETE"]
+    assert by_beta.number.tolist() == complete["number"].tolist()
+    for n in range(len(by_beta.number)):
+        _, _, active = physics(by_beta.beta[n], by_beta.latent_dim[n], by_beta.depth[n], 0)
+        assert by_beta.active_units[n] == active
+        assert by_beta.share[n] == active / by_beta.latent_dim[n]
+    assert by_beta.logarithmic
+    assert not by_beta.collapsed.any()
+
+
+def test_the_band_follows_a_line_exactly_and_narrows_with_trials() -> None:
+    rng = np.random.default_rng(0)
+    beta = np.exp(rng.uniform(-2, 2, 300))
+    line = smooth_band(beta, 3 + 2 * np.log(beta), 100, 0)
+    np.testing.assert_allclose(line.middle, 3 + 2 * np.log(line.beta), atol=5e-3)
+    np.testing.assert_allclose(line.low, line.high, atol=0.02)
+    noisy = 3 + rng.normal(size=300)
+    few, many = (smooth_band(beta[:n], noisy[:n], 200, 0) for n in (30, 300))
+    width = np.median(few.high - few.low) / np.median(many.high - many.low)
+    assert width == pytest.approx(math.sqrt(10), rel=0.35)
+    # a line of least squares is what the widest kernel gives: here two weights, both in reach
+    pair = smooth_band(np.array([1.0, 2.0] * 10), np.array([0.0, 1.0] * 10), 10, 0)
+    assert pair.middle[[0, -1]] == pytest.approx([0, 1], abs=0.01)
+
+
+def test_few_trials_have_no_band_and_a_weight_of_0_a_linear_axis(tmp_path: Path) -> None:
+    trials = trials_frame(read_study(CASES["six"](tmp_path / "six")))
+    assert compute_by_beta(trials).band is None
+    zero = compute_by_beta(trials_frame(read_study(CASES["beta 0"](tmp_path / "zero"))))
+    assert zero.beta.min() == 0
+    assert not zero.logarithmic
+    assert bits_by_beta_chart(zero).layout.xaxis.type == "linear"
+
+
+def test_collapse_is_counted_and_marked() -> None:
+    none, some = np.array([0, 3]), np.array([8, 4])
+    by_beta = ByBeta(
+        np.arange(2), np.array([9.0, 1.0]), some, np.zeros(2, dtype=int), np.array([3.0, 2.0]), none, None
+    )
+    assert by_beta.collapsed.tolist() == [True, False]
+    assert by_beta.share.tolist() == [0, 0.75]
+    axes = draw_active_units(by_beta).axes[0]
+    crosses = [line for line in axes.lines if str(line.get_label()).startswith("collapsed: 1 of 2")]
+    assert [list(line.get_xdata()) for line in crosses] == [[9.0]]  # type: ignore[arg-type]
+    crossed = [trace for trace in active_units_chart(by_beta).data if trace.name == "collapsed"]
+    assert [list(trace.x) for trace in crossed] == [[9.0], [9.0]]
+
+
+def test_the_chart_of_bits_tells_each_trial(sixty: StudyRecord) -> None:
+    by_beta = compute_by_beta(trials_frame(sixty))
+    chart = bits_by_beta_chart(by_beta)
+    dots = [trace for trace in chart.data if trace.mode == "markers"]
+    assert sorted(np.concatenate([trace.y for trace in dots])) == sorted(by_beta.bits)
+    assert sorted(np.concatenate([trace.x for trace in dots])) == sorted(by_beta.beta)
+    texts = [text for trace in dots for text in trace.text]
+    assert any(text.startswith(f"trial {by_beta.number[0]}: {by_beta.bits[0]:.4f}") for text in texts)
+    assert chart.layout.xaxis.type == "log"
+
+
+# ---- importance
+
+
+def test_importance_s_intervals_hold_its_shares_and_are_drawn(sixty: StudyRecord) -> None:
+    plain = compute_importance(sixty.trials, sixty.columns)
+    assert plain.intervals is None
+    told = compute_importance(sixty.trials, sixty.columns, resamples=8)
+    assert told.names == plain.names
+    np.testing.assert_array_equal(told.shares, plain.shares)
+    assert told.intervals is not None
+    for share, found in zip(told.shares, told.intervals, strict=True):
+        assert 0 <= found.low <= found.estimate == share <= found.high <= 1
+    assert max(found.high - found.low for found in told.intervals) > 0.02
+    assert len(draw_importance(told).axes[0].collections) > len(draw_importance(plain).axes[0].collections)
+    bars = importance_chart(told).data[0]
+    np.testing.assert_allclose(bars.x, told.shares * 100)
+    np.testing.assert_allclose(bars.x + bars.error_x.array, [100 * found.high for found in told.intervals])
+    np.testing.assert_allclose(
+        bars.x - bars.error_x.arrayminus, [100 * found.low for found in told.intervals]
+    )
+    assert importance_chart(plain).data[0].error_x.array is None
+
+
+# ---- contours
+
+
+def test_contours_find_the_bowl(tmp_path: Path) -> None:
+    """Values are a quadratic in the positions: the fit's minimum is the bowl's, and it is near all over."""
+    rng = np.random.default_rng(0)
+    space = {name: SPACE[name] for name in ("beta", "model.latent_dim")}
+    made = []
+    for _ in range(50):
+        params = {name: value for name, value in drawn(rng).items() if name in space}
+        u, v = math.log(params["beta"] / 0.1, 100), math.log(params["model.latent_dim"] / 2, 16)
+        made.append(Made("COMPLETE", params, [2 + (u - 0.3) ** 2 + (v - 0.6) ** 2]))
+    study = read_study(build_study(tmp_path / "study", made, space=space))
+    contours = compute_contours(trials_frame(study), study.searched)
+    (panel,) = contours.panels
+    assert (panel.x.title, panel.y.title) == ("KL weight β", "latent size")
+    u, v = np.meshgrid(panel.grid_x, panel.grid_y)
+    np.testing.assert_allclose(panel.bits, 2 + (u - 0.3) ** 2 + (v - 0.6) ** 2, atol=0.05)
+    row, column = np.unravel_index(panel.bits.argmin(), panel.bits.shape)
+    assert panel.grid_x[column] == pytest.approx(0.3, abs=0.06)
+    assert panel.grid_y[row] == pytest.approx(0.6, abs=0.06)
+    assert panel.grid_x[[0, -1]] == pytest.approx([panel.x.position.min(), panel.x.position.max()])
+
+
+def test_noise_that_a_panel_does_not_show_is_not_interpolated() -> None:
+    rng = np.random.default_rng(1)
+    points = rng.uniform(size=(80, 2))
+    fit = gaussian_process(points, rng.normal(size=80), points)
+    assert fit.std() < 0.5
+    np.testing.assert_array_equal(gaussian_process(points, np.full(80, 2.5), points), np.full(80, 2.5))
+
+
+def test_contours_of_many_parameters_and_of_too_little(tmp_path: Path) -> None:
+    study = read_study(CASES["five parameters"](tmp_path / "wide"))
+    trials = trials_frame(study)
+    contours = compute_contours(trials, study.searched)
+    assert len(contours.panels) == 6
+    assert contours.left_out == ["optimizer"]
+    first = compute_contours(trials, study.searched, order=["optimizer", "lr"]).panels[0]
+    assert (first.x.name, first.y.name) == ("optimizer", "lr")
+    assert set(first.x.position) == {0.0, 1.0}
+    assert first.x.ticks == [(0.0, "adam"), (1.0, "adamw")]
+    assert first.x.drawn[0] in ("adam", "adamw")
+    fixed = {"optimizer": study.searched["optimizer"]}
+    assert "needs 2 parameters that differ" in compute_contours(trials, fixed).note
+    assert "needs 6 complete trials; there are 3" in compute_contours(trials.iloc[:4], study.searched).note
+
+
+def test_what_a_study_names_is_escaped_in_charts(tmp_path: Path) -> None:
+    hostile = "<img src=x onerror=alert(1)>"
+    space: dict[str, BaseDistribution] = {**SPACE, "optimizer": CategoricalDistribution(["adam", "adamw"])}
+    folder = synthetic(
+        tmp_path / "study",
+        12,
+        space,
+        lambda rng: {**drawn(rng), "optimizer": str(rng.choice(["adam", "adamw"]))},
+    )
+    study = read_study(folder)
+    trials = trials_frame(study).rename(columns={"optimizer": hostile})
+    trials[hostile] = trials[hostile].replace({"adam": hostile})
+    searched = {**study.searched, hostile: CategoricalDistribution([hostile, "adamw"])}
+    del searched["optimizer"]
+    contours = compute_contours(trials, searched)
+    shares = np.array([1.0])
+    for chart in (
+        contour_chart(contours),
+        importance_chart(Importance([hostile], shares, 9)),
+        parallel_chart(compute_parallel(trials, searched)),
+    ):
+        text = str(chart.to_dict())
+        assert hostile not in text
+        assert "&lt;img src=x" in text
+        assert "<img" not in to_html(chart, "x")
+
+
+# ---- learning curves and the timeline
+
+
+def test_the_chart_of_curves_has_every_epoch_once(sixty: StudyRecord) -> None:
+    epochs = epochs_frame(sixty)
+    curves = compute_learning_curves(epochs, trials_frame(sixty))
+    chart = learning_curves_chart(curves)
+    traces = {trace.name: trace for trace in chart.data}
+    assert list(traces) == ["complete", "pruned", f"best: trial {curves.numbers[curves.best or 0]}"]
+    shown = [value for name in ("complete", "pruned") for value in traces[name].y if value is not None]
+    assert sorted(shown) == sorted(epochs["val_bits_per_dim"])
+    pruned = epochs[epochs["state"] == "PRUNED"]
+    first = pruned[pruned["number"] == pruned["number"].min()]
+    assert list(traces["pruned"].y[: len(first)]) == first["val_bits_per_dim"].tolist()
+    assert traces["pruned"].y[len(first)] is None
+    beta, size = first["beta"].iloc[0], first["latent_dim"].iloc[0]
+    assert traces["pruned"].text[0] == f"trial 3 (pruned)<br>β {beta:.3g}, latent size {size}"
+    assert len(traces["pruned"].text) == len(traces["pruned"].y) == len(traces["pruned"].marker.color)
+
+
+def ran(number: int, state: str, start: float | None, end: float | None) -> FrozenTrial:
+    """A trial by the seconds that it started and ended at."""
+    zero = datetime(2026, 1, 1)
+    trial = create_trial(state=TrialState[state], value=1.0 if state == "COMPLETE" else None)
+    trial.number = number
+    trial.datetime_start = None if start is None else zero + timedelta(seconds=start)
+    trial.datetime_complete = None if end is None else zero + timedelta(seconds=end)
+    return trial
+
+
+def test_a_timeline_by_hand() -> None:
+    trials = [
+        ran(0, "COMPLETE", 10, 40),
+        ran(1, "PRUNED", 10, 20),
+        ran(2, "FAIL", 25, 30),
+        ran(3, "RUNNING", 45, None),
+        ran(4, "WAITING", None, None),
+        ran(5, "COMPLETE", 50, 70),
+        ran(6, "FAIL", 60, 55),
+        ran(7, "FAIL", 1, None),
+    ]
+    timeline = compute_timeline(trials)
+    assert timeline.number.tolist() == [0, 1, 2, 3, 5, 6]
+    assert timeline.start.tolist() == [0, 0, 15, 35, 40, 50]
+    assert timeline.end.tolist() == [30, 10, 20, 60, 60, 50]  # the running one: until the latest known time
+    assert timeline.lane.tolist() == [0, 1, 1, 0, 1, 2]
+    assert timeline.left_out == 2
+    assert timeline.lanes == 3
+    assert timeline.idle == pytest.approx(1 - (30 + 10 + 5 + 25 + 20) / 180)
+    assert timeline.title == "6 trials in 3 slots, idle 50 % of the time, 2 trials without times left out"
+    running = next(trace for trace in timeline_chart(timeline).data if trace.name == "running")
+    assert (running.base[0], running.x[0], running.y[0]) == (35, 25, 0)
+    assert running.marker.pattern.shape == "/"
+    assert timeline.unit == ("seconds", 1.0)
+
+
+def test_lanes_never_overlap_and_are_as_few_as_ran_at_once() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        start = np.sort(rng.integers(0, 200, 60)).astype(float)
+        end = start + rng.integers(1, 30, 60)
+        lane = packed(start, end)
+        for each in set(lane.tolist()):
+            inside = lane == each
+            assert (start[inside][1:] >= end[inside][:-1]).all()
+        at_once = max(int(((start <= moment) & (end > moment)).sum()) for moment in start)
+        assert lane.max() + 1 == at_once
+
+
+# ---- files
+
+
+def test_a_pdf_holds_its_fonts_and_the_same_bytes_each_time(sixty: StudyRecord, tmp_path: Path) -> None:
+    def saved(name: str) -> bytes:
+        figure = draw_timeline(compute_timeline(sixty.trials))
+        path = save_figure(figure, tmp_path / name, pdf=True)
+        assert path.suffix == ".png"
+        return path.with_suffix(".pdf").read_bytes()
+
+    first = saved("a.png")
+    assert first.startswith(b"%PDF")
+    assert b"/FontFile2" in first
+    assert b"/Type3" not in first
+    assert b"CreationDate" not in first
+    assert saved("b.png") == first
+    save_figure(draw_contours(compute_contours(trials_frame(sixty).iloc[:0], {})), tmp_path / "c.png")
+    assert not (tmp_path / "c.pdf").exists()
