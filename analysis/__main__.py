@@ -1,16 +1,33 @@
-"""``python -m analysis report runs/<study>``."""
+"""``python -m analysis report runs/<study>``, ``... compare runs/a runs/b``, ``... list runs``."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from trainables.errors import UserError
 from trainables.text import printable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LISTED = {
+    "study": "study", "dataset": "data set", "trials": "trials", "complete": "complete", "pruned": "pruned",
+    "failed": "failed", "running": "running", "val_bits_per_dim": "bits/dim", "created": "created",
+}  # fmt: skip
+COMPARED = {
+    "study": "study", "complete": "complete", "val_bits_per_dim": "bits/dim", "val_rate": "rate, nats",
+    "beta": "KL weight", "latent_dim": "latent size", "depth": "depth", "hypervolume": "front's area",
+    "hours": "hours",
+}  # fmt: skip
+"""Column of a frame -> its title in the terminal."""
 
 app = typer.Typer(
     help="Figures, tables and a page to read, from a study's folder.",
@@ -33,19 +50,79 @@ def report(
     data_dir: Annotated[
         Path | None, typer.Option(help="Where the data set's files are.  [default: where the study had them]")
     ] = None,
+    inception: Annotated[
+        Path | None, typer.Option(help="Inception weights for the FID.  [default: none, and no FID]")
+    ] = None,
 ) -> None:
     """Draw the best runs and the study, export the best models, and write report.html."""
     console = Console(stderr=True)
-    try:
-        with console.status("starting") as status:
-            from analysis.report import write_report  # seconds of imports, which --help can do without
+    with guarded(), console.status("starting") as status:
+        from analysis.report import write_report  # seconds of imports, which --help can do without
 
-            paths = write_report(study, top, data_dir, progress=lambda step: status.update(f"{step} ..."))
+        paths = write_report(
+            study, top, data_dir, progress=lambda step: status.update(f"{step} ..."), inception=inception
+        )
+    for name, path in paths.items():
+        print(f"{name:8} {path}")
+
+
+@app.command()
+def compare(
+    studies: Annotated[list[Path], typer.Argument(help="Two folders of studies, or more.")],
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("compare.html"),
+) -> None:
+    """Studies beside each other: which answers better, in a table and a page."""
+    with guarded():
+        from analysis.compare import compare_studies, write_comparison
+
+        comparison = compare_studies(studies)
+        print_table(comparison.table, COMPARED)
+        for sentence in comparison.findings:
+            print(printable(sentence))
+        print(f"page     {write_comparison(comparison, out)}")
+
+
+@app.command("list")
+def list_(
+    folder: Annotated[Path, typer.Argument(help="Where studies are, at any depth.")] = Path("runs"),
+) -> None:
+    """The studies in a folder, how far they are, and the best that each has found."""
+    with guarded():
+        from analysis.compare import list_studies
+
+        found = list_studies(folder)
+        if not len(found):
+            print(f"no studies in {folder}")
+            return
+        print_table(found.assign(created=found["created"].str[:10]), LISTED)
+        for study, fault in zip(found["study"], found["fault"], strict=True):
+            if isinstance(fault, str):
+                print(f"{printable(study)} cannot be read: {printable(fault)}", file=sys.stderr)
+
+
+def print_table(frame: pd.DataFrame, shown: dict[str, str]) -> None:
+    """Some of a frame's columns under other names; unknown values are empty."""
+    from pandas.api.types import is_string_dtype
+
+    from analysis.page import cell
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column, title in shown.items():
+        text = is_string_dtype(frame[column])
+        table.add_column(title, justify="left" if text else "right", overflow="fold" if text else "ellipsis")
+    for row in frame[list(shown)].to_dict("records"):
+        table.add_row(*(printable(cell(column, value)) for column, value in row.items()))
+    Console(highlight=False, markup=False).print(table)
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """A user's mistake becomes two lines and an exit code, not a traceback."""
+    try:
+        yield
     except (UserError, OSError) as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         raise SystemExit(1) from None
-    for name, path in paths.items():
-        print(f"{name:8} {path}")
 
 
 if __name__ == "__main__":

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
 from analysis.best import Run
 from analysis.figures.rate_distortion import RateDistortion
 from analysis.figures.search import TITLES, Importance
+from analysis.statistics import Interval, separable
 from analysis.trials import STATES
 
 WORDS = {
@@ -30,44 +34,115 @@ def named(column: str) -> str:
     return TITLES.get(column, column)
 
 
+@dataclass(frozen=True)
+class Findings:
+    """What the study says, the answer first. Every list of trials, even an empty one, gives some."""
+
+    answer: list[str]
+    """Three sentences: the best trial and whether it is separable from the next, what mattered, and where
+    the front bends; fewer where they cannot be told."""
+    notes: list[str]
+    """What one would ask next."""
+
+
 def findings(
-    trials: pd.DataFrame, runs: list[Run], importance: Importance, plane: RateDistortion
-) -> list[str]:
-    """Sentences, the answer first. Every list of trials, even an empty one, gives some."""
-    sentences = [*answer(trials, runs), states(trials)]
-    sentences += what_mattered(importance) if len(trials) else []
-    return sentences + trade_off(plane)
-
-
-def answer(trials: pd.DataFrame, runs: list[Run]) -> list[str]:
-    """The best trial, how it compares, and what training it longer gave."""
+    trials: pd.DataFrame,
+    repeats: pd.DataFrame,
+    runs: list[Run],
+    importance: Importance,
+    plane: RateDistortion,
+) -> Findings:
+    """From `analysis.load_trials`, `analysis.load_repeats`, and the study's ranked runs."""
     searched = [run for run in runs if run.slug != "final"]
-    final = next((run for run in runs if run.slug == "final"), None)
     if not searched:
-        return ["No trial is complete yet, so there is no best model."]
-    best = searched[0]
-    bits = best.best["val_bits_per_dim"]
-    model = best.config.model
-    sentences = [
-        f"The best trial is {best.label}, with KL weight {best.config.beta:.3g}, latent size "
-        f"{model.latent_dim} and depth {model.depth}: {bits:.4f} bits per dimension on the validation images."
+        return Findings(["No trial is complete yet, so there is no best model."], [states(trials)])
+    final = next((run for run in runs if run.slug == "final"), None)
+    answer = [best_trial(searched) + versus_next(searched, repeats), *what_mattered(importance), *bend(plane)]
+    notes = [
+        states(trials),
+        *spread(trials, searched),
+        *repeated(repeats),
+        *last_training(searched[0], final),
     ]
-    if best.best["epoch"] == best.config.epochs:
-        sentences[0] += " It was still improving in its last epoch."
+    return Findings(answer, notes + trade_off(plane))
+
+
+def best_trial(searched: list[Run]) -> str:
+    best, model = searched[0], searched[0].config.model
+    return (
+        f"The best trial is {best.label}, with KL weight {best.config.beta:.3g}, latent size "
+        f"{model.latent_dim} and depth {model.depth}: {best.best['val_bits_per_dim']:.4f} bits per dimension "
+        "on the validation images"
+    )
+
+
+def versus_next(searched: list[Run], repeats: pd.DataFrame) -> str:
+    """The end of the first sentence: whether the winner is separable from the runner-up."""
+    if len(searched) < 2:
+        return "; no other is complete to compare it with."
+    best, second = searched[:2]
+    ahead = second.best["val_bits_per_dim"] - best.best["val_bits_per_dim"]
+    values = [repeated_bits(repeats, run) for run in (best, second)]
+    found = separable(*values)
+    if found is None:
+        return (
+            f", {ahead:.4f} fewer than the runner-up, {second.label}; one training of each cannot tell merit "
+            "from luck (--seeds 3 would)."
+        )
+    gap = found.interval
+    counts = " and ".join(map(str, sorted({len(v) for v in values})))
+    interval = f"{gap.estimate:+.4f} bits, 95 % interval {gap.low:+.4f} to {gap.high:+.4f}"
+    verdict = "separable" if found.separable else "not separable"
+    better = "" if gap.estimate > 0 or not found.separable else ", and it is the runner-up that is better"
+    return (
+        f"; it is {verdict} from the runner-up, {second.label}, which with {counts} other seeds each lies "
+        f"{interval} from it{better}."
+    )
+
+
+def repeated_bits(repeats: pd.DataFrame, run: Run) -> np.ndarray:
+    """``val_bits_per_dim`` of a trial's repeats; its own, for which it was chosen, is left out."""
+    number = int(run.slug.removeprefix("trial_"))
+    chosen = (repeats["number"] == number) & (repeats["state"] == "COMPLETE")
+    return repeats.loc[chosen, "val_bits_per_dim"].to_numpy(float)
+
+
+def spread(trials: pd.DataFrame, searched: list[Run]) -> list[str]:
+    """How far the rest lies behind, and whether the best had come to its end."""
+    best = searched[0]
     values = trials.loc[trials["state"] == "COMPLETE", "val_bits_per_dim"].dropna()
+    sentences = []
     if len(values) > 1:
-        behind = sorted(values)[1] - bits
-        sentences.append(
-            f"The next best is {behind:.4f} bits behind, "
-            f"the median complete trial {values.median() - bits:.4f}."
-        )
-    if final:
-        change = final.best["val_bits_per_dim"] - bits
-        sentences.append(
-            f"A final training of {final.config.epochs} epochs reached {final.best['val_bits_per_dim']:.4f}, "
-            f"{abs(change):.4f} {'lower' if change <= 0 else 'higher'} than the best trial."
-        )
+        behind = values.median() - best.best["val_bits_per_dim"]
+        sentences.append(f"The median complete trial lies {behind:.4f} bits behind the best.")
+    if best.best["epoch"] == best.config.epochs:
+        sentences.append("The best trial was still improving in its last epoch: more epochs would help.")
     return sentences
+
+
+def repeated(repeats: pd.DataFrame) -> list[str]:
+    """What the repeats gave, a trial after the other."""
+    done = repeats[repeats["state"] == "COMPLETE"]
+    if not len(done):
+        return []
+    parts = [
+        f"trial {number}: {group.mean():.4f} ± {group.std():.4f} ({len(group)})"
+        for number, group in done.groupby("number")["val_bits_per_dim"]
+        if len(group) > 1
+    ]
+    failed = f" {len(repeats) - len(done)} failed." if len(repeats) > len(done) else ""
+    return [f"With other seeds, mean ± standard deviation (seeds): {listed(parts)}.{failed}"] if parts else []
+
+
+def last_training(best: Run, final: Run | None) -> list[str]:
+    if final is None:
+        return []
+    bits = final.best["val_bits_per_dim"]
+    change = bits - best.best["val_bits_per_dim"]
+    return [
+        f"A final training of {final.config.epochs} epochs reached {bits:.4f}, "
+        f"{abs(change):.4f} {'lower' if change <= 0 else 'higher'} than the best trial."
+    ]
 
 
 def states(trials: pd.DataFrame) -> str:
@@ -85,11 +160,36 @@ def what_mattered(importance: Importance) -> list[str]:
     """The parameters by their share of the variance."""
     if importance.note:
         return [f"{importance.note}."]
-    shares = zip(importance.names, importance.shares, strict=True)
-    parts = [f"{named(name)} ({share:.0%})" for name, share in shares]
+    intervals: Sequence[Interval | None] = importance.intervals or [None] * len(importance.names)
+    parts = [
+        f"{named(name)} ({share:.0%}" + (f", {ends.low:.0%} to {ends.high:.0%})" if ends else ")")
+        for name, share, ends in zip(importance.names, importance.shares, intervals, strict=True)
+    ]
     few = importance.trials < INDICATIVE
-    hint = f" With {importance.trials} complete trials this is a hint, not a measurement." if few else ""
-    return [f"What mattered for bits per dimension, by share of its variance: {listed(parts)}.{hint}"]
+    hint = f"; with {importance.trials} complete trials this is a hint, not a measurement" if few else ""
+    return [f"What mattered for bits per dimension, by share of its variance: {listed(parts)}{hint}."]
+
+
+def bend(plane: RateDistortion) -> list[str]:
+    """Where the front bends, and the price of a nat on either side."""
+    k = plane.knee
+    if k is None:
+        return [
+            "The front of rate against distortion has no bend: fewer than three trials, or a line, make it."
+        ]
+    front = np.flatnonzero(plane.is_front)
+    first, last = front[plane.rate[front].argmin()], front[plane.rate[front].argmax()]
+    return [
+        f"The front of rate against distortion bends at {plane.label[k]} (β {plane.beta[k]:.3g}, latent size "
+        f"{plane.latent_dim[k]}), {plane.rate[k]:.1f} nats of rate an image: up to there each nat saves "
+        f"{price(plane, first, k):.1f} nats of distortion, beyond it {price(plane, k, last):.1f}."
+    ]
+
+
+def price(plane: RateDistortion, cheap: int, faithful: int) -> float:
+    """Nats of distortion that a nat of rate saves between two runs."""
+    saved = plane.distortion[cheap] - plane.distortion[faithful]
+    return float(saved / (plane.rate[faithful] - plane.rate[cheap]))
 
 
 def trade_off(plane: RateDistortion) -> list[str]:
@@ -105,11 +205,8 @@ def trade_off(plane: RateDistortion) -> list[str]:
         f"{plane.rate[k]:.1f} nats an image for a distortion of {plane.distortion[k]:.1f}"
         for k in (cheap, faithful)
     ]
-    price = (plane.distortion[cheap] - plane.distortion[faithful]) / (
-        plane.rate[faithful] - plane.rate[cheap]
-    )
     return [
         f"Rate against distortion: at the front's cheap end {ends[0]} nats, "
         f"at its faithful end {ends[1]} nats; between them each "
-        f"nat of rate saves {price:.1f} nats of distortion."
+        f"nat of rate saves {price(plane, cheap, faithful):.1f} nats of distortion."
     ]

@@ -8,57 +8,128 @@ import json
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 from markupsafe import Markup
 from PIL import Image
 
 from analysis.best import Run
-from analysis.charts import history_chart, parallel_chart, rate_distortion_chart, to_html
-from analysis.figures.parallel import Parallel
-from analysis.figures.rate_distortion import RateDistortion
-from analysis.figures.search import History
-from analysis.trials import StudyRecord
+from analysis.charts import to_html
+from analysis.findings import Findings
+from analysis.trials import StudyRecord, drawn_config
 from trainables.text import without_passwords
 
 CAPTIONS = {
-    "rate_distortion": "Each dot is a run: left is a shorter code, down a more faithful image. Grey "
-    "diagonals are equal bits per dimension, and the best run is on the lowest; colour is the KL weight.",
+    "rate_distortion": (
+        "Each dot is a run: left is a shorter code, down a more faithful image. Grey diagonals are "
+        "equal bits per dimension, and the best run is on the lowest; colour is the KL weight. The "
+        "diamond is the knee, where more rate begins to buy less; the shaded area up to the cross is "
+        "the hypervolume, and the lower value is what resampled trials still reach."
+    ),
+    "bits_by_beta": (
+        "Bits per dimension against KL weight; colour is the latent size, and the band is where the "
+        "mean over all trials lies in 95 % of resamples."
+    ),
+    "active_units": (
+        "Latents that carry information, counted and as a share of the latent size; a cross is a "
+        "collapsed code."
+    ),
+    "importance": (
+        "Share of the value's variance that each parameter explains (fANOVA over complete trials); "
+        "lines span 95 % of resampled trials."
+    ),
+    "contour": (
+        "Bits per dimension over each pair of parameters, by a Gaussian process through the complete "
+        "trials (dots); dark is better, the ring is the best trial."
+    ),
     "parallel": "Each line is a trial, from its parameters to its value; dark lines ended lower (better).",
-    "importance": "Share of the value's variance that each parameter explains (fANOVA over complete trials).",
     "history": "The value of each trial in the order they were asked for; the line is the best so far.",
     "learning_curves": "Validation bits per dimension by epoch; dashed: pruned; outlined: the best.",
-    "recon": "Test images and what is left of them after the code; the number is the signal-to-noise ratio.",
+    "timeline": "When each trial ran, packed into as few slots as ran at once; hatched ones still run.",
+    "across_beta": (
+        "The same test images and the same noise through models of rising KL weight: what is left, "
+        "and what is made up."
+    ),
+    "recon": (
+        "Test images and what is left of them after the code; the number is the signal-to-noise ratio."
+    ),
+    "extremes": (
+        "The test images rendered best and worst, over their reconstructions; below: mean squared "
+        "error and class."
+    ),
+    "noise": (
+        "What the decoder makes of pure noise: the more it looks like data, the better the prior fits."
+    ),
+    "neighbours": (
+        "Samples over the training images nearest in pixels; a memorised one would be at a distance near 0."
+    ),
+    "interp": "From one test image to another; a path without ghosts means a well-filled latent space.",
+    "traversal": (
+        "One test image's code with one latent moved at a time (framed: nearest to its own code); a "
+        "row that does not change says nothing."
+    ),
+    "traversal_gif": "The same latents in motion, from -3 to 3 prior standard deviations and back.",
+    "manifold": "The decoder over the two latents that carry most, in equal steps of prior probability.",
+    "kl_latents": (
+        "What each latent carries, and the variance that makes it an active unit; grey ones have collapsed."
+    ),
+    "aggregate_posterior": (
+        "All codes together (bars) should look like the prior (line); a short orange bar is a latent "
+        "that says little."
+    ),
     "pca": "Posterior means along their two directions of most variance; classes apart are told apart.",
     "umap": "Neighbours in the latent space stay neighbours here; distances between islands mean little.",
-    "interp": "From one test image to another; a path without ghosts means a well-filled latent space.",
-    "noise": "What the decoder makes of pure noise: the more it looks like data, the better the prior fits.",
+    "class_means": "Each class's mean code, decoded, and how far apart these means lie.",
     "curves": "Training (solid) against validation (dashed); a widening gap is overfitting.",
 }
 METRICS = {
-    "bits_per_dim": ("bits per dimension", ".4f", ""),
-    "nelbo": ("negative ELBO, calibrated", ".2f", "nats per image"),
-    "rate": ("rate", ".2f", "nats per image"),
-    "distortion": ("distortion, training likelihood", ".2f", "nats per image"),
-    "mse": ("mean squared error, sampled codes", ".5f", "pixels in [0, 1]"),
-    "active_units": ("active units", ".0f", "latents"),
-    "probe_accuracy": ("linear probe accuracy", ".2%", "of test images"),
-    "mutual_information": (
-        "mutual information of image and code",
-        ".2f",
-        "nats, at most the log of the images",
-    ),
-    "marginal_kl": ("aggregate posterior to the prior, KL", ".2f", "nats"),
-    "kl_largest": ("largest rate of a latent", ".2f", "nats per image"),
-    "kl_median": ("median rate of a latent", ".2f", "nats per image"),
+    "The trade-off": {
+        "bits_per_dim": ("bits per dimension", ".4f", ""),
+        "nelbo": ("negative ELBO, calibrated", ".2f", "nats per image"),
+        "log_likelihood": ("log-likelihood, bound of 50 samples", ".2f", "nats per image, of 100 images"),
+        "log_likelihood_error": ("its standard error", ".2f", "nats"),
+        "rate": ("rate", ".2f", "nats per image"),
+        "distortion": ("distortion, training likelihood", ".2f", "nats per image"),
+    },
+    "The code": {
+        "active_units": ("active units", ".0f", "latents"),
+        "kl_largest": ("largest rate of a latent", ".2f", "nats per image"),
+        "kl_median": ("median rate of a latent", ".2f", "nats per image"),
+        "mutual_information": ("mutual information of image and code", ".2f", "nats per image"),
+        "mutual_information_cap": ("the most it can be found to be", ".2f", "log of the images, nats"),
+        "marginal_kl": ("aggregate posterior to the prior, KL", ".2f", "nats"),
+        "probe_accuracy": ("linear probe accuracy", ".2%", "of test images"),
+        "knn_accuracy": ("5 nearest neighbours' accuracy", ".2%", "of test images"),
+        "silhouette": ("silhouette of the classes", ".3f", "-1 to 1"),
+    },
+    "Reconstructions": {
+        "mse": ("mean squared error, sampled codes", ".5f", "pixels in [0, 1]"),
+        "psnr_db": ("peak signal-to-noise ratio", ".2f", "dB"),
+        "ssim": ("structural similarity", ".4f", "at most 1"),
+    },
+    "Samples from the prior, against test images in pixel space, where blur counts as precise": {
+        "precision": ("precision", ".2%", "samples among images"),
+        "recall": ("recall", ".2%", "images among samples"),
+        "density": ("density", ".3f", "about 1 for the data itself"),
+        "coverage": ("coverage", ".2%", "of images"),
+        "mmd": ("squared MMD, Gaussian kernel", ".5f", "0 for the data itself"),
+        "sliced_wasserstein": ("sliced Wasserstein distance", ".4f", "pixels in [0, 1]"),
+        "fid": ("Fréchet Inception distance", ".2f", "0 for the data itself"),
+    },
 }
-LOSSLESS_BYTES = 4_000_000
-"""Of pictures in the page, which plotly.js makes 5 MB larger."""
+MOST_ROWS = 2000
+"""Trials in the page's table, which a browser must hold."""
+PAGE_BYTES = 9_500_000
+"""Of the whole page, nearly half of which is plotly.js; pictures that find no room are linked to."""
+LOSSLESS_BYTES = 150_000
+"""Of a picture; a larger one is better seen than its pixels counted."""
 FORMATS = {"val_mse": ".5f", "val_bits_per_dim": ".4f", "beta": ".4g", "lr": ".3g", "seconds": ".1f"}
 
 
@@ -72,13 +143,27 @@ class RunSection:
     """On the test set; empty but for the best run."""
 
     @property
-    def table(self) -> list[tuple[str, str, str]]:
-        """(name, value, unit) of what was measured."""
-        return [
-            (label, format(self.measured[name], style), unit)
-            for name, (label, style, unit) in METRICS.items()
-            if name in self.measured and math.isfinite(self.measured[name])
-        ]
+    def tables(self) -> dict[str, list[tuple[str, str, str]]]:
+        """(name, value, unit) of what was measured, by group."""
+        groups = {
+            title: [
+                (label, format(self.measured[name], style), unit)
+                for name, (label, style, unit) in group.items()
+                if math.isfinite(self.measured.get(name, math.nan))
+            ]
+            for title, group in METRICS.items()
+        }
+        return {title: rows for title, rows in groups.items() if rows}
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """One trial in the table."""
+
+    cells: list[str]
+    is_best: bool
+    overrides: str
+    """What sets its config apart from the study's, as JSON by dotted path; empty while that is unknown."""
 
 
 @dataclass(frozen=True)
@@ -87,57 +172,62 @@ class Page:
 
     study: StudyRecord
     trials: pd.DataFrame
-    findings: list[str]
+    findings: Findings
     missing: list[str]
     figures: dict[str, Path]
     sections: list[RunSection]
-    history: History
-    parallel: Parallel
-    plane: RateDistortion
+    charts: dict[str, go.Figure]
+    """Interactive ones by the name of the figure they go with."""
 
-    @property
-    def best(self) -> int | None:
-        """Position of the best complete trial's row in the table."""
-        values = self.trials["val_bits_per_dim"].where(self.trials["state"] == "COMPLETE")
-        return int(np.nanargmin(values)) if values.notna().any() else None
+    def place(self, path: Path) -> str:
+        """Of a file of the study, as a link from the page."""
+        return quote(path.relative_to(self.study.folder).as_posix())
 
-    @property
-    def charts(self) -> dict[str, Markup]:
-        """Interactive charts by the name of the figure they go with."""
-        charts = {}
-        if self.plane.label:
-            charts["rate_distortion"] = to_html(rate_distortion_chart(self.plane), "rate_distortion")
-        if self.parallel.complete.sum() > 1:
-            charts["parallel"] = to_html(parallel_chart(self.parallel), "parallel")
-        if len(self.history.number):
-            charts["history"] = to_html(history_chart(self.history), "history")
-        # plotly writes its JSON with < and > escaped; what it holds are numbers and text that we escaped
-        return {name: Markup(html) for name, html in charts.items()}
+    @cached_property
+    def rows(self) -> list[TrialRow]:
+        """By number; of more than `MOST_ROWS` trials the best."""
+        trials, study = self.trials, self.study
+        values = trials["val_bits_per_dim"].where(trials["state"] == "COMPLETE")
+        best = int(np.nanargmin(values)) if values.notna().any() else None
+        kept = values.rank(method="first", na_option="bottom") <= MOST_ROWS
+        rows = []
+        for position in np.flatnonzero(kept):
+            trial, row = study.trials[position], trials.iloc[position]
+            config = drawn_config(trial, study.base, study.space)
+            drawn = {**trial.params, "seed": config.seed} if config else {}
+            cells = [cell(column, value) for column, value in row.items()]
+            rows.append(TrialRow(cells, position == best, json.dumps(drawn) if drawn else ""))
+        return rows
 
 
 def render(page: Page) -> str:
     """The page as HTML. Everything that comes from the study's folder is escaped."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    template = environment.get_template("report.html.j2")
-    charts = page.charts
-    return template.render(
-        page=page,
-        info={name: shown(value) for name, value in page.study.info.items()},
-        charts=charts,
-        plotly=Markup(plotly_js()) if charts else "",
-        captions=CAPTIONS,
-        images=sources(page),
-        columns=[str(column) for column in page.trials.columns],
-        rows=[[cell(column, value) for column, value in row.items()] for _, row in page.trials.iterrows()],
-        best=page.best,
-        base=page.study.base.model_dump(mode="json"),
-        space={path: json.loads(text) for path, text in page.study.info["space"].items()},
-        now=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-    )
+    few = len(page.trials) <= MOST_ROWS  # a browser could not hover more
+    # plotly writes its JSON with < and > escaped; what it holds are numbers and text that we escaped
+    charts = {name: Markup(to_html(chart, name)) for name, chart in page.charts.items() if few}
+    context: dict[str, Any] = {
+        "page": page,
+        "info": {name: shown(value) for name, value in page.study.info.items()},
+        "charts": charts,
+        "plotly": Markup(plotly_js()) if charts else "",
+        "captions": CAPTIONS,
+        "columns": [str(column) for column in page.trials.columns],
+        "rows": page.rows,
+        "left_out": len(page.trials) - len(page.rows),
+        "base": page.study.base.model_dump(mode="json"),
+        "space": {path: json.loads(text) for path, text in page.study.info["space"].items()},
+        "now": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }
+    template = templates().get_template("report.html.j2")
+    bare = len(template.render(context, images={}).encode())
+    return template.render(context, images=sources(page, PAGE_BYTES - bare))
+
+
+@cache
+def templates() -> jinja2.Environment:
+    """Escapes all that it is given, and refuses what it is not given."""
+    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
+    return jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
 
 
 @cache
@@ -147,27 +237,39 @@ def plotly_js() -> str:
     return get_plotlyjs()
 
 
-def sources(page: Page) -> dict[Path, str]:
-    """What each picture's ``src`` is: its data, without loss while `LOSSLESS_BYTES` last, the study's own
-    first, then the runs' from the best down."""
+def sources(page: Page, room: int) -> dict[Path, str]:
+    """What each picture's ``src`` is: its data while there is ``room`` (bytes), the study's own first, then
+    the runs' from the best down."""
     paths = [
         *page.figures.values(),
         *(path for section in page.sections for path in section.figures.values()),
     ]
     found: dict[Path, str] = {}
-    left = LOSSLESS_BYTES
     for path in paths:
-        found[path] = data_uri(path, lossless=left > 0)
-        left -= len(found[path])
+        uri = data_uri(path)
+        if len(uri) <= room:
+            found[path] = uri
+            room -= len(uri)
     return found
 
 
-def data_uri(path: Path, lossless: bool) -> str:
-    """A PNG file as a data URI in WebP: the same pixels in a third of the bytes, or near ones in fewer."""
-    buffer = io.BytesIO()
+def data_uri(path: Path) -> str:
+    """A picture as a data URI in WebP: the same pixels in a third of the bytes, or near ones in fewer; a GIF
+    keeps moving."""
     with Image.open(path) as image:
-        image.convert("RGB").save(buffer, format="webp", lossless=lossless, quality=80, method=2)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+        moves = getattr(image, "n_frames", 1) > 1
+        content = b"" if moves else webp(image.convert("RGB"), lossless=True)
+        if moves:
+            content = webp(image, quality=70, save_all=True, minimize_size=True)
+        elif len(content) > LOSSLESS_BYTES:
+            content = min(content, webp(image.convert("RGB"), quality=80), key=len)
+    return "data:image/webp;base64," + base64.b64encode(content).decode()
+
+
+def webp(image: Image.Image, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format="webp", method=2, **options)
+    return buffer.getvalue()
 
 
 def cell(column: object, value: Any) -> str:

@@ -5,43 +5,26 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 
-from matplotlib.figure import Figure
+import numpy as np
 
-from analysis.best import Run, clear_exports, export_best, final_run, rank_runs
+from analysis.best import Run, clear_exports, export_best, rank_runs
 from analysis.figures import draw_curves, run_figures, save_figure
-from analysis.figures.curves import compute_learning_curves, draw_learning_curves
-from analysis.figures.parallel import Parallel, compute_parallel, draw_parallel
-from analysis.figures.rate_distortion import RateDistortion, compute_rate_distortion, draw_rate_distortion
-from analysis.figures.search import (
-    History,
-    Importance,
-    compute_history,
-    compute_importance,
-    draw_history,
-    draw_importance,
-)
+from analysis.figures.across_beta import compute_across_beta, draw_across_beta
 from analysis.findings import findings
-from analysis.metrics import measure
+from analysis.metrics import encode, measure
 from analysis.page import Page, RunSection, render
-from analysis.trials import StudyRecord, epochs_frame, read_study, trials_frame
+from analysis.repeats import repeats_frame
+from analysis.study_figures import compute_study, draw_study, study_charts
+from analysis.trials import StudyRecord, read_study, trials_frame
 from trainables.data import Dataset, load_dataset
 from trainables.errors import UserError
 from trainables.files import write_atomic
+from vae_models import VAE
 
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class StudyArrays:
-    """What the study's figures and charts are drawn from."""
-
-    history: History
-    importance: Importance
-    parallel: Parallel
-    plane: RateDistortion
 
 
 def write_report(
@@ -49,19 +32,21 @@ def write_report(
     top: int = 2,
     data_dir: Path | str | None = None,
     progress: Progress = lambda step: None,
+    inception: Path | None = None,
 ) -> dict[str, Path]:
     """Render a study's folder as it stands: finished, running or empty.
 
-    Writes ``visu/<dataset>_vae/{recon,pca,umap,interp,noise,curves}/<run>_epoch_<E>.png`` for the ``top``
-    complete trials and the finished final training, ``visu/<dataset>_vae/study/*.png``, ``models/VAE/``,
-    ``trials.csv``, ``trials.parquet`` and ``report.html``. The best run is measured on the test set, here
-    and nowhere else. Where the data set or a run's weights cannot be had, the page says so and the rest is
-    written.
+    Writes, below ``visu/<dataset>_vae/``, the figures of `analysis.figures.run_figures` and ``curves`` for
+    the ``top`` complete trials and the finished final training, and ``study/*.{png,pdf}``; also
+    ``models/VAE/``, ``trials.csv``, ``trials.parquet`` and ``report.html``. The best run is measured on the
+    test set, here and nowhere else. Where the data set or a run's weights cannot be had, the page says so
+    and the rest is written.
 
     Args:
         folder: the study's.
         top: complete trials to draw, at least 1.
         data_dir: where the data set's files are; by default where the study had them.
+        inception: Inception weights to measure the FID with; without them there is none.
         progress: told what is done next, in a few words.
 
     Returns the paths of ``report``, ``trials``, ``visu`` and ``models``, those that exist.
@@ -74,7 +59,7 @@ def write_report(
     progress("reading the study")
     study = read_study(folder)
     try:
-        return write_all(study, top, data_dir, progress)
+        return write_all(study, top, data_dir, progress, inception)
     except OSError as error:
         raise UserError(f"cannot write the report to {study.folder}: {error}") from error
 
@@ -89,7 +74,11 @@ def is_current(folder: Path | str) -> bool:
 
 
 def write_all(
-    study: StudyRecord, top: int, data_dir: Path | str | None, progress: Progress
+    study: StudyRecord,
+    top: int,
+    data_dir: Path | str | None,
+    progress: Progress,
+    inception: Path | None,
 ) -> dict[str, Path]:
     """`write_report` of a study that is read already."""
     trials = trials_frame(study)
@@ -100,32 +89,28 @@ def write_all(
 
     ranked = rank_runs(study)
     visu = study.folder / "visu" / visu_name(study.base.dataset)
-    arrays = StudyArrays(
-        compute_history(trials),
-        compute_importance(study.trials, study.columns),
-        compute_parallel(trials, study.searched),
-        compute_rate_distortion(trials, final_run(study.folder), study.base.model.dimensions),
-    )
     progress("drawing the study")
+    arrays = compute_study(study, trials)
     figures = {
-        name: save_figure(figure, visu / "study" / f"{name}.png")
-        for name, figure in draw_study(study, arrays).items()
+        name: save_figure(figure, visu / "study" / f"{name}.png", pdf=True)
+        for name, figure in draw_study(arrays).items()
     }
     missing: list[str] = []
-    sections = draw_runs(
-        study, best_runs(ranked, top), visu, load_data(study, data_dir, missing), missing, progress
-    )
+    data = load_data(study, data_dir, missing)
+    if data is not None and (models := models_by_beta(ranked)):
+        progress("drawing what the KL weight does")
+        across = draw_across_beta(compute_across_beta(models, data.test))
+        figures["across_beta"] = save_figure(across, visu / "study" / "across_beta.png", pdf=True)
+    sections = draw_runs(study, best_runs(ranked, top), visu, data, missing, progress, inception)
     progress("writing the page")
     page = Page(
         study=study,
         trials=trials,
-        findings=findings(trials, ranked, arrays.importance, arrays.plane),
+        findings=findings(trials, repeats_frame(study), ranked, arrays.importance, arrays.plane),
         missing=missing,
         figures=figures,
         sections=sections,
-        history=arrays.history,
-        parallel=arrays.parallel,
-        plane=arrays.plane,
+        charts=study_charts(arrays),
     )
     write_atomic(study.folder / "report.html", render(page))
     paths = {name: study.folder / place for name, place in PLACES.items()}
@@ -133,6 +118,10 @@ def write_all(
 
 
 PLACES = {"report": "report.html", "trials": "trials.csv", "models": "models/VAE"}
+
+
+ACROSS_BETA = 6
+"""Models that are drawn beside each other."""
 
 
 def visu_name(dataset: str) -> str:
@@ -146,16 +135,15 @@ def best_runs(ranked: list[Run], top: int) -> list[Run]:
     return [run for run in ranked if run in kept or run.slug == "final"]
 
 
-def draw_study(study: StudyRecord, arrays: StudyArrays) -> dict[str, Figure]:
-    """The study's figures by name."""
-    trials, epochs = trials_frame(study), epochs_frame(study)
-    return {
-        "rate_distortion": draw_rate_distortion(arrays.plane),
-        "parallel": draw_parallel(arrays.parallel),
-        "importance": draw_importance(arrays.importance),
-        "history": draw_history(arrays.history),
-        "learning_curves": draw_learning_curves(compute_learning_curves(epochs, trials)),
-    }
+def models_by_beta(ranked: list[Run]) -> list[tuple[float, str, VAE]]:
+    """(KL weight, name, model) of complete trials spread over the KL weights; none of fewer than 2."""
+    trials = sorted((run for run in ranked if run.slug != "final"), key=lambda run: run.config.beta)
+    spread = np.linspace(0, max(0, len(trials) - 1), ACROSS_BETA).round().astype(int)
+    models = []
+    for run in (trials[row] for row in np.unique(spread)[: len(trials)]):
+        with suppress(UserError):  # it is told where its own figures are missing
+            models.append((run.config.beta, run.label, run.load()))
+    return models if len(models) > 1 else []
 
 
 def load_data(study: StudyRecord, data_dir: Path | str | None, missing: list[str]) -> Dataset | None:
@@ -180,6 +168,7 @@ def draw_runs(
     data: Dataset | None,
     missing: list[str],
     progress: Progress,
+    inception: Path | None,
 ) -> list[RunSection]:
     """Export and draw each run; measure the first on the test set. What fails is added to ``missing``."""
     sections: list[RunSection] = []
@@ -195,10 +184,11 @@ def draw_runs(
         figures: dict[str, Path] = {}
         measured: dict[str, float] = {}
         if data is not None:
+            codes = encode(model, data.test.images)
             if not sections:
                 progress(f"measuring {run.label} on the test set")
-                measured = measure(model, data, run.best["sigma"])
+                measured = measure(model, data, run.best["sigma"], codes, inception=inception)
             progress(f"drawing {run.label}")
-            figures = run_figures(model, data, visu, run.stem)
+            figures = run_figures(model, data, visu, run.stem, codes=codes)
         sections.append(RunSection(run, figures | {"curves": curves}, measured))
     return sections

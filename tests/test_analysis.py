@@ -44,8 +44,14 @@ from trainables.world import World
 from vae_models import VAE, ModelConfig
 from vae_models.elbo import rate
 
-RUN_FIGURES = ["recon", "pca", "umap", "interp", "noise"]
-STUDY_FIGURES = ["history", "importance", "parallel", "rate_distortion", "learning_curves"]
+RUN_FIGURES = [
+    "recon", "extremes", "noise", "neighbours", "interp", "traversal", "manifold", "kl_latents",
+    "aggregate_posterior", "pca", "umap", "class_means",
+]  # fmt: skip
+STUDY_FIGURES = [
+    "rate_distortion", "bits_by_beta", "active_units", "importance", "contour", "parallel", "history",
+    "learning_curves", "timeline",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)
