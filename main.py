@@ -166,24 +166,25 @@ def finish(
     from analysis.figures import run_figures
     from analysis.figures.curves import draw_curves
     from analysis.figures.style import save_figure
-    from analysis.metrics import measure
+    from analysis.metrics import encode, measure
     from trainables.checkpoint import load_weights
 
     best, metrics = load_weights(folder.best)
     data = load_dataset(config.dataset, data_dir, config.image_size)
     data = data.limited(config.limit_train, config.limit_val)
     with console.status("measuring on the test set"):
-        test = measure(best, data, metrics["sigma"])
+        codes = encode(best, data.test.images)
+        test = measure(best, data, metrics["sigma"], codes)
     console.print(f"test set, epoch {metrics['epoch']:.0f}, the best of {config.epochs}:")
-    for name in ("mse", "distortion", "rate", "nelbo", "bits_per_dim", "active_units", "probe_accuracy"):
-        console.print(f"  {name:15} {test[name]:.5g}")
+    for name, value in test.items():
+        console.print(f"  {name:22} {value:.5g}")
     out = Path("visu") / visu_name(config)
     rows = folder.rows()
     stem = f"{folder.path.name}_epoch_{int(metrics['epoch']):04d}"
     paths = [save_figure(draw_curves(rows), out / f"loss_{stem}.png")]
     if visualize:
         with console.status("drawing"):
-            paths += run_figures(best, data, out, stem, seed=config.seed).values()
+            paths += run_figures(best, data, out, stem, config.seed, codes).values()
     console.print(
         f"checkpoints  {folder.checkpoints}",
         *(f"figure       {path}" for path in paths),

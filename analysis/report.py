@@ -67,7 +67,8 @@ def write_report(
 def is_current(folder: Path | str) -> bool:
     """Whether the page was written after everything that it is made from."""
     page = Path(folder) / "report.html"
-    sources = [Path(folder) / "study.db", *Path(folder).glob("trials/*/metrics.jsonl")]
+    repeats = Path(folder).glob("repeats/*/*/*.json*")
+    sources = [Path(folder) / "study.db", *Path(folder).glob("trials/*/metrics.jsonl"), *repeats]
     if not page.exists() or not sources[0].exists():  # the ledger is elsewhere
         return False
     return page.stat().st_mtime > max(source.stat().st_mtime for source in sources)

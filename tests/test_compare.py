@@ -69,6 +69,19 @@ def test_repeats_are_read_and_those_of_another_config_left_out(tmp_path: Path) -
     assert found.dtypes.equals(load_repeats(build_study(tmp_path / "none")).dtypes)
 
 
+def test_the_cause_of_a_failed_repeat_is_whole_or_refused(tmp_path: Path) -> None:
+    failed = TrialFolder(tmp_path)
+    assert failed.cause() is None
+    failed.fail("the loss is nan")
+    whole = (tmp_path / "failed.json").read_bytes()
+    for length in range(len(whole) - 1):  # the last byte ends the line
+        (tmp_path / "failed.json").write_bytes(whole[:length])
+        with pytest.raises(UserError, match=r"failed\.json is damaged"):
+            failed.cause()
+    (tmp_path / "failed.json").write_bytes(whole)
+    assert failed.cause() == "the loss is nan"
+
+
 def test_no_repeat_has_the_seed_of_a_trial_or_of_another_repeat() -> None:
     configs = [BASE.of_trial(number, {}) for number in range(1000)]
     seeds = [config.seed for config in configs]
