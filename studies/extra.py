@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 from optuna.trial import FrozenTrial
@@ -92,7 +92,8 @@ def train_repeats(
 
     pool = ThreadPoolExecutor(slots.count)
     try:
-        for done in [pool.submit(train, *repeat) for repeat in left]:
+        futures = [pool.submit(train, *repeat) for repeat in left]
+        for done in wait(futures).done:  # of all: an epoch that runs is let to its end
             done.result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
