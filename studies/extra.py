@@ -80,14 +80,16 @@ def train_repeats(
         label = f"trial {trial.number}, repeat {repeat}"
         view.started(label, {**trial.params, "seed": config.seed})
         job = Job(f"{trial.number}-{repeat}", config, record.path, data_dir)
-        end = follow(slots, record, job, view, stop, label)
-        view.ended(label, "failed" if end.cause else "complete", end.cause)
-        if end.lost:
-            stop.reason = stop.reason or end.cause
-        else:
+        try:
+            end = follow(slots, record, job, view, stop, label)
+            view.ended(label, "failed" if end.cause else "complete", end.cause)
+            if end.lost:
+                raise UserError(str(end.cause))
             if end.cause:
                 record.fail(end.cause)
             record.drop_states()
+        except (OSError, UserError) as error:  # the others need not go on to their ends
+            stop.reason = stop.reason or str(error)
         heed(stop)
 
     pool = ThreadPoolExecutor(slots.count)
