@@ -30,6 +30,11 @@ class Run:
     """Metrics of the epoch whose weights are kept."""
 
     @property
+    def number(self) -> int:
+        """Of the trial. Raises: ValueError for the final training, which has none."""
+        return int(self.slug.removeprefix("trial_"))
+
+    @property
     def stem(self) -> str:
         """File name of this run's figures: "trial_0007_epoch_0012"."""
         return f"{self.slug}_epoch_{int(self.best['epoch']):04d}"

@@ -17,7 +17,7 @@ from analysis.best import Run, rank_runs
 from analysis.charts import fronts_chart, to_html
 from analysis.figures.rate_distortion import RateDistortion, compute_rate_distortion
 from analysis.page import cell, plotly_js, templates
-from analysis.repeats import repeats_frame
+from analysis.repeats import repeated_bits, repeats_frame
 from analysis.statistics import reference_point, separable
 from analysis.trials import StudyRecord, read_study, trials_frame
 from trainables.errors import UserError
@@ -43,14 +43,6 @@ class Compared:
     def best(self) -> Run | None:
         """The best trial of the search."""
         return next((run for run in self.runs if run.slug != "final"), None)
-
-    @property
-    def best_repeats(self) -> np.ndarray:
-        """Bits per dimension of the best trial's repeats with other seeds."""
-        if self.best is None:
-            return np.zeros(0)
-        mine = self.repeats["number"] == int(self.best.slug.removeprefix("trial_"))
-        return self.repeats.loc[mine, "val_bits_per_dim"].dropna().to_numpy(float)
 
 
 @dataclass(frozen=True)
@@ -127,7 +119,7 @@ def row_of(compared: Compared) -> dict[str, object]:
     if best is not None:
         model = best.config.model
         row |= {
-            "best_trial": int(best.slug.removeprefix("trial_")), "beta": best.config.beta,
+            "best_trial": best.number, "beta": best.config.beta,
             "latent_dim": model.latent_dim, "depth": model.depth,
             **{name: best.best[name] for name in ("val_bits_per_dim", "val_rate", "val_nelbo")},
         }  # fmt: skip
@@ -177,7 +169,9 @@ def findings(comparison: Comparison) -> list[str]:
         f"{first.best.best['val_bits_per_dim']:.4f} bits per dimension; "
         f"the best of {second.name} lies {ahead:.4f} behind."
     ]
-    found = separable(first.best_repeats, second.best_repeats)
+    found = separable(
+        repeated_bits(first.repeats, first.best.number), repeated_bits(second.repeats, second.best.number)
+    )
     if found is None:
         sentences.append(
             "One training of each cannot tell merit from luck: run both studies again with --seeds 3."

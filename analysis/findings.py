@@ -11,6 +11,7 @@ import pandas as pd
 from analysis.best import Run
 from analysis.figures.rate_distortion import RateDistortion
 from analysis.figures.search import TITLES, Importance
+from analysis.repeats import repeated_bits
 from analysis.statistics import Interval, separable
 from analysis.trials import STATES
 
@@ -82,7 +83,7 @@ def versus_next(searched: list[Run], repeats: pd.DataFrame) -> str:
         return "; no other is complete to compare it with."
     best, second = searched[:2]
     ahead = second.best["val_bits_per_dim"] - best.best["val_bits_per_dim"]
-    values = [repeated_bits(repeats, run) for run in (best, second)]
+    values = [repeated_bits(repeats, run.number) for run in (best, second)]
     found = separable(*values)
     if found is None:
         return (
@@ -98,13 +99,6 @@ def versus_next(searched: list[Run], repeats: pd.DataFrame) -> str:
         f"; it is {verdict} from the runner-up, {second.label}, which with {counts} other seeds each lies "
         f"{interval} from it{better}."
     )
-
-
-def repeated_bits(repeats: pd.DataFrame, run: Run) -> np.ndarray:
-    """``val_bits_per_dim`` of a trial's repeats; its own, for which it was chosen, is left out."""
-    number = int(run.slug.removeprefix("trial_"))
-    chosen = (repeats["number"] == number) & (repeats["state"] == "COMPLETE")
-    return repeats.loc[chosen, "val_bits_per_dim"].to_numpy(float)
 
 
 def spread(trials: pd.DataFrame, searched: list[Run]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.trials import StudyRecord, best_row, drawn_config, read_epochs, read_study
@@ -63,3 +64,9 @@ def repeats_frame(study: StudyRecord) -> pd.DataFrame:
     kinds: dict[str, Any] = dict.fromkeys(["number", "repeat", "seed"], "Int64")
     kinds |= dict.fromkeys(METRICS, "float64")
     return frame.astype(kinds | {"state": pd.CategoricalDtype(["COMPLETE", "FAIL"]), "cause": "str"})
+
+
+def repeated_bits(repeats: pd.DataFrame, number: int) -> np.ndarray:
+    """``val_bits_per_dim`` of a trial's repeats, (R,); its own, for which it was chosen, is left out."""
+    chosen = (repeats["number"] == number) & (repeats["state"] == "COMPLETE")
+    return repeats.loc[chosen, "val_bits_per_dim"].to_numpy(float)
