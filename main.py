@@ -19,11 +19,11 @@ from rich.progress import (
 )
 
 from studies.cli import guarded
-from trainables.config import TrialConfig
+from trainables.config import Metrics, TrialConfig
 from trainables.data import image_shape, load_dataset
 from trainables.errors import UserError
 from trainables.local import train_local
-from trainables.loop import Metrics, NonFiniteError
+from trainables.loop import NonFiniteError
 from trainables.records import TrialFolder
 from trainables.train import load_pixels
 

@@ -66,7 +66,8 @@ def connected(address: str | None, patience: float = PATIENCE) -> Iterator[str |
     check_address(address)
     if address is None:
         ensure_token()
-    os.environ.update({k: v for k, v in DRIVER_ENVIRONMENT.items() if k not in os.environ})
+    ours = DRIVER_ENVIRONMENT if address else DRIVER_ENVIRONMENT | WORKER_ENVIRONMENT
+    os.environ.update({k: v for k, v in ours.items() if k not in os.environ})
     os.environ["RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S"] = str(patience)
     os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(patience / START_ATTEMPTS)
     import ray
@@ -83,13 +84,15 @@ def connected(address: str | None, patience: float = PATIENCE) -> Iterator[str |
     if address:
         maybe_enable_token_auth_if_token_available()  # as `ray start` does, but not `ray.init`
 
-    options: dict[str, Any] = {} if address else {"include_dashboard": True, "dashboard_host": "127.0.0.1"}
+    # workers of a cluster that starts here inherit this process's environment; a running one needs to be told
+    options: dict[str, Any] = {"include_dashboard": True, "dashboard_host": "127.0.0.1"}
+    if address:
+        options = {"runtime_env": {"env_vars": WORKER_ENVIRONMENT}}
     try:
         context = ray.init(
             address=address or "local",
             logging_level=logging.ERROR,
             log_to_driver=False,
-            runtime_env={"env_vars": WORKER_ENVIRONMENT},
             **options,
         )
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:

@@ -26,8 +26,8 @@ from sqlalchemy.exc import ArgumentError
 
 from analysis.trials import OWNER
 from studies.study import Study
+from trainables.config import Metrics
 from trainables.errors import UserError
-from trainables.loop import Metrics
 from trainables.text import without_passwords
 
 STARTUP_TRIALS = 5

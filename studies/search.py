@@ -17,8 +17,8 @@ from studies.folder import StudyFolder
 from studies.ledger import Ledger
 from studies.stop import Stop
 from studies.view import View
+from trainables.config import Metrics
 from trainables.errors import UserError
-from trainables.loop import Metrics
 from trainables.mailbox import Job
 from trainables.records import TrialFolder
 from trainables.slot import Slots

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from trainables import checkpoint, loop
 from trainables.batches import Pixels
-from trainables.config import TrialConfig, explain
+from trainables.config import Metrics, TrialConfig, explain
 from trainables.local import train_local
-from trainables.loop import Metrics, NonFiniteError, fit
+from trainables.loop import NonFiniteError, fit
 from trainables.records import TrialFolder
 from trainables.train import train
 from vae_models import VAE, ModelConfig

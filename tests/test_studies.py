@@ -32,9 +32,9 @@ from studies.stop import Stop
 from studies.study import Study
 from studies.view import View
 from trainables.checkpoint import load_latest, load_weights
-from trainables.config import TrialConfig
+from trainables.config import Metrics, TrialConfig
 from trainables.errors import UserError
-from trainables.loop import Metrics, fit
+from trainables.loop import fit
 from trainables.mailbox import Job, Mailbox, News
 from trainables.records import TrialFolder
 from trainables.slot import SlotResources, Slots

@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from vae_models import ModelConfig
 
+Metrics = dict[str, float]
+"""What an epoch of a training measured, by name."""
+
 
 class TrialConfig(BaseModel):
     """One training run. Equal configs give equal results on equal hardware.

@@ -13,23 +13,22 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
 from numpy.typing import ArrayLike
-from sklearn.model_selection import train_test_split
 
 from trainables.errors import UserError
 from trainables.files import seal, unseal
 from trainables.formats import Labelled
 from trainables.sources import KNOWN, Source, download, find
 
-PREPARED_FORMAT = 2  # a change of what is prepared, or how, makes every old copy stale
+PREPARED_FORMAT = 3  # a change of what is prepared, or how, makes every old copy stale
 DEFAULT_IMAGE_SIZE = 32
 TEST_FRACTION = 0.2  # of the sets that come without a test split
-ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+ARRAYS = ("train_images", "train_labels", "test_images", "test_labels", "validation_rows")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +47,8 @@ class Dataset:
     train: Split
     test: Split
     classes: tuple[str, ...]
+    validation_rows: np.ndarray = field(default_factory=lambda: np.empty(0, int))
+    """Rows of ``train`` held out in every trial, study and seed: 10 %, by label; none of one image."""
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -140,6 +141,8 @@ def holdout(labels: ArrayLike, fraction: float = 0.1, seed: int = 0) -> tuple[np
     held = min(max(1, round(fraction * len(labels))), len(labels) - 1)
     counts = np.unique(labels, return_counts=True)[1]
     stratify = labels if counts.min() > 1 and min(held, len(labels) - held) >= len(counts) else None
+    from sklearn.model_selection import train_test_split  # takes a second to import, and only this needs it
+
     train, validation = train_test_split(
         np.arange(len(labels)), test_size=held, random_state=seed, stratify=stratify
     )
@@ -159,7 +162,10 @@ def limit(indices: ArrayLike, count: int | None, seed: int = 0) -> np.ndarray:
 def _prepare(folder: Path, name: str, source: Source) -> None:
     """Write the arrays of a set and their checksums to `folder`, all or nothing, while the lock is held."""
     (train_images, train_labels), (test_images, test_labels) = _splits(source)
-    arrays = dict(zip(ARRAYS, (train_images, train_labels, test_images, test_labels), strict=True))
+    # once for all: what every training holds out must not depend on the library of its day
+    validation_rows = holdout(train_labels)[1] if len(train_labels) > 1 else np.empty(0, int)
+    parts = (train_images, train_labels, test_images, test_labels, validation_rows)
+    arrays = dict(zip(ARRAYS, parts, strict=True))
     partial = folder.with_name(f".{folder.name}.partial")  # one name: what a killed process left is swept up
     with _writing(folder.parent):
         shutil.rmtree(partial, ignore_errors=True)
@@ -205,7 +211,8 @@ def _open(folder: Path) -> Dataset:
         )
         for part in ("train", "test")
     )
-    return Dataset(meta["name"], train, test, tuple(meta["classes"]))
+    validation_rows = np.load(folder / "validation_rows.npy", allow_pickle=False)
+    return Dataset(meta["name"], train, test, tuple(meta["classes"]), validation_rows)
 
 
 @contextlib.contextmanager

@@ -15,9 +15,9 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from trainables.config import TrialConfig
+from trainables.config import Metrics, TrialConfig
 from trainables.errors import UserError
-from trainables.loop import Metrics, NonFiniteError, Track
+from trainables.loop import NonFiniteError, Track
 from trainables.records import TrialFolder
 from trainables.train import train
 from trainables.world import World

@@ -19,13 +19,12 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from trainables.batches import Pixels
-from trainables.config import TrialConfig
+from trainables.config import Metrics, TrialConfig
 from trainables.evaluate import evaluate, residual_sigma
 from trainables.world import World
 from vae_models import VAE
 from vae_models.elbo import rate
 
-Metrics = dict[str, float]
 Track = Callable[[range], Iterable[int]]
 """Passes an epoch's steps on, as a progress bar does."""
 

@@ -9,8 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from trainables.config import TrialConfig
-from trainables.loop import Metrics
+from trainables.config import Metrics, TrialConfig
 
 MAX_DEATHS = 3
 """A job whose workers die this often without a new epoch between is at fault itself."""

@@ -24,8 +24,9 @@ import torch
 import torch.distributed as dist
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from trainables.config import Metrics
 from trainables.errors import UserError
-from trainables.loop import Metrics, NonFiniteError
+from trainables.loop import NonFiniteError
 from trainables.mailbox import IDLE_SECONDS, Job, Mailbox
 from trainables.records import TrialFolder
 from trainables.train import train

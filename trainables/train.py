@@ -6,19 +6,17 @@ from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from trainables import checkpoint
 from trainables.batches import Pixels
-from trainables.config import TrialConfig
-from trainables.data import holdout, limit, load_dataset
+from trainables.config import Metrics, TrialConfig
+from trainables.data import limit, load_dataset
 from trainables.errors import UserError
-from trainables.loop import Metrics, Track, fit
+from trainables.loop import Track, fit
 from trainables.records import TrialFolder
 from trainables.world import World
-
-SPLIT_SEED = 0
-"""The validation split is the same for every trial, study and seed."""
 
 
 def load_pixels(
@@ -35,11 +33,13 @@ def load_pixels(
             f"model.image_shape must be that of {config.dataset}, {tuple(data.image_shape)}, "
             f"got {config.model.image_shape}"
         )
-    train_rows, val_rows = holdout(data.train.labels, seed=SPLIT_SEED)
-    images = data.train.images
+    images, held_out = data.train.images, data.validation_rows
+    if not len(held_out):
+        raise UserError(f"{config.dataset} must have 2 training images, to hold one out, got {len(images)}")
+    train_rows = np.setdiff1d(np.arange(len(images)), held_out, assume_unique=True)
     return (
         Pixels(images, limit(train_rows, config.limit_train), device),
-        Pixels(images, limit(val_rows, config.limit_val), device),
+        Pixels(images, limit(held_out, config.limit_val), device),
     )
 
 
