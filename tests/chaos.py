@@ -2,10 +2,12 @@
 
     python tests/chaos.py --kills 200 --seed 0
 
-One run a kill: the study starts in a new folder; at a moment drawn from the seed one process of it gets
-SIGKILL; the same command runs again until it ends well. With one worker and one trial at a time the tables
-must be equal to the bit, with --concurrent 2 they must hold the same trials, each ended once. For "raylet",
-the study runs on a cluster of a head and two more nodes, and loses the node that trains.
+At moments drawn from the seed one process of a study gets SIGKILL; where that ends the study, the same
+command runs again, until it ends well. A study takes up to --each kills, one after another; one whose victim
+is not there waits for it, or for the next study. With one worker and one trial at a time the tables must then
+be equal to the bit, with --concurrent 2 they must hold the same trials, each ended once. The studies run on a
+cluster of three nodes of which two train, and which gets a new node for one that was lost; those that lose
+the GCS, and with it the whole cluster, on one of their own.
 """
 
 from __future__ import annotations
@@ -19,8 +21,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections import deque
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -51,20 +53,31 @@ VICTIMS = {
 CORES = os.cpu_count() or 1
 """Of every node: the number of threads changes the last bits."""
 PATIENCE = 300.0
-"""Seconds after which a study that does not end counts as hung."""
+"""Seconds without a new epoch after which a study counts as hung."""
+LONGEST = 20.0
+"""Seconds until a kill, at most."""
 
 
 @dataclass
-class Outcome:
-    """What became of one kill."""
+class Kill:
+    """One to make: of what, and so many seconds after the study's start or the kill before."""
 
+    number: int
     victim: str
-    moment: float
-    hit: bool
-    runs: int
-    pause: float | None
-    """The longest time without a new epoch from the kill to the end of that run, in seconds."""
-    difference: str
+    after: float
+
+
+@dataclass
+class Outcome(Kill):
+    """What became of it."""
+
+    study: str
+    again: bool
+    """Whether the command had to be run again."""
+    pause: float | None = None
+    """The longest time without a new epoch until the run's end or the next kill, in seconds."""
+    difference: str = ""
+    """Of the study in the end, which may have taken other kills too."""
 
 
 class Lab:
@@ -84,70 +97,70 @@ class Lab:
                 env=os.environ | {"OMP_NUM_THREADS": "1"},
             )  # fmt: skip
 
-    def victim(self, study: subprocess.Popen[bytes], kind: str) -> psutil.Process | None:
-        """A process of ``study`` of this kind, if there is one now."""
-        if kind == "driver":
-            return psutil.Process(study.pid)
-        if kind != "raylet":
-            pids = [node.pid for node in self._cluster.nodes] if self._cluster else [study.pid]
-            return next(filter(None, (process_of(pid, VICTIMS[kind]) for pid in pids)), None)
+    def strike(self, study: subprocess.Popen[bytes], kind: str) -> bool:
+        """Kill a process of ``study`` of this kind, if there is one now."""
+        if kind == "raylet":
+            return self._lose_node()
+        pids = [node.pid for node in self._cluster.nodes] if self._cluster else [study.pid]
+        found = (process_of(pid, VICTIMS[kind]) for pid in pids)
+        victim = psutil.Process(study.pid) if kind == "driver" else next(filter(None, found), None)
+        if victim is not None:
+            victim.kill()
+        return victim is not None
+
+    def _lose_node(self) -> bool:
         assert self._cluster
         for node in self._cluster.nodes[1:]:
-            if process_of(node.pid, VICTIMS[kind]):
-                return self._cluster.raylet(node)
-        return None
-
-
-@contextmanager
-def lab(kind: str, shared: Lab) -> Iterator[Lab]:
-    """Where a victim of this kind is killed: the shared cluster, unless that would go down with it."""
-    if kind == "GCS":
-        yield Lab(shared.concurrent)
-    elif kind == "raylet":
-        with local_cluster([0, CORES, CORES]) as cluster:
-            yield Lab(shared.concurrent, cluster)
-    else:
-        yield shared
+            if process_of(node.pid, VICTIMS["raylet"]):
+                self._cluster.raylet(node).kill()
+                self._cluster.nodes.remove(node)
+                self._cluster.add_node(CORES)
+                return True
+        return False
 
 
 def epochs_done(out: Path) -> int:
     return sum(path.read_bytes().count(b"\n") for path in out.glob("trials/*/metrics.jsonl"))
 
 
-def one_kill(out: Path, kind: str, moment: float, lab: Lab) -> tuple[bool, int, float | None]:
-    """(whether the victim was there, runs that it took, `Outcome.pause`)."""
-    study = lab.start(out)
-    time.sleep(moment)
-    victim = None
-    while victim is None and study.poll() is None:  # it may not be there yet
-        victim = lab.victim(study, kind)
-        time.sleep(0.02)
-    pauses = []
-    if victim is not None:
-        victim.kill()
-        done, since = epochs_done(out), time.monotonic()
-        while study.poll() is None and time.monotonic() - since < PATIENCE:
-            if (now := epochs_done(out)) > done:
-                pauses.append(time.monotonic() - since)
-                done, since = now, time.monotonic()
+def batter(out: Path, kills: deque[Kill], each: int, lab: Lab) -> list[Outcome]:
+    """Run a study in ``out`` until it ends well, under as many of ``kills`` as ``each`` says and it meets."""
+    made: list[Outcome] = []
+    for _ in range(each + 1):
+        study = lab.start(out)
+        began = last = time.monotonic()
+        done = epochs_done(out)
+        struck: Outcome | None = None
+        while study.poll() is None and time.monotonic() - last < PATIENCE:
+            now = time.monotonic()
+            if (epochs := epochs_done(out)) > done:
+                if struck:
+                    struck.pause = max(struck.pause or 0.0, now - max(last, began))
+                done, last = epochs, now
+            due = kills and len(made) < each and now - began > kills[0].after
+            if due and lab.strike(study, kills[0].victim):
+                struck = Outcome(**asdict(kills.popleft()), study=out.name, again=False)
+                made.append(struck)
+                began = time.monotonic()
             time.sleep(0.05)
-    code = ended(study)
-    runs = 1
-    while code != 0 and runs < 4:
-        code = ended(lab.start(out))
-        runs += 1
-    return victim is not None, runs if code == 0 else -1, max(pauses, default=None)
+        code = ended(study)
+        if code == 0:
+            return made
+        if struck is None:
+            break  # nobody touched it
+        struck.again = True
+    for outcome in made:
+        outcome.difference = f"it did not end well, but with {code}"
+    return made
 
 
 def ended(study: subprocess.Popen[bytes]) -> int:
     """The exit status; a study that hangs is killed, with all that it started."""
-    try:
-        code = study.wait(PATIENCE)
-    except subprocess.TimeoutExpired:
-        code = -99
+    code = study.poll()
     with suppress(ProcessLookupError):
         os.killpg(study.pid, signal.SIGKILL)
-    return code
+    study.wait()
+    return -99 if code is None else code
 
 
 def difference(expected: Path, got: Path, concurrent: int) -> str:
@@ -166,52 +179,53 @@ def difference(expected: Path, got: Path, concurrent: int) -> str:
 
 
 def main(
-    kills: Annotated[int, typer.Option(help="How many runs, each with one kill.")] = 200,
+    kills: Annotated[int, typer.Option(help="How many in all.")] = 200,
     seed: Annotated[int, typer.Option(help="Of victims and moments.")] = 0,
+    each: Annotated[int, typer.Option(help="Kills that one study takes at most.")] = 1,
     concurrent: Annotated[int, typer.Option(help="Trials at once.")] = 1,
-    first: Annotated[int, typer.Option(help="Leave out the runs before this one: they were made.")] = 0,
+    first: Annotated[int, typer.Option(help="Leave out the kills before this one: they were made.")] = 0,
     victim: Annotated[str | None, typer.Option(help="Kill this alone: " + ", ".join(VICTIMS))] = None,
     out: Annotated[Path, typer.Option(help="Where the studies go; emptied first.")] = Path("chaos"),
 ) -> None:
     """Kill studies and compare; exits with 1 where a kill changed a study."""
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    with local_cluster([CORES]) as cluster:
+    draw = random.Random(seed)
+    planned = [
+        Kill(number, victim or draw.choice(list(VICTIMS)), draw.uniform(0.0, LONGEST))
+        for number in range(kills)
+    ][first:]
+    outcomes: list[Outcome] = []
+    with local_cluster([0, CORES, CORES]) as cluster:
         shared = Lab(concurrent, cluster)
-        began = time.monotonic()
-        assert ended(shared.start(out / "whole")) == 0, "the study does not run at all"
-        duration = time.monotonic() - began
-        print(f"an untouched study takes {duration:.0f} s", file=sys.stderr)
-        draw = random.Random(seed)
-        outcomes = []
-        for number in range(kills):
-            kind, moment = victim or draw.choice(list(VICTIMS)), draw.uniform(0.1, 1.0) * duration
-            if number < first:
-                continue
-            folder = out / f"kill-{number:03d}"
-            with lab(kind, shared) as place:
-                hit, runs, pause = one_kill(folder, kind, moment, place)
-            changed = "it did not end well" if runs < 0 else difference(out / "whole", folder, concurrent)
-            outcomes.append(Outcome(kind, moment, hit, runs, pause, changed))
-            print(json.dumps({"number": number, "seed": seed, **asdict(outcomes[-1])}), flush=True)
-            if not changed:
-                shutil.rmtree(folder)
+        whole = out / "whole"
+        batter(whole, deque(), 0, shared)
+        assert not difference(whole, whole, 1), "the study does not run at all"
+        for place, of_gcs in ((shared, False), (Lab(concurrent), True)):
+            waiting = deque(kill for kill in planned if (kill.victim == "GCS") == of_gcs)
+            while waiting:
+                folder = out / f"study-{waiting[0].number:03d}"
+                made = batter(folder, waiting, each, place)
+                changed = "" if any(o.difference for o in made) else difference(whole, folder, concurrent)
+                for outcome in made:
+                    outcome.difference = outcome.difference or changed
+                    print(json.dumps({"seed": seed, **asdict(outcome)}), flush=True)
+                outcomes += made
+                if not any(o.difference for o in made):
+                    shutil.rmtree(folder)
     report(outcomes)
     sys.exit(any(o.difference for o in outcomes))
 
 
 def report(outcomes: list[Outcome]) -> None:
     """A Markdown table, a line a victim."""
-    print("\n| victim | kills | missed | changed the study | command run again | median pause, s |")
-    print("|---|---|---|---|---|---|")
+    print("\n| victim | kills | changed the study | command run again | median pause, s |")
+    print("|---|---|---|---|---|")
     for kind in VICTIMS:
         mine = [o for o in outcomes if o.victim == kind]
-        times = [o.pause for o in mine if o.pause is not None and o.runs == 1]
+        times = [o.pause for o in mine if o.pause is not None and not o.again]
         median = f"{statistics.median(times):.1f}" if times else "-"
-        cells = (
-            len(mine), sum(not o.hit for o in mine), sum(bool(o.difference) for o in mine),
-            sum(o.runs > 1 for o in mine), median,
-        )  # fmt: skip
+        cells = (len(mine), sum(bool(o.difference) for o in mine), sum(o.again for o in mine), median)
         print(f"| {kind} | " + " | ".join(map(str, cells)) + " |")
 
 
