@@ -6,23 +6,22 @@ hold what every epoch measured. Nothing here writes.
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 import optuna
 import pandas as pd
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
 
+from analysis.ledger import LARGEST, is_number, read_ledger
+from analysis.remembered import remembered
 from trainables.config import TrialConfig, explain
 from trainables.errors import UserError
 from trainables.files import read_bounded, refuse_escapes, unseal
@@ -34,10 +33,6 @@ Row = dict[str, float]
 STATES = ["WAITING", "RUNNING", "COMPLETE", "PRUNED", "FAIL"]
 AXES = {"beta": "beta", "model.latent_dim": "latent_dim", "model.depth": "depth"}
 """Paths that are columns of every study, whether it searches them or not."""
-OWNER = "folder"
-"""The user attribute of an Optuna study that says whose it is: the ``id`` in study.json."""
-LARGEST = 1e18
-"""Of a metric; what is larger, infinite or NaN was not written by the loop."""
 BEST_METRICS = ["bits_per_dim", "nelbo", "rate", "distortion", "mse", "active_units"]
 EPOCH_METRICS = (
     "epoch", "train_loss", "train_distortion", "train_rate", "grad_norm", "images_per_second",
@@ -45,6 +40,8 @@ EPOCH_METRICS = (
 )  # fmt: skip
 """What `trainables.loop.fit` tells of an epoch."""
 INTEGERS = {"number", "epoch", "epochs", "best_epoch", "latent_dim", "depth", "val_active_units"}
+METRICS_OF = itemgetter(*EPOCH_METRICS)
+WHOLE = [name in INTEGERS for name in EPOCH_METRICS]
 OWN_COLUMNS = {"number", "state", "epoch", "epochs", "best_epoch", "seconds", "cause", *AXES.values()}
 
 
@@ -105,10 +102,15 @@ def load_trials(folder: Path | str) -> pd.DataFrame:
     epoch, the first with the lowest ``val_bits_per_dim``; ``epochs`` counts the reported ones, and
     ``seconds`` is what they took together. Units: nats per image for nelbo, rate and distortion.
 
+    A large study that was read before, and has not changed since, is not read again: see
+    `analysis.remembered`.
+
     Raises:
         UserError: where the folder is missing, or holds no whole study.
     """
-    return trials_frame(read_study(folder))
+    if study_info(folder).get("storage"):  # which may change unseen
+        return trials_frame(read_study(folder))
+    return remembered(Path(folder), lambda: trials_frame(read_study(folder)))
 
 
 def load_epochs(folder: Path | str) -> pd.DataFrame:
@@ -248,16 +250,24 @@ def read_epochs(record: TrialFolder) -> np.ndarray:
         UserError: where the file is damaged, or an epoch lacks one of these numbers.
     """
     rows = record.rows()
+    with suppress(KeyError, OverflowError):  # the common case, at once: a long study has 500,000 rows
+        values = [METRICS_OF(row) for row in rows]
+        epochs = np.array(values, np.float64).reshape(-1, len(EPOCH_METRICS))
+        whole = epochs[:, WHOLE]
+        if all({float, int}.issuperset(map(type, row)) for row in values) and (
+            (abs(epochs) < LARGEST).all() and (whole == whole.round()).all()
+        ):
+            return epochs
     for row in rows:
         for name in EPOCH_METRICS:
             value: Any = row.get(name)
-            whole = name in INTEGERS
-            if not is_number(value) or (whole and value != round(value)):
+            kind = "whole number" if name in INTEGERS else "number"
+            if not is_number(value) or (name in INTEGERS and value != round(value)):
                 raise UserError(
                     f"{record.path / 'metrics.jsonl'} is not a trial's record: epoch {row['epoch']} "
-                    f"must have a {'whole ' if whole else ''}number {name}, got {value!r:.80}"
+                    f"must have a {kind} {name}, got {value!r:.80}"
                 )
-    return np.array([[row[name] for name in EPOCH_METRICS] for row in rows]).reshape(-1, len(EPOCH_METRICS))
+    raise AssertionError("what the fast way refuses has a fault")
 
 
 def study_info(folder: Path | str) -> dict[str, Any]:
@@ -296,94 +306,3 @@ def study_info(folder: Path | str) -> dict[str, Any]:
         raise UserError(f"{path} is not a study's: it has no {error}") from error
     except (ValueError, TypeError, AttributeError, OSError, RecursionError) as error:
         raise UserError(f"{path} is not a study's: {(str(error).splitlines() or [''])[0]}") from error
-
-
-def read_ledger(folder: Path, info: dict[str, Any], space: dict[str, BaseDistribution]) -> list[FrozenTrial]:
-    """All trials of the study's Optuna storage by number, which is opened for reading alone.
-
-    Raises:
-        UserError: where it is missing, torn, or another study's; or holds what no study of ours writes.
-    """
-    url, shown = info.get("storage"), "its storage"
-    try:
-        if not url or make_url(url).drivername.startswith("sqlite"):
-            path = Path((url and make_url(url).database) or folder / "study.db")
-            shown = str(path)
-            if not path.is_file():
-                raise UserError(f"{folder} is not a study's folder: {path.name} is missing")
-            # quoted twice: SQLAlchemy reads the URL, then SQLite the path in it
-            url = f"sqlite:///file:{quote(quote(str(path.resolve())))}?mode=ro&uri=true"
-            refuse_programs(path)
-        storage = optuna.storages.RDBStorage(url, skip_table_creation=True)
-        try:
-            if info["name"] not in [study.study_name for study in storage.get_all_studies()]:
-                raise UserError(f"{shown} holds no study named {info['name']!r}, as study.json says")
-            study_id = storage.get_study_id_from_name(info["name"])
-            if storage.get_study_user_attrs(study_id).get(OWNER) != info["id"]:
-                raise UserError(f"{shown} holds a study {info['name']!r} of another folder")
-            trials = storage.get_all_trials(study_id, deepcopy=False)
-        finally:
-            storage.engine.dispose()
-    except (optuna.exceptions.OptunaError, SQLAlchemyError, sqlite3.Error, *DAMAGE) as error:
-        cut = Path(f"{shown}-journal").exists() or Path(f"{shown}-wal").exists()
-        way_out = (
-            "its last write was cut short: the study's command, run again, mends it" if cut else "restore it"
-        )
-        # the error's own text may hold the storage's password
-        raise UserError(
-            f"{shown} is not a whole Optuna ledger ({type(error).__name__})\n{way_out}"
-        ) from error
-    if {trial.number for trial in trials} != set(range(len(trials))):
-        raise UserError(f"{shown} must number its trials from 0 without a gap")
-    for trial in trials:
-        if fault := fault_of(trial, space):
-            raise UserError(f"{shown} is not this study's ledger: trial {trial.number} {fault}")
-    return sorted(trials, key=lambda trial: trial.number)
-
-
-def refuse_programs(path: Path) -> None:
-    """Refuse a SQLite file that computes something when it is read: Optuna's is of plain tables.
-
-    Raises:
-        UserError: where it has a view, a trigger, a virtual table or a computed column.
-        sqlite3.Error: where it is no whole database.
-    """
-    uri = f"file:{quote(str(path.resolve()))}?mode=ro"
-    with closing(sqlite3.connect(uri, uri=True)) as ledger:
-        for kind, name, text in ledger.execute("SELECT type, name, sql FROM sqlite_master"):
-            columns = ledger.execute("SELECT hidden FROM pragma_table_xinfo(?)", (name,))
-            plain = kind == "index" or (kind == "table" and not any(hidden for (hidden,) in columns))
-            if not plain or "virtual" in str(text).lower():
-                raise UserError(
-                    f"{path} must hold plain tables alone, as Optuna makes them, found {name!r:.80}"
-                )
-
-
-DAMAGE = (RuntimeError, ValueError, LookupError, TypeError, AssertionError, ArithmeticError, ImportError)
-"""What Optuna and SQLAlchemy let through where a ledger's cells are not what they wrote."""
-
-
-def is_one_number(values: list[float] | None) -> bool:
-    return values is not None and len(values) == 1 and is_number(values[0])
-
-
-def is_number(value: object) -> bool:
-    """Whether the loop could have written it."""
-    return isinstance(value, int | float) and abs(value) < LARGEST
-
-
-def fault_of(trial: FrozenTrial, space: dict[str, BaseDistribution]) -> str:
-    """What a trial has that the ledger cannot have written, in words; empty if nothing."""
-    if trial.state == TrialState.COMPLETE and not is_one_number(trial.values):
-        return f"is complete with the value {trial.values!r:.80}"
-    for path, distribution in space.items():
-        value = trial.params.get(path)
-        if path not in trial.params:
-            if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
-                return f"has no {path}"
-        elif isinstance(distribution, FloatDistribution | IntDistribution):
-            if not (is_number(value) and distribution.low <= value <= distribution.high):  # type: ignore[operator]
-                return f"has {path} = {value!r:.80}, which is not in the space"
-        elif value not in distribution.choices:  # type: ignore[attr-defined]
-            return f"has {path} = {value!r:.80}, which is not in the space"
-    return ""

@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from analysis.trials import OWNER
+from analysis.ledger import OWNER
 from studies.study import Study
 from trainables.config import Metrics
 from trainables.errors import UserError

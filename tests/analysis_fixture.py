@@ -11,7 +11,7 @@ import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution, distribution_to_json
 from optuna.trial import TrialState, create_trial
 
-from analysis.trials import OWNER
+from analysis.ledger import OWNER
 from trainables.checkpoint import save_weights
 from trainables.config import TrialConfig
 from trainables.files import seal

@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pandas as pd
 import pytest
 import torch
 from analysis_fixture import BASE, SIX, Made, build_study, metrics, write_ledger
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState
 from PIL import Image
 from sklearn.decomposition import PCA
 
@@ -27,6 +29,7 @@ from analysis.figures.parallel import compute_parallel
 from analysis.figures.rate_distortion import compute_rate_distortion, pareto_front
 from analysis.figures.recon import compute_recon, draw_recon, varied_rows
 from analysis.figures.search import compute_history, compute_importance, draw_importance
+from analysis.ledger import stored_trials
 from analysis.metrics import encode, kl_per_latent, measure
 from analysis.report import visu_name, write_report
 from analysis.trials import read_study
@@ -104,6 +107,51 @@ def test_a_row_a_trial_holds_what_was_recorded(six: Path) -> None:
     assert trials["seconds"][0] == 4.5
     assert trials["cause"][3] == "non-finite <script>"
     assert trials.loc[3, ["val_nelbo", "best_epoch", "seconds"]].isna().all()
+
+
+def test_the_ledger_is_read_as_optuna_reads_it(tmp_path: Path) -> None:
+    folder = build_study(tmp_path / "study")
+    url = f"sqlite:///{folder}/study.db"
+    study = optuna.load_study(study_name="digits_vae", storage=url)
+    spaces = {
+        "x": FloatDistribution(-1, 1),
+        "n": IntDistribution(1, 9),
+        "c": CategoricalDistribution(("a", 2)),
+    }
+    for end in (float("inf"), -float("inf"), float("nan"), None):
+        trial = study.ask(spaces)
+        for step, value in enumerate([0.5, float("inf"), -float("inf"), float("nan")]):
+            trial.report(value, step)
+        trial.set_user_attr("nested", {"a": [1, None, "é"]})
+        if end is not None:
+            study.tell(trial, None if end != end else end, TrialState.FAIL if end != end else None)
+    study.enqueue_trial({"x": 0.5})
+    storage = optuna.storages.RDBStorage(url)
+    for expected, got in zip(storage.get_all_trials(1), stored_trials(storage.engine, 1), strict=True):
+        assert vars(got).keys() == vars(expected).keys()
+        for name in vars(expected).keys() - {"_system_attrs"}:
+            np.testing.assert_equal(vars(got)[name], vars(expected)[name])
+
+
+def test_a_table_is_remembered_until_a_file_of_its_study_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VAE_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr("analysis.remembered.WORTH_SECONDS", 0.0)
+    folder = build_study(tmp_path / "study")
+    read = load_trials(folder)
+    (table,) = (tmp_path / "cache" / "tables").iterdir()
+    with monkeypatch.context() as patch:
+        patch.setattr("analysis.trials.read_study", lambda folder: pytest.fail("read again"))
+        pd.testing.assert_frame_equal(load_trials(folder), read)
+    table.write_bytes(b"ARROW1 cut off")
+    pd.testing.assert_frame_equal(load_trials(folder), read)
+    running = TrialFolder(folder / "trials" / "0005")
+    running.append(metrics(2, 1.0, running.config()))
+    assert load_trials(folder)["epochs"].tolist() == [3, 3, 1, 0, 3, 2]
+    (folder / "trials" / "0005" / "config.json").write_text("{}")
+    with pytest.raises(UserError, match=r"0005/config\.json"):
+        load_trials(folder)
 
 
 def test_dtypes_are_the_documented_ones_even_of_an_empty_study(six: Path, tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def load_dataset(
     shape = image_shape(name, image_size)
     kind, _, path = name.partition(":")
     root = _folder(path or data_dir, "VAE_DATA_DIR", "~/.cache/vae-studies/data")
-    prepared = _folder(None, "VAE_CACHE_DIR", "~/.cache/vae-studies") / "prepared"
+    prepared = cache_folder() / "prepared"
     with _locked(prepared, f"{kind}-{_short_hash(name, str(root))}.lock"):
         source = find(name, root, shape[1])
         if source is None:
@@ -104,6 +104,11 @@ def load_dataset(
         except (OSError, ValueError, KeyError, TypeError):  # not there yet, or damaged
             _prepare(folder, name, source)
             return _open(folder)
+
+
+def cache_folder() -> Path:
+    """$VAE_CACHE_DIR, else ~/.cache/vae-studies: what can be made again."""
+    return _folder(None, "VAE_CACHE_DIR", "~/.cache/vae-studies")
 
 
 def image_shape(name: str, image_size: int | None = None) -> tuple[int, int, int]:

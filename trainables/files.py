@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from trainables.errors import UserError
 
 SEAL = "content_sha256"
@@ -109,7 +111,7 @@ def unseal(text: bytes | str) -> dict[str, Any]:
         raise ValueError(f"it has no {SEAL}")
     if rest[:HASH_DIGITS] != digest(body.rstrip().removesuffix(b",")).encode():
         raise ValueError(f"its content is not what its {SEAL} says")
-    values = json.loads(data)
+    values = orjson.loads(data)
     if not isinstance(values, dict) or values.pop(SEAL, None) is None:
         raise ValueError(f"it has no {SEAL} of its own")
     return values
