@@ -163,18 +163,20 @@ def finish(
     config: TrialConfig, folder: TrialFolder, data_dir: Path | None, visualize: bool, console: Console
 ) -> None:
     """Test metrics of the best epoch, loss curves and figures."""
-    from analysis.figures import run_figures
+    from analysis.figures import FIGURES, run_figures
     from analysis.figures.curves import draw_curves
     from analysis.figures.style import save_figure
-    from analysis.metrics import encode, measure
+    from analysis.metrics import PARTS, encode, measure
+    from analysis.progress import Steps, progress_bar
     from trainables.checkpoint import load_weights
 
     best, metrics = load_weights(folder.best)
     data = load_dataset(config.dataset, data_dir, config.image_size)
     data = data.limited(config.limit_train, config.limit_val)
-    with console.status("measuring on the test set"):
+    with progress_bar(console) as progress:
         codes = encode(best, data.test.images)
-        test = measure(best, data, metrics["sigma"], codes)
+        steps = Steps(progress, PARTS).of("measuring on the test set")
+        test = measure(best, data, metrics["sigma"], codes, progress=steps)
     console.print(f"test set, epoch {metrics['epoch']:.0f}, the best of {config.epochs}:")
     for name, value in test.items():
         console.print(f"  {name:22} {value:.5g}")
@@ -183,8 +185,9 @@ def finish(
     stem = f"{folder.path.name}_epoch_{int(metrics['epoch']):04d}"
     paths = [save_figure(draw_curves(rows), out / f"loss_{stem}.png")]
     if visualize:
-        with console.status("drawing"):
-            paths += run_figures(best, data, out, stem, config.seed, codes).values()
+        with progress_bar(console) as progress:
+            steps = Steps(progress, FIGURES).of("drawing")
+            paths += run_figures(best, data, out, stem, config.seed, codes, steps).values()
     console.print(
         f"checkpoints  {folder.checkpoints}",
         *(f"figure       {path}" for path in paths),

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from analysis.progress import progress_bar
 from trainables.errors import UserError
 from trainables.text import printable
 
@@ -56,12 +57,10 @@ def report(
 ) -> None:
     """Draw the best runs and the study, export the best models, and write report.html."""
     console = Console(stderr=True)
-    with guarded(), console.status("starting") as status:
+    with guarded(), progress_bar(console) as progress:
         from analysis.report import write_report  # seconds of imports, which --help can do without
 
-        paths = write_report(
-            study, top, data_dir, progress=lambda step: status.update(f"{step} ..."), inception=inception
-        )
+        paths = write_report(study, top, data_dir, progress, inception)
     for name, path in paths.items():
         print(f"{name:8} {path}")
 
@@ -75,7 +74,8 @@ def compare(
     with guarded():
         from analysis.compare import compare_studies, write_comparison
 
-        comparison = compare_studies(studies)
+        with progress_bar(Console(stderr=True)) as progress:
+            comparison = compare_studies(studies, progress)
         print_table(comparison.table, COMPARED)
         for sentence in comparison.findings:
             print(printable(sentence))
@@ -90,7 +90,8 @@ def list_(
     with guarded():
         from analysis.compare import list_studies
 
-        found = list_studies(folder)
+        with progress_bar(Console(stderr=True)) as progress:
+            found = list_studies(folder, progress)
         if not len(found):
             print(f"no studies in {folder}")
             return

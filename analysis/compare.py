@@ -17,6 +17,7 @@ from analysis.best import Run, rank_runs
 from analysis.charts import fronts_chart, to_html
 from analysis.figures.rate_distortion import RateDistortion, compute_rate_distortion
 from analysis.page import cell, plotly_js, templates
+from analysis.progress import Steps, Tell, untold
 from analysis.repeats import repeated_bits, repeats_frame
 from analysis.statistics import reference_point, separable
 from analysis.trials import StudyRecord, read_study, trials_frame
@@ -65,7 +66,7 @@ class Comparison:
         return findings(self)
 
 
-def compare_studies(folders: Sequence[Path | str]) -> Comparison:
+def compare_studies(folders: Sequence[Path | str], progress: Tell = untold) -> Comparison:
     """Read several studies. Those of the same validation images are measured by one reference.
 
     Raises:
@@ -77,7 +78,11 @@ def compare_studies(folders: Sequence[Path | str]) -> Comparison:
     for path in paths:
         if paths.count(path) > 1:
             raise UserError(f"a study cannot be compared with itself, got {path} twice")
-    studies = [read_study(path) for path in paths]
+    steps, studies = Steps(progress, len(paths) + 1), []
+    for path in paths:
+        steps(f"reading {path.name}")
+        studies.append(read_study(path))
+    steps("comparing")
     frames = [trials_frame(study) for study in studies]
     names = labels(paths)
     images = {(s.base.dataset, s.base.image_size, s.base.limit_val) for s in studies}
@@ -240,7 +245,7 @@ def differences(comparison: Comparison) -> list[tuple[str, list[str]]]:
     return [(path, values) for path, values in rows if len(set(values)) > 1]
 
 
-def list_studies(root: Path | str) -> pd.DataFrame:
+def list_studies(root: Path | str, progress: Tell = untold) -> pd.DataFrame:
     """The studies below a folder: one row each, by name. Columns ``study folder dataset created`` (str),
     ``trials complete pruned failed running`` (Int64), ``val_bits_per_dim`` of the best complete trial
     (float64), and ``fault`` (str): why its other columns are unknown, if they are.
@@ -251,7 +256,11 @@ def list_studies(root: Path | str) -> pd.DataFrame:
     root = Path(root)
     if not root.is_dir():
         raise UserError(f"no folder at {root}")
-    rows = [summary(path.parent, root) for path in sorted(root.glob("**/study.json"))]
+    found, rows = sorted(root.glob("**/study.json")), []
+    steps = Steps(progress, len(found))
+    for path in found:
+        steps(f"reading {path.parent.name}")
+        rows.append(summary(path.parent, root))
     texts = ["study", "folder", "dataset", "created"]
     counts = ["trials", *SEARCHED_STATES.values()]
     frame = pd.DataFrame(rows, columns=[*texts, *counts, "val_bits_per_dim", "fault"])

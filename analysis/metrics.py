@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -90,6 +91,7 @@ def measure(
     codes: Codes | None = None,
     seed: int = 0,
     inception: Path | None = None,
+    progress: Callable[[str], object] = lambda what: None,
 ) -> dict[str, float]:
     """Everything about a model on its test set, computed where the model is.
 
@@ -113,6 +115,7 @@ def measure(
         codes: of the test images, where they are `encode`d already.
         seed: of every choice of images and every sample.
         inception: the weights for ``fid``, where they are not where torch-fidelity keeps them.
+        progress: told what is measured next, `PARTS` times in all.
 
     Raises:
         UserError: where ``inception`` holds no such weights, or torch-fidelity is not installed.
@@ -125,11 +128,26 @@ def measure(
     if len(codes.mean_NZ) != len(images):
         raise ValueError(f"codes must be those of the {len(images)} test images, got {len(codes.mean_NZ)}")
     known = cast(VAE, Encoded(model, codes))
-    metrics = evaluate(known, Pixels(images, device=device), sigma, World(device=device))
-    metrics |= code_metrics(codes, seed) | class_metrics(model, data, codes, seed)
-    metrics |= likelihood(model, images, codes, sigma, seed)
-    metrics |= reconstruction_quality(model, images, codes, seed) | sample_quality(model, images, seed)
-    return metrics | ({"fid": fid(model, images, frechet, seed)} if frechet else {})
+    pixels, world = Pixels(images, device=device), World(device=device)
+    parts: dict[str, Callable[[], dict[str, float]]] = {
+        "trade-off": lambda: evaluate(known, pixels, sigma, world),
+        "code": lambda: code_metrics(codes, seed),
+        "classes": lambda: class_metrics(model, data, codes, seed),
+        "likelihood": lambda: likelihood(model, images, codes, sigma, seed),
+        "reconstructions": lambda: reconstruction_quality(model, images, codes, seed),
+        "samples": lambda: (
+            sample_quality(model, images, seed)
+            | ({"fid": fid(model, images, frechet, seed)} if frechet else {})
+        ),
+    }
+    metrics: dict[str, float] = {}
+    for name, part in parts.items():
+        progress(name)
+        metrics |= part()
+    return metrics
+
+
+PARTS = 6
 
 
 def code_metrics(codes: Codes, seed: int = 0) -> dict[str, float]:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from analysis.best import Run, clear_exports, export_best, rank_runs
-from analysis.figures import draw_curves, run_figures, save_figure
+from analysis.figures import FIGURES, draw_curves, run_figures, save_figure
 from analysis.figures.across_beta import compute_across_beta, draw_across_beta
 from analysis.findings import findings
-from analysis.metrics import encode, measure
+from analysis.metrics import PARTS, encode, measure
 from analysis.page import Page, RunSection, render
+from analysis.progress import Steps, Tell, untold
 from analysis.repeats import repeats_frame
 from analysis.study_figures import compute_study, draw_study, study_charts
 from analysis.trials import StudyRecord, read_study, trials_frame
@@ -24,14 +24,12 @@ from trainables.errors import UserError
 from trainables.files import write_atomic
 from vae_models import VAE
 
-Progress = Callable[[str], None]
-
 
 def write_report(
     folder: Path | str,
     top: int = 2,
     data_dir: Path | str | None = None,
-    progress: Progress = lambda step: None,
+    progress: Tell = untold,
     inception: Path | None = None,
 ) -> dict[str, Path]:
     """Render a study's folder as it stands: finished, running or empty.
@@ -47,7 +45,7 @@ def write_report(
         top: complete trials to draw, at least 1.
         data_dir: where the data set's files are; by default where the study had them.
         inception: Inception weights to measure the FID with; without them there is none.
-        progress: told what is done next, in a few words.
+        progress: see `analysis.progress.Tell`.
 
     Returns the paths of ``report``, ``trials``, ``visu`` and ``models``, those that exist.
 
@@ -56,10 +54,11 @@ def write_report(
     """
     if top < 1:
         raise UserError(f"top must be at least 1, got {top}")
-    progress("reading the study")
+    steps = Steps(progress, planned=4)
+    steps("reading the study")
     study = read_study(folder)
     try:
-        return write_all(study, top, data_dir, progress, inception)
+        return write_all(study, top, data_dir, steps, inception)
     except OSError as error:
         raise UserError(f"cannot write the report to {study.folder}: {error}") from error
 
@@ -78,7 +77,7 @@ def write_all(
     study: StudyRecord,
     top: int,
     data_dir: Path | str | None,
-    progress: Progress,
+    steps: Steps,
     inception: Path | None,
 ) -> dict[str, Path]:
     """`write_report` of a study that is read already."""
@@ -88,22 +87,24 @@ def write_all(
     trials.to_parquet(buffer, index=False)
     write_atomic(study.folder / "trials.parquet", buffer.getvalue())
 
-    ranked = rank_runs(study)
+    ranked, missing = rank_runs(study), list[str]()
+    runs, data = best_runs(ranked, top), load_data(study, data_dir, missing)
+    models = models_by_beta(ranked) if data else []
+    steps.plan(bool(models) + (len(runs) * FIGURES + PARTS if runs and data else 0))
     visu = study.folder / "visu" / visu_name(study.base.dataset)
-    progress("drawing the study")
+    steps("analysing the study")
     arrays = compute_study(study, trials)
+    steps("drawing the study")
     figures = {
         name: save_figure(figure, visu / "study" / f"{name}.png", pdf=True)
         for name, figure in draw_study(arrays).items()
     }
-    missing: list[str] = []
-    data = load_data(study, data_dir, missing)
-    if data is not None and (models := models_by_beta(ranked)):
-        progress("drawing what the KL weight does")
+    if data and models:
+        steps("drawing what the KL weight does")
         across = draw_across_beta(compute_across_beta(models, data.test))
         figures["across_beta"] = save_figure(across, visu / "study" / "across_beta.png", pdf=True)
-    sections = draw_runs(study, best_runs(ranked, top), visu, data, missing, progress, inception)
-    progress("writing the page")
+    sections = draw_runs(study, runs, visu, data, missing, steps, inception)
+    steps("writing the page")
     page = Page(
         study=study,
         trials=trials,
@@ -168,12 +169,13 @@ def draw_runs(
     visu: Path,
     data: Dataset | None,
     missing: list[str],
-    progress: Progress,
+    steps: Steps,
     inception: Path | None,
 ) -> list[RunSection]:
     """Export and draw each run; measure the first on the test set. What fails is added to ``missing``."""
     sections: list[RunSection] = []
     clear_exports(study.folder, {run.slug for run in runs})
+    clear_figures(visu, {run.stem for run in runs})
     for run in runs:
         try:
             export_best(study.folder, [run])
@@ -187,9 +189,16 @@ def draw_runs(
         if data is not None:
             codes = encode(model, data.test.images)
             if not sections:
-                progress(f"measuring {run.label} on the test set")
-                measured = measure(model, data, run.best["sigma"], codes, inception=inception)
-            progress(f"drawing {run.label}")
-            figures = run_figures(model, data, visu, run.stem, codes=codes)
+                said = steps.of(f"measuring {run.label} on the test set")
+                measured = measure(model, data, run.best["sigma"], codes, inception=inception, progress=said)
+            said = steps.of(f"drawing {run.label}")
+            figures = run_figures(model, data, visu, run.stem, codes=codes, progress=said)
         sections.append(RunSection(run, figures | {"curves": curves}, measured))
     return sections
+
+
+def clear_figures(visu: Path, stems: set[str]) -> None:
+    """Remove the figures of runs other than ``stems``: they were among the best once."""
+    for path in visu.glob("*/*.*"):
+        if re.fullmatch(r"(trial_\d+|final)_epoch_\d+", path.stem) and path.stem not in stems:
+            path.unlink(missing_ok=True)

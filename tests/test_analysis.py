@@ -444,10 +444,15 @@ def test_report_of_the_best_runs(tmp_path: Path, capfd: pytest.CaptureFixture[st
     info = unseal((folder / "study.json").read_text())
     info["command"] = "python x.py --storage postgresql://me:secret@host/db"
     (folder / "study.json").write_text(seal(info))
-    steps: list[str] = []
-    paths = write_report(folder, top=1, progress=steps.append)
+    steps: dict[str, float] = {}
+    old = folder / "visu" / "digits_vae" / "recon" / "trial_0001_epoch_0003.png"
+    old.parent.mkdir(parents=True)
+    old.write_bytes(b"once the best")
+    paths = write_report(folder, top=1, progress=steps.__setitem__)
+    assert not old.exists()
     assert capfd.readouterr() == ("", "")
-    assert "measuring final on the test set" in steps
+    assert "measuring final on the test set: likelihood" in steps
+    assert list(steps.values()) == [k / len(steps) for k in range(len(steps))]
     for name in RUN_FIGURES:
         for stem in ("trial_0004_epoch_0003", "final_epoch_0003"):
             looks_drawn(folder / "visu" / "digits_vae" / name / f"{stem}.png")

@@ -3,7 +3,7 @@ matplotlib figure, and ``save_figure(figure, path)`` a PNG."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +30,17 @@ from vae_models import VAE
 __all__ = ["draw_curves", "run_figures", "save_figure"]
 
 
+Drawing = Callable[[], Figure]
+
+
 def run_figures(
-    model: VAE, data: Dataset, out: Path, stem: str, seed: int = 0, codes: Codes | None = None
+    model: VAE,
+    data: Dataset,
+    out: Path,
+    stem: str,
+    seed: int = 0,
+    codes: Codes | None = None,
+    progress: Callable[[str], object] = lambda name: None,
 ) -> dict[str, Path]:
     """Draw one model on the test set: ``out/<name>/<stem>.png`` for each figure, and the traversals in
     motion as ``out/traversal/<stem>.gif``.
@@ -43,41 +52,53 @@ def run_figures(
         stem: file name without ending, such as ``epoch_0005``.
         seed: of the choice of images, the embedding and the samples.
         codes: the test images' posteriors, where they have been computed (`analysis.metrics.encode`).
+        progress: told each figure's name before it is drawn, `FIGURES` in all.
 
     Returns the paths by name in the order to read them: what the model renders, what it makes up, what each
     latent does, what the latents carry, and where the classes lie.
     """
     mean_NZ, logvar_NZ = codes if codes is not None else encode(model, data.test.images)
     paths: dict[str, Path] = {}
-    for name, figure in draw_images(model, data, seed, mean_NZ):
-        paths[name] = save_figure(figure, Path(out) / name / f"{stem}.png")
+
+    def save(drawings: dict[str, Drawing]) -> None:
+        for name, draw in drawings.items():  # one at a time: their images need not be in memory together
+            progress(name)
+            paths[name] = save_figure(draw(), Path(out) / name / f"{stem}.png")
+
+    save(of_images(model, data, seed, mean_NZ))
     traversal = compute_traversal(model, data.test, data.classes, mean_NZ, logvar_NZ, seed)
-    paths["traversal"] = save_figure(draw_traversal(traversal), Path(out) / "traversal" / f"{stem}.png")
+    save({"traversal": lambda: draw_traversal(traversal)})
+    progress("traversal in motion")
     paths["traversal_gif"] = save_gif(draw_traversal_gif(traversal), Path(out) / "traversal" / f"{stem}.gif")
-    for name, figure in draw_codes(model, data, seed, mean_NZ, logvar_NZ):
-        paths[name] = save_figure(figure, Path(out) / name / f"{stem}.png")
+    save(of_codes(model, data, seed, mean_NZ, logvar_NZ))
     return paths
 
 
-def draw_images(model: VAE, data: Dataset, seed: int, mean_NZ: np.ndarray) -> Iterator[tuple[str, Figure]]:
-    """Of images, one figure at a time: those of a data set need not be in memory together."""
+FIGURES = 13
+
+
+def of_images(model: VAE, data: Dataset, seed: int, mean_NZ: np.ndarray) -> dict[str, Drawing]:
     test, classes = data.test, data.classes
-    yield "recon", draw_recon(compute_recon(model, test, seed=seed))
-    yield "extremes", draw_extremes(compute_extremes(model, test, classes, mean_NZ))
-    yield "noise", draw_noise(compute_noise(model, seed))
-    yield "neighbours", draw_neighbours(compute_neighbours(model, data, seed))
-    yield "interp", draw_interp(compute_interp(model, test, classes, seed))
+    return {
+        "recon": lambda: draw_recon(compute_recon(model, test, seed=seed)),
+        "extremes": lambda: draw_extremes(compute_extremes(model, test, classes, mean_NZ)),
+        "noise": lambda: draw_noise(compute_noise(model, seed)),
+        "neighbours": lambda: draw_neighbours(compute_neighbours(model, data, seed)),
+        "interp": lambda: draw_interp(compute_interp(model, test, classes, seed)),
+    }
 
 
-def draw_codes(
+def of_codes(
     model: VAE, data: Dataset, seed: int, mean_NZ: np.ndarray, logvar_NZ: np.ndarray
-) -> Iterator[tuple[str, Figure]]:
-    """Of the latent space, one figure at a time."""
+) -> dict[str, Drawing]:
     labels, classes = data.test.labels, data.classes
-    yield "manifold", draw_manifold(compute_manifold(model, mean_NZ, logvar_NZ))
-    yield "kl_latents", draw_kl_latents(compute_kl_latents(mean_NZ, logvar_NZ))
-    aggregate = compute_aggregate_posterior(mean_NZ, logvar_NZ, seed)
-    yield "aggregate_posterior", draw_aggregate_posterior(aggregate)
-    yield "pca", draw_pca(compute_pca(mean_NZ, labels, classes))
-    yield "umap", draw_umap(compute_umap(mean_NZ, labels, classes, seed))
-    yield "class_means", draw_class_means(compute_class_means(model, mean_NZ, labels, classes))
+    return {
+        "manifold": lambda: draw_manifold(compute_manifold(model, mean_NZ, logvar_NZ)),
+        "kl_latents": lambda: draw_kl_latents(compute_kl_latents(mean_NZ, logvar_NZ)),
+        "aggregate_posterior": lambda: draw_aggregate_posterior(
+            compute_aggregate_posterior(mean_NZ, logvar_NZ, seed)
+        ),
+        "pca": lambda: draw_pca(compute_pca(mean_NZ, labels, classes)),
+        "umap": lambda: draw_umap(compute_umap(mean_NZ, labels, classes, seed)),
+        "class_means": lambda: draw_class_means(compute_class_means(model, mean_NZ, labels, classes)),
+    }
