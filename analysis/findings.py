@@ -12,7 +12,7 @@ from analysis.best import Run
 from analysis.figures.rate_distortion import RateDistortion
 from analysis.figures.search import TITLES, Importance
 from analysis.repeats import repeated_bits
-from analysis.statistics import Interval, separable
+from analysis.statistics import Interval, Rank, ranks, separable
 from analysis.trials import STATES
 
 WORDS = {
@@ -115,17 +115,27 @@ def spread(trials: pd.DataFrame, searched: list[Run]) -> list[str]:
 
 
 def repeated(repeats: pd.DataFrame) -> list[str]:
-    """What the repeats gave, a trial after the other."""
+    """What the repeats gave, the best first: those whose ranks overlap are not separable."""
     done = repeats[repeats["state"] == "COMPLETE"]
     if not len(done):
         return []
+    found = [(int(number), repeated_bits(repeats, number)) for number in done["number"].unique()]
+    values = sorted((of for of in found if len(of[1]) > 1), key=lambda of: of[1].mean())
+    if not values:
+        return []
     parts = [
-        f"trial {number}: {group.mean():.4f} ± {group.std():.4f} ({len(group)})"
-        for number, group in done.groupby("number")["val_bits_per_dim"]
-        if len(group) > 1
+        f"trial {number}: {bits.mean():.4f} ± {bits.std(ddof=1):.4f} ({len(bits)}), {place(rank)}"
+        for (number, bits), rank in zip(values, ranks([bits for _, bits in values]), strict=True)
     ]
     failed = f" {len(repeats) - len(done)} failed." if len(repeats) > len(done) else ""
-    return [f"With other seeds, mean ± standard deviation (seeds): {listed(parts)}.{failed}"] if parts else []
+    return [f"With other seeds, mean ± standard deviation (seeds), and rank: {'; '.join(parts)}.{failed}"]
+
+
+def place(rank: Rank) -> str:
+    """Where a trial stands, and how surely."""
+    low, high = round(rank.interval.low), round(rank.interval.high)
+    ends = f"{low}" if low == high else f"{low} to {high}"
+    return f"rank {ends}, first in {rank.first:.0%} of resampled seeds"
 
 
 def last_training(best: Run, final: Run | None) -> list[str]:

@@ -108,7 +108,9 @@ def test_the_winner_is_told_from_the_runner_up_by_other_seeds_alone(
     folder = build_study(tmp_path / "study")
     repeat(folder, 4, best)
     repeat(folder, 0, second)
-    answer = said(folder).answer
+    answer, notes = said(folder).answer, said(folder).notes
+    apart = "trial 0: 2.5100 ± 0.0100 (3), rank 2, first in 0% of resampled seeds"
+    assert any(apart in note for note in notes) == (best == [2.40, 2.41, 2.42])
     assert answer[0].startswith("The best trial is trial 4, with KL weight 0.5, latent size 16 and depth 1")
     assert verdict in answer[0]
     assert len(answer) == 3

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from optuna.trial import FrozenTrial, create_trial
@@ -14,6 +16,7 @@ from analysis.statistics import (
     importance_intervals,
     knee,
     pareto_front,
+    ranks,
     reference_point,
     separable,
 )
@@ -157,3 +160,23 @@ def test_importance_intervals_are_the_quantiles_of_resamples() -> None:
     assert importance_intervals(trials, {"a": 1.0}, lambda *_: {}) == {}
     outside = importance_intervals(trials, {"a": 0.9}, shares)["a"]  # type: ignore[arg-type]
     assert outside.high == 0.9
+
+
+def test_ranks_against_all_resamples() -> None:
+    values = [np.array([1.0, 4.0]), np.array([2.0, 3.5])]
+    # of the 16 equally likely pairs of resamples, by their means
+    means = [[np.mean(pair) for pair in itertools.product(of, repeat=2)] for of in values]
+    wins = np.mean([a < b for a, b in itertools.product(*means)])
+    first, second = ranks(values, resamples=40_000)
+    assert (first.interval.estimate, second.interval.estimate) == (1, 2)
+    assert first.first == pytest.approx(wins, abs=0.01)
+    assert second.first == pytest.approx(1 - wins, abs=0.01)
+    assert (first.interval.low, first.interval.high) == (1, 2)
+
+
+def test_ranks_of_configurations_far_apart_and_of_one_alone() -> None:
+    near, far = np.array([1.0, 1.1, 0.9]), np.array([2.0, 2.1, 1.9])
+    apart = ranks([far, near])
+    assert [(r.interval.low, r.interval.high, r.first) for r in apart] == [(2, 2, 0.0), (1, 1, 1.0)]
+    (alone,) = ranks([near])
+    assert (alone.interval.low, alone.interval.high, alone.first) == (1, 1, 1.0)
