@@ -169,8 +169,10 @@ def finish(
     from analysis.metrics import PARTS, encode, measure
     from analysis.progress import Steps, progress_bar
     from trainables.checkpoint import load_weights
+    from trainables.world import first_device
 
     best, metrics = load_weights(folder.best)
+    best.to(first_device())
     data = load_dataset(config.dataset, data_dir, config.image_size)
     data = data.limited(config.limit_train, config.limit_val)
     with progress_bar(console) as progress:

@@ -22,6 +22,7 @@ from analysis.trials import StudyRecord, read_study, trials_frame
 from trainables.data import Dataset, load_dataset
 from trainables.errors import UserError
 from trainables.files import write_atomic
+from trainables.world import first_device
 from vae_models import VAE
 
 
@@ -144,7 +145,7 @@ def models_by_beta(ranked: list[Run]) -> list[tuple[float, str, VAE]]:
     models = []
     for run in (trials[row] for row in np.unique(spread)[: len(trials)]):
         with suppress(UserError):  # it is told where its own figures are missing
-            models.append((run.config.beta, run.label, run.load()))
+            models.append((run.config.beta, run.label, run.load().to(first_device())))
     return models if len(models) > 1 else []
 
 
@@ -179,7 +180,7 @@ def draw_runs(
     for run in runs:
         try:
             export_best(study.folder, [run])
-            model = run.load()
+            model = run.load().to(first_device())
         except UserError as error:
             missing.append(f"The model of {run.label} is missing: {error}")
             continue

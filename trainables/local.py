@@ -20,7 +20,7 @@ from trainables.errors import UserError
 from trainables.loop import NonFiniteError, Track
 from trainables.records import TrialFolder
 from trainables.train import train
-from trainables.world import World
+from trainables.world import World, first_device
 
 
 def train_local(
@@ -45,7 +45,7 @@ def train_local(
     workers = workers or max(1, gpus)
     recorded = len(folder.rows())
     if workers == 1:
-        world = World(device=torch.device("cuda", 0) if gpus else torch.device("cpu"))
+        world = World(device=first_device())
         rows: Iterator[Metrics] = train(config, folder, data_dir, world, recorded, track)
     else:
         rows = spawned(config, folder, data_dir, workers, recorded)

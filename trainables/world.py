@@ -16,6 +16,11 @@ Rows = TypeVar("Rows", np.ndarray, Tensor)
 CPU = torch.device("cpu")
 
 
+def first_device() -> torch.device:
+    """This machine's first GPU, or its CPU."""
+    return torch.device("cuda", 0) if torch.cuda.is_available() else CPU
+
+
 @dataclass(frozen=True)
 class World:
     """This process among ``size``, computing on ``device``."""
