@@ -12,4 +12,4 @@ def printable(text: str) -> str:
 
 def without_passwords(text: str) -> str:
     """``text`` with the passwords of its URLs masked."""
-    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)
+    return re.sub(r"(://[^:/@\s]*):\S*@", r"\1:***@", text)
