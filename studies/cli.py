@@ -77,6 +77,12 @@ def main(study: Study) -> None:
         storage: Annotated[
             str | None, typer.Option(help="Optuna storage URL. [default: study.db in the study's folder]")
         ] = None,
+        tensorboard: Annotated[
+            bool, typer.Option("--tensorboard", help="Write event files too, a folder a trial.")
+        ] = False,
+        mlflow: Annotated[
+            str | None, typer.Option(metavar="URI", help="Write MLflow runs too, one a trial, there.")
+        ] = None,
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and start nothing.")] = False,
         fresh: Annotated[
             bool, typer.Option("--fresh", help="Start over; the earlier study is moved aside.")
@@ -84,6 +90,7 @@ def main(study: Study) -> None:
         report: Annotated[bool, typer.Option(help="Draw the figures and the page at the end.")] = True,
     ) -> None:
         from studies.runner import Resources
+        from studies.sinks import Sinks
 
         overrides = {"epochs": epochs, "limit_train": limit_train, "limit_val": limit_val, "seed": seed}
         for path, value in map(parse_setting, set_ or []):
@@ -106,7 +113,8 @@ def main(study: Study) -> None:
         if dry_run:
             print_plan(planned, folder, data_dir, resources, console)
         else:
-            execute(planned, folder, data_dir, resources, storage, fresh, report, console)
+            sinks = Sinks(tensorboard=tensorboard, mlflow=mlflow)
+            execute(planned, folder, data_dir, resources, storage, fresh, sinks, report, console)
 
     command.__doc__ = study_help(study)
     app.command()(command)
@@ -166,15 +174,15 @@ def execute(
     resources: Any,
     storage: str | None,
     fresh: bool,
+    sinks: Any,
     report: bool,
     console: Console,
 ) -> None:
     from studies.runner import run
 
     try:
-        done = run(
-            study, folder, data_dir and data_dir.expanduser().absolute(), resources, storage, fresh, console
-        )
+        data = data_dir and data_dir.expanduser().absolute()
+        done = run(study, folder, data, resources, storage, fresh, sinks, console)
         if report:
             draw_report(done.path, data_dir, console)
     except KeyboardInterrupt:
@@ -187,14 +195,15 @@ def execute(
 
 def draw_report(folder: Path, data_dir: Path | None, console: Console) -> None:
     """Write the report, unless the one that is there was drawn after the study's last change."""
+    from analysis.progress import progress_bar
     from analysis.report import is_current, write_report
 
     if is_current(folder):
         return
     if not console.is_terminal:
         console.print("drawing the report")
-    with console.status("drawing the report") as status:
-        write_report(folder, data_dir=data_dir, progress=lambda step: status.update(step))
+    with progress_bar(console) as progress:
+        write_report(folder, data_dir=data_dir, progress=progress)
 
 
 def print_summary(folder: Path, console: Console, report: bool) -> None:

@@ -36,6 +36,7 @@ class StudyFolder:
         self.trials = self.path / "trials"
         self.final = self.trials / "final"
         self.next_final = self.trials / "final.next"  # takes the place of the final training when it is done
+        self.tensorboard = self.path / "tensorboard"
         self.ray = self.path / ".ray"
 
     def trial(self, number: int) -> Path:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ray.tune.logger import LoggerCallback
 from rich.console import Console
 
 from cluster.connect import PATIENCE, check_address, connected, nodes, plan_slots
 from studies.extra import next_final, next_repeats, train_final, train_repeats
 from studies.folder import StudyFolder
 from studies.ledger import Ledger, set_aside, storage_url
+from studies.sinks import Sink, Sinks
 from studies.stop import Stop, graceful, heed
 from studies.study import Study, at_least
 from studies.view import View
@@ -49,6 +52,7 @@ def run(
     resources: Resources,
     storage: str | None,
     fresh: bool,
+    sinks: Sinks,
     console: Console,
 ) -> StudyFolder:
     """Run or continue a study in ``out``; returns its folder.
@@ -76,7 +80,7 @@ def run(
             ledger = Ledger(study, storage_url(folder.path, record["storage"]), record["id"])
             check_ledger(sum(ledger.count().values()), folder)
             if not is_finished(ledger, folder):
-                execute(ledger, folder, data_dir, resources, console)
+                execute(ledger, folder, data_dir, resources, sinks, console)
         except UserError:
             if new and not folder.trials.exists():
                 if ledger:
@@ -113,13 +117,19 @@ def is_finished(ledger: Ledger, folder: StudyFolder) -> bool:
 
 
 def execute(
-    ledger: Ledger, folder: StudyFolder, data_dir: Path | None, resources: Resources, console: Console
+    ledger: Ledger,
+    folder: StudyFolder,
+    data_dir: Path | None,
+    resources: Resources,
+    sinks: Sinks,
+    console: Console,
 ) -> None:
     """Everything that needs Ray."""
     study = ledger.plan
+    left = max(0, study.trials - sum(ledger.count().values())) + len(ledger.interrupted())
+    loggers = sinks.loggers(study.name) if left else {}
     with connected(resources.address, resources.patience) as dashboard:
         cluster = nodes()
-        left = max(0, study.trials - sum(ledger.count().values())) + len(ledger.interrupted())
         repeats = len(next_repeats(ledger, folder))
         count, slot = plan_slots(
             cluster, resources.workers_per_trial, resources.max_concurrent, resources.gpus_per_worker,
@@ -135,7 +145,7 @@ def execute(
                     count = count if left else min(count, repeats)
                     with open_slots(folder, study, view, resources, count, slot) as slots:
                         if left:
-                            search(ledger, folder, data_dir, view, stop, slots)
+                            search(ledger, folder, data_dir, view, stop, slots, loggers)
                         train_repeats(ledger, folder, data_dir, view, stop, slots)
                         if slots.resources == last_slot:
                             train_final(ledger, folder, data_dir, view, stop, slots)
@@ -159,7 +169,13 @@ def open_slots(
 
 
 def search(
-    ledger: Ledger, folder: StudyFolder, data_dir: Path | None, view: View, stop: Stop, slots: Slots
+    ledger: Ledger,
+    folder: StudyFolder,
+    data_dir: Path | None,
+    view: View,
+    stop: Stop,
+    slots: Slots,
+    loggers: Mapping[str, LoggerCallback],
 ) -> None:
     """Run Tune until the ledger holds the budget of trials.
 
@@ -173,6 +189,7 @@ def search(
     from studies.search import Driver, LedgerScheduler, LedgerSearcher
 
     driver = Driver(ledger, folder, data_dir, view, stop)
+    sinks = [Sink(name, logger, driver, folder, view) for name, logger in loggers.items()]
     view.phase("searching")
     tuner = tune.Tuner(
         tune.with_resources(tune_trial, TRIAL_RESOURCES),
@@ -188,12 +205,15 @@ def search(
             storage_path=str(folder.ray),
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=3),
+            callbacks=[*sinks],
         ),
     )
     try:
         tuner.fit()
     except (RayError, TuneError, RuntimeError) as error:
         stop.reason = stop.reason or f"Ray failed: {str(error).strip().splitlines()[-1]}"
+    for sink in sinks:
+        sink.close()
     heed(stop)
 
 

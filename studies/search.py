@@ -32,10 +32,13 @@ class Driver:
     ) -> None:
         self._ledger, self._folder, self._view, self._stop = ledger, folder, view, stop
         self._data_dir = data_dir
+        self.space = tuple(ledger.plan.space)
         self._resumable = ledger.interrupted()
         self._left = ledger.plan.trials - sum(ledger.count().values())
         self._records: dict[int, TrialFolder] = {}
         self._epochs: dict[int, int] = {}
+        self.outcomes: dict[int, str] = {}
+        """How trials ended: complete, pruned or failed."""
 
     def next_job(self) -> Job | None:
         """Interrupted trials first, under their own numbers; then new ones; None at the study's end."""
@@ -118,6 +121,7 @@ class Driver:
         self._stop.reason = self._stop.reason or reason
 
     def _end(self, number: int, state: str, cause: str | None = None) -> None:
+        self.outcomes[number] = state
         self._records.pop(number).drop_states()
         self._view.ended(number, state, cause)
 

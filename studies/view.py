@@ -102,6 +102,10 @@ class View:
         self._phase = text
         self._line(text)
 
+    def note(self, text: str) -> None:
+        """What a person should know of afterwards: it stays, on a terminal too."""
+        self.console.print(Text(text), soft_wrap=True)
+
     def started(self, number: int | str, parameters: Mapping[str, Any]) -> None:
         self._running[self._label(number)] = Running(parameters, time.monotonic())
         self._line(f"{self._label(number)} started: {short(parameters)}")
