@@ -115,7 +115,8 @@ def load_trials(folder: Path | str) -> pd.DataFrame:
 
 def load_epochs(folder: Path | str) -> pd.DataFrame:
     """One row a trial and epoch: ``number epoch state``, the axes ``beta latent_dim depth`` and whatever
-    else was searched, and every metric of `trainables.loop.fit` (float64, ``val_active_units`` Int64).
+    else was searched, and every metric of `trainables.loop.fit` (float64, ``val_active_units`` Int64). Where
+    ``lr`` is searched, that of the epoch is ``epoch.lr``.
 
     Raises:
         UserError: as `load_trials`.
@@ -154,8 +155,9 @@ def epochs_frame(study: StudyRecord) -> pd.DataFrame:
     )
     repeated = trials.loc[trials.index.repeat(counts)].reset_index(drop=True)
     measured = np.concatenate([np.empty((0, len(EPOCH_METRICS))), *study.epochs])
-    frame = pd.concat([repeated, pd.DataFrame(measured, columns=list(EPOCH_METRICS))], axis=1)
-    return typed(frame[["number", "epoch", *columns[1:], *EPOCH_METRICS[1:]]], study)
+    metrics = [f"epoch.{name}" if name in columns else name for name in EPOCH_METRICS]
+    frame = pd.concat([repeated, pd.DataFrame(measured, columns=metrics)], axis=1)
+    return typed(frame[["number", "epoch", *columns[1:], *metrics[1:]]], study)
 
 
 def typed(frame: pd.DataFrame, study: StudyRecord) -> pd.DataFrame:

@@ -178,9 +178,13 @@ def test_other_searched_paths_are_columns_and_fixed_axes_are_the_base_s(tmp_path
         "optimizer": CategoricalDistribution(["adam", "adamw"]),
         "epochs": IntDistribution(1, 5),
     }
-    made = Made("COMPLETE", {"lr": 0.001, "optimizer": "adamw", "epochs": 2}, [3.0, 2.9])
-    trials = load_trials(build_study(tmp_path / "study", [made], space=space))
-    assert trials[["lr", "optimizer", "param.epochs", "epochs"]].iloc[0].tolist() == [0.001, "adamw", 2, 2]
+    made = Made("COMPLETE", {"lr": 0.002, "optimizer": "adamw", "epochs": 2}, [3.0, 2.9])
+    folder = build_study(tmp_path / "study", [made], space=space)
+    trials = load_trials(folder)
+    assert trials[["lr", "optimizer", "param.epochs", "epochs"]].iloc[0].tolist() == [0.002, "adamw", 2, 2]
+    epochs = load_epochs(folder)
+    assert epochs.columns.is_unique
+    assert epochs[["epoch", "lr", "epoch.lr"]].to_numpy().tolist() == [[1, 0.002, 0.001], [2, 0.002, 0.001]]
     assert trials[["beta", "latent_dim", "depth"]].iloc[0].tolist() == [1.0, 8, 0]
 
 
