@@ -94,12 +94,17 @@ def load_best(folder: Path | str, rank: int = 0) -> VAE:
     Raises:
         UserError: where the study has no such run, or its weights are missing, torn or altered.
     """
-    runs = ranked_runs(folder)
+    return run_of(read_study(folder), rank).load()
+
+
+def run_of(study: StudyRecord, rank: int) -> Run:
+    """Raises: UserError where the study has no such run."""
+    runs = rank_runs(study)
     if not 0 <= rank < len(runs):
         raise UserError(
-            f"rank must be below the number of finished runs in {folder}, {len(runs)}, got {rank}"
+            f"rank must be below the number of finished runs in {study.folder}, {len(runs)}, got {rank}"
         )
-    return runs[rank].load()
+    return runs[rank]
 
 
 def export_best(folder: Path | str, runs: Iterable[Run]) -> list[Path]:

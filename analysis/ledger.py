@@ -85,6 +85,8 @@ def stored_trials(engine: Engine, study_id: int) -> list[FrozenTrial]:
     trial = models.TrialModel
     parsed = cache(optuna.distributions.json_to_distribution)
     with Session(engine) as session:
+        # before the rest: a study may run, and what its trials have grows meanwhile, and never shrinks
+        trials: Sequence[Any] = session.scalars(select(trial).where(trial.study_id == study_id)).all()
 
         def by_trial(model: Any, *columns: Any) -> Mapping[int, list[Any]]:
             found = defaultdict(list)
@@ -101,7 +103,6 @@ def stored_trials(engine: Engine, study_id: int) -> list[FrozenTrial]:
         values = by_trial(v, v.objective, v.value, v.value_type)
         attributes = by_trial(u, u.key, u.value_json)
         reported = by_trial(i, i.step, i.intermediate_value, i.intermediate_value_type)
-        trials: Sequence[Any] = session.scalars(select(trial).where(trial.study_id == study_id)).all()
     found = []
     for stored in trials:
         key = stored.trial_id

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.best import rank_runs
+from analysis.best import Run, run_of
 from analysis.repeats import repeats_frame
 from analysis.trials import StudyRecord, epochs_frame, read_study, trials_frame
-from trainables.errors import UserError
 from trainables.text import printable
 from vae_models import VAE
 
@@ -56,16 +55,21 @@ class StudyView:
         """As `analysis.load_repeats`."""
         return repeats_frame(self.record)
 
+    def run(self, rank: int = 0) -> Run:
+        """The best finished run, or the ``rank``-th after it: its config, best epoch and weights.
+
+        Raises:
+            UserError: where there is no such run.
+        """
+        return run_of(self.record, rank)
+
     def model(self, rank: int = 0) -> VAE:
         """As `analysis.load_best`.
 
         Raises:
             UserError: where there is no such run, or its weights are missing, torn or altered.
         """
-        runs = rank_runs(self.record)
-        if not 0 <= rank < len(runs):
-            raise UserError(f"rank must be below the number of finished runs, {len(runs)}, got {rank}")
-        return runs[rank].load()
+        return self.run(rank).load()
 
     @property
     def title(self) -> str:
@@ -75,8 +79,11 @@ class StudyView:
 
     @property
     def table(self) -> pd.DataFrame:
-        """The best trials, by ``val_bits_per_dim``."""
-        ranked = self.trials.sort_values("val_bits_per_dim", na_position="last", kind="stable")
+        """The best complete trials by ``val_bits_per_dim``, then the others."""
+        complete = self.trials["state"] == "COMPLETE"
+        ranked = self.trials.assign(rest=~complete).sort_values(
+            ["rest", "val_bits_per_dim"], na_position="last", kind="stable"
+        )
         return ranked[COLUMNS].head(SHOWN_ROWS)
 
     def __repr__(self) -> str:

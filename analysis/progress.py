@@ -15,6 +15,8 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from trainables.text import printable
+
 Tell = Callable[[str, float], object]
 """Told what is done next, in a few words, and the share of the work that is done, from 0 to 1."""
 
@@ -47,7 +49,7 @@ def progress_bar(console: Console) -> Iterator[Tell]:
     """A bar in a terminal while the context lasts, nothing elsewhere."""
     with Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         TimeElapsedColumn(),
@@ -56,4 +58,4 @@ def progress_bar(console: Console) -> Iterator[Tell]:
         disable=not console.is_terminal,
     ) as bar:
         task = bar.add_task("starting", total=1.0)
-        yield lambda step, share: bar.update(task, description=step, completed=share)
+        yield lambda step, share: bar.update(task, description=printable(step), completed=share)

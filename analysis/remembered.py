@@ -14,12 +14,15 @@ import pandas as pd
 from pyarrow import ArrowException
 
 from trainables.data import cache_folder
+from trainables.errors import UserError
 from trainables.files import write_atomic
 
 WORTH_SECONDS = 1.0
 """What takes less is read again."""
 MOST = 32
-"""Tables that are kept, those used last."""
+"""Tables that are kept, those made last."""
+FORMAT = 1
+"""A change of the tables' columns, or of how they are made, makes every old one stale."""
 
 
 def remembered(folder: Path, read: Callable[[], pd.DataFrame]) -> pd.DataFrame:
@@ -28,16 +31,18 @@ def remembered(folder: Path, read: Callable[[], pd.DataFrame]) -> pd.DataFrame:
     A table is kept below ``$VAE_CACHE_DIR/tables``, where it can be, under a hash of the names, sizes and
     times of change of everything that it is made of.
     """
+    try:
+        tables = cache_folder() / "tables"
+    except UserError:  # there is no home to keep it in
+        return read()
     before = stamp(folder)
-    table = cache_folder() / "tables" / f"{before}.arrow"
+    table = tables / f"{before}.arrow"
     with suppress(OSError, ArrowException):
-        found = pd.read_feather(table)
-        table.touch()
-        return found
+        return pd.read_feather(table)
     began = time.monotonic()
     frame = read()
     if time.monotonic() - began > WORTH_SECONDS and stamp(folder) == before:
-        with suppress(OSError):
+        with suppress(OSError, ArrowException):
             keep(frame, table)
     return frame
 
@@ -58,9 +63,11 @@ def stamp(folder: Path) -> str:
     with suppress(OSError), os.scandir(root / "trials") as trials:
         for trial in sorted(entry.path for entry in trials):
             paths += [f"{trial}/config.json", f"{trial}/metrics.jsonl"]
-    seen = hashlib.sha256()
+    seen = hashlib.sha256(f"{FORMAT} {pd.__version__}\n".encode())
     for path in paths:
         with suppress(OSError):  # who reads it will say so
             status = Path(path).stat()
-            seen.update(f"{path}\0{status.st_ino} {status.st_size} {status.st_mtime_ns}\n".encode())
+            # the time of change, too: a copy may bring its old time of modification along
+            times = f"{status.st_mtime_ns} {status.st_ctime_ns}"
+            seen.update(f"{path}\0{status.st_ino} {status.st_size} {times}\n".encode())
     return seen.hexdigest()

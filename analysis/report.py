@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -23,7 +24,7 @@ from trainables.data import Dataset, load_dataset
 from trainables.errors import UserError
 from trainables.files import write_atomic
 from trainables.world import first_device
-from vae_models import VAE
+from vae_models import VAE, ModelConfig
 
 
 def write_report(
@@ -139,8 +140,19 @@ def best_runs(ranked: list[Run], top: int) -> list[Run]:
 
 
 def models_by_beta(ranked: list[Run]) -> list[tuple[float, str, VAE]]:
-    """(KL weight, name, model) of complete trials spread over the KL weights; none of fewer than 2."""
-    trials = sorted((run for run in ranked if run.slug != "final"), key=lambda run: run.config.beta)
+    """(KL weight, name, model) of complete trials spread over the KL weights; none of fewer than 2. They are
+    of one architecture, that with the widest range of weights, so that these alone tell them apart."""
+
+    def span(runs: list[Run]) -> float:
+        weights = [run.config.beta for run in runs]
+        return max(weights) / min(weights) if min(weights) > 0 else math.inf if max(weights) > 0 else 1.0
+
+    alike: dict[ModelConfig, list[Run]] = {}
+    for run in ranked:
+        if run.slug != "final":
+            alike.setdefault(run.config.model, []).append(run)
+    widest = max(alike.values(), key=span, default=[])
+    trials = sorted(widest, key=lambda run: run.config.beta)
     spread = np.linspace(0, max(0, len(trials) - 1), ACROSS_BETA).round().astype(int)
     models = []
     for run in (trials[row] for row in np.unique(spread)[: len(trials)]):
@@ -150,7 +162,7 @@ def models_by_beta(ranked: list[Run]) -> list[tuple[float, str, VAE]]:
 
 
 def load_data(study: StudyRecord, data_dir: Path | str | None, missing: list[str]) -> Dataset | None:
-    """The study's data set; or None, with the reason added to ``missing``."""
+    """The study's data set, as its trials saw it; or None, with the reason added to ``missing``."""
     base = study.base
     there = study.info.get("data_dir")
     try:
@@ -158,7 +170,7 @@ def load_data(study: StudyRecord, data_dir: Path | str | None, missing: list[str
         data = load_dataset(base.dataset, data_dir or there, base.image_size, bool(data_dir) or not there)
         if tuple(data.image_shape) != base.model.image_shape:
             raise UserError(f"its images are {tuple(data.image_shape)}, the models' {base.model.image_shape}")
-        return data
+        return data.limited(base.limit_train)
     except UserError as error:
         missing.append(f"Images and test metrics are missing, as {base.dataset} cannot be had: {error}")
         return None

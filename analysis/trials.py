@@ -254,12 +254,11 @@ def read_epochs(record: TrialFolder) -> np.ndarray:
     rows = record.rows()
     with suppress(KeyError, OverflowError):  # the common case, at once: a long study has 500,000 rows
         values = [METRICS_OF(row) for row in rows]
-        epochs = np.array(values, np.float64).reshape(-1, len(EPOCH_METRICS))
-        whole = epochs[:, WHOLE]
-        if all({float, int}.issuperset(map(type, row)) for row in values) and (
-            (abs(epochs) < LARGEST).all() and (whole == whole.round()).all()
-        ):
-            return epochs
+        if all({float, int}.issuperset(map(type, row)) for row in values):
+            epochs = np.array(values, np.float64).reshape(-1, len(EPOCH_METRICS))
+            whole = epochs[:, WHOLE]
+            if (abs(epochs) < LARGEST).all() and (whole == whole.round()).all():
+                return epochs
     for row in rows:
         for name in EPOCH_METRICS:
             value: Any = row.get(name)

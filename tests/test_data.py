@@ -20,8 +20,10 @@ import pytest
 from PIL import Image
 
 from trainables import data, formats, sources
+from trainables.config import TrialConfig
 from trainables.data import holdout, image_shape, limit, load_dataset
 from trainables.errors import UserError
+from trainables.train import load_pixels
 
 REPOSITORY = Path(__file__).parents[1]
 REAL_DATA = os.environ.get("VAE_DATA_DIR")  # read before any test changes it
@@ -329,7 +331,7 @@ def test_a_truncated_picture_and_a_decompression_bomb_are_named(tmp_path):
 def test_a_folder_without_pictures_is_named(tmp_path):
     assert "is not a folder" in error_of(f"imagefolder:{tmp_path / 'nowhere'}")
     (tmp_path / "a").mkdir()
-    assert "CLASS/*.{bmp,jpeg,jpg,png,webp}, found none" in error_of(f"imagefolder:{tmp_path}")
+    assert "*.{bmp,jpeg,jpg,png,webp} or CLASS/*, found none" in error_of(f"imagefolder:{tmp_path}")
 
 
 # ---- names
@@ -573,3 +575,25 @@ def test_the_published_sets_have_their_published_counts_and_means(name, needed, 
     channel_sums = dataset.train.images.sum(axis=(0, 2, 3), dtype=np.int64)
     pixels = len(dataset.train.images) * np.prod(dataset.image_shape[1:])
     np.testing.assert_allclose(channel_sums / pixels / 255, means, atol=5e-5)
+
+
+def test_what_a_training_sees_is_what_the_analysis_calls_trained_on():
+    config = TrialConfig(limit_train=300)
+    training, validation = load_pixels(config, None, "cpu")
+    whole = load_dataset("digits")
+    seen = whole.limited(300)
+    rows = seen.training_rows()
+    np.testing.assert_array_equal(training.batch(np.arange(300)), whole.train.images[rows] / np.float32(255))
+    assert not np.intersect1d(rows, whole.validation_rows).size
+    assert len(validation) == len(whole.validation_rows) == round(0.1 * len(whole.train.labels))
+    np.testing.assert_array_equal(whole.limited(None).training_rows(), whole.training_rows())
+    assert len(whole.limited(10, 20).test.labels) == 20
+
+
+def test_a_folder_of_images_without_classes_is_one_class(tmp_path):
+    for k in range(5):
+        Image.new("RGB", (20, 20), (k, 0, 0)).save(tmp_path / f"{k}.png")
+    dataset = load_dataset(f"imagefolder:{tmp_path}", image_size=16)
+    assert dataset.classes == (tmp_path.name,)
+    assert (len(dataset.train.labels), len(dataset.test.labels)) == (4, 1)
+    assert not dataset.train.labels.any()

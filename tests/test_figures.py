@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -245,6 +246,15 @@ def test_a_memorised_image_is_found() -> None:
     assert found.held_out == pytest.approx(np.median(far.min(1)) / 16, rel=1e-5)
     assert found.held_out_decoded == pytest.approx(0, abs=1e-7)
     assert (found.searched, found.of) == (80, 80)
+
+
+def test_what_was_held_out_is_no_training_image() -> None:
+    data = replace(dataset(40), validation_rows=np.arange(70))
+    found = compute_neighbours(vae(2), data)
+    assert (found.searched, found.of) == (10, 10)
+    trained = data.train.images[70:] / np.float32(255)
+    for image in found.nearest.reshape(-1, *trained.shape[1:]):
+        assert (image == trained).all((1, 2, 3)).any()
 
 
 def test_the_search_is_of_a_part_of_a_large_set(monkeypatch: pytest.MonkeyPatch) -> None:

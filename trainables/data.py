@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +48,7 @@ class Dataset:
     test: Split
     classes: tuple[str, ...]
     validation_rows: np.ndarray = field(default_factory=lambda: np.empty(0, int))
-    """Rows of ``train`` held out in every trial, study and seed: 10 %, by label; none of one image."""
+    """Rows of ``train`` that no training sees; of a whole set 10 %, by label, or none of a single image."""
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -56,16 +56,19 @@ class Dataset:
         channels, height, width = self.train.images.shape[1:]
         return channels, height, width
 
-    def limited(self, train: int | None, test: int | None) -> "Dataset":
-        """A fixed random subset of at most so many images each; None for all of them."""
+    def training_rows(self, most: int | None = None) -> np.ndarray:
+        """Rows of ``train`` that a training which is limited to ``most`` images sees, sorted."""
+        return limit(np.setdiff1d(np.arange(len(self.train.labels)), self.validation_rows), most)
 
-        def part(split: Split, count: int | None) -> Split:
-            if count is None:
-                return split
-            rows = limit(np.arange(len(split.labels)), count)
-            return Split(split.images[rows], split.labels[rows])
-
-        return Dataset(self.name, part(self.train, train), part(self.test, test), self.classes)
+    def limited(self, train: int | None, test: int | None = None) -> "Dataset":
+        """The set as a training that is limited to ``train`` images has it: the others are held out, too. Of
+        the test images a fixed random subset of at most ``test``. None for all of them."""
+        unseen = np.setdiff1d(np.arange(len(self.train.labels)), self.training_rows(train))
+        kept = self.test
+        if test is not None:
+            rows = limit(np.arange(len(kept.labels)), test)
+            kept = Split(kept.images[rows], kept.labels[rows])
+        return replace(self, test=kept, validation_rows=unseen)
 
 
 def load_dataset(

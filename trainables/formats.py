@@ -117,7 +117,8 @@ def read_digits() -> Labelled:
 
 
 def find_images(root: Path) -> dict[str, list[Path]]:
-    """The images `root/class/*.png` (or another of `IMAGE_ENDINGS`) by class, both sorted by name.
+    """The images `root/class/*.png` (or another of `IMAGE_ENDINGS`) by class, both sorted by name;
+    where there are none but `root/*.png`, they are one class.
 
     Folders without images are no classes; hidden files and folders are passed over. Links out of `root` are
     refused: a set from elsewhere must not show what else is on this machine.
@@ -126,12 +127,16 @@ def find_images(root: Path) -> dict[str, list[Path]]:
         raise UserError(f"imagefolder must name a folder of class folders, but {root} is not a folder")
     refuse_escapes(root)
     folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    images = {
-        folder.name: [path for path in sorted(folder.iterdir()) if _is_image(path)] for folder in folders
-    }
+
+    def images_in(folder: Path) -> list[Path]:
+        return [path for path in sorted(folder.iterdir()) if _is_image(path)]
+
+    images = {folder.name: images_in(folder) for folder in folders}
+    if not any(images.values()):
+        images = {root.name: images_in(root)}  # without labels
     if not any(images.values()):
         endings = ",".join(ending[1:] for ending in IMAGE_ENDINGS)
-        raise UserError(f"{root} must hold images as CLASS/*.{{{endings}}}, found none")
+        raise UserError(f"{root} must hold images as *.{{{endings}}} or CLASS/*, found none")
     return {name: paths for name, paths in images.items() if paths}
 
 

@@ -6,7 +6,6 @@ from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from trainables import checkpoint
@@ -36,9 +35,8 @@ def load_pixels(
     images, held_out = data.train.images, data.validation_rows
     if not len(held_out):
         raise UserError(f"{config.dataset} must have 2 training images, to hold one out, got {len(images)}")
-    train_rows = np.setdiff1d(np.arange(len(images)), held_out, assume_unique=True)
     return (
-        Pixels(images, limit(train_rows, config.limit_train), device),
+        Pixels(images, data.training_rows(config.limit_train), device),
         Pixels(images, limit(held_out, config.limit_val), device),
     )
 

@@ -24,4 +24,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from vae_models import vae
 
-    return getattr(vae, name)
+    return globals().setdefault(name, getattr(vae, name))

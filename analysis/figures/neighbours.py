@@ -47,9 +47,11 @@ class Neighbours:
 
 
 def compute_neighbours(model: VAE, data: Dataset, seed: int = 0) -> Neighbours:
-    """Search at most 20,000 training images, drawn by ``seed``, for the neighbours of 10 samples."""
+    """Search at most 20,000 of the images that were trained on, drawn by ``seed``, for the neighbours of 10
+    samples."""
     rng = np.random.default_rng(seed)
-    rows = np.sort(rng.permutation(len(data.train.images))[:SEARCHED])
+    trained = data.training_rows()
+    rows = np.sort(rng.permutation(trained)[:SEARCHED])
     samples = decode(model, rng.standard_normal((SAMPLES, model.config.latent_dim)))
     # fewer of large images: the search takes seconds whatever their size
     count = int(np.clip(HELD_OUT * 3072 / model.config.dimensions, 50, HELD_OUT))
@@ -65,7 +67,7 @@ def compute_neighbours(model: VAE, data: Dataset, seed: int = 0) -> Neighbours:
         float(held_out),
         float(held_out_decoded),
         len(rows),
-        len(data.train.images),
+        len(trained),
     )
 
 
