@@ -20,7 +20,8 @@ from analysis.page import cell, plotly_js, templates
 from analysis.progress import Steps, Tell, untold
 from analysis.repeats import repeated_bits, repeats_frame
 from analysis.statistics import reference_point, separable
-from analysis.trials import StudyRecord, read_study, trials_frame
+from analysis.trials import StudyRecord, load_trials, read_study, study_info, trials_frame
+from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.files import write_atomic
 
@@ -272,14 +273,14 @@ def summary(folder: Path, root: Path) -> dict[str, object]:
     name = str(folder.relative_to(root))
     row: dict[str, object] = {"study": root.resolve().name if name == "." else name, "folder": str(folder)}
     try:
-        study = read_study(folder)
+        info, trials = study_info(folder), load_trials(folder)
     except UserError as error:
         return row | {"fault": str(error).splitlines()[0]}
-    trials = trials_frame(study)
     counts = trials["state"].value_counts()
     complete = trials.loc[trials["state"] == "COMPLETE", "val_bits_per_dim"]
     return row | {
-        "dataset": study.base.dataset, "created": str(study.info.get("created", "")), "trials": len(trials),
+        "dataset": TrialConfig.model_validate(info["base"]).dataset,
+        "created": str(info.get("created", "")), "trials": len(trials),
         **{word: int(counts[state]) for state, word in SEARCHED_STATES.items()},
         "val_bits_per_dim": complete.min(),
     }  # fmt: skip

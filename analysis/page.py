@@ -52,7 +52,10 @@ CAPTIONS = {
     "parallel": "Each line is a trial, from its parameters to its value; dark lines ended lower (better).",
     "history": "The value of each trial in the order they were asked for; the line is the best so far.",
     "learning_curves": "Validation bits per dimension by epoch; dashed: pruned; outlined: the best.",
-    "timeline": "When each trial ran, packed into as few slots as ran at once; hatched ones still run.",
+    "timeline": (
+        "When each trial ran, packed into as few slots as ran at once; hatched ones still run. A trial "
+        "that was interrupted counts from its first start to its end."
+    ),
     "across_beta": (
         "The same test images and the same noise through models of rising KL weight: what is left, "
         "and what is made up."
@@ -73,7 +76,7 @@ CAPTIONS = {
     "interp": "From one test image to another; a path without ghosts means a well-filled latent space.",
     "traversal": (
         "One test image's code with one latent moved at a time (framed: nearest to its own code); a "
-        "row that does not change says nothing."
+        "row that does not change carries little of what its codes could say."
     ),
     "traversal_gif": "The same latents in motion, from -3 to 3 prior standard deviations and back.",
     "manifold": "The decoder over the two latents that carry most, in equal steps of prior probability.",
@@ -130,7 +133,7 @@ PAGE_BYTES = 9_500_000
 """Of the whole page, nearly half of which is plotly.js; pictures that find no room are linked to."""
 LOSSLESS_BYTES = 150_000
 """Of a picture; a larger one is better seen than its pixels counted."""
-FORMATS = {"val_mse": ".5f", "val_bits_per_dim": ".4f", "beta": ".4g", "lr": ".3g", "seconds": ".1f"}
+FORMATS = {"val_mse": ".5f", "val_bits_per_dim": ".4f", "seconds": ".1f"}
 
 
 @dataclass(frozen=True)
@@ -276,7 +279,8 @@ def cell(column: object, value: Any) -> str:
     """A table's cell: rounded, empty where unknown."""
     if value is None or value is pd.NA or value != value:
         return ""
-    return format(value, FORMATS.get(str(column), ".2f")) if isinstance(value, float) else str(value)
+    style = FORMATS.get(str(column), ".2f" if str(column).startswith("val_") else ".4g")
+    return format(value, style) if isinstance(value, float) else str(value)
 
 
 def shown(value: Any) -> Any:
