@@ -12,7 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from analysis.information import standard_error
 from trainables.batches import Pixels
+from trainables.evaluate import encoded
 from trainables.world import World
 from vae_models import VAE
 from vae_models.elbo import discrete_gaussian_nll
@@ -30,6 +32,8 @@ class Bound:
 
     log_likelihood: np.ndarray
     """log 1/K sum_k p(x, z_k) / q(z_k | x), at most log p(x) on average, nearer to it the larger K."""
+    elbo: np.ndarray
+    """1/K sum_k log p(x, z_k) / q(z_k | x), at most the bound: what one sample gives, on average."""
     effective_samples: np.ndarray
     """(sum_k w_k)^2 / sum_k w_k^2, from 1 to K (Kong 1992): near 1, a single weight makes the bound."""
 
@@ -40,8 +44,7 @@ class Bound:
     @property
     def standard_error(self) -> float:
         """Of `mean`, from the spread over images; NaN of a single one."""
-        count = len(self.log_likelihood)
-        return float(self.log_likelihood.std(ddof=1) / math.sqrt(count)) if count > 1 else math.nan
+        return standard_error(self.log_likelihood)
 
 
 @torch.no_grad()
@@ -51,7 +54,7 @@ def iwae(
     sigma: float,
     samples: int,
     seed: int = 0,
-    posterior: Posterior | None = None,
+    known: Posterior | None = None,
 ) -> Bound:
     """The importance-weighted bound (Burda et al. 2016, arXiv:1509.00519, equation 8) of each image.
 
@@ -62,7 +65,7 @@ def iwae(
             minus its ``nelbo``.
         samples: K, drawn in chunks: memory does not grow with it.
         seed: of the samples.
-        posterior: of the images, (N, Z) on any device, where they are encoded already.
+        known: the images' posteriors, (N, Z) on any device, where they are encoded already.
 
     Raises:
         ValueError: for fewer than one sample.
@@ -73,19 +76,21 @@ def iwae(
     generator = torch.Generator(device).manual_seed(seed)
     parts = []
     for rows, x in Pixels(images, device=device).in_order(IMAGES, World(device=device)):
-        known = model.encode(x) if posterior is None else Posterior(*(v[rows].to(device) for v in posterior))
-        parts.append(batch_weights(model, x, known, sigma, samples, generator))
-    total, squares = (torch.cat(column).double() for column in zip(*parts, strict=True))
-    return Bound((total - math.log(samples)).cpu().numpy(), (2 * total - squares).exp().cpu().numpy())
+        posterior = encoded(model, x, rows, known)
+        parts.append(batch_weights(model, x, posterior, sigma, samples, generator))
+    total, squares, logs = (torch.cat(column) for column in zip(*parts, strict=True))
+    found = total - math.log(samples), logs / samples, (2 * total - squares).exp()
+    return Bound(*(part.cpu().numpy() for part in found))
 
 
 def batch_weights(
     model: VAE, x: Tensor, posterior: Posterior, sigma: float, samples: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """log sum_k w_k and log sum_k w_k^2 of each image of a batch, both (B,); w = p(x, z) / q(z | x)."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """log sum_k w_k, log sum_k w_k^2 and sum_k log w_k of each image of a batch, (B,) float64;
+    w = p(x, z) / q(z | x)."""
     batch, latents = posterior.mean.shape
     total = torch.full((batch,), -math.inf, device=x.device, dtype=torch.float64)
-    squares = total.clone()
+    squares, logs = total.clone(), torch.zeros_like(total)
     at_once = max(1, PIXELS[x.device.type] // x.numel())
     for start in range(0, samples, at_once):
         count = min(at_once, samples - start)
@@ -101,4 +106,5 @@ def batch_weights(
         weights = log_ratio - nll
         total = torch.logaddexp(total, weights.logsumexp(0))
         squares = torch.logaddexp(squares, (2 * weights).logsumexp(0))
-    return total, squares
+        logs += weights.sum(0)
+    return total, squares, logs

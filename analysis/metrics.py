@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from analysis.bounds import iwae
-from analysis.information import information
+from analysis.information import information, standard_error
 from analysis.samples import fid, inception_distance, sample_quality
 from trainables.batches import Pixels
 from trainables.data import Dataset
@@ -57,21 +57,10 @@ class Codes(NamedTuple):
     """float32."""
 
 
-class Encoded:
-    """A `VAE` whose images have been encoded before: called on them in their order, it decodes alone."""
-
-    def __init__(self, model: VAE, codes: Codes) -> None:
-        self.config, self.likelihood, self._decoder = model.config, model.likelihood, model.decoder
-        self._codes, self._next = codes, 0
-
-    def __call__(self, x: Tensor, noise_BZ: Tensor) -> tuple[Tensor, Posterior]:
-        start, self._next = self._next, self._next + len(x)
-        posterior = posteriors(self._codes, slice(start, self._next), x.device)
-        return self._decoder(posterior.sample(noise_BZ)), posterior
-
-
-def posteriors(codes: Codes, rows: slice | np.ndarray, device: torch.device | str = "cpu") -> Posterior:
-    """Some rows of codes on a device."""
+def posteriors(
+    codes: Codes, rows: slice | np.ndarray = slice(None), device: torch.device | str = "cpu"
+) -> Posterior:
+    """All codes, or some rows of them, on a device."""
     return Posterior(*(torch.from_numpy(values[rows]).to(device) for values in codes))
 
 
@@ -96,11 +85,11 @@ def measure(
     """Everything about a model on its test set, computed where the model is.
 
     ``distortion rate nelbo bits_per_dim mse active_units`` are `trainables.evaluate`'s. ``mutual_information
-    marginal_kl mutual_information_cap`` are the rate's two parts and the most that the first can be found to
-    be (`analysis.information`); ``kl_largest kl_median`` are the rate of single latents. ``log_likelihood
-    log_likelihood_error effective_samples`` are the importance-weighted bound of 50 samples on 100 of the
-    images, its standard error, and the median number of samples that carry it (`analysis.bounds`). All
-    these in nats per image but for ``bits_per_dim``, ``mse`` and the counts.
+    marginal_kl`` are the rate's two parts, each with its ``_error``, and ``mutual_information_cap`` the most
+    that the first can be found to be (`analysis.information`); ``kl_largest kl_median`` are the rate of
+    single latents. ``log_likelihood`` is ``-nelbo`` and what an importance-weighted bound gains on it, with
+    the gain's error and by what it was found (`likelihood`). All these in nats per image but for
+    ``bits_per_dim``, ``mse`` and the counts.
 
     ``probe_accuracy knn_accuracy silhouette`` say how well the classes are told by posterior means,
     ``psnr_db ssim`` how near the decoded means are to the images. ``mmd sliced_wasserstein precision recall
@@ -127,20 +116,19 @@ def measure(
     codes = encode(model, images) if codes is None else codes
     if len(codes.mean_NZ) != len(images):
         raise ValueError(f"codes must be those of the {len(images)} test images, got {len(codes.mean_NZ)}")
-    known = cast(VAE, Encoded(model, codes))
     pixels, world = Pixels(images, device=device), World(device=device)
+    metrics: dict[str, float] = {}
     parts: dict[str, Callable[[], dict[str, float]]] = {
-        "trade-off": lambda: evaluate(known, pixels, sigma, world),
-        "code": lambda: code_metrics(codes, seed),
+        "trade-off": lambda: evaluate(model, pixels, sigma, world, posteriors(codes)),
+        "code": lambda: code_metrics(codes, seed, device),
         "classes": lambda: class_metrics(model, data, codes, seed),
-        "likelihood": lambda: likelihood(model, images, codes, sigma, seed),
+        "likelihood": lambda: likelihood(model, images, codes, sigma, metrics["nelbo"], seed),
         "reconstructions": lambda: reconstruction_quality(model, images, codes, seed),
         "samples": lambda: (
             sample_quality(model, images, seed)
             | ({"fid": fid(model, images, frechet, seed)} if frechet else {})
         ),
     }
-    metrics: dict[str, float] = {}
     for name, part in parts.items():
         progress(name)
         metrics |= part()
@@ -148,14 +136,18 @@ def measure(
 
 
 PARTS = 6
+"""Steps of `measure`, which a test counts."""
 
 
-def code_metrics(codes: Codes, seed: int = 0) -> dict[str, float]:
-    """``mutual_information marginal_kl mutual_information_cap kl_largest kl_median``, nats per image."""
-    kl_Z, parts = kl_per_latent(*codes), information(*codes, seed)
+def code_metrics(codes: Codes, seed: int = 0, device: torch.device | str = "cpu") -> dict[str, float]:
+    """``mutual_information marginal_kl``, the errors and the cap of both, ``kl_largest kl_median``; nats per
+    image."""
+    kl_Z, parts = kl_per_latent(*codes), information(*codes, seed, device)
     return {
         "mutual_information": parts.mutual_information,
+        "mutual_information_error": parts.mutual_information_error,
         "marginal_kl": parts.marginal_kl,
+        "marginal_kl_error": parts.marginal_kl_error,
         "mutual_information_cap": parts.cap,
         "kl_largest": float(kl_Z.max()),
         "kl_median": float(np.median(kl_Z)),
@@ -168,14 +160,23 @@ def kl_per_latent(mean_NZ: np.ndarray, logvar_NZ: np.ndarray) -> np.ndarray:
     return 0.5 * (mean**2 + np.exp(logvar) - 1 - logvar).mean(0)
 
 
-def likelihood(model: VAE, images: np.ndarray, codes: Codes, sigma: float, seed: int = 0) -> dict[str, float]:
-    """``log_likelihood log_likelihood_error`` in nats per image, and ``effective_samples``, the median of at
-    most 100 images: `iwae` with 50 samples."""
+def likelihood(
+    model: VAE, images: np.ndarray, codes: Codes, sigma: float, nelbo: float, seed: int = 0
+) -> dict[str, float]:
+    """``log_likelihood``, nats per image: minus the ``nelbo`` of all images, plus what the bound of
+    ``log_likelihood_samples`` samples (`iwae`) gains, in the mean over ``log_likelihood_images`` of them.
+
+    The gain is over the ELBO of the same image by the same samples: images differ in it far less than in
+    their likelihood. ``log_likelihood_error`` is its standard error, without the ``nelbo``'s own.
+    ``effective_samples`` is the median over those images of the samples that carry the bound."""
     rows = some(len(images), LIKELIHOOD_IMAGES, seed)
     bound = iwae(model, images[rows], sigma, LIKELIHOOD_SAMPLES, seed, posteriors(codes, rows))
+    gain = bound.log_likelihood - bound.elbo
     return {
-        "log_likelihood": bound.mean,
-        "log_likelihood_error": bound.standard_error,
+        "log_likelihood": float(gain.mean()) - nelbo,
+        "log_likelihood_error": standard_error(gain),
+        "log_likelihood_images": len(rows),
+        "log_likelihood_samples": LIKELIHOOD_SAMPLES,
         "effective_samples": float(np.median(bound.effective_samples)),
     }
 
@@ -206,7 +207,8 @@ def reconstruction_quality(model: VAE, images: np.ndarray, codes: Codes, seed: i
 def class_metrics(model: VAE, data: Dataset, codes: Codes, seed: int = 0) -> dict[str, float]:
     """``probe_accuracy`` and ``knn_accuracy`` of classifiers that learn from the posterior means of at most
     10,000 training images, and the test codes' ``silhouette``."""
-    rows = some(len(data.train.labels), PROBE_IMAGES, seed)
+    trained = data.training_rows()
+    rows = trained[some(len(trained), PROBE_IMAGES, seed)]
     learnt = encode(model, data.train.images[rows]).mean_NZ, data.train.labels[rows]
     asked = codes.mean_NZ, data.test.labels
     return {

@@ -23,6 +23,7 @@ from PIL import Image
 from analysis.best import Run
 from analysis.charts import to_html
 from analysis.findings import Findings
+from analysis.information import capped
 from analysis.trials import StudyRecord, drawn_config
 from trainables.text import without_passwords
 
@@ -96,8 +97,12 @@ METRICS = {
     "The trade-off": {
         "bits_per_dim": ("bits per dimension", ".4f", ""),
         "nelbo": ("negative ELBO, calibrated", ".2f", "nats per image"),
-        "log_likelihood": ("log-likelihood, bound of 50 samples", ".2f", "nats per image, of 100 images"),
-        "log_likelihood_error": ("its standard error", ".2f", "nats"),
+        "log_likelihood": (
+            "log-likelihood, bound of {log_likelihood_samples:.0f} samples",
+            ".2f",
+            "nats per image, by {log_likelihood_images:.0f} images' gain on the ELBO",
+        ),
+        "effective_samples": ("samples that carry this bound", ".1f", "effective, median of these images"),
         "rate": ("rate", ".2f", "nats per image"),
         "distortion": ("distortion, training likelihood", ".2f", "nats per image"),
     },
@@ -127,6 +132,8 @@ METRICS = {
         "fid": ("Fréchet Inception distance", ".2f", "0 for the data itself"),
     },
 }
+BOUNDS = {"mutual_information": "≥", "marginal_kl": "≤"}
+"""Which side of a mutual information that is `capped` the truth is on."""
 MOST_ROWS = 2000
 """Trials in the page's table, which a browser must hold."""
 PAGE_BYTES = 9_500_000
@@ -150,13 +157,21 @@ class RunSection:
         """(name, value, unit) of what was measured, by group."""
         groups = {
             title: [
-                (label, format(self.measured[name], style), unit)
+                (label.format_map(self.measured), self.value(name, style), unit.format_map(self.measured))
                 for name, (label, style, unit) in group.items()
                 if math.isfinite(self.measured.get(name, math.nan))
             ]
             for title, group in METRICS.items()
         }
         return {title: rows for title, rows in groups.items() if rows}
+
+    def value(self, name: str, style: str) -> str:
+        """With the sign of the bound that it is, or with its standard error."""
+        measured, text = self.measured, format(self.measured[name], style)
+        if name in BOUNDS and capped(measured["mutual_information"], measured["mutual_information_cap"]):
+            return f"{BOUNDS[name]} {text}"
+        error = measured.get(f"{name}_error", math.nan)
+        return f"{text} ± {format(error, style)}" if math.isfinite(error) else text
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,20 +15,33 @@ from analysis_fixture import BASE
 from scipy.ndimage import gaussian_filter
 from scipy.special import log_ndtr
 from torch import Tensor, nn
+from torch.distributions import (
+    Categorical,
+    Independent,
+    MixtureSameFamily,
+    MultivariateNormal,
+    Normal,
+    kl_divergence,
+)
 
 from analysis.bounds import PIXELS, iwae
 from analysis.figures import run_figures
-from analysis.information import information
+from analysis.information import Information, information, log_mixture
 from analysis.metrics import (
+    PARTS,
     Codes,
+    code_metrics,
     encode,
+    kl_per_latent,
     knn_accuracy,
+    likelihood,
     measure,
     posteriors,
     probe_accuracy,
     reconstruction_quality,
     silhouette,
 )
+from analysis.page import RunSection
 from trainables.batches import Pixels
 from trainables.config import TrialConfig
 from trainables.data import Dataset, Split, load_dataset
@@ -99,6 +113,30 @@ def test_the_bound_reaches_the_likelihood_of_a_linear_vae(pixels: np.ndarray, sp
     assert few[0] < few[1] < many.mean
 
 
+def test_the_likelihood_is_the_elbo_of_all_images_and_the_gain_of_some(
+    pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 12 images by the gain of 6, which differ in it less than in their likelihood."""
+    model = LinearVAE(3.0)
+    truth = true_log_likelihood(pixels, model.weight.detach().numpy(), 100_000)
+    bound = iwae(model, pixels, SIGMA, 5_000)  # type: ignore[arg-type]
+    assert (bound.elbo < bound.log_likelihood).all()
+    # log p(x) - ELBO = KL(q(z | x), p(z | x)): both are Gaussian around one mean, q without correlations
+    mean, logvar = (part.detach() for part in model.encode(torch.from_numpy(pixels).float() / 255))
+    weight, zero = model.weight.detach(), torch.zeros(2)
+    posterior = MultivariateNormal(zero, precision_matrix=torch.eye(2) + weight.T @ weight / SIGMA**2)
+    gap = kl_divergence(MultivariateNormal(zero, torch.diag(logvar[0].exp())), posterior)
+    np.testing.assert_allclose((truth - bound.elbo).mean(), gap, atol=0.03)
+    monkeypatch.setattr("analysis.metrics.LIKELIHOOD_IMAGES", 6)
+    monkeypatch.setattr("analysis.metrics.LIKELIHOOD_SAMPLES", 5_000)
+    codes = Codes(mean.numpy(), logvar.numpy())
+    found = likelihood(model, pixels, codes, SIGMA, -bound.elbo.mean())  # type: ignore[arg-type]
+    error = found["log_likelihood_error"]
+    assert found["log_likelihood"] == pytest.approx(truth.mean(), abs=4 * error + 0.03)
+    assert error < 0.2 * bound.log_likelihood.std() / math.sqrt(6)
+    assert (found["log_likelihood_images"], found["log_likelihood_samples"]) == (6, 5_000)
+
+
 def test_the_bound_of_one_sample_is_the_elbo_and_chunks_do_not_change_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -124,9 +162,49 @@ def test_the_two_parts_of_the_rate_are_those_of_gaussians() -> None:
     total = spread**2 + width**2
     assert found.mutual_information == pytest.approx(0.5 * np.log(total / width**2).sum(), abs=0.06)
     assert found.marginal_kl == pytest.approx(0.5 * (total - 1 - np.log(total)).sum(), abs=0.08)
-    rate = 0.5 * (mean**2 + width**2 - 1 - np.log(width**2)).sum(1).mean()
-    error = 4 * math.hypot(found.mutual_information_error, found.marginal_kl_error)
-    assert found.mutual_information + found.marginal_kl == pytest.approx(rate, abs=error)
+    rate = kl_per_latent(mean, logvar).sum()
+    assert found.mutual_information + found.marginal_kl == pytest.approx(rate, rel=1e-12)
+
+
+def test_the_mixture_of_posteriors_is_that_of_torch_s_distributions() -> None:
+    rng = np.random.default_rng(2)
+    z, mean, logvar = (torch.from_numpy(rng.standard_normal((7, 3))) for _ in range(3))
+    each = Independent(Normal(mean, (0.5 * logvar).exp()), 1)
+    mixture = MixtureSameFamily(Categorical(torch.ones(7)), each)
+    expected = mixture.log_prob(z) + 1.5 * math.log(2 * math.pi)
+    torch.testing.assert_close(log_mixture(z, mean, logvar), expected)
+
+
+def test_the_errors_of_the_two_parts_are_their_spread_over_seeds_and_images() -> None:
+    def draw(seed: int) -> Information:
+        mean = np.random.default_rng([3, seed]).standard_normal((400, 2)) * [0.8, 0.3]
+        return information(mean, np.log([[0.36, 0.9]] * 400), seed)
+
+    draws = [draw(seed) for seed in range(200)]
+    for name in ("mutual_information", "marginal_kl"):
+        spread = np.std([getattr(found, name) for found in draws])
+        assert np.mean([getattr(found, f"{name}_error") for found in draws]) == pytest.approx(spread, rel=0.2)
+
+
+def test_too_few_images_bound_the_two_parts_which_the_page_says() -> None:
+    """q(z) is N(0, I) exactly, so that all the rate is mutual information: more of it than log N."""
+    spread = 0.95
+    mean = spread * np.random.default_rng(0).standard_normal((500, 20))
+    found = code_metrics(Codes(mean, np.full(mean.shape, np.log(1 - spread**2))))
+    truth = -0.5 * 20 * np.log(1 - spread**2)
+    assert truth > 20
+    assert found["mutual_information"] == pytest.approx(found["mutual_information_cap"])
+    assert found["marginal_kl"] > 15
+    assert shown(found) == (f"≥ {found['mutual_information']:.2f}", f"≤ {found['marginal_kl']:.2f}")
+    far = found | {"mutual_information": found["mutual_information_cap"] - 1.01}
+    assert re.fullmatch(r"\d+\.\d\d ± 0\.\d\d", shown(far)[0])
+
+
+def shown(measured: dict[str, float]) -> tuple[str, str]:
+    """The mutual information and the marginal KL on the page."""
+    section = RunSection(None, {}, measured)  # type: ignore[arg-type]
+    rows = {label: value for label, value, _ in section.tables["The code"]}
+    return rows["mutual information of image and code"], rows["aggregate posterior to the prior, KL"]
 
 
 def test_the_information_of_images_told_apart_is_the_log_of_their_number() -> None:
@@ -235,8 +313,9 @@ def test_classes_that_cannot_be_told_have_no_accuracy() -> None:
 
 KEYS = {
     "distortion", "rate", "nelbo", "bits_per_dim", "mse", "active_units", "probe_accuracy", "knn_accuracy",
-    "silhouette", "mutual_information", "marginal_kl", "mutual_information_cap", "kl_largest", "kl_median",
-    "log_likelihood", "log_likelihood_error", "effective_samples", "psnr_db", "ssim", "mmd",
+    "silhouette", "mutual_information", "mutual_information_error", "marginal_kl", "marginal_kl_error",
+    "mutual_information_cap", "kl_largest", "kl_median", "log_likelihood", "log_likelihood_error",
+    "log_likelihood_images", "log_likelihood_samples", "effective_samples", "psnr_db", "ssim", "mmd",
     "sliced_wasserstein", "precision", "recall", "density", "coverage",
 }  # fmt: skip
 OF_CLASSES = {"probe_accuracy", "knn_accuracy", "silhouette"}
@@ -266,17 +345,16 @@ def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
 
 
 def test_every_metric_of_a_model_is_there_and_they_agree(model: VAE, digits: Dataset) -> None:
-    found = measure(model, digits, 0.2)
+    told: list[str] = []
+    found = measure(model, digits, 0.2, progress=told.append)
+    assert len(told) == PARTS
     assert found.keys() == KEYS
     assert all(math.isfinite(value) for value in found.values())
-    parts = information(*encode(model, digits.test.images))
-    error = 4 * math.hypot(parts.mutual_information_error, parts.marginal_kl_error)
-    assert error < 0.1 * found["rate"]
-    assert found["mutual_information"] + found["marginal_kl"] == pytest.approx(found["rate"], abs=error)
+    assert found["mutual_information"] + found["marginal_kl"] == pytest.approx(found["rate"], rel=1e-5)
     assert found["mutual_information"] < found["mutual_information_cap"]
     assert found["mutual_information_cap"] == pytest.approx(math.log(len(digits.test.images)))
-    # of 300 of the 360 images, the bound of 20 samples is above the ELBO
-    assert found["log_likelihood"] > -found["nelbo"] - found["log_likelihood_error"]
+    assert 0 < found["log_likelihood_error"] < found["log_likelihood"] + found["nelbo"]
+    assert (found["log_likelihood_images"], found["log_likelihood_samples"]) == (100, 20)
     assert 1 <= found["effective_samples"] <= 20
     assert found["knn_accuracy"] > 0.7
     assert found == measure(model, digits, 0.2)
@@ -287,7 +365,7 @@ def test_the_test_set_is_encoded_once(model: VAE, digits: Dataset, tmp_path: Pat
     seen: list[int] = []
     counter = model.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
     found = measure(model, digits, 0.2)
-    train, test = len(digits.train.images), len(digits.test.images)
+    train, test = len(digits.training_rows()), len(digits.test.images)
     assert sum(seen) == train + test
     codes = encode(model, digits.test.images)
     seen.clear()
@@ -316,7 +394,7 @@ def test_codes_are_the_model_s_and_serve_the_bound(model: VAE, digits: Dataset) 
         direct = model.encode(torch.from_numpy(images.copy()).float() / 255)
     np.testing.assert_allclose(codes.mean_NZ, direct.mean, atol=1e-5)
     np.testing.assert_allclose(codes.logvar_NZ, direct.logvar, atol=1e-5)
-    known = iwae(model, images, 0.2, 5, posterior=posteriors(codes, slice(None)))
+    known = iwae(model, images, 0.2, 5, known=posteriors(codes))
     np.testing.assert_allclose(known.log_likelihood, iwae(model, images, 0.2, 5).log_likelihood, rtol=1e-5)
 
 
@@ -329,7 +407,7 @@ def test_what_few_images_of_one_class_allow_is_measured(count: int, digits: Data
     assert found.keys() == KEYS
     unknown = {name for name, value in found.items() if math.isnan(value)}
     expected = set(OF_CLASSES)
-    expected |= {"log_likelihood_error", "mmd"} if count < 2 else set()
+    expected |= {"mmd", *(name for name in KEYS if name.endswith("_error"))} if count < 2 else set()
     expected |= {"precision", "recall"} if count <= 3 else set()
     expected |= {"density", "coverage"} if count <= 5 else set()
     assert unknown == expected

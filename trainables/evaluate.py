@@ -5,6 +5,7 @@ Z latents; sums and counts are reduced over the ranks in float64, then divided o
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,6 +13,7 @@ from trainables.batches import Pixels
 from trainables.world import World
 from vae_models import VAE
 from vae_models.elbo import MIN_SIGMA, active_units, bits_per_dim, discrete_gaussian_nll, rate
+from vae_models.vae import Posterior
 
 BATCH = 500
 NOISE_SEED = 20_140_411
@@ -38,9 +40,16 @@ def residual_sigma(model: VAE, pixels: Pixels, world: World) -> float:
     return sigma if not sigma < MIN_SIGMA else MIN_SIGMA
 
 
+def encoded(model: VAE, x: Tensor, rows: np.ndarray, known: Posterior | None) -> Posterior:
+    """q(z | x) of a batch: these rows of what is ``known``, (N, Z) on any device, or the encoder's."""
+    return model.encode(x) if known is None else Posterior(*(part[rows].to(x.device) for part in known))
+
+
 @torch.no_grad()
-def evaluate(model: VAE, pixels: Pixels, sigma: float, world: World) -> dict[str, float]:
-    """Metrics of a model over a set, with one noise sample an image.
+def evaluate(
+    model: VAE, pixels: Pixels, sigma: float, world: World, known: Posterior | None = None
+) -> dict[str, float]:
+    """Metrics of a model over a set, with one noise sample an image, whose posteriors may be ``known``.
 
     Returns ``distortion rate nelbo`` in nats per image, ``bits_per_dim``, ``mse`` of pixels in [0, 1] and
     ``active_units``. ``distortion`` is under the training likelihood; ``nelbo`` is the rate plus the
@@ -51,7 +60,8 @@ def evaluate(model: VAE, pixels: Pixels, sigma: float, world: World) -> dict[str
     noise = row_noise(len(pixels), latent_dim)
     sums = torch.zeros(5 + 2 * latent_dim, dtype=torch.float64, device=world.device)
     for rows, x in pixels.in_order(BATCH, world):
-        output, posterior = model(x, noise[rows].to(world.device))
+        posterior = encoded(model, x, rows, known)
+        output = model.decoder(posterior.sample(noise[rows].to(world.device)))
         image = model.likelihood.mean(output)
         sums[0] += model.likelihood.distortion(output, x).sum(dtype=torch.float64)
         sums[1] += rate(posterior).sum(dtype=torch.float64)
