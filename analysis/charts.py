@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from analysis.figures.curves import LearningCurves
 from analysis.figures.parallel import Parallel
 from analysis.figures.rate_distortion import RateDistortion, front_order, hypervolume_words
-from analysis.figures.search import TITLES, History, Importance
+from analysis.figures.search import REMAINDER, SHARE_LABEL, TITLES, History, Importance
 from analysis.figures.style import BITS_LABEL, OKABE_ITO
 from analysis.figures.timeline import STATE_COLORS, Timeline
 
@@ -173,7 +173,8 @@ def parallel_chart(parallel: Parallel) -> go.Figure:
 
 
 def importance_chart(importance: Importance) -> go.Figure:
-    """A bar a parameter, with its interval where there is one; empty where the importance is a note."""
+    """A bar a parameter, with its interval where there is one, and a grey one of what is left; empty where
+    the importance is a note."""
     told = importance.intervals
     shares = importance.shares * 100
     error = None if told is None else {
@@ -191,7 +192,13 @@ def importance_chart(importance: Importance) -> go.Figure:
             hovertemplate="%{y}: %{x:.1f} %%{text}<extra></extra>",
         )
     )  # fmt: skip
-    figure.update_xaxes(title="share of the variance of bits per dimension (%)", rangemode="tozero")
+    if importance.names:
+        figure.add_bar(
+            x=[100 * importance.remainder], y=[REMAINDER], orientation="h", marker={"color": NEUTRAL},
+            hovertemplate="%{y}: %{x:.1f} %<extra></extra>",
+        )  # fmt: skip
+    figure.update_layout(showlegend=False)
+    figure.update_xaxes(title=SHARE_LABEL, rangemode="tozero")
     figure.update_yaxes(autorange="reversed", automargin=True)
     return figure
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis.best import Run
 from analysis.figures.rate_distortion import RateDistortion
-from analysis.figures.search import TITLES, Importance
+from analysis.figures.search import REMAINDER, TITLES, Importance
 from analysis.repeats import repeated_bits
 from analysis.statistics import Interval, Rank, ranks, separable
 from analysis.trials import STATES
@@ -161,7 +161,7 @@ def states(trials: pd.DataFrame) -> str:
 
 
 def what_mattered(importance: Importance) -> list[str]:
-    """The parameters by their share of the variance."""
+    """The parameters by their share of the variance, and whether the largest two are separable."""
     if importance.note:
         return [f"{importance.note}."]
     intervals: Sequence[Interval | None] = importance.intervals or [None] * len(importance.names)
@@ -169,9 +169,16 @@ def what_mattered(importance: Importance) -> list[str]:
         f"{named(name)} ({share:.0%}" + (f", {ends.low:.0%} to {ends.high:.0%})" if ends else ")")
         for name, share, ends in zip(importance.names, importance.shares, intervals, strict=True)
     ]
+    close = importance.separable is False
+    largest = listed([named(name) for name in importance.names[:2]])
     few = importance.trials < INDICATIVE
-    hint = f"; with {importance.trials} complete trials this is a hint, not a measurement" if few else ""
-    return [f"What mattered for bits per dimension, by share of its variance: {listed(parts)}{hint}."]
+    return [
+        "What mattered for bits per dimension, by the share of its variance that each explains alone: "
+        f"{listed(parts)}; {REMAINDER}: {importance.remainder:.0%}"
+        + f"; {largest} are not separable, as their intervals overlap" * close
+        + f"; with {importance.trials} complete trials this is a hint, not a measurement" * few
+        + "."
+    ]
 
 
 def bend(plane: RateDistortion) -> list[str]:

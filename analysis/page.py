@@ -43,8 +43,9 @@ CAPTIONS = {
         "collapsed code."
     ),
     "importance": (
-        "Share of the value's variance that each parameter explains (fANOVA over complete trials); "
-        "lines span 95 % of resampled trials."
+        "Share of the value's variance that each parameter alone explains: main effects (fANOVA) of a "
+        "forest of the complete trials, times the R² of its predictions of trials it has not seen; grey is "
+        "the rest. Lines span 95 % of resampled trials."
     ),
     "contour": (
         "Bits per dimension over each pair of parameters, by a Gaussian process through the complete "

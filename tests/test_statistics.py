@@ -6,7 +6,6 @@ import itertools
 
 import numpy as np
 import pytest
-from optuna.trial import FrozenTrial, create_trial
 from scipy import stats
 
 from analysis.statistics import (
@@ -146,20 +145,24 @@ def test_too_little_to_tell(a: list[float], b: list[float]) -> None:
 
 
 def test_importance_intervals_are_the_quantiles_of_resamples() -> None:
-    trials = [create_trial(value=float(k)) for k in range(30)]
+    values = np.arange(30) / 29
 
-    def shares(drawn: list[FrozenTrial], seed: int, trees: int) -> dict[str, float]:
-        mean = float(np.mean([trial.value or 0.0 for trial in drawn])) / 29
-        return {"a": mean, "b": 1 - mean}
+    def shares(drawn: np.ndarray, left: np.ndarray, seed: int) -> np.ndarray:
+        assert sorted({*drawn, *left}) == list(range(30))
+        assert not {*drawn} & {*left}
+        mean = values[drawn].mean()
+        return np.array([mean, 1 - mean])
 
-    found = importance_intervals(trials, {"a": 0.5, "b": 0.5}, shares, resamples=400)  # type: ignore[arg-type]
-    half = 1.96 * np.arange(30).std() / np.sqrt(30) / 29
-    assert found["a"].low == pytest.approx(0.5 - half, abs=0.03)
-    assert found["a"].high == pytest.approx(0.5 + half, abs=0.03)
-    assert found["b"].low == pytest.approx(1 - found["a"].high)
-    assert importance_intervals(trials, {"a": 1.0}, lambda *_: {}) == {}
-    outside = importance_intervals(trials, {"a": 0.9}, shares)["a"]  # type: ignore[arg-type]
-    assert outside.high == 0.9
+    found = importance_intervals(30, np.array([0.5, 0.5]), shares, resamples=400)
+    assert found is not None
+    half = 1.96 * values.std() / np.sqrt(30)
+    assert found[0].low == pytest.approx(0.5 - half, abs=0.03)
+    assert found[0].high == pytest.approx(0.5 + half, abs=0.03)
+    assert found[1].low == pytest.approx(1 - found[0].high)
+    assert importance_intervals(30, np.array([1.0]), lambda *_: None) is None
+    outside = importance_intervals(30, np.array([0.9, 0.1]), shares, resamples=9)
+    assert outside is not None
+    assert outside[0].high == 0.9
 
 
 def test_ranks_against_all_resamples() -> None:

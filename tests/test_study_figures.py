@@ -39,9 +39,10 @@ from analysis.figures.contour import compute_contours, draw_contours, gaussian_p
 from analysis.figures.curves import compute_learning_curves, draw_learning_curves
 from analysis.figures.parallel import compute_parallel, draw_parallel
 from analysis.figures.rate_distortion import compute_rate_distortion, draw_rate_distortion
-from analysis.figures.search import Importance, compute_importance, draw_importance
+from analysis.figures.search import REMAINDER, Importance, compute_importance, draw_importance, main_effects
 from analysis.figures.timeline import compute_timeline, draw_timeline, packed
-from analysis.statistics import hypervolume
+from analysis.findings import what_mattered
+from analysis.statistics import Interval, hypervolume
 from analysis.trials import StudyRecord, epochs_frame, read_study, trials_frame
 from trainables.records import TrialFolder
 
@@ -306,6 +307,97 @@ def test_importance_s_intervals_hold_its_shares_and_are_drawn(sixty: StudyRecord
         bars.x - bars.error_x.arrayminus, [100 * found.low for found in told.intervals]
     )
     assert importance_chart(plain).data[0].error_x.array is None
+    (rest,) = importance_chart(told).data[1].x
+    assert rest == pytest.approx(100 - 100 * told.shares.sum())
+    assert draw_importance(told).axes[0].patches[-1].get_width() == pytest.approx(rest)
+
+
+def valued(count: int, value: Callable[..., np.ndarray], seed: int = 0) -> Importance:
+    """Of trials whose parameters are uniform in their search's scales: u and v in [0, 1], w either 0 or 1."""
+    rng = np.random.default_rng(seed)
+    u, v, w = rng.uniform(size=count), rng.uniform(size=count), rng.integers(0, 2, count)
+    space = {
+        "beta": FloatDistribution(0.1, 1000, log=True),
+        "v": FloatDistribution(0, 1),
+        "w": CategoricalDistribution(["adam", "adamw"]),
+    }
+    trials = [
+        create_trial(
+            params={"beta": 0.1 * 1e4**a, "v": b, "w": ["adam", "adamw"][c]}, distributions=space, value=told
+        )
+        for a, b, c, told in zip(u, v, w, value(u, v, w, rng), strict=True)
+    ]
+    return compute_importance(trials, {name: name for name in space}, resamples=40)
+
+
+def additive(u: np.ndarray, v: np.ndarray, w: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Variances 0.6, 0.3 and 0.1: a uniform's is 1/12, a fair coin's 1/4."""
+    return math.sqrt(12 * 0.6) * u + math.sqrt(12 * 0.3) * v + math.sqrt(4 * 0.1) * w
+
+
+def test_importance_of_a_sum_is_the_share_of_each_variance() -> None:
+    few, many = valued(64, additive), valued(600, additive)
+    assert many.names == ["beta", "v", "w"]
+    np.testing.assert_allclose(many.shares, [0.6, 0.3, 0.1], atol=0.04)
+    assert many.remainder < 0.05
+    found = dict(zip(few.names, few.shares, strict=True))
+    assert [found[name] for name in many.names] == pytest.approx([0.6, 0.3, 0.1], abs=0.15)
+    assert few.separable
+    assert "separable" not in what_mattered(few)[0]
+
+
+def test_importance_of_a_sum_and_noise_leaves_the_noise_unexplained() -> None:
+    noisy = valued(600, lambda u, v, w, rng: additive(u, v, w, rng) + rng.normal(size=len(u)))
+    np.testing.assert_allclose(noisy.shares, [0.3, 0.15, 0.05], atol=0.08)
+    assert noisy.shares.sum() < 0.55  # half is noise, and a forest must not claim it
+
+
+def test_importance_of_an_exclusive_or_is_all_interaction() -> None:
+    found = valued(150, lambda u, v, w, rng: ((u > 0.5) ^ (v > 0.5)).astype(float))
+    assert found.shares.max() < 0.12
+    assert found.remainder > 0.8
+    assert found.separable is False
+    (sentence,) = what_mattered(found)
+    assert f"{REMAINDER}: {found.remainder:.0%}" in sentence
+    assert "are not separable, as their intervals overlap" in sentence
+
+
+def test_importance_of_noise_cannot_be_told() -> None:
+    told = [valued(64, lambda u, v, w, rng: rng.normal(size=len(u)), seed) for seed in range(20)]
+    refused = [found for found in told if "cannot be told from these 64 complete trials" in found.note]
+    assert len(refused) >= 18  # by chance a twentieth looks like something
+    assert what_mattered(refused[0]) == [f"{refused[0].note}."]
+    # and then its interval says that it may be nothing
+    assert all(max(of.low for of in found.intervals or [Interval(0, 0, 0)]) < 0.02 for found in told)
+
+
+def test_main_effects_of_a_product_are_its_closed_form() -> None:
+    """u v of uniforms has the variance 7/144, of which each alone explains 1/48."""
+
+    class Product:
+        def predict(self, points: np.ndarray) -> np.ndarray:
+            return points[:, 0] * points[:, 1]
+
+    points = np.random.default_rng(0).uniform(size=(4000, 2))
+    np.testing.assert_allclose(main_effects(Product(), points), [3 / 7, 3 / 7], atol=0.08)
+
+
+@pytest.mark.parametrize(
+    ("value", "count", "note"),
+    [
+        (lambda u, *_: u * 0, 9, "their values do not differ"),
+        (additive, 4, "needs 5 complete trials; there are 4"),
+        (lambda u, *_: np.where(u < u.max(), np.inf, u), 9, "needs 5 complete trials; there are 1"),
+    ],
+)
+def test_importance_says_why_there_is_none(value: Callable[..., np.ndarray], count: int, note: str) -> None:
+    assert note in valued(count, value).note
+    same = [
+        create_trial(params={"a": 1.0}, distributions={"a": FloatDistribution(0, 1)}, value=float(k))
+        for k in range(9)
+    ]
+    assert "their parameters do not differ" in compute_importance(same, {"a": "a"}).note
+    assert "their parameters do not differ" in compute_importance([create_trial(value=1.0)] * 9, {}).note
 
 
 # ---- contours
