@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from analysis.figures.curves import LearningCurves
 from analysis.figures.parallel import Parallel
-from analysis.figures.rate_distortion import RateDistortion, front_order, hypervolume_words
+from analysis.figures.rate_distortion import RateDistortion, front_order, hypervolume_words, outside_words
 from analysis.figures.search import REMAINDER, SHARE_LABEL, TITLES, History, Importance
 from analysis.figures.style import BITS_LABEL, OKABE_ITO
 from analysis.figures.timeline import STATE_COLORS, Timeline
@@ -41,14 +41,16 @@ def to_html(figure: go.Figure, name: str) -> str:
 def rate_distortion_chart(plane: RateDistortion) -> go.Figure:
     """Hover a run for its numbers; the dotted lines are equal bits per dimension."""
     figure = go.Figure()
-    low, high = plane.rate.min(), plane.rate.max()
-    for bits in np.linspace(plane.bits_per_dim.min(), plane.bits_per_dim.max(), 5):
+    shown, bottom = ~plane.outside, plane.frame[1][0]
+    low, high = plane.rate[shown].min(), plane.rate[shown].max()
+    for bits in np.linspace(plane.bits_per_dim[shown].min(), plane.bits_per_dim[shown].max(), 5):
         nats = bits * plane.nats_per_bit
         figure.add_scatter(
             x=[low, high], y=[nats - low, nats - high], mode="lines", hoverinfo="skip", showlegend=False,
             line={"dash": "dot", "width": 1, "color": NEUTRAL},
         )  # fmt: skip
-        figure.add_annotation(x=high, y=nats - high, text=f"{bits:.3g} bits/dim", showarrow=False, yshift=9)
+        end = max(low, min(high, nats - bottom))
+        figure.add_annotation(x=end, y=nats - end, text=f"{bits:.3g} bits/dim", showarrow=False, yshift=9)
     front = front_order(plane)
     figure.add_scatter(
         x=plane.rate[front], y=plane.distortion[front], mode="lines", name="Pareto front", hoverinfo="skip",
@@ -76,6 +78,7 @@ def rate_distortion_chart(plane: RateDistortion) -> go.Figure:
             hovertemplate="%{text}<br>rate %{x:.2f}, distortion %{y:.2f} nats<extra></extra>",
         )  # fmt: skip
     mark_plane(figure, plane)
+    frame_chart(figure, [("", plane)])
     figure.update_xaxes(title="rate R (nats per image)")
     figure.update_yaxes(title="calibrated distortion (nats per image)")
     return figure
@@ -102,9 +105,29 @@ def fronts_chart(planes: Sequence[tuple[str, RateDistortion]]) -> go.Figure:
             ],
             hovertemplate="%{text}<br>rate %{x:.2f}, distortion %{y:.2f} nats<extra></extra>",
         )  # fmt: skip
+    frame_chart(figure, planes)
     figure.update_xaxes(title="rate R (nats per image)")
     figure.update_yaxes(title="calibrated distortion (nats per image)")
     return figure
+
+
+def frame_chart(figure: go.Figure, planes: Sequence[tuple[str, RateDistortion]]) -> None:
+    """Leave out the runs that are so far off that the others would be squashed, and say so."""
+    said = [
+        f"{name}: {words}" if name else words for name, plane in planes if (words := outside_words(plane))
+    ]
+    if not said:
+        return
+    for update, ends in zip(
+        (figure.update_xaxes, figure.update_yaxes),
+        np.transpose([plane.frame for _, plane in planes], (1, 2, 0)),
+        strict=True,
+    ):
+        update(range=[float(ends[0].min()), float(ends[1].max())])
+    figure.add_annotation(
+        x=1, y=1, xref="paper", yref="paper", xanchor="right", yanchor="top", align="right", showarrow=False,
+        text="<br>".join(map(escape, said)) + "<br>(a double click shows all)",
+    )  # fmt: skip
 
 
 def mark_plane(figure: go.Figure, plane: RateDistortion) -> None:

@@ -16,10 +16,11 @@ from markupsafe import Markup
 from analysis.best import Run, rank_runs
 from analysis.charts import fronts_chart, to_html
 from analysis.figures.rate_distortion import RateDistortion, compute_rate_distortion
+from analysis.findings import ALIKE, Repeated, told_apart
 from analysis.page import cell, plotly_js, templates
 from analysis.progress import Steps, Tell, untold
-from analysis.repeats import repeated_bits, repeats_frame
-from analysis.statistics import reference_point, separable
+from analysis.repeats import repeats_frame
+from analysis.statistics import reference_point
 from analysis.trials import StudyRecord, load_trials, read_study, study_info, trials_frame
 from trainables.config import TrialConfig
 from trainables.errors import UserError
@@ -88,11 +89,12 @@ def compare_studies(folders: Sequence[Path | str], progress: Tell = untold) -> C
     names = labels(paths)
     images = {(s.base.dataset, s.base.image_size, s.base.limit_val) for s in studies}
     comparable = len(images) == 1
-    measured = pd.concat([frame[frame["state"] == "COMPLETE"] for frame in frames]).dropna(subset="val_nelbo")
-    rate = measured["val_rate"].to_numpy(float)
+    measured = [frame[(frame["state"] == "COMPLETE") & frame["val_nelbo"].notna()] for frame in frames]
+    rates = [frame["val_rate"].to_numpy(float) for frame in measured]
     reference = None
-    if comparable and len(rate):
-        reference = reference_point(rate, measured["val_nelbo"].to_numpy(float) - rate)
+    if comparable and any(map(len, rates)):
+        nelbos = [frame["val_nelbo"].to_numpy(float) for frame in measured]
+        reference = reference_point(*((r, nelbo - r) for r, nelbo in zip(rates, nelbos, strict=True)))
     compared = [
         Compared(
             name, study, frame, rank_runs(study), repeats_frame(study),
@@ -170,38 +172,45 @@ def findings(comparison: Comparison) -> list[str]:
     assert first.best
     assert second.best
     ahead = second.best.best["val_bits_per_dim"] - first.best.best["val_bits_per_dim"]
+    behind = f"lies {ahead:.4f} behind" if ahead >= ALIKE else "is as good"
+    seeds = told_apart(
+        Repeated.of(first.best, first.repeats, first.name),
+        Repeated.of(second.best, second.repeats, second.name),
+    )
     sentences = [
         f"The best trial is {first.best.label} of {first.name}, "
-        f"{first.best.best['val_bits_per_dim']:.4f} bits per dimension; "
-        f"the best of {second.name} lies {ahead:.4f} behind."
+        f"{first.best.best['val_bits_per_dim']:.4f} bits per dimension; the best of {second.name} {behind}.",
+        f"{seeds[0].upper()}{seeds[1:]}.",
+        *fronts(ranked),
     ]
-    found = separable(
-        repeated_bits(first.repeats, first.best.number), repeated_bits(second.repeats, second.best.number)
-    )
-    if found is None:
-        sentences.append(
-            "One training of each cannot tell merit from luck: run both studies again with --seeds 3."
-        )
-    else:
-        gap = found.interval
-        verdict = "separable" if found.separable else "not separable"
-        sentences.append(
-            f"With other seeds the two are {verdict}: they lie {gap.estimate:+.4f} bits apart, 95 % interval "
-            f"{gap.low:+.4f} to {gap.high:+.4f}."
-        )
-    areas = sorted(
-        ((s.plane.hypervolume.estimate, s.name) for s in ranked if s.plane.hypervolume), reverse=True
-    )
-    if len(areas) > 1:
-        share = areas[1][0] / areas[0][0]
-        sentences.append(
-            f"The front of {areas[0][1]} dominates the largest part of the rate-distortion plane; "
-            f"that of {areas[1][1]} {share:.1%} as much."
-        )
     budgets = {(len(study.trials), study.study.base.epochs) for study in comparison.studies}
     if len(budgets) > 1:
         sentences.append("Their budgets of trials and epochs differ, which favours the larger.")
     return sentences
+
+
+def fronts(studies: list[Compared]) -> list[str]:
+    """Whose front dominates most of the plane, and whether that hangs on a few trials."""
+    areas = sorted(
+        ((found, s.name) for s in studies if (found := s.plane.hypervolume)),
+        key=lambda area: area[0].estimate,
+        reverse=True,
+    )
+    if len(areas) < 2 or not areas[0][0].estimate > 0:
+        return []
+    (most, name), (next_most, other) = areas[:2]
+    the = "The" if len(areas) == len(studies) else "Of the studies with 2 complete trials or more, the"
+    if most.estimate == next_most.estimate:
+        return [f"{the} fronts of {name} and {other} dominate equally much of the rate-distortion plane."]
+    verdict = (
+        "the two are not separable, as some resamples of its trials dominate less"
+        if most.low <= next_most.estimate
+        else "the two are separable, as resamples of its trials dominate more too"
+    )
+    return [
+        f"{the} front of {name} dominates the largest part of the rate-distortion plane, that of {other} "
+        f"{next_most.estimate / most.estimate:.1%} as much; {verdict}."
+    ]
 
 
 def write_comparison(comparison: Comparison, out: Path) -> Path:

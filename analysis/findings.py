@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -12,8 +13,9 @@ from analysis.best import Run
 from analysis.figures.rate_distortion import RateDistortion
 from analysis.figures.search import REMAINDER, TITLES, Importance
 from analysis.repeats import repeated_bits
-from analysis.statistics import Interval, Rank, ranks, separable
-from analysis.trials import STATES
+from analysis.statistics import FLAT, Interval, Rank, below_chord, ranks, separable
+from analysis.trials import EPOCH_METRICS, STATES, read_epochs
+from trainables.text import printable, without_passwords
 
 WORDS = {
     "COMPLETE": "complete",
@@ -22,6 +24,13 @@ WORDS = {
     "RUNNING": "running",
     "WAITING": "waiting",
 }
+ALIKE = 5e-5
+"""Bits per dimension that four digits do not show."""
+LAST_GAIN = 0.01
+"""Of what a training gained after its first epoch: from what share in its last one it may not have been over.
+A schedule that ends at 0 makes the last epoch the best as a rule, but by less."""
+LONGEST_CAUSE = 160
+"""Characters."""
 INDICATIVE = 20
 """Complete trials below which an importance is called a hint."""
 
@@ -56,11 +65,12 @@ def findings(
     """From `analysis.load_trials`, `analysis.load_repeats`, and the study's ranked runs."""
     searched = [run for run in runs if run.slug != "final"]
     if not searched:
-        return Findings(["No trial is complete yet, so there is no best model."], [states(trials)])
+        return Findings([no_best(trials), *failures(trials)], [states(trials)])
     final = next((run for run in runs if run.slug == "final"), None)
     answer = [best_trial(searched) + versus_next(searched, repeats), *what_mattered(importance), *bend(plane)]
     notes = [
         states(trials),
+        *failures(trials),
         *spread(trials, searched),
         *repeated(repeats),
         *last_training(searched[0], final),
@@ -81,23 +91,51 @@ def versus_next(searched: list[Run], repeats: pd.DataFrame) -> str:
     """The end of the first sentence: whether the winner is separable from the runner-up."""
     if len(searched) < 2:
         return "; no other is complete to compare it with."
-    best, second = searched[:2]
-    ahead = second.best["val_bits_per_dim"] - best.best["val_bits_per_dim"]
-    values = [repeated_bits(repeats, run.number) for run in (best, second)]
-    found = separable(*values)
+    best, second = (Repeated.of(run, repeats) for run in searched[:2])
+    ahead = searched[1].best["val_bits_per_dim"] - searched[0].best["val_bits_per_dim"]
+    fewer = f"{ahead:.4f} fewer than" if ahead >= ALIKE else "no fewer than"
+    return f", {fewer} the runner-up, {second.label}; {told_apart(best, second)}."
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """A trial's trainings with other seeds."""
+
+    label: str
+    bits: np.ndarray
+    """Per dimension, of those that are complete."""
+    failed: int
+
+    @classmethod
+    def of(cls, run: Run, repeats: pd.DataFrame, study: str = "") -> Repeated:
+        failed = (repeats["number"] == run.number) & (repeats["state"] == "FAIL")
+        label = f"{run.label} of {study}" if study else run.label
+        return cls(label, repeated_bits(repeats, run.number), int(failed.sum()))
+
+
+def told_apart(best: Repeated, second: Repeated) -> str:
+    """Whether other seeds separate two trials, and which is then better: not always the search's choice,
+    as that was chosen for its luck too. A clause."""
+    counts, failed = (len(best.bits), len(second.bits)), best.failed + second.failed
+    found = separable(best.bits, second.bits)
     if found is None:
-        return (
-            f", {ahead:.4f} fewer than the runner-up, {second.label}; one training of each cannot tell merit "
-            "from luck (--seeds 3 would)."
-        )
+        if min(counts) > 1:
+            return "the repeats of each agree to the last digit, which cannot tell merit from luck"
+        lost = f" ({failed} repeat{'s' * (failed > 1)} failed)" if failed else ""
+        advice = "" if failed else " (--seeds 3 would)"
+        if not any(counts):
+            return f"one training of each{lost} cannot tell merit from luck{advice}"
+        return f"{counts[0]} and {counts[1]} repeats of them{lost} cannot tell merit from luck: each needs 2"
     gap = found.interval
-    counts = " and ".join(map(str, sorted({len(v) for v in values})))
-    interval = f"{gap.estimate:+.4f} bits, 95 % interval {gap.low:+.4f} to {gap.high:+.4f}"
-    verdict = "separable" if found.separable else "not separable"
-    better = "" if gap.estimate > 0 or not found.separable else ", and it is the runner-up that is better"
+    seeds = (
+        f"{counts[0]} other seeds each"
+        if counts[0] == counts[1]
+        else f"{counts[0]} and {counts[1]} other seeds"
+    )
+    better = f", and {(best if gap.estimate > 0 else second).label} is better" if found.separable else ""
     return (
-        f"; it is {verdict} from the runner-up, {second.label}, which with {counts} other seeds each lies "
-        f"{interval} from it{better}."
+        f"with {seeds} the two are {'' if found.separable else 'not '}separable{better}: {second.label} lies "
+        f"{gap.estimate:+.4f} bits from {best.label}, 95 % interval {gap.low:+.4f} to {gap.high:+.4f}"
     )
 
 
@@ -109,33 +147,54 @@ def spread(trials: pd.DataFrame, searched: list[Run]) -> list[str]:
     if len(values) > 1:
         behind = values.median() - best.best["val_bits_per_dim"]
         sentences.append(f"The median complete trial lies {behind:.4f} bits behind the best.")
-    if best.best["epoch"] == best.config.epochs:
-        sentences.append("The best trial was still improving in its last epoch: more epochs would help.")
+    gained, share = last_gain(read_epochs(best.folder)[:, EPOCH_METRICS.index("val_bits_per_dim")])
+    if share >= LAST_GAIN:
+        sentences.append(
+            f"The best trial gained {gained:.4f} bits in its last epoch, {share:.1%} of what it gained since "
+            "its first: more epochs may help."
+        )
     return sentences
 
 
+def last_gain(bits: np.ndarray) -> tuple[float, float]:
+    """What the last epoch brought to the best so far, and its share of what all brought after the first;
+    0 where it brought nothing, and of fewer than 3 epochs, of which the last is most of the training.
+
+    Takes (epochs,) bits per dimension.
+    """
+    if len(bits) < 3 or not bits[-1] < bits[:-1].min():
+        return 0.0, 0.0
+    gained = float(bits[:-1].min() - bits[-1])
+    return gained, gained / float(bits[0] - bits[-1])
+
+
 def repeated(repeats: pd.DataFrame) -> list[str]:
-    """What the repeats gave, the best first: those whose ranks overlap are not separable."""
+    """What the repeats gave, the best first, and which of them are not separable."""
     done = repeats[repeats["state"] == "COMPLETE"]
-    if not len(done):
-        return []
+    count = len(repeats) - len(done)
+    failed = [f"{count} repeat{'s' * (count > 1)} with other seeds failed."] if count else []
     found = [(int(number), repeated_bits(repeats, number)) for number in done["number"].unique()]
     values = sorted((of for of in found if len(of[1]) > 1), key=lambda of: of[1].mean())
     if not values:
-        return []
+        return failed
     parts = [
         f"trial {number}: {bits.mean():.4f} ± {bits.std(ddof=1):.4f} ({len(bits)}), {place(rank)}"
         for (number, bits), rank in zip(values, ranks([bits for _, bits in values]), strict=True)
     ]
-    failed = f" {len(repeats) - len(done)} failed." if len(repeats) > len(done) else ""
-    return [f"With other seeds, mean ± standard deviation (seeds), and rank: {'; '.join(parts)}.{failed}"]
+    alike = [
+        f"trial {one} from trial {other}"
+        for (one, a), (other, b) in combinations(values, 2)
+        if not ((verdict := separable(a, b)) and verdict.separable)
+    ]
+    sentence = f"With other seeds, mean ± standard deviation (seeds), and rank: {'; '.join(parts)}"
+    return [sentence + f"; not separable: {listed(alike)}" * bool(alike) + ".", *failed]
 
 
 def place(rank: Rank) -> str:
     """Where a trial stands, and how surely."""
     low, high = round(rank.interval.low), round(rank.interval.high)
-    ends = f"{low}" if low == high else f"{low} to {high}"
-    return f"rank {ends}, first in {rank.first:.0%} of resampled seeds"
+    ends = f"rank {low}" if low == high else f"rank {low} to {high}"
+    return ends if rank.first is None else f"{ends}, first in {rank.first:.0%} of draws of the means"
 
 
 def last_training(best: Run, final: Run | None) -> list[str]:
@@ -143,10 +202,8 @@ def last_training(best: Run, final: Run | None) -> list[str]:
         return []
     bits = final.best["val_bits_per_dim"]
     change = bits - best.best["val_bits_per_dim"]
-    return [
-        f"A final training of {final.config.epochs} epochs reached {bits:.4f}, "
-        f"{abs(change):.4f} {'lower' if change <= 0 else 'higher'} than the best trial."
-    ]
+    than = f"{abs(change):.4f} {'lower' if change < 0 else 'higher'} than" if abs(change) >= ALIKE else "as"
+    return [f"A final training of {final.config.epochs} epochs reached {bits:.4f}, {than} the best trial."]
 
 
 def states(trials: pd.DataFrame) -> str:
@@ -158,6 +215,31 @@ def states(trials: pd.DataFrame) -> str:
     unfinished = counts["RUNNING"] + counts["WAITING"]
     note = " The search is not over, and these numbers may still change." if unfinished else ""
     return f"Of {len(trials)} trial{'s'[: len(trials) != 1]}, {listed(parts)}.{note}"
+
+
+def no_best(trials: pd.DataFrame) -> str:
+    over = len(trials) and not trials["state"].isin(["RUNNING", "WAITING"]).any()
+    return f"No trial is complete{'' if over else ' yet'}, so there is no best model."
+
+
+def failures(trials: pd.DataFrame) -> list[str]:
+    """Why trials failed: the commonest cause."""
+    causes = trials.loc[trials["state"] == "FAIL", "cause"].dropna().map(first_line)
+    if not len(causes):
+        return []
+    counts = causes.value_counts()
+    cause = counts.index[0]
+    if len(causes) == 1:
+        return [f"The cause of the failure: {cause}."]
+    if len(counts) == 1:
+        return [f"The cause of all {len(causes)} failures: {cause}."]
+    return [f"The commonest cause, of {counts.iloc[0]} of {len(causes)} failures: {cause}."]
+
+
+def first_line(cause: str) -> str:
+    """For a sentence: short, without its full stop, and without what a terminal would obey."""
+    line = printable(without_passwords(cause.strip() or "unknown")).splitlines()[0]
+    return line.rstrip(". ") if len(line) <= LONGEST_CAUSE else line[:LONGEST_CAUSE].rstrip() + " …"
 
 
 def what_mattered(importance: Importance) -> list[str]:
@@ -182,19 +264,37 @@ def what_mattered(importance: Importance) -> list[str]:
 
 
 def bend(plane: RateDistortion) -> list[str]:
-    """Where the front bends, and the price of a nat on either side."""
+    """Where the front bends, how surely, and the price of a nat on either side; or why it has no bend."""
     k = plane.knee
-    if k is None:
-        return [
-            "The front of rate against distortion has no bend: fewer than three trials, or a line, make it."
-        ]
     front = np.flatnonzero(plane.is_front)
+    if k is None:
+        return [no_bend(plane.rate[front], plane.distortion[front])]
     first, last = front[plane.rate[front].argmin()], front[plane.rate[front].argmax()]
+    surely = "" if plane.knee_share is None else (
+        f"; of the resamples of the trials that hold it, {plane.knee_share:.0%} bend there too"
+    )  # fmt: skip
     return [
         f"The front of rate against distortion bends at {plane.label[k]} (β {plane.beta[k]:.3g}, latent size "
         f"{plane.latent_dim[k]}), {plane.rate[k]:.1f} nats of rate an image: up to there each nat saves "
-        f"{price(plane, first, k):.1f} nats of distortion, beyond it {price(plane, k, last):.1f}."
+        f"{price(plane, first, k):.1f} nats of distortion, beyond it {price(plane, k, last):.1f}{surely}."
     ]
+
+
+def no_bend(rate: np.ndarray, distortion: np.ndarray) -> str:
+    """Of a front's (F,), (F,)."""
+    found = below_chord(rate, distortion)
+    if found is None:
+        points = len(np.unique(rate))
+        return (
+            "Whether the front of rate against distortion bends cannot be told: it has "
+            f"{points} point{'s' * (points != 1)}, and a bend takes 3."
+        )
+    if found[1].min() >= -FLAT:
+        return "The front of rate against distortion has no bend: its points lie on a line."
+    return (
+        "The front of rate against distortion has no knee: it bends outwards, so no trial is below the line "
+        "between its ends."
+    )
 
 
 def price(plane: RateDistortion, cheap: int, faithful: int) -> float:
@@ -210,7 +310,10 @@ def trade_off(plane: RateDistortion) -> list[str]:
         return []
     cheap, faithful = front[plane.rate[front].argmin()], front[plane.rate[front].argmax()]
     if cheap == faithful:
-        return [f"One run, {plane.label[cheap]}, has both the lowest rate and the lowest distortion."]
+        others = f", as {len(front) - 1} more" if len(front) > 1 else ""
+        return [
+            f"{plane.label[cheap].capitalize()} has both the lowest rate and the lowest distortion{others}."
+        ]
     ends = [
         f"{plane.label[k]} (β {plane.beta[k]:.3g}, latent size {plane.latent_dim[k]}) spends "
         f"{plane.rate[k]:.1f} nats an image for a distortion of {plane.distortion[k]:.1f}"

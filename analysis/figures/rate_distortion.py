@@ -28,10 +28,20 @@ from analysis.figures.style import (
     draw_note,
     styled,
 )
-from analysis.statistics import Interval, hypervolume_interval, knee, pareto_front, reference_point
+from analysis.statistics import (
+    Interval,
+    hypervolume_interval,
+    knee,
+    knee_share,
+    pareto_front,
+    reference_point,
+)
 
 LABELLED = 14
 """Runs above which only the front's are labelled."""
+BEYOND = 0.25
+"""Of the way from the lowest value to the reference: how far beyond it an axis goes at most, or to Tukey's
+fence, where that is farther."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,8 @@ class RateDistortion:
     """Nats per image that make one bit per dimension: dimensions x ln 2."""
     knee: int | None = None
     """Position of the trial where the front bends; see `analysis.statistics.knee`."""
+    knee_share: float | None = None
+    """How surely; see `analysis.statistics.knee_share`."""
     reference: tuple[float, float] | None = None
     """The rate and distortion that the hypervolume is measured from."""
     hypervolume: Interval | None = None
@@ -62,6 +74,36 @@ class RateDistortion:
     @property
     def bits_per_dim(self) -> np.ndarray:
         return (self.rate + self.distortion) / self.nats_per_bit
+
+    @property
+    def frame(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """The ends of the axes, of rate and of distortion: they hold the front, the reference and the final
+        training, but no run so far off that it would squash the others."""
+        values = np.stack([self.rate, self.distortion])
+        corner = values.min(1)
+        if self.reference is not None and self.hypervolume is not None:
+            corner = np.array(self.reference)
+            rate, distortion = farthest(values, corner)
+            near = (self.rate <= rate) & (self.distortion <= distortion)
+            near[-1] |= self.has_final
+            values = values[:, near]
+        low, high = values.min(1), np.maximum(values.max(1), corner)
+        margin = 0.12 * (high - low)
+        margin = np.where(margin > 0, margin, np.where(high == 0, 1.0, 0.05 * abs(high)))
+        rates, distortions = np.stack([low - margin, high + margin], 1).tolist()
+        return (rates[0], rates[1]), (distortions[0], distortions[1])
+
+    @property
+    def outside(self) -> np.ndarray:
+        """(N,) bool: the runs that the frame leaves out."""
+        (_, right), (_, top) = self.frame
+        return (self.rate > right) | (self.distortion > top)
+
+
+def farthest(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """The highest value that either axis may show, (2,), of runs (2, N) and the reference (2,)."""
+    q1, q3 = np.quantile(values, (0.25, 0.75), axis=1, method="lower")
+    return np.maximum(reference + BEYOND * (reference - values.min(1)), q3 + 1.5 * (q3 - q1))
 
 
 def compute_rate_distortion(
@@ -87,10 +129,11 @@ def compute_rate_distortion(
     searched = rate[:count], distortion[:count]
     is_front = np.zeros(len(labels), dtype=bool)
     is_front[:count] = pareto_front(*searched)
-    reference = reference or (reference_point(*searched) if count else None)
+    reference = reference or (reference_point(searched) if count else None)
     return RateDistortion(
         labels, rate, distortion, beta, latent_dim.astype(int), depth.astype(int),
-        is_front, final is not None, dimensions * math.log(2), knee(*searched), reference,
+        is_front, final is not None, dimensions * math.log(2), knee(*searched),
+        knee_share(*searched), reference,
         hypervolume_interval(*searched, reference) if reference else None,
     )  # fmt: skip
 
@@ -106,6 +149,16 @@ def hypervolume_words(plane: RateDistortion) -> str:
     if area is None:
         return ""
     return f"hypervolume {number(area.estimate)} nats² (of resampled trials: from {number(area.low)})"
+
+
+def outside_words(plane: RateDistortion) -> str:
+    """ "2 runs lie outside the frame, beyond ..."; empty where there is none."""
+    count = int(plane.outside.sum())
+    if not count:
+        return ""
+    rate, distortion = (number(values[plane.outside].max()) for values in (plane.rate, plane.distortion))
+    runs = "1 run lies" if count == 1 else f"{count} runs lie"
+    return f"{runs} outside the frame, up to a rate of {rate} and a distortion of {distortion} nats"
 
 
 def number(value: float) -> str:
@@ -140,8 +193,8 @@ def draw_rate_distortion(plane: RateDistortion) -> Figure:
         )  # fmt: skip
     beta_bar(figure, axes, ScalarMappable(norm, SEQUENTIAL))
     legend_of_plane(axes, plane)
-    if words := hypervolume_words(plane):
-        axes.set_title(words, loc="left", fontsize=13, color="0.25")
+    if words := [words for words in (hypervolume_words(plane), outside_words(plane)) if words]:
+        axes.set_title("\n".join(words), loc="left", fontsize=13, color="0.25")
     return figure
 
 
@@ -152,7 +205,9 @@ def labelled(axes: Axes, plane: RateDistortion) -> list[int]:
     places = axes.transData.transform(np.stack([plane.rate, plane.distortion], 1)) / axes.figure.dpi
     chosen: list[int] = []
     for k in dict.fromkeys([*rings(plane), *front_order(plane).tolist(), *rest]):
-        if all(np.abs((places[k] - places[other]) / room).max() > 1 for other in chosen):
+        if not plane.outside[k] and all(
+            np.abs((places[k] - places[other]) / room).max() > 1 for other in chosen
+        ):
             chosen.append(k)
     return chosen
 
@@ -199,10 +254,9 @@ def legend_of_plane(axes: Axes, plane: RateDistortion) -> None:
 
 def frame_plane(axes: Axes, plane: RateDistortion) -> None:
     """Limits, axis titles, and the lines of equal bits per dimension."""
-    for values, limit in ((plane.rate, axes.set_xlim), (plane.distortion, axes.set_ylim)):
-        low, high = values.min(), values.max()
-        margin = 0.12 * (high - low) or 0.05 * abs(high) or 1.0
-        limit(low - margin, high + margin)
+    rates, distortions = plane.frame
+    axes.set_xlim(rates)
+    axes.set_ylim(distortions)
     x, y = np.meshgrid(np.linspace(*axes.get_xlim(), 50), np.linspace(*axes.get_ylim(), 50))
     lines = axes.contour(x, y, (x + y) / plane.nats_per_bit, levels=9, colors="0.8", linewidths=1, zorder=1)
     axes.clabel(lines, fmt="%.3g bits/dim", fontsize=10, colors="0.45")
