@@ -9,10 +9,11 @@ import numpy as np
 import plotly.graph_objects as go
 
 from analysis.figures.curves import LearningCurves
+from analysis.figures.importance import REMAINDER, SHARE_LABEL, Importance
 from analysis.figures.parallel import Parallel
 from analysis.figures.rate_distortion import RateDistortion, front_order, hypervolume_words, outside_words
-from analysis.figures.search import REMAINDER, SHARE_LABEL, TITLES, History, Importance
-from analysis.figures.style import BITS_LABEL, OKABE_ITO
+from analysis.figures.search import History
+from analysis.figures.style import BITS_LABEL, OKABE_ITO, TITLES
 from analysis.figures.timeline import STATE_COLORS, Timeline
 
 SYMBOLS = ["circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star"]

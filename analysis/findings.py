@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.best import Run
+from analysis.figures.importance import REMAINDER, Importance
 from analysis.figures.rate_distortion import RateDistortion
-from analysis.figures.search import REMAINDER, TITLES, Importance
+from analysis.figures.style import TITLES
 from analysis.repeats import repeated_bits
 from analysis.statistics import FLAT, Interval, Rank, below_chord, ranks, separable
 from analysis.trials import EPOCH_METRICS, STATES, read_epochs

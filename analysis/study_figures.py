@@ -21,16 +21,10 @@ from analysis.effect_charts import active_units_chart, bits_by_beta_chart, conto
 from analysis.figures.by_beta import ByBeta, compute_by_beta, draw_active_units, draw_bits_by_beta
 from analysis.figures.contour import Contours, compute_contours, draw_contours
 from analysis.figures.curves import LearningCurves, compute_learning_curves, draw_learning_curves
+from analysis.figures.importance import Importance, compute_importance, draw_importance
 from analysis.figures.parallel import Parallel, compute_parallel, draw_parallel
 from analysis.figures.rate_distortion import RateDistortion, compute_rate_distortion, draw_rate_distortion
-from analysis.figures.search import (
-    History,
-    Importance,
-    compute_history,
-    compute_importance,
-    draw_history,
-    draw_importance,
-)
+from analysis.figures.search import History, compute_history, draw_history
 from analysis.figures.timeline import Timeline, compute_timeline, draw_timeline
 from analysis.statistics import IMPORTANCE_RESAMPLES
 from analysis.trials import StudyRecord, epochs_frame

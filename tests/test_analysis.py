@@ -22,13 +22,14 @@ from analysis import load_best, load_epochs, load_trials
 from analysis.best import export_best, ranked_runs
 from analysis.figures import draw_curves, save_figure
 from analysis.figures.curves import compute_curves
+from analysis.figures.importance import compute_importance, draw_importance
 from analysis.figures.interp import compute_interp, draw_interp, lerp, slerp
 from analysis.figures.latents import apart, compute_pca, compute_umap, draw_pca, draw_umap
 from analysis.figures.noise import compute_noise, draw_noise
 from analysis.figures.parallel import compute_parallel
 from analysis.figures.rate_distortion import compute_rate_distortion, pareto_front
 from analysis.figures.recon import compute_recon, draw_recon, varied_rows
-from analysis.figures.search import compute_history, compute_importance, draw_importance
+from analysis.figures.search import compute_history
 from analysis.ledger import stored_trials
 from analysis.metrics import encode, kl_per_latent, measure
 from analysis.report import visu_name, write_report

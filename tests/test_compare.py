@@ -18,8 +18,8 @@ from analysis import StudyView, load_trials
 from analysis.best import rank_runs
 from analysis.charts import fronts_chart
 from analysis.compare import compare_studies, labels, list_studies, write_comparison
+from analysis.figures.importance import Importance
 from analysis.figures.rate_distortion import compute_rate_distortion
-from analysis.figures.search import Importance
 from analysis.findings import Findings, findings, last_gain, no_bend
 from analysis.repeats import load_repeats, repeat_config, repeat_folder, repeats_frame
 from analysis.trials import read_study, trials_frame

@@ -37,9 +37,15 @@ from analysis.figures.by_beta import (
 )
 from analysis.figures.contour import compute_contours, draw_contours, gaussian_process
 from analysis.figures.curves import compute_learning_curves, draw_learning_curves
+from analysis.figures.importance import (
+    REMAINDER,
+    Importance,
+    compute_importance,
+    draw_importance,
+    main_effects,
+)
 from analysis.figures.parallel import compute_parallel, draw_parallel
 from analysis.figures.rate_distortion import compute_rate_distortion, draw_rate_distortion
-from analysis.figures.search import REMAINDER, Importance, compute_importance, draw_importance, main_effects
 from analysis.figures.timeline import compute_timeline, draw_timeline, packed
 from analysis.findings import what_mattered
 from analysis.statistics import Interval, hypervolume

@@ -21,8 +21,7 @@ from matplotlib.ticker import MaxNLocator
 from optuna.distributions import BaseDistribution
 
 from analysis.figures.parallel import scale_of
-from analysis.figures.search import TITLES
-from analysis.figures.style import BITS_LABEL, OKABE_ITO, draw_note, plain, styled
+from analysis.figures.style import BITS_LABEL, OKABE_ITO, TITLES, draw_note, plain, styled
 
 LEAST_TRIALS = 6
 PARAMETERS = 4

@@ -17,10 +17,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from analysis.figures.search import TITLES
 from analysis.figures.style import (
     HALO,
     OKABE_ITO,
+    TITLES,
     draw_note,
     log_ticks,
     plain,

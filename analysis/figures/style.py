@@ -54,6 +54,8 @@ MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
 HALO = [patheffects.withStroke(linewidth=3, foreground="white")]
 BETA_LABEL = "KL weight β"
 BITS_LABEL = "validation bits per dimension"
+TITLES = {"beta": BETA_LABEL, "latent_dim": "latent size", "depth": "depth", "lr": "learning rate"}
+"""Column -> what it is called."""
 SEQUENTIAL = "viridis"
 
 
