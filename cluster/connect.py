@@ -95,13 +95,15 @@ def connected(address: str | None, patience: float = PATIENCE) -> Iterator[str |
             log_to_driver=False,
             **options,
         )
-    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+    except Exception as error:  # a node that does not come up in time is no class of its own
         where = f"the cluster at {address}" if address else "a cluster on this machine"
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         hint = (
-            "\nif it asks for a token, copy the head's ~/.ray/auth_token to this machine" if address else ""
+            "if it asks for a token, copy the head's ~/.ray/auth_token to this machine"
+            if address
+            else "the same command tries again; a machine that is busy may be too slow"
         )
-        raise UserError(f"Ray could not join {where}: {reason}{hint}") from error
+        raise UserError(f"Ray could not join {where}: {reason}\n{hint}") from error
     yield context.dashboard_url
     ray.shutdown()
 

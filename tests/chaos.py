@@ -54,6 +54,8 @@ CORES = os.cpu_count() or 1
 """Of every node: the number of threads changes the last bits."""
 PATIENCE = 300.0
 """Seconds without a new epoch after which a study counts as hung."""
+SPARE = 3
+"""Runs beyond those that a kill may end: on a machine that is busy, Ray may not come up."""
 LONGEST = 20.0
 """Seconds until a kill, at most."""
 
@@ -126,7 +128,7 @@ def epochs_done(out: Path) -> int:
 def batter(out: Path, kills: deque[Kill], each: int, lab: Lab) -> list[Outcome]:
     """Run a study in ``out`` until it ends well, under as many of ``kills`` as ``each`` says and it meets."""
     made: list[Outcome] = []
-    for _ in range(each + 1):
+    for _ in range(each + SPARE):
         study = lab.start(out)
         began = last = time.monotonic()
         done = epochs_done(out)
@@ -146,9 +148,8 @@ def batter(out: Path, kills: deque[Kill], each: int, lab: Lab) -> list[Outcome]:
         code = ended(study)
         if code == 0:
             return made
-        if struck is None:
-            break  # nobody touched it
-        struck.again = True
+        if struck is not None:
+            struck.again = True
     for outcome in made:
         outcome.difference = f"it did not end well, but with {code}"
     return made
