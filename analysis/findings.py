@@ -72,6 +72,7 @@ def findings(
     notes = [
         states(trials),
         *failures(trials),
+        *collapsed(searched[0]),
         *spread(trials, searched),
         *repeated(repeats),
         *last_training(searched[0], final),
@@ -138,6 +139,22 @@ def told_apart(best: Repeated, second: Repeated) -> str:
         f"with {seeds} the two are {'' if found.separable else 'not '}separable{better}: {second.label} lies "
         f"{gap.estimate:+.4f} bits from {best.label}, 95 % interval {gap.low:+.4f} to {gap.high:+.4f}"
     )
+
+
+COLLAPSED_NATS = 1.0
+"""Rate of the best trial below which its code carries next to nothing."""
+
+
+def collapsed(best: Run) -> list[str]:
+    """A warning where the best trial does not use its latents: on images with a plain background, a model
+    that draws it alone is ahead of those that have only begun to learn."""
+    nats = best.best["val_rate"]
+    if nats >= COLLAPSED_NATS:
+        return []
+    return [
+        f"The best trial's code carries {nats:.2f} nats an image, next to nothing, so this ranks models that "
+        "ignore their latents: more epochs, more images or another learning rate may change the answer."
+    ]
 
 
 def spread(trials: pd.DataFrame, searched: list[Run]) -> list[str]:

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from analysis.charts import fronts_chart
 from analysis.compare import compare_studies, labels, list_studies, write_comparison
 from analysis.figures.importance import Importance
 from analysis.figures.rate_distortion import compute_rate_distortion
-from analysis.findings import Findings, findings, last_gain, no_bend
+from analysis.findings import Findings, collapsed, findings, last_gain, no_bend
 from analysis.repeats import load_repeats, repeat_config, repeat_folder, repeats_frame
 from analysis.trials import read_study, trials_frame
 from trainables.errors import UserError
@@ -263,6 +264,13 @@ def test_failed_repeats_are_counted(tmp_path: Path) -> None:
     assert "one training of each (2 repeats failed) cannot tell merit from luck." in found.answer[0]
     assert "2 repeats with other seeds failed." in found.notes
     assert "The cause of the failure: non-finite <script>." in found.notes
+
+
+def test_a_best_trial_without_a_code_is_no_answer(tmp_path: Path) -> None:
+    run = rank_runs(read_study(build_study(tmp_path / "study")))[0]
+    assert collapsed(run) == []
+    (warning,) = collapsed(replace(run, best={**run.best, "val_rate": 0.193}))
+    assert "carries 0.19 nats an image, next to nothing" in warning
 
 
 # ---- in a notebook
