@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 N ?= 200
 SEED ?= 0
+EACH ?= 6
 
 .PHONY: install demo test check chaos fuzz scale clean
 
@@ -21,7 +22,7 @@ test: install
 	$(BIN)/python -m pytest
 
 chaos: install
-	$(BIN)/python tests/chaos.py --kills $(N) --seed $(SEED)
+	$(BIN)/python tests/chaos.py --kills $(N) --seed $(SEED) --each $(EACH)
 
 fuzz: install
 	VAE_FUZZ=2500 $(BIN)/python -m pytest tests/test_hostile.py -k any
