@@ -21,7 +21,7 @@ from analysis.page import cell, plotly_js, templates
 from analysis.progress import Steps, Tell, untold
 from analysis.repeats import repeats_frame
 from analysis.statistics import reference_point
-from analysis.trials import StudyRecord, load_trials, read_study, study_info, trials_frame
+from analysis.trials import StudyRecord, read_study, study_info, trials_frame, trials_of
 from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.files import write_atomic
@@ -282,7 +282,8 @@ def summary(folder: Path, root: Path) -> dict[str, object]:
     name = str(folder.relative_to(root))
     row: dict[str, object] = {"study": root.resolve().name if name == "." else name, "folder": str(folder)}
     try:
-        info, trials = study_info(folder), load_trials(folder)
+        info = study_info(folder)
+        trials = trials_of(folder, info)
     except UserError as error:
         return row | {"fault": str(error).splitlines()[0]}
     counts = trials["state"].value_counts()

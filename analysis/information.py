@@ -66,7 +66,7 @@ def information(
     # log q(z | x), log q(z) and log p(z), without the constant that all three share
     own, prior = -0.5 * (noise**2 + logvar).sum(1), -0.5 * (z**2).sum(1)
     aggregate = log_mixture(*(torch.from_numpy(part).to(device) for part in (z, mean, logvar))).cpu().numpy()
-    rate = 0.5 * (mean**2 + np.exp(logvar) - 1 - logvar).sum(1)
+    rate = kl_each(mean, logvar).sum(1)
     told, luck = own - aggregate, own - prior - rate
     # the sampled rate is off by this much luck, and told by a part of it: a control variate, which is all of
     # it where codes overlap and none where they are told apart, so that both ends are free of noise
@@ -75,6 +75,13 @@ def information(
     return Information(
         float(told.mean()), standard_error(told), float(off.mean()), standard_error(off), math.log(len(z))
     )
+
+
+def kl_each(mean_NZ: np.ndarray, logvar_NZ: np.ndarray) -> np.ndarray:
+    """KL(q(z | x), N(0, 1)) of each image and latent, nats, (N, Z) float64: `vae_models.elbo.rate` where sums
+    over images want more digits than float32 has."""
+    mean, logvar = mean_NZ.astype(np.float64), logvar_NZ.astype(np.float64)
+    return 0.5 * (mean**2 + np.exp(logvar) - 1 - logvar)
 
 
 def log_mixture(z_MZ: Tensor, mean_NZ: Tensor, logvar_NZ: Tensor) -> Tensor:

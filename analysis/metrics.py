@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from analysis.bounds import iwae
-from analysis.information import information, standard_error
+from analysis.information import information, kl_each, standard_error
 from analysis.samples import fid, inception_distance, sample_quality
 from trainables.batches import Pixels
 from trainables.data import Dataset
@@ -156,8 +156,7 @@ def code_metrics(codes: Codes, seed: int = 0, device: torch.device | str = "cpu"
 
 def kl_per_latent(mean_NZ: np.ndarray, logvar_NZ: np.ndarray) -> np.ndarray:
     """The rate of each latent, nats per image averaged over images, (Z,); they sum to the rate."""
-    mean, logvar = mean_NZ.astype(np.float64), logvar_NZ.astype(np.float64)
-    return 0.5 * (mean**2 + np.exp(logvar) - 1 - logvar).mean(0)
+    return kl_each(mean_NZ, logvar_NZ).mean(0)
 
 
 def likelihood(

@@ -108,9 +108,16 @@ def load_trials(folder: Path | str) -> pd.DataFrame:
     Raises:
         UserError: where the folder is missing, or holds no whole study.
     """
-    if study_info(folder).get("storage"):  # which may change unseen
-        return trials_frame(read_study(folder))
-    return remembered(Path(folder), lambda: trials_frame(read_study(folder)))
+    return trials_of(Path(folder), study_info(folder))
+
+
+def trials_of(folder: Path, info: dict[str, Any]) -> pd.DataFrame:
+    """`load_trials` of a folder whose `study_info` is read already."""
+
+    def read() -> pd.DataFrame:
+        return trials_frame(read_rest(folder, info))
+
+    return read() if info.get("storage") else remembered(folder, read)  # another storage may change unseen
 
 
 def load_epochs(folder: Path | str) -> pd.DataFrame:
@@ -182,8 +189,11 @@ def read_study(folder: Path | str) -> StudyRecord:
     Raises:
         UserError: where the folder is missing, or holds no whole study.
     """
-    folder = Path(folder)
-    info = study_info(folder)
+    return read_rest(Path(folder), study_info(folder))
+
+
+def read_rest(folder: Path, info: dict[str, Any]) -> StudyRecord:
+    """`read_study` of a folder whose `study_info` is read already."""
     base = TrialConfig.model_validate(info["base"])
     space = {path: optuna.distributions.json_to_distribution(text) for path, text in info["space"].items()}
     # in this order: a study that runs asks the ledger for a trial, then makes its folder, then records epochs
