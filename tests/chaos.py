@@ -56,8 +56,8 @@ PATIENCE = 300.0
 """Seconds without a new epoch after which a study counts as hung."""
 SPARE = 3
 """Runs beyond those that a kill may end: on a machine that is busy, Ray may not come up."""
-LONGEST = 20.0
-"""Seconds until a kill, at most."""
+LATEST = 0.5
+"""Of an untouched study's time, until a kill: so each study meets one, on a machine of any speed."""
 
 
 @dataclass
@@ -67,6 +67,7 @@ class Kill:
     number: int
     victim: str
     after: float
+    """At most `LATEST` of what an untouched study takes."""
 
 
 @dataclass
@@ -125,8 +126,9 @@ def epochs_done(out: Path) -> int:
     return sum(path.read_bytes().count(b"\n") for path in out.glob("trials/*/metrics.jsonl"))
 
 
-def batter(out: Path, kills: deque[Kill], each: int, lab: Lab) -> list[Outcome]:
-    """Run a study in ``out`` until it ends well, under as many of ``kills`` as ``each`` says and it meets."""
+def batter(out: Path, kills: deque[Kill], each: int, lab: Lab) -> tuple[list[Outcome], str]:
+    """Run a study in ``out`` until it ends well, under as many of ``kills`` as ``each`` says and it meets;
+    they, and in words how it ended if not well."""
     made: list[Outcome] = []
     for _ in range(each + SPARE):
         study = lab.start(out)
@@ -147,12 +149,10 @@ def batter(out: Path, kills: deque[Kill], each: int, lab: Lab) -> list[Outcome]:
             time.sleep(0.05)
         code = ended(study)
         if code == 0:
-            return made
+            return made, ""
         if struck is not None:
             struck.again = True
-    for outcome in made:
-        outcome.difference = f"it did not end well, but with {code}"
-    return made
+    return made, f"it did not end well, but with {code}"
 
 
 def ended(study: subprocess.Popen[bytes]) -> int:
@@ -192,27 +192,30 @@ def main(
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     draw = random.Random(seed)
-    planned = [
-        Kill(number, victim or draw.choice(list(VICTIMS)), draw.uniform(0.0, LONGEST))
-        for number in range(kills)
-    ][first:]
     outcomes: list[Outcome] = []
     with local_cluster([0, CORES, CORES]) as cluster:
         shared = Lab(concurrent, cluster)
         whole = out / "whole"
-        batter(whole, deque(), 0, shared)
-        assert not difference(whole, whole, 1), "the study does not run at all"
+        began = time.monotonic()
+        fault = batter(whole, deque(), 0, shared)[1]
+        assert not fault, f"the untouched study: {fault}"
+        latest = LATEST * (time.monotonic() - began)
+        planned = [
+            Kill(number, victim or draw.choice(list(VICTIMS)), draw.uniform(0.0, latest))
+            for number in range(kills)
+        ][first:]
         for place, of_gcs in ((shared, False), (Lab(concurrent), True)):
             waiting = deque(kill for kill in planned if (kill.victim == "GCS") == of_gcs)
             while waiting:
                 folder = out / f"study-{waiting[0].number:03d}"
-                made = batter(folder, waiting, each, place)
-                changed = "" if any(o.difference for o in made) else difference(whole, folder, concurrent)
+                made, fault = batter(folder, waiting, each, place)
+                assert made or not fault, f"a study that nobody touched: {fault}"
+                changed = fault or difference(whole, folder, concurrent)
                 for outcome in made:
-                    outcome.difference = outcome.difference or changed
+                    outcome.difference = changed
                     print(json.dumps({"seed": seed, **asdict(outcome)}), flush=True)
                 outcomes += made
-                if not any(o.difference for o in made):
+                if not changed:
                     shutil.rmtree(folder)
     report(outcomes)
     sys.exit(any(o.difference for o in outcomes))
