@@ -50,6 +50,11 @@ VICTIMS = {
     "GCS": "gcs_server",
     "raylet": "RayTrainWorker",
 }
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    # a raylet that has lost the GCS would wait a minute for it before it gives up, and the study with it
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "10",
+}
 CORES = os.cpu_count() or 1
 """Of every node: the number of threads changes the last bits."""
 PATIENCE = 300.0
@@ -97,7 +102,7 @@ class Lab:
         with out.with_suffix(".log").open("ab") as log:
             return subprocess.Popen(
                 list(map(str, command)), stdout=log, stderr=log, start_new_session=True,
-                env=os.environ | {"OMP_NUM_THREADS": "1"},
+                env=os.environ | ENVIRONMENT,
             )  # fmt: skip
 
     def strike(self, study: subprocess.Popen[bytes], kind: str) -> bool:
