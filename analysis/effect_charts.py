@@ -8,35 +8,50 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
-from analysis.charts import NEUTRAL, SYMBOLS
+from analysis.charts import SYMBOLS
 from analysis.figures.by_beta import ByBeta
 from analysis.figures.contour import Axis, Contours
 from analysis.figures.style import BETA_LABEL, BITS_LABEL, OKABE_ITO
 
 
 def bits_by_beta_chart(trials: ByBeta) -> go.Figure:
-    """Hover a trial for its numbers; the band is a smooth over all."""
-    figure = go.Figure()
-    if trials.band is not None:
-        band = trials.band
-        figure.add_scatter(
-            x=np.concatenate([band.beta, band.beta[::-1]]), y=np.concatenate([band.low, band.high[::-1]]),
-            mode="lines", fill="toself", fillcolor="rgba(128,128,128,.2)", line={"width": 0},
-            hoverinfo="skip", name="95 % band",
-        )  # fmt: skip
-        figure.add_scatter(
-            x=band.beta,
-            y=band.middle,
-            mode="lines",
-            line={"color": NEUTRAL},
-            hoverinfo="skip",
-            name="mean of all",
-        )
-    add_trials(figure, trials, trials.bits)
-    figure.update_xaxes(title=BETA_LABEL, type="log" if trials.logarithmic else "linear")
-    figure.update_yaxes(title=BITS_LABEL)
+    """A panel a depth; hover a trial for its numbers. Colour is the latent size, of dots and curves."""
+    columns = min(len(trials.panels), 3)
+    rows = math.ceil(len(trials.panels) / columns)
+    figure = make_subplots(
+        rows=rows, cols=columns, shared_xaxes="all", shared_yaxes="all", horizontal_spacing=0.03,
+        vertical_spacing=0.12, subplot_titles=[panel.title for panel in trials.panels],
+    )  # fmt: skip
+    low, high = np.log2([trials.latent_dim.min(), trials.latent_dim.max()])
+    drawn: set[int] = set()
+    for k, panel in enumerate(trials.panels):
+        place = {"row": k // columns + 1, "col": k % columns + 1}
+        for curve in panel.curves:
+            share = 0.0 if high == low else (math.log2(curve.latent_dim) - low) / (high - low)
+            (color,) = sample_colorscale("Viridis", share)
+            name = f"latent size {curve.latent_dim}"
+            figure.add_scatter(
+                x=np.concatenate([curve.beta, curve.beta[::-1]]),
+                y=np.concatenate([curve.low, curve.high[::-1]]), mode="lines", fill="toself",
+                fillcolor=color.replace("rgb(", "rgba(").replace(")", ", 0.25)"), line={"width": 0},
+                hoverinfo="skip", showlegend=False, legendgroup=name, **place,
+            )  # fmt: skip
+            figure.add_scatter(
+                x=curve.beta, y=curve.middle, mode="lines", line={"color": color}, hoverinfo="skip",
+                name=name, legendgroup=name, showlegend=curve.latent_dim not in drawn, **place,
+            )  # fmt: skip
+            drawn.add(curve.latent_dim)
+        add_trials(figure, trials, trials.bits, panel.chosen, **place)
+    figure.update_xaxes(type="log" if trials.logarithmic else "linear")
+    figure.update_xaxes(title=BETA_LABEL, row=rows)
+    # the dots are what was measured: a band may leave
+    room = 0.06 * float(np.ptp(trials.bits)) or 0.01
+    figure.update_yaxes(range=[trials.bits.min() - room, trials.bits.max() + room])
+    figure.update_yaxes(title=BITS_LABEL, col=1)
+    figure.update_layout(height=120 + 380 * rows)
     return figure
 
 
@@ -57,8 +72,11 @@ def active_units_chart(trials: ByBeta) -> go.Figure:
     return figure
 
 
-def add_trials(figure: go.Figure, trials: ByBeta, values: np.ndarray, **place: int) -> None:
-    """A trace a depth of (N,) values over the KL weight; colour is the latent size. Named once a figure."""
+def add_trials(
+    figure: go.Figure, trials: ByBeta, values: np.ndarray, shown: np.ndarray | None = None, **place: int
+) -> None:
+    """A trace a depth of (N,) values over the KL weight, all or those ``shown``; colour is the latent size.
+    Named once a figure, and not where a panel's title says the depth."""
     color = np.log2(trials.latent_dim)
     sizes = np.unique(trials.latent_dim)
     if len(sizes) > 7:
@@ -66,10 +84,12 @@ def add_trials(figure: go.Figure, trials: ByBeta, values: np.ndarray, **place: i
     bar = {"title": {"text": "latent size"}, "tickvals": np.log2(sizes), "ticktext": [str(n) for n in sizes]}
     first = place.get("col", 1) == 1
     for k, depth in enumerate(sorted(set(trials.depth.tolist()))):
-        chosen = np.flatnonzero(trials.depth == depth)
+        chosen = np.flatnonzero((trials.depth == depth) & (True if shown is None else shown))
+        if not len(chosen):
+            continue
         figure.add_scatter(
             x=trials.beta[chosen], y=values[chosen], mode="markers", name=f"depth {depth}",
-            showlegend=first, legendgroup=f"depth {depth}",
+            showlegend=first and shown is None, legendgroup=f"depth {depth}",
             marker={
                 "opacity": 1, "symbol": SYMBOLS[k % len(SYMBOLS)], "size": 11, "color": color[chosen],
                 "cmin": color.min(), "cmax": color.max() + 1e-9, "colorscale": "Viridis",

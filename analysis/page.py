@@ -35,8 +35,9 @@ CAPTIONS = {
         "the hypervolume, and the lower value is what resampled trials still reach."
     ),
     "bits_by_beta": (
-        "Bits per dimension against KL weight; colour is the latent size, and the band is where the "
-        "mean over all trials lies in 95 % of resamples."
+        "Bits per dimension against KL weight, a panel a depth; colour is the latent size. A line is what a "
+        "Gaussian process through the complete trials expects of one latent size, and its band holds that "
+        "mean with 95 % probability; single trials scatter beyond it."
     ),
     "active_units": (
         "Latents that carry information, counted and as a share of the latent size; a cross is a "

@@ -33,9 +33,9 @@ from analysis.figures.by_beta import (
     compute_by_beta,
     draw_active_units,
     draw_bits_by_beta,
-    smooth_band,
+    panels_of,
 )
-from analysis.figures.contour import compute_contours, draw_contours, gaussian_process
+from analysis.figures.contour import compute_contours, draw_contours
 from analysis.figures.curves import compute_learning_curves, draw_learning_curves
 from analysis.figures.importance import (
     REMAINDER,
@@ -49,6 +49,7 @@ from analysis.figures.rate_distortion import compute_rate_distortion, draw_rate_
 from analysis.figures.timeline import compute_timeline, draw_timeline, packed
 from analysis.findings import what_mattered
 from analysis.statistics import Interval, hypervolume
+from analysis.surrogate import gaussian_process
 from analysis.trials import StudyRecord, epochs_frame, read_study, trials_frame
 from trainables.records import TrialFolder
 
@@ -156,7 +157,7 @@ CASES: dict[str, Callable[[Path], Path]] = {
 
 def figures_of(study: StudyRecord) -> dict[str, Figure]:
     trials, epochs = trials_frame(study), epochs_frame(study)
-    by_beta = compute_by_beta(trials, resamples=50)
+    by_beta = compute_by_beta(trials)
     return {
         "rate_distortion": draw_rate_distortion(
             compute_rate_distortion(trials, final_run(study.folder), DIMENSIONS)
@@ -186,7 +187,7 @@ def test_every_study_has_every_figure(case: str, tmp_path: Path) -> None:
 def test_every_study_has_its_charts(case: str, tmp_path: Path) -> None:
     study = read_study(CASES[case](tmp_path / "study"))
     trials, epochs = trials_frame(study), epochs_frame(study)
-    by_beta, contours = compute_by_beta(trials, resamples=50), compute_contours(trials, study.searched)
+    by_beta, contours = compute_by_beta(trials), compute_contours(trials, study.searched)
     curves = compute_learning_curves(epochs, trials)
     charts = {"timeline": timeline_chart(compute_timeline(study.trials)), "contour": contour_chart(contours)}
     if len(by_beta.number):
@@ -243,24 +244,47 @@ def test_by_beta_holds_the_complete_trials(sixty: StudyRecord) -> None:
     assert not by_beta.collapsed.any()
 
 
-def test_the_band_follows_a_line_exactly_and_narrows_with_trials() -> None:
-    rng = np.random.default_rng(0)
-    beta = np.exp(rng.uniform(-2, 2, 300))
-    line = smooth_band(beta, 3 + 2 * np.log(beta), 100, 0)
-    np.testing.assert_allclose(line.middle, 3 + 2 * np.log(line.beta), atol=5e-3)
-    np.testing.assert_allclose(line.low, line.high, atol=0.02)
-    noisy = 3 + rng.normal(size=300)
-    few, many = (smooth_band(beta[:n], noisy[:n], 200, 0) for n in (30, 300))
-    width = np.median(few.high - few.low) / np.median(many.high - many.low)
-    assert width == pytest.approx(math.sqrt(10), rel=0.35)
-    # a line of least squares is what the widest kernel gives: here two weights, both in reach
-    pair = smooth_band(np.array([1.0, 2.0] * 10), np.array([0.0, 1.0] * 10), 10, 0)
-    assert pair.middle[[0, -1]] == pytest.approx([0, 1], abs=0.01)
+def test_the_bands_hold_the_truth_as_often_as_they_say() -> None:
+    """Trials with noise around a known mean, over beta, latent size and depth: the share of the curves'
+    points whose band holds that mean. Points along a curve hang together: many studies are averaged."""
+
+    def truth(beta: np.ndarray, size: np.ndarray | int, depth: np.ndarray | int) -> np.ndarray:
+        return 3 + 0.2 * np.log(beta) ** 2 - 0.1 * np.log(size) - 0.3 * np.asarray(depth)
+
+    held, widths = [], {40: [], 160: []}  # type: ignore[var-annotated]
+    for seed in range(12):
+        for count in widths:
+            rng = np.random.default_rng(seed)
+            beta = np.exp(rng.uniform(-2, 2, count))
+            size, depth = 2 ** rng.integers(2, 7, count), rng.integers(0, 2, count)
+            bits = truth(beta, size, depth) + rng.normal(scale=0.1, size=count)
+            for panel in panels_of(beta, size, depth, bits):
+                assert [curve.latent_dim for curve in panel.curves] == [4, 16, 64]
+                assert panel.chosen.tolist() == (depth == panel.depths[0]).tolist()
+                for curve in panel.curves:
+                    mean = truth(curve.beta, curve.latent_dim, panel.depths[0])
+                    held.append(((curve.low <= mean) & (mean <= curve.high)).mean())
+                    widths[count].append(np.median(curve.high - curve.low))
+    assert 0.88 < np.mean(held) < 1
+    assert np.mean(widths[160]) < 0.7 * np.mean(widths[40])
+
+
+def test_many_depths_share_panels_and_a_panel_keeps_to_its_own_trials() -> None:
+    beta = np.tile(np.geomspace(0.1, 10, 10), 9)
+    depth = np.repeat(np.arange(9), 10)
+    beta[depth == 8] *= 3
+    panels = panels_of(beta, np.full(90, 16), depth, np.log(beta) ** 2 + depth)
+    assert [depth for panel in panels for depth in panel.depths] == list(range(9))
+    assert [panel.title for panel in panels][-3:] == ["depth 6", "depth 7", "depth 8"]
+    assert panels[0].title == "depth 0 to 1"
+    for panel in panels:
+        (curve,) = panel.curves
+        assert curve.beta[[0, -1]] == pytest.approx([beta[panel.chosen].min(), beta[panel.chosen].max()])
 
 
 def test_few_trials_have_no_band_and_a_weight_of_0_a_linear_axis(tmp_path: Path) -> None:
     trials = trials_frame(read_study(CASES["six"](tmp_path / "six")))
-    assert compute_by_beta(trials).band is None
+    assert not any(panel.curves for panel in compute_by_beta(trials).panels)
     zero = compute_by_beta(trials_frame(read_study(CASES["beta 0"](tmp_path / "zero"))))
     assert zero.beta.min() == 0
     assert not zero.logarithmic
@@ -270,7 +294,7 @@ def test_few_trials_have_no_band_and_a_weight_of_0_a_linear_axis(tmp_path: Path)
 def test_collapse_is_counted_and_marked() -> None:
     none, some = np.array([0, 3]), np.array([8, 4])
     by_beta = ByBeta(
-        np.arange(2), np.array([9.0, 1.0]), some, np.zeros(2, dtype=int), np.array([3.0, 2.0]), none, None
+        np.arange(2), np.array([9.0, 1.0]), some, np.zeros(2, dtype=int), np.array([3.0, 2.0]), none, []
     )
     assert by_beta.collapsed.tolist() == [True, False]
     assert by_beta.share.tolist() == [0, 0.75]
@@ -433,9 +457,11 @@ def test_contours_find_the_bowl(tmp_path: Path) -> None:
 def test_noise_that_a_panel_does_not_show_is_not_interpolated() -> None:
     rng = np.random.default_rng(1)
     points = rng.uniform(size=(80, 2))
-    fit = gaussian_process(points, rng.normal(size=80), points)
+    fit, _ = gaussian_process(points, rng.normal(size=80), points)
     assert fit.std() < 0.5
-    np.testing.assert_array_equal(gaussian_process(points, np.full(80, 2.5), points), np.full(80, 2.5))
+    same, deviation = gaussian_process(points, np.full(80, 2.5), points)
+    np.testing.assert_array_equal(same, np.full(80, 2.5))
+    np.testing.assert_array_equal(deviation, np.zeros(80))
 
 
 def test_contours_of_many_parameters_and_of_too_little(tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 """What the KL weight does: bits per dimension and active units of the complete trials.
 
-N complete trials, G points of a smooth curve, B resamples of the trials.
+N complete trials, G points of a curve.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
+from scipy.stats import norm
 
 from analysis.figures.style import (
     BETA_LABEL,
@@ -29,20 +31,41 @@ from analysis.figures.style import (
     styled,
 )
 from analysis.statistics import LEVEL
+from analysis.surrogate import gaussian_process
 
 BAND_TRIALS, BAND_BETAS = 15, 6
 """Complete trials, and different KL weights among them, below which there is no curve."""
+SIZES, PANELS = 3, 6
+"""Latent sizes that have a curve, at most, and groups of depths that have a panel."""
+GRID = 60
 NO_TRIALS = "No trial is complete yet: what the KL weight does is unknown"
 
 
 @dataclass(frozen=True)
-class Band:
-    """A smooth of the trials and where it lies in 95 % of resamples; each (G,)."""
+class Curve:
+    """What a Gaussian process through all trials expects at one latent size and the depth of one panel, and
+    the 95 % band of that mean; each (G,)."""
 
+    latent_dim: int
     beta: np.ndarray
     middle: np.ndarray
     low: np.ndarray
     high: np.ndarray
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The trials of one depth, or of a few neighbouring ones where there are many."""
+
+    depths: list[int]
+    chosen: np.ndarray
+    """(N,) bool"""
+    curves: list[Curve]
+
+    @property
+    def title(self) -> str:
+        first, last = self.depths[0], self.depths[-1]
+        return f"depth {first}" if first == last else f"depth {first} to {last}"
 
 
 @dataclass(frozen=True)
@@ -56,8 +79,8 @@ class ByBeta:
     bits: np.ndarray
     """Per dimension."""
     active_units: np.ndarray
-    band: Band | None
-    """Of the bits over the KL weight; None of too few trials."""
+    panels: list[Panel]
+    """By depth; without curves of too few trials."""
 
     @property
     def share(self) -> np.ndarray:
@@ -75,61 +98,88 @@ class ByBeta:
         return len(self.beta) > 0 and 0 < self.beta.min() < self.beta.max()
 
 
-def compute_by_beta(trials: pd.DataFrame, resamples: int = 500, seed: int = 0) -> ByBeta:
+def compute_by_beta(trials: pd.DataFrame) -> ByBeta:
     """From `analysis.load_trials`."""
     known = trials[(trials["state"] == "COMPLETE") & trials["val_bits_per_dim"].notna()]
     beta, bits = known["beta"].to_numpy(float), known["val_bits_per_dim"].to_numpy(float)
-    enough = len(bits) >= BAND_TRIALS and len(np.unique(beta)) >= BAND_BETAS
     number, latent_dim, depth, active = (
         known[name].to_numpy(int) for name in ("number", "latent_dim", "depth", "val_active_units")
     )
-    band = smooth_band(beta, bits, resamples, seed) if enough else None
-    return ByBeta(number, beta, latent_dim, depth, bits, active, band)
+    return ByBeta(number, beta, latent_dim, depth, bits, active, panels_of(beta, latent_dim, depth, bits))
 
 
-def smooth_band(beta: np.ndarray, bits: np.ndarray, resamples: int, seed: int) -> Band:
-    """Local linear regression (Cleveland 1979, J. Am. Stat. Assoc. 74(368)) of (N,) on (N,), in log beta
-    where all are positive, with a Gaussian kernel of an eighth of the range; percentile bootstrap of trials.
-    """
-    logarithmic = beta.min() > 0
-    x = np.log(beta) if logarithmic else beta
-    at = np.linspace(x.min(), x.max(), 80)
-    offset_GN = (x[None] - at[:, None]) / (np.ptp(x) / 8)
-    weight_GN = np.exp(-0.5 * offset_GN**2)
-    rng = np.random.default_rng(seed)
-    counts_BN = rng.multinomial(len(x), np.full(len(x), 1 / len(x)), size=resamples)
-    counts_NB = np.concatenate([np.ones((1, len(x))), counts_BN]).T
-    s0, s1, s2 = (weight_GN * offset_GN**k @ counts_NB for k in range(3))
-    t0, t1 = (weight_GN * offset_GN**k @ (bits[:, None] * counts_NB) for k in range(2))
-    # a ridge on the slope: where a resample has one KL weight alone, the curve is its mean
-    s2 = s2 + 1e-3 * s0
-    curves_GB = (s2 * t0 - s1 * t1) / (s0 * s2 - s1**2)
-    low, high = np.quantile(curves_GB[:, 1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=1)
-    return Band(np.exp(at) if logarithmic else at, curves_GB[:, 0], low, high)
+def panels_of(beta: np.ndarray, latent_dim: np.ndarray, depth: np.ndarray, bits: np.ndarray) -> list[Panel]:
+    """Each (N,). A curve spans the KL weights of its panel's trials."""
+    levels = np.unique(depth)
+    groups = np.array_split(levels, min(PANELS, len(levels))) if len(levels) else []
+    masks = [np.isin(depth, group) for group in groups]
+    curves: list[list[Curve]] = [[] for _ in groups]
+    if len(bits) >= BAND_TRIALS and len(np.unique(beta)) >= BAND_BETAS:
+        x, back = (np.log(beta), np.exp) if beta.min() > 0 else (beta, np.asarray)
+        asked = [(k, size) for k, mask in enumerate(masks) for size in typical(latent_dim[mask])]
+        at = [
+            [(value, math.log(size), np.median(depth[masks[k]]))
+             for value in np.linspace(x[masks[k]].min(), x[masks[k]].max(), GRID)]
+            for k, size in asked
+        ]  # fmt: skip
+        points = np.stack([x, np.log(latent_dim), depth], 1)
+        middle, deviation = gaussian_process(points, bits, np.reshape(at, (-1, 3)))
+        half = norm.ppf((1 + LEVEL) / 2) * deviation
+        for n, (k, size) in enumerate(asked):
+            part = slice(n * GRID, (n + 1) * GRID)
+            along = back(np.asarray(at[n])[:, 0])
+            curves[k].append(Curve(size, along, middle[part], (middle - half)[part], (middle + half)[part]))
+    return [
+        Panel(group.tolist(), mask, found) for group, mask, found in zip(groups, masks, curves, strict=True)
+    ]
+
+
+def typical(sizes: np.ndarray) -> list[int]:
+    """At most `SIZES` of the latent sizes (N,) there are, among them the smallest and the largest."""
+    levels = np.unique(sizes)
+    chosen = np.linspace(0, len(levels) - 1, min(SIZES, len(levels))).round().astype(int)
+    return levels[chosen].tolist()
 
 
 @styled
 def draw_bits_by_beta(trials: ByBeta) -> Figure:
-    """Colour is the latent size, the marker the depth, the band a smooth over all trials."""
+    """A panel a depth; colour is the latent size, of a dot and of the curve with its band."""
     if not len(trials.number):
         return draw_note(NO_TRIALS)
-    figure = Figure(figsize=(11, 6.5))
-    axes = figure.subplots()
-    handles = draw_trials(axes, trials, trials.bits)
-    best = trials.bits.argmin()
-    handles += axes.plot(
-        trials.beta[best], trials.bits[best], "o", ms=20, mfc="none", mec=OKABE_ITO["vermillion"], mew=2.5,
-        label=f"best: trial {trials.number[best]}", zorder=5,
-    )  # fmt: skip
-    axes.margins(y=0.08)
-    axes.set_ylim(axes.get_ylim())  # the band may leave: the dots are what was measured
-    if trials.band is not None:
-        band = trials.band
-        axes.fill_between(band.beta, band.low, band.high, color="0.6", alpha=0.3, lw=0, zorder=1)
-        handles += axes.plot(band.beta, band.middle, color="0.35", zorder=2, label="mean of all, 95 % band")
-    axes.set_ylabel(BITS_LABEL)
-    size_bar(figure, axes, ScalarMappable(size_norm(trials.latent_dim), SEQUENTIAL), trials.latent_dim)
-    axes.legend(handles=handles, frameon=True, framealpha=0.9)
+    columns = min(len(trials.panels), 3)
+    rows = math.ceil(len(trials.panels) / columns)
+    figure = Figure(figsize=({1: 11, 2: 14}.get(columns, 17), 6.5 if rows == 1 else 9.5))
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    best = int(trials.bits.argmin())
+    colors = ScalarMappable(size_norm(trials.latent_dim), SEQUENTIAL)
+    handles: list[Line2D] = []
+    for axes in grid[len(trials.panels) :]:
+        axes.set_visible(False)
+    for axes, panel in zip(grid, trials.panels, strict=False):
+        draw_trials(axes, trials, trials.bits, panel.chosen)
+        if panel.chosen[best]:
+            handles = axes.plot(
+                trials.beta[best], trials.bits[best], "o", ms=20, mfc="none", mec=OKABE_ITO["vermillion"],
+                mew=2.5, label=f"best: trial {trials.number[best]}", zorder=5,
+            )  # fmt: skip
+        axes.set_title(panel.title)
+    low, high = trials.bits.min(), trials.bits.max()
+    room = 0.06 * (high - low) or 0.01
+    grid[0].set_ylim(low - room, high + room)  # a band may leave: the dots are what was measured
+    for axes, panel in zip(grid, trials.panels, strict=False):
+        for curve in panel.curves:
+            color = colors.to_rgba(curve.latent_dim)
+            axes.fill_between(curve.beta, curve.low, curve.high, color=color, alpha=0.22, lw=0, zorder=1)
+            axes.plot(curve.beta, curve.middle, color=color, lw=2.5, zorder=2)
+    for axes in grid[::columns]:
+        axes.set_ylabel(BITS_LABEL)
+    if any(panel.curves for panel in trials.panels):
+        handles = [
+            Line2D([], [], color="0.35", lw=2.5, label="mean expected of a latent size, 95 % band"),
+            *handles,
+        ]
+    size_bar(figure, grid.tolist(), colors, trials.latent_dim)
+    figure.legend(handles=handles, loc="outside upper center", ncols=2)
     return figure
 
 
@@ -162,11 +212,15 @@ def draw_active_units(trials: ByBeta) -> Figure:
     return figure
 
 
-def draw_trials(axes: Axes, trials: ByBeta, values: np.ndarray) -> list[Line2D]:
-    """Dots of (N,) values over the KL weight, and the legend's handles of the depths."""
+def draw_trials(
+    axes: Axes, trials: ByBeta, values: np.ndarray, shown: np.ndarray | None = None
+) -> list[Line2D]:
+    """Dots of (N,) values over the KL weight, all or those ``shown``; the legend's handles of the depths."""
     handles = []
     for marker, depth in zip(MARKERS * 3, sorted(set(trials.depth.tolist())), strict=False):
         chosen = trials.depth == depth
+        if shown is not None:
+            chosen &= shown
         axes.scatter(
             trials.beta[chosen], values[chosen], c=trials.latent_dim[chosen],
             norm=size_norm(trials.latent_dim), cmap=SEQUENTIAL, marker=marker, s=110,

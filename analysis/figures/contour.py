@@ -6,7 +6,6 @@ N complete trials, G points along each side of a grid; positions are in [0, 1] o
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -22,12 +21,11 @@ from optuna.distributions import BaseDistribution
 
 from analysis.figures.parallel import scale_of
 from analysis.figures.style import BITS_LABEL, OKABE_ITO, TITLES, draw_note, plain, styled
+from analysis.surrogate import gaussian_process
 
 LEAST_TRIALS = 6
 PARAMETERS = 4
 """Whose pairs are shown at most: 6 panels."""
-FITTED = 300
-"""Trials that a fit sees at most, as its cost grows with their cube."""
 GRID = 40
 Ticks = list[tuple[float, str]]
 
@@ -105,10 +103,7 @@ def compute_contours(
         note = f"A contour needs 2 parameters that differ between complete trials; there are {len(varied)}"
     if note:
         return Contours(number, values, [], [], note)
-    fitted = np.arange(len(values))
-    if len(fitted) > FITTED:
-        fitted = np.random.default_rng(seed).choice(len(values), FITTED, replace=False)
-    panels = [panel_of(x, y, values, fitted) for x, y in combinations(varied[:PARAMETERS], 2)]
+    panels = [panel_of(x, y, values, seed) for x, y in combinations(varied[:PARAMETERS], 2)]
     return Contours(number, values, panels, [axis.title for axis in varied[PARAMETERS:]])
 
 
@@ -118,31 +113,12 @@ def axis_of(name: str, column: pd.Series, distribution: BaseDistribution) -> Axi
     return Axis(name, position, ticks, drawn)
 
 
-def panel_of(x: Axis, y: Axis, values: np.ndarray, fitted: np.ndarray) -> Panel:
+def panel_of(x: Axis, y: Axis, values: np.ndarray, seed: int) -> Panel:
     grid_x, grid_y = (np.linspace(axis.position.min(), axis.position.max(), GRID) for axis in (x, y))
     at = np.stack(np.meshgrid(grid_x, grid_y), -1).reshape(-1, 2)
     points = np.stack([x.position, y.position], 1)
-    return Panel(
-        x, y, grid_x, grid_y, gaussian_process(points[fitted], values[fitted], at).reshape(GRID, GRID)
-    )
-
-
-def gaussian_process(points: np.ndarray, values: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """(N, 2), (N,), (M, 2) -> (M,): the mean of a Gaussian process with a Matérn 5/2 kernel and noise, their
-    scales by marginal likelihood (Rasmussen & Williams 2006, sections 4.2 and 5.4). The noise takes what the
-    parameters that a panel does not show do to the values."""
-    from sklearn.exceptions import ConvergenceWarning  # a second of imports: here, where they are needed
-    from sklearn.gaussian_process import GaussianProcessRegressor
-    from sklearn.gaussian_process.kernels import Matern, WhiteKernel
-
-    spread = float(values.std())
-    if not spread > 0:
-        return np.full(len(at), float(values.mean()))
-    kernel = 1.0 * Matern([0.5, 0.5], (0.25, 10.0), nu=2.5) + WhiteKernel(0.1, (1e-4, 1.0))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a scale at its bound is an answer
-        model = GaussianProcessRegressor(kernel).fit(points, (values - values.mean()) / spread)
-    return model.predict(at) * spread + values.mean()
+    bits, _ = gaussian_process(points, values, at, seed)
+    return Panel(x, y, grid_x, grid_y, bits.reshape(GRID, GRID))
 
 
 @styled
