@@ -26,24 +26,22 @@ def bits_by_beta_chart(trials: ByBeta) -> go.Figure:
         vertical_spacing=0.12, subplot_titles=[panel.title for panel in trials.panels],
     )  # fmt: skip
     low, high = np.log2([trials.latent_dim.min(), trials.latent_dim.max()])
-    drawn: set[int] = set()
     for k, panel in enumerate(trials.panels):
         place = {"row": k // columns + 1, "col": k % columns + 1}
         for curve in panel.curves:
             share = 0.0 if high == low else (math.log2(curve.latent_dim) - low) / (high - low)
             (color,) = sample_colorscale("Viridis", share)
-            name = f"latent size {curve.latent_dim}"
             figure.add_scatter(
                 x=np.concatenate([curve.beta, curve.beta[::-1]]),
                 y=np.concatenate([curve.low, curve.high[::-1]]), mode="lines", fill="toself",
                 fillcolor=color.replace("rgb(", "rgba(").replace(")", ", 0.25)"), line={"width": 0},
-                hoverinfo="skip", showlegend=False, legendgroup=name, **place,
+                hoverinfo="skip", showlegend=False, **place,
             )  # fmt: skip
             figure.add_scatter(
-                x=curve.beta, y=curve.middle, mode="lines", line={"color": color}, hoverinfo="skip",
-                name=name, legendgroup=name, showlegend=curve.latent_dim not in drawn, **place,
+                x=curve.beta, y=curve.middle, mode="lines", line={"color": color}, name="mean expected",
+                hovertemplate=f"latent size {curve.latent_dim}<br>%{{y:.4f}} expected<extra></extra>",
+                showlegend=False, **place,
             )  # fmt: skip
-            drawn.add(curve.latent_dim)
         add_trials(figure, trials, trials.bits, panel.chosen, **place)
     figure.update_xaxes(type="log" if trials.logarithmic else "linear")
     figure.update_xaxes(title=BETA_LABEL, row=rows)

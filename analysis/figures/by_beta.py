@@ -116,7 +116,7 @@ def panels_of(beta: np.ndarray, latent_dim: np.ndarray, depth: np.ndarray, bits:
     curves: list[list[Curve]] = [[] for _ in groups]
     if len(bits) >= BAND_TRIALS and len(np.unique(beta)) >= BAND_BETAS:
         x, back = (np.log(beta), np.exp) if beta.min() > 0 else (beta, np.asarray)
-        asked = [(k, size) for k, mask in enumerate(masks) for size in typical(latent_dim[mask])]
+        asked = [(k, size) for k in range(len(masks)) for size in typical(latent_dim)]
         at = [
             [(value, math.log(size), np.median(depth[masks[k]]))
              for value in np.linspace(x[masks[k]].min(), x[masks[k]].max(), GRID)]
@@ -135,15 +135,16 @@ def panels_of(beta: np.ndarray, latent_dim: np.ndarray, depth: np.ndarray, bits:
 
 
 def typical(sizes: np.ndarray) -> list[int]:
-    """At most `SIZES` of the latent sizes (N,) there are, among them the smallest and the largest."""
-    levels = np.unique(sizes)
-    chosen = np.linspace(0, len(levels) - 1, min(SIZES, len(levels))).round().astype(int)
-    return levels[chosen].tolist()
+    """At most `SIZES` of the latent sizes (N,) there are: the smallest, the largest, and between them those
+    nearest to even steps of their logarithm."""
+    steps = np.linspace(math.log(sizes.min()), math.log(sizes.max()), SIZES)
+    nearest = np.abs(np.log(sizes) - steps[:, None]).argmin(1)
+    return np.unique(sizes[nearest]).tolist()
 
 
 @styled
 def draw_bits_by_beta(trials: ByBeta) -> Figure:
-    """A panel a depth; colour is the latent size, of a dot and of the curve with its band."""
+    """A panel a depth; colour is the latent size, of a dot and of the mean expected with its 95 % band."""
     if not len(trials.number):
         return draw_note(NO_TRIALS)
     columns = min(len(trials.panels), 3)
@@ -152,6 +153,10 @@ def draw_bits_by_beta(trials: ByBeta) -> Figure:
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     best = int(trials.bits.argmin())
     colors = ScalarMappable(size_norm(trials.latent_dim), SEQUENTIAL)
+
+    def shade(size: int) -> tuple[float, float, float, float]:
+        return tuple(colors.to_rgba(np.array(size)).tolist())
+
     handles: list[Line2D] = []
     for axes in grid[len(trials.panels) :]:
         axes.set_visible(False)
@@ -168,18 +173,17 @@ def draw_bits_by_beta(trials: ByBeta) -> Figure:
     grid[0].set_ylim(low - room, high + room)  # a band may leave: the dots are what was measured
     for axes, panel in zip(grid, trials.panels, strict=False):
         for curve in panel.curves:
-            color = colors.to_rgba(curve.latent_dim)
+            color = shade(curve.latent_dim)
             axes.fill_between(curve.beta, curve.low, curve.high, color=color, alpha=0.22, lw=0, zorder=1)
             axes.plot(curve.beta, curve.middle, color=color, lw=2.5, zorder=2)
     for axes in grid[::columns]:
         axes.set_ylabel(BITS_LABEL)
-    if any(panel.curves for panel in trials.panels):
-        handles = [
-            Line2D([], [], color="0.35", lw=2.5, label="mean expected of a latent size, 95 % band"),
-            *handles,
-        ]
+    lines = [
+        Line2D([], [], color=shade(curve.latent_dim), label=f"latent size {curve.latent_dim}")
+        for curve in trials.panels[0].curves
+    ]
     size_bar(figure, grid.tolist(), colors, trials.latent_dim)
-    figure.legend(handles=handles, loc="outside upper center", ncols=2)
+    figure.legend(handles=[*lines, *handles], loc="outside upper center", ncols=SIZES + 1)
     return figure
 
 
