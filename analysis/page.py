@@ -95,6 +95,8 @@ CAPTIONS = {
     "class_means": "Each class's mean code, decoded, and how far apart these means lie.",
     "curves": "Training (solid) against validation (dashed); a widening gap is overfitting.",
 }
+MOVING = ("traversal_gif",)
+"""Closed until the reader opens them: what moves must be possible to stop (WCAG 2.2, 2.2.2)."""
 METRICS = {
     "The trade-off": {
         "bits_per_dim": ("bits per dimension", ".4f", ""),
@@ -231,6 +233,7 @@ def render(page: Page) -> str:
         "charts": charts,
         "plotly": Markup(plotly_js()) if charts else "",
         "captions": CAPTIONS,
+        "moving": MOVING,
         "columns": [str(column) for column in page.trials.columns],
         "rows": page.rows,
         "left_out": len(page.trials) - len(page.rows),

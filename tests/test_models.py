@@ -18,6 +18,7 @@ from vae_models import (
     VAE_EncoderPP,
     build_vae,
 )
+from vae_models.blocks import UpConv
 from vae_models.elbo import active_units, bits_per_dim, discrete_gaussian_nll, rate
 from vae_models.likelihoods import LIKELIHOODS
 from vae_models.vae import LOGVAR_BOUND, Posterior
@@ -41,6 +42,23 @@ def test_parameter_counts_are_the_published_networks(
 ) -> None:
     assert size(VAE_Encoder(config)) == pytest.approx(encoder, rel=0.05)
     assert size(VAE_Decoder(config)) == pytest.approx(decoder, rel=0.05)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 6), (8, 3)])
+def test_the_upsampling_convolution_is_an_upsampling_and_a_convolution(shape: tuple[int, int]) -> None:
+    """Values, and gradients of input, weight and bias, in float64 to its rounding."""
+    torch.manual_seed(0)
+    fused = UpConv(4, 3).double()
+    plain = nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(4, 3, 3, padding=1)).double()
+    plain[1].load_state_dict(fused.state_dict())
+    x = torch.randn(2, 4, *shape, dtype=torch.float64, requires_grad=True)
+    results = []
+    for module in (fused, plain):
+        y = module(x)
+        inputs = [x, *module.parameters()]
+        results.append([y, *torch.autograd.grad(y.square().sum(), inputs)])
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
 def test_pp_means_depth_one() -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from vae_models.blocks import NormAct, ResidualBlock, conv
+from vae_models.blocks import NormAct, ResidualBlock, UpConv, conv
 from vae_models.config import ModelConfig
 from vae_models.likelihoods import LIKELIHOODS
 
@@ -70,12 +70,20 @@ class VAE_Decoder(nn.Module):
         ]
         layers += [ResidualBlock(channels, act) for _ in range(config.depth)]
         for width in config.decoder_widths:
-            layers.append(nn.Upsample(scale_factor=2, mode="nearest"))
             if width != channels:
-                layers += [conv(channels, width), NormAct(width, act)]
+                layers += [UpConv(channels, width), NormAct(width, act)]
+            else:
+                layers.append(nn.Upsample(scale_factor=2, mode="nearest"))
             layers += [ResidualBlock(width, act) for _ in range(config.depth)]
             channels = width
-        self.layers = nn.Sequential(*layers, conv(channels, config.image_shape[0]))
+        if isinstance(layers[-1], nn.Upsample):
+            layers[-1] = UpConv(channels, config.image_shape[0])
+        else:
+            # what blocks add up has no bound of its own: without a norm the output saturates in a few steps
+            # of a high learning rate, all of an image turns black, and no gradient leads back
+            layers += [NormAct(channels, act)] if config.depth else []
+            layers.append(conv(channels, config.image_shape[0]))
+        self.layers = nn.Sequential(*layers)
 
     def forward(self, z_BZ: Tensor) -> Tensor:
         return self.layers(z_BZ).float()
