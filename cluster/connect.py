@@ -37,10 +37,6 @@ DRIVER_ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 WORKER_ENVIRONMENT = {
-    # batches of one size come and go: keep their memory instead of returning it to the kernel each step
-    "MALLOC_MMAP_THRESHOLD_": "1073741824",
-    "MALLOC_TRIM_THRESHOLD_": "4294967296",
-    "MALLOC_TOP_PAD_": "268435456",
     # a worker that does not answer does not say goodbye either; Train would wait for 30 s
     "TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": "5",
 }

@@ -14,6 +14,7 @@ from trainables.config import Metrics, TrialConfig
 from trainables.data import limit, load_dataset
 from trainables.errors import UserError
 from trainables.loop import Track, fit
+from trainables.memory import keep_freed_memory
 from trainables.records import TrialFolder
 from trainables.world import World
 
@@ -59,6 +60,7 @@ def train(
         OSError: where the disk is full, or the folder has vanished.
     """
     world = world or World()
+    keep_freed_memory()
     folder.checkpoints.mkdir(parents=True, exist_ok=True)
     resume = checkpoint.load_latest(folder.checkpoints, config, world.device)
     history: list[Metrics] = resume["history"] if resume else []
