@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from functools import partial
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -50,10 +49,8 @@ class UpConv(nn.Conv2d):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, kernel_size=3, padding=1)
-        # row a of the 4 x 4 kernel sums the taps of the 3 x 3 one, flipped, that meet the same input pixel
-        fold = torch.tensor([[0.0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]])
-        self.register_buffer("fold", fold, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        kernel = torch.einsum("ai,kcij,bj->ckab", self.fold, self.weight, self.fold)
-        return F.conv_transpose2d(x, kernel, self.bias, stride=2, padding=1)
+        # each of the 4 x 4 is the sum of the 3 x 3 taps, flipped, that meet the same input pixel
+        kernel = 4 * F.avg_pool2d(F.pad(self.weight.flip(2, 3), (1, 1, 1, 1)), kernel_size=2, stride=1)
+        return F.conv_transpose2d(x, kernel.transpose(0, 1), self.bias, stride=2, padding=1)
