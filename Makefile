@@ -5,7 +5,7 @@ N ?= 200
 SEED ?= 0
 EACH ?= 6
 
-.PHONY: install demo test check chaos fuzz scale clean
+.PHONY: install demo test check chaos fuzz bench scale clean
 
 install: .venv/installed
 
@@ -27,8 +27,11 @@ chaos: install
 fuzz: install
 	VAE_FUZZ=2500 $(BIN)/python -m pytest tests/test_hostile.py -k any
 
+bench: install
+	$(BIN)/python tests/benchmarks
+
 scale: install
-	$(BIN)/python tests/scale.py --trials 100 --trials 1000 --trials 10000
+	$(BIN)/python tests/benchmarks/driver.py --trials 100 --trials 1000 --trials 10000
 
 check: install
 	$(BIN)/ruff check .

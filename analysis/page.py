@@ -36,8 +36,8 @@ CAPTIONS = {
     ),
     "bits_by_beta": (
         "Bits per dimension against KL weight, a panel a depth; colour is the latent size. A line is what a "
-        "Gaussian process through the complete trials expects of one latent size, and its band holds that "
-        "mean with 95 % probability; single trials scatter beyond it."
+        "Gaussian process through the complete trials expects of one latent size, and the band that mean's "
+        "95 % interval, beyond which single trials scatter. Fewer than 15 complete trials have none."
     ),
     "active_units": (
         "Latents that carry information, counted and as a share of the latent size; a cross is a "

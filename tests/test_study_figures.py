@@ -269,6 +269,26 @@ def test_the_bands_hold_the_truth_as_often_as_they_say() -> None:
     assert np.mean(widths[160]) < 0.7 * np.mean(widths[40])
 
 
+def test_each_panel_has_the_curves_and_the_bands_of_the_same_latent_sizes(sixty: StudyRecord) -> None:
+    by_beta = compute_by_beta(trials_frame(sixty))
+    sizes = [[curve.latent_dim for curve in panel.curves] for panel in by_beta.panels]
+    assert sizes == [sizes[0]] * 2
+    assert len(sizes[0]) == 3
+    figure = draw_bits_by_beta(by_beta)
+    lines = [line.get_xydata() for axes in figure.axes[:2] for line in axes.lines]
+    charted = {
+        trace.hovertemplate: trace for trace in bits_by_beta_chart(by_beta).data if trace.mode == "lines"
+    }
+    for panel in by_beta.panels:
+        for curve in panel.curves:
+            drawn = np.stack([curve.beta, curve.middle], 1)
+            assert any(np.array_equal(line, drawn) for line in lines)
+            assert f"latent size {curve.latent_dim}<br>%{{y:.4f}} expected<extra></extra>" in charted
+    assert [text.get_text() for text in figure.legends[0].get_texts()][:3] == [
+        f"latent size {size}" for size in sizes[0]
+    ]
+
+
 def test_many_depths_share_panels_and_a_panel_keeps_to_its_own_trials() -> None:
     beta = np.tile(np.geomspace(0.1, 10, 10), 9)
     depth = np.repeat(np.arange(9), 10)

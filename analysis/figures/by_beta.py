@@ -15,7 +15,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
-from scipy.stats import norm
+from scipy.stats import t
 
 from analysis.figures.style import (
     BETA_LABEL,
@@ -124,7 +124,8 @@ def panels_of(beta: np.ndarray, latent_dim: np.ndarray, depth: np.ndarray, bits:
         ]  # fmt: skip
         points = np.stack([x, np.log(latent_dim), depth], 1)
         middle, deviation = gaussian_process(points, bits, np.reshape(at, (-1, 3)))
-        half = norm.ppf((1 + LEVEL) / 2) * deviation
+        # scale, noise and lengths were estimated too: a t quantile widens the band of few trials
+        half = t.ppf((1 + LEVEL) / 2, len(bits) - points.shape[1] - 2) * deviation
         for n, (k, size) in enumerate(asked):
             part = slice(n * GRID, (n + 1) * GRID)
             along = back(np.asarray(at[n])[:, 0])
@@ -155,7 +156,7 @@ def draw_bits_by_beta(trials: ByBeta) -> Figure:
     colors = ScalarMappable(size_norm(trials.latent_dim), SEQUENTIAL)
 
     def shade(size: int) -> tuple[float, float, float, float]:
-        return tuple(colors.to_rgba(np.array(size)).tolist())
+        return tuple(colors.to_rgba(np.array([size]))[0].tolist())
 
     handles: list[Line2D] = []
     for axes in grid[len(trials.panels) :]:

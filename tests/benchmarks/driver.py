@@ -1,4 +1,4 @@
-"""What a long study costs: python tests/scale.py --trials 100 --trials 10000
+"""What a long study costs: python tests/benchmarks/driver.py --trials 100 --trials 10000
 
 Makes finished studies of so many trials of 50 epochs, and times what the driver and the analysis do with
 them: each time is the median of three, in seconds.

@@ -1,0 +1,90 @@
+"""What a data set costs: to prepare, to open, and in the memory of the processes that share it.
+
+``python tests/benchmarks/data.py NAME`` opens the set, trains a batch of it, says how long that took, and
+waits for a line before it ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+import numpy as np
+import psutil
+from rounds import Comparison
+
+SETS = ("mnist", "cifar10")
+MB = 1 << 20
+
+
+def opened(name: str) -> dict[str, float]:
+    """Seconds to open the set, and to its first batch after that."""
+    from trainables.batches import Pixels
+    from trainables.data import load_dataset
+    from trainables.errors import UserError
+
+    began = time.perf_counter()
+    try:
+        data = load_dataset(name, may_download=False)
+    except UserError as error:
+        raise SystemExit(str(error)) from None
+    seconds = time.perf_counter() - began
+    Pixels(data.train.images).batch(np.random.default_rng(0).permutation(len(data.train.images))[:128])
+    first = time.perf_counter() - began - seconds
+    checked = int(data.train.images.sum(dtype=np.int64) > 0)  # every page is touched: it is resident
+    return {"open": seconds, "first batch": first, "checked": checked, "bytes": data.train.images.nbytes}
+
+
+def start(name: str, cache: str) -> tuple[subprocess.Popen[str], dict[str, Any]]:
+    process = subprocess.Popen(
+        [sys.executable, __file__, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env=os.environ | {"VAE_CACHE_DIR": cache},
+    )  # fmt: skip
+    assert process.stdout
+    line = process.stdout.readline()
+    if not line:
+        process.wait()
+        raise FileNotFoundError(name)
+    return process, json.loads(line)
+
+
+def costs(rounds: int) -> list[Comparison]:
+    """(e) Opening a prepared set against preparing it; a process's share of memory against the set's size."""
+    found = []
+    for name in SETS:
+        shares: list[float] = []
+        sizes: list[float] = []
+
+        def once(name: str = name, shares: list[float] = shares, sizes: list[float] = sizes) -> tuple:
+            with tempfile.TemporaryDirectory() as cache:
+                first, cold = start(name, cache)
+                second, warm = start(name, cache)
+                alone = psutil.Process(first.pid).memory_full_info()
+                # what two hold of the set, shared in halves, and what they have of their own
+                shares.append((alone.rss - alone.pss) * 2 / MB)
+                sizes.append(cold["bytes"] / MB)
+                for process in (first, second):
+                    process.communicate("\n")
+                return cold["open"], warm["open"]
+
+        pairs = []
+        try:
+            pairs = [once() for _ in range(rounds)]
+        except FileNotFoundError:
+            continue
+        cold, warm = (list(times) for times in zip(*pairs, strict=True))
+        found += [
+            Comparison(f"data, {name}", "opening it, prepared", "s", warm, "preparing it", cold),
+            Comparison(f"data, {name}", "shared between 2 processes", "MiB", shares, "its images", sizes),
+        ]
+    return found
+
+
+if __name__ == "__main__":
+    print(json.dumps(opened(sys.argv[1])), flush=True)
+    sys.stdin.readline()
