@@ -150,7 +150,7 @@ def draw_bits_by_beta(trials: ByBeta) -> Figure:
         return draw_note(NO_TRIALS)
     columns = min(len(trials.panels), 3)
     rows = math.ceil(len(trials.panels) / columns)
-    figure = Figure(figsize=({1: 11, 2: 14}.get(columns, 17), 6.5 if rows == 1 else 9.5))
+    figure = Figure(figsize=({1: 11, 2: 14}.get(columns, 15.5), 6.5 if rows == 1 else 9.5))
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     best = int(trials.bits.argmin())
     colors = ScalarMappable(size_norm(trials.latent_dim), SEQUENTIAL)
