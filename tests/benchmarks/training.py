@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ class Decoded(Dataset[torch.Tensor]):
         return len(self.images)
 
     def __getitem__(self, row: int) -> torch.Tensor:
-        return to_dtype(to_image(self.images[row].transpose(1, 2, 0)), torch.float32, scale=True)
+        return to_dtype(to_image(self.images[row].transpose(1, 2, 0).copy()), torch.float32, scale=True)
 
 
 def some_images(network: Network) -> np.ndarray:
@@ -90,6 +91,7 @@ def plain_epochs(model: ModelConfig, images: np.ndarray, batch: int, epochs: int
     of each epoch."""
     vae = as_published(seeded_vae(TrialConfig(model=model)))
     optimizer = torch.optim.Adam(vae.parameters(), lr=1e-3)
+    warnings.filterwarnings("ignore", "This DataLoader will create")  # of 4 workers, on fewer cores
     loader = DataLoader(Decoded(images), batch, shuffle=True, num_workers=4, persistent_workers=True)
     total = 0.0
     for _ in range(epochs):
