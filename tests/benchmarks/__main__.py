@@ -42,17 +42,21 @@ def main(
     rounds: Annotated[int, typer.Option(min=1, help="Of which the medians are printed.")] = 3,
     out: Annotated[Path, typer.Option(help="The JSON file.")] = Path("bench.json"),
 ) -> None:
-    """Compare, print a table, write JSON."""
+    """Compare, print a table a section, write JSON."""
     if unknown := set(section or SECTIONS) - set(SECTIONS):
         raise typer.BadParameter(f"--section must be of {', '.join(SECTIONS)}, got {', '.join(unknown)}")
-    found = [row for name in section or SECTIONS for row in SECTIONS[name](rounds)]
-    console = Console(width=170)
-    table = Table(*COLUMNS, title=f"{machine()}, {rounds} rounds", box=None)
-    for comparison in found:
-        table.add_row(*comparison.row())
-    console.print(table)
-    record = {"machine": machine(), "rounds": rounds, "comparisons": [c.record() for c in found]}
-    out.write_text(json.dumps(record, indent=2) + "\n")
+    console, found, about = Console(width=170), [], machine()
+    console.print(f"{about['cpu']}, {about['cores']} cores, torch {about['torch']}, {rounds} round(s)")
+    for name in section or SECTIONS:
+        rows = SECTIONS[name](rounds)
+        table = Table(*COLUMNS, title=name, title_justify="left", box=None)
+        for comparison in rows:
+            table.add_row(*comparison.row())
+        console.print(table)
+        # after each section: what was measured stays, whatever ends the rest
+        found += [comparison.record() for comparison in rows]
+        record = {"machine": about, "rounds": rounds, "comparisons": found}
+        out.write_text(json.dumps(record, indent=2) + "\n")
 
 
 if __name__ == "__main__":
