@@ -19,8 +19,7 @@ from analysis.figures.style import BETA_LABEL, BITS_LABEL, OKABE_ITO
 
 def bits_by_beta_chart(trials: ByBeta) -> go.Figure:
     """A panel a depth; hover a trial for its numbers. Colour is the latent size, of dots and curves."""
-    columns = min(len(trials.panels), 3)
-    rows = math.ceil(len(trials.panels) / columns)
+    rows, columns = trials.shape
     figure = make_subplots(
         rows=rows, cols=columns, shared_xaxes="all", shared_yaxes="all", horizontal_spacing=0.03,
         vertical_spacing=0.12, subplot_titles=[panel.title for panel in trials.panels],
@@ -45,9 +44,7 @@ def bits_by_beta_chart(trials: ByBeta) -> go.Figure:
         add_trials(figure, trials, trials.bits, panel.chosen, **place)
     figure.update_xaxes(type="log" if trials.logarithmic else "linear")
     figure.update_xaxes(title=BETA_LABEL, row=rows)
-    # the dots are what was measured: a band may leave
-    room = 0.06 * float(np.ptp(trials.bits)) or 0.01
-    figure.update_yaxes(range=[trials.bits.min() - room, trials.bits.max() + room])
+    figure.update_yaxes(range=trials.span)
     figure.update_yaxes(title=BITS_LABEL, col=1)
     figure.update_layout(height=120 + 380 * rows)
     return figure

@@ -93,6 +93,18 @@ class ByBeta:
         return self.active_units == 0
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns that the panels are laid out in."""
+        columns = min(len(self.panels), 3)
+        return math.ceil(len(self.panels) / columns), columns
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """Of the axis of bits: that of the dots, which were measured; a band may leave it."""
+        room = 0.06 * float(np.ptp(self.bits)) or 0.01
+        return float(self.bits.min()) - room, float(self.bits.max()) + room
+
+    @property
     def logarithmic(self) -> bool:
         """Whether a logarithmic axis can show the KL weights: all are above 0, and they differ."""
         return len(self.beta) > 0 and 0 < self.beta.min() < self.beta.max()
@@ -148,8 +160,7 @@ def draw_bits_by_beta(trials: ByBeta) -> Figure:
     """A panel a depth; colour is the latent size, of a dot and of the mean expected with its 95 % band."""
     if not len(trials.number):
         return draw_note(NO_TRIALS)
-    columns = min(len(trials.panels), 3)
-    rows = math.ceil(len(trials.panels) / columns)
+    rows, columns = trials.shape
     figure = Figure(figsize=({1: 11, 2: 14}.get(columns, 15.5), 6.5 if rows == 1 else 9.5))
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     best = int(trials.bits.argmin())
@@ -169,9 +180,7 @@ def draw_bits_by_beta(trials: ByBeta) -> Figure:
                 mew=2.5, label=f"best: trial {trials.number[best]}", zorder=5,
             )  # fmt: skip
         axes.set_title(panel.title)
-    low, high = trials.bits.min(), trials.bits.max()
-    room = 0.06 * (high - low) or 0.01
-    grid[0].set_ylim(low - room, high + room)  # a band may leave: the dots are what was measured
+    grid[0].set_ylim(trials.span)
     for axes, panel in zip(grid, trials.panels, strict=False):
         for curve in panel.curves:
             color = shade(curve.latent_dim)

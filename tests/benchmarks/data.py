@@ -36,8 +36,8 @@ def opened(name: str) -> dict[str, float]:
     seconds = time.perf_counter() - began
     Pixels(data.train.images).batch(np.random.default_rng(0).permutation(len(data.train.images))[:128])
     first = time.perf_counter() - began - seconds
-    checked = int(data.train.images.sum(dtype=np.int64) > 0)  # every page is touched: it is resident
-    return {"open": seconds, "first batch": first, "checked": checked, "bytes": data.train.images.nbytes}
+    data.train.images.sum(dtype=np.int64)  # touches every page: all are resident
+    return {"open": seconds, "first batch": first, "bytes": data.train.images.nbytes}
 
 
 def start(name: str, cache: str) -> tuple[subprocess.Popen[str], dict[str, Any]]:
@@ -53,33 +53,32 @@ def start(name: str, cache: str) -> tuple[subprocess.Popen[str], dict[str, Any]]
     return process, json.loads(line)
 
 
+def twice(name: str) -> tuple[float, float, float, float, float]:
+    """Seconds to prepare and open, to open again, and to a first batch; MiB that one of two processes has of
+    the training images, and MiB of these."""
+    with tempfile.TemporaryDirectory() as cache:
+        first, cold = start(name, cache)
+        second, warm = start(name, cache)
+        maps = [m for m in psutil.Process(first.pid).memory_maps() if "train_images" in m.path]
+        # the proportional set size: of a page that two processes map, half counts for each
+        share = sum(m.pss for m in maps) / MB
+        for process in (first, second):
+            process.communicate("\n")
+    return cold["open"], warm["open"], warm["first batch"], share, cold["bytes"] / MB
+
+
 def costs(rounds: int) -> list[Comparison]:
     """(e) Opening a prepared set against preparing it; a process's share of memory against the set's size."""
     found = []
     for name in SETS:
-        shares: list[float] = []
-        sizes: list[float] = []
-
-        def once(name: str = name, shares: list[float] = shares, sizes: list[float] = sizes) -> tuple:
-            with tempfile.TemporaryDirectory() as cache:
-                first, cold = start(name, cache)
-                second, warm = start(name, cache)
-                maps = [m for m in psutil.Process(first.pid).memory_maps() if "train_images" in m.path]
-                # the proportional set size: of a page that two processes map, half counts for each
-                shares.append(sum(m.pss for m in maps) / MB)
-                sizes.append(cold["bytes"] / MB)
-                for process in (first, second):
-                    process.communicate("\n")
-                return cold["open"], warm["open"]
-
-        pairs = []
         try:
-            pairs = [once() for _ in range(rounds)]
+            turns = [twice(name) for _ in range(rounds)]
         except FileNotFoundError:
             continue
-        cold, warm = (list(times) for times in zip(*pairs, strict=True))
+        cold, warm, batch, shares, sizes = (list(values) for values in zip(*turns, strict=True))
         found += [
             Comparison(f"data, {name}", "opening it, prepared", "s", warm, "preparing it", cold),
+            Comparison(f"data, {name}", "its first batch, opened", "s", batch, "preparing it", cold),
             Comparison(f"data, {name}", "a process's share of two", "MiB", shares, "its images", sizes),
         ]
     return found
