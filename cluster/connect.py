@@ -173,28 +173,33 @@ def plan_slots(
     max_concurrent: int | None = None,
     gpus_per_worker: float | None = None,
     trials: int | None = None,
+    pack: int = 1,
 ) -> tuple[int, SlotResources]:
-    """How many slots of ``workers`` to open, and what each worker takes.
+    """How many slots of ``workers`` to open, each for ``pack`` trials, and what each worker takes.
 
-    As many slots as ``max_concurrent`` says, or as fit; but not more than a third of ``trials``, so that
-    most of them can learn from those before. A worker gets a GPU where there are any (a share of one where
-    there are fewer than workers), and as many CPUs as leave room for all workers.
+    As many slots as ``max_concurrent`` trials need, or as fit; but for not more than a third of ``trials``,
+    so that most of them can learn from those before. A worker gets a GPU where there are any (a share of one
+    where there are fewer than workers), and as many CPUs as leave room for all workers.
 
     Raises:
         UserError: where the cluster does not hold them.
     """
+    if max_concurrent is not None:
+        pack = min(pack, max_concurrent)
+        max_concurrent //= pack
     gpus = sum(node.gpus for node in nodes)
     share = gpus_per_worker
     if share is None:
         share = min(1.0, gpus / (workers * (max_concurrent or 1)))
     by_gpu = [int(node.gpus / share + 1e-9) for node in nodes] if share else None
     room = sum(min(int(node.cpus), by_gpu[i]) if by_gpu else int(node.cpus) for i, node in enumerate(nodes))
-    fitting = room // workers if trials is None else min(room // workers, math.ceil(trials / 3))
+    fitting = room // workers if trials is None else min(room // workers, math.ceil(trials / (3 * pack)))
     slots = max_concurrent if max_concurrent is not None else max(1, fitting)
     if slots * workers > room:
         kind = f"{gpus:g} GPUs at {share:g} a worker" if share else "CPUs at 1 a worker"
         raise UserError(
-            f"{slots} trial(s) at once of {workers} worker(s) need room for {slots * workers} workers\n"
+            f"{slots * pack} trial(s) at once of {workers} worker(s) need room for {slots * workers} "
+            "workers\n"
             f"the cluster holds {room} ({sum(node.cpus for node in nodes):g} CPUs; {kind}): "
             "lower --max-concurrent, --workers-per-trial or --final-workers"
         )
@@ -210,4 +215,4 @@ def plan_slots(
         )
         >= slots * workers
     )
-    return slots, SlotResources(workers, cpus, share)
+    return slots, SlotResources(workers, cpus, share, pack)

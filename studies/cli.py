@@ -66,6 +66,18 @@ def main(study: Study) -> None:
                 help="May be a fraction. [default: 1, or less where there are fewer GPUs than workers]"
             ),
         ] = None,
+        trials_per_gpu: Annotated[
+            str | None,
+            typer.Option(
+                metavar="N|auto", help="Trials that share a GPU; auto: what its memory holds, measured first."
+            ),
+        ] = None,
+        pack: Annotated[
+            int,
+            typer.Option(
+                help="Trials a process trains together, as one where architecture and batch are the same."
+            ),
+        ] = 1,
         final_workers: Annotated[int, typer.Option(help="DDP workers of the last training.")] = 1,
         address: Annotated[
             str | None, typer.Option(help="A running Ray cluster, host:port or auto. [default: this machine]")
@@ -105,6 +117,8 @@ def main(study: Study) -> None:
             workers_per_trial=workers_per_trial,
             max_concurrent=max_concurrent,
             gpus_per_worker=gpus_per_worker,
+            trials_per_gpu=trials_per_gpu,
+            pack=pack,
             final_workers=final_workers,
             patience=patience,
         )
@@ -291,10 +305,13 @@ def print_plan(study: Study, folder: Path, data_dir: Path | None, resources: Any
             resources.max_concurrent,
             resources.gpus_per_worker,
             study.trials,
+            resources.pack,
         )
         plan_slots(here(), resources.final_workers, 1, resources.gpus_per_worker)
         each = f"{slot.cpus_per_worker} CPU(s)" + (
             f", {slot.gpus_per_worker:g} GPU" if slot.gpus_per_worker else ""
         )
-        table.add_row("resources", f"{count} trial(s) at once, each of {slot.workers} worker(s) with {each}")
+        packed = f", {slot.pack} together" if slot.pack > 1 else ""
+        trials = f"{count * slot.pack} trial(s) at once{packed}"
+        table.add_row("resources", f"{trials}, each of {slot.workers} worker(s) with {each}")
     console.print(table)

@@ -92,7 +92,7 @@ def train_repeats(
             stop.reason = stop.reason or str(error)
         heed(stop)
 
-    pool = ThreadPoolExecutor(slots.count)
+    pool = ThreadPoolExecutor(slots.trials_at_once)
     try:
         futures = [pool.submit(train, *repeat) for repeat in left]
         for done in wait(futures).done:  # of all: an epoch that runs is let to its end

@@ -11,7 +11,7 @@ from pathlib import Path
 from ray.tune.logger import LoggerCallback
 from rich.console import Console
 
-from cluster.connect import PATIENCE, check_address, connected, nodes, plan_slots
+from cluster.connect import PATIENCE, Node, check_address, connected, nodes, plan_slots
 from studies.extra import next_final, next_repeats, train_final, train_repeats
 from studies.folder import StudyFolder
 from studies.ledger import Ledger, set_aside, storage_url
@@ -19,6 +19,7 @@ from studies.sinks import Sink, Sinks
 from studies.stop import Stop, graceful, heed
 from studies.study import Study, at_least
 from studies.view import View
+from trainables.capacity import trials_per_gpu
 from trainables.errors import UserError
 from trainables.records import TrialFolder
 from trainables.slot import SlotResources, Slots
@@ -34,13 +35,25 @@ class Resources:
     workers_per_trial: int = 1
     max_concurrent: int | None = None
     gpus_per_worker: float | None = None
+    trials_per_gpu: str | None = None
+    """A number, or "auto" to measure how many the GPU's memory holds."""
+    pack: int = 1
     final_workers: int = 1
     patience: float = PATIENCE
 
     def __post_init__(self) -> None:
         at_least(1, workers_per_trial=self.workers_per_trial, max_concurrent=self.max_concurrent)
-        at_least(1, final_workers=self.final_workers)
+        at_least(1, final_workers=self.final_workers, pack=self.pack)
         at_least(0, gpus_per_worker=self.gpus_per_worker)
+        if self.pack > 1 and self.workers_per_trial > 1:
+            raise ValueError(f"pack must be 1 where a trial has several workers, got {self.pack}")
+        if self.trials_per_gpu is not None:
+            if self.gpus_per_worker is not None:
+                raise ValueError("trials_per_gpu and gpus_per_worker say the same: give one of them")
+            if not (self.trials_per_gpu == "auto" or self.trials_per_gpu.isdecimal()):
+                raise ValueError(f"trials_per_gpu must be a number or auto, got {self.trials_per_gpu!r}")
+            if self.trials_per_gpu != "auto":
+                at_least(1, trials_per_gpu=int(self.trials_per_gpu))
         if not 1 <= self.patience <= 86_400:
             raise ValueError(f"patience must be from 1 to 86,400 seconds, got {self.patience}")
 
@@ -132,12 +145,12 @@ def execute(
         cluster = nodes()
         repeats = len(next_repeats(ledger, folder))
         count, slot = plan_slots(
-            cluster, resources.workers_per_trial, resources.max_concurrent, resources.gpus_per_worker,
-            left or None,
+            cluster, resources.workers_per_trial, resources.max_concurrent,
+            share_of_gpu(resources, cluster, study, data_dir), left or None, resources.pack,
         )  # fmt: skip
         _, last_slot = plan_slots(cluster, resources.final_workers, 1, resources.gpus_per_worker)
         console.print(f"Ray dashboard: http://{dashboard}" if dashboard else "Ray has no dashboard here")
-        view = View(study.name, study.trials, study.base.epochs, count, console)
+        view = View(study.name, study.trials, study.base.epochs, count * slot.pack, console)
         view.known(ledger.count(), ledger.best())
         try:
             with view, graceful(view) as stop:
@@ -156,6 +169,28 @@ def execute(
                         train_final(ledger, folder, data_dir, view, stop, slots)
         finally:
             shutil.rmtree(folder.ray, ignore_errors=True)
+
+
+def share_of_gpu(
+    resources: Resources, cluster: list[Node], study: Study, data_dir: Path | None
+) -> float | None:
+    """What of a GPU a worker takes; None lets `plan_slots` decide.
+
+    Raises:
+        UserError: where trials are to share a GPU and there is none.
+    """
+    import ray
+
+    if resources.trials_per_gpu is None:
+        return resources.gpus_per_worker
+    if not any(node.gpus for node in cluster):
+        raise UserError(
+            f"--trials-per-gpu must find a GPU in the cluster, got {len(cluster)} node(s) without one"
+        )
+    if resources.trials_per_gpu != "auto":
+        return 1 / int(resources.trials_per_gpu)
+    measure = ray.remote(num_cpus=1, num_gpus=1, max_calls=1)(trials_per_gpu)
+    return 1 / ray.get(measure.remote(study.largest(), data_dir))
 
 
 def open_slots(
@@ -197,7 +232,7 @@ def search(
             search_alg=LedgerSearcher(driver, slots),
             scheduler=LedgerScheduler(driver),
             num_samples=-1,
-            max_concurrent_trials=slots.count,
+            max_concurrent_trials=slots.trials_at_once,
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(

@@ -82,6 +82,11 @@ class Study:
         """What trial ``number`` trains."""
         return self.base.of_trial(number, parameters)
 
+    def largest(self) -> TrialConfig:
+        """The base with the most of everything that takes memory."""
+        sizes = {"batch_size", "model.latent_dim", "model.depth", "model.width"} & self.space.keys()
+        return self.base.replace({path: max(extremes(self.space[path])) for path in sizes})
+
     def question(self) -> dict[str, Any]:
         """What makes this study this one, as JSON values: a study folder answers one question only."""
         return {

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +28,12 @@ from analysis.repeats import load_repeats, repeat_config
 from cluster.connect import Node, check_address, connected, plan_slots
 from studies.folder import StudyFolder
 from studies.ledger import Ledger, same_question, storage_url, suggest
+from studies.runner import Resources, share_of_gpu
 from studies.search import Driver
 from studies.stop import Stop
 from studies.study import Study
 from studies.view import View
+from trainables.capacity import fitting
 from trainables.checkpoint import load_latest, load_weights
 from trainables.config import Metrics, TrialConfig
 from trainables.errors import UserError
@@ -319,6 +322,39 @@ def test_most_trials_can_learn_from_those_before() -> None:
     assert plan_slots([Node(64, 0)], 1, max_concurrent=9, trials=12)[0] == 9
 
 
+def test_packs_fill_slots() -> None:
+    assert plan_slots([Node(64, 0)], 1, trials=24, pack=4) == (2, SlotResources(1, 32, 0.0, 4))
+    assert plan_slots([Node(2, 0)], 1, max_concurrent=6, pack=3) == (2, SlotResources(1, 1, 0.0, 3))
+    assert plan_slots([Node(2, 0)], 1, max_concurrent=2, pack=8) == (1, SlotResources(1, 2, 0.0, 2))
+
+
+def test_a_gpus_memory_says_how_many_trials_share_it() -> None:
+    assert [fitting(taken, 80 << 30) for taken in (2 << 30, 30 << 30, 100 << 30)] == [36, 2, 1]
+    space = {"model.latent_dim": IntDistribution(2, 64), "model.width": CategoricalDistribution([16, 8])}
+    largest = study(space=space | {"lr": FloatDistribution(1e-4, 1e-2)}).largest()
+    assert largest == CONFIG.replace({"model.latent_dim": 64, "model.width": 16})
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"pack": 0}, "pack must be at least 1, got 0"),
+        ({"pack": 2, "workers_per_trial": 2}, "pack must be 1 where a trial has several workers, got 2"),
+        ({"trials_per_gpu": "0"}, "trials_per_gpu must be at least 1, got 0"),
+        ({"trials_per_gpu": "many"}, "trials_per_gpu must be a number or auto, got 'many'"),
+        ({"trials_per_gpu": "2", "gpus_per_worker": 0.5}, "say the same: give one of them"),
+    ],
+)
+def test_resources_that_make_no_sense_are_refused(fields: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Resources(**fields)
+
+
+def test_trials_cannot_share_a_gpu_that_is_not_there() -> None:
+    with pytest.raises(UserError, match=r"must find a GPU in the cluster, got 1 node\(s\) without one"):
+        share_of_gpu(Resources(trials_per_gpu="auto"), [Node(2, 0)], study(), None)
+
+
 def test_more_workers_than_the_cluster_holds_are_refused() -> None:
     with pytest.raises(UserError, match="need room for 6 workers\nthe cluster holds 2"):
         plan_slots([Node(2, 0)], 3, 2)
@@ -426,6 +462,37 @@ def test_a_trial_leaves_nothing_that_changes_the_next(cluster: object, tmp_path:
     before, later = (load_weights(tmp_path / name / "checkpoints/best.safetensors")[0] for name in "ae")
     for name, tensor in before.state_dict().items():
         assert torch.equal(tensor, later.state_dict()[name]), name
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_slot_trains_a_pack_whose_trials_come_and_go(cluster: object, tmp_path: Path) -> None:
+    """Of other lengths and architectures; one diverges, one is cancelled, and the worker dies."""
+    long = CONFIG.replace({"epochs": 40})
+    configs = {
+        "long": long,
+        "other": long.replace({"beta": 3.0, "seed": 1}),
+        "short": CONFIG.replace({"seed": 2}),
+        "deep": CONFIG.replace({"model.depth": 1}),
+        "diverges": CONFIG.replace({"lr": 1e30, "grad_clip": 1e30}),
+    }
+    jobs = {name: Job(name, config, tmp_path / name, None) for name, config in configs.items()}
+    with Slots("pack", 1, SlotResources(1, pack=3), tmp_path / "ray") as slots, ThreadPoolExecutor(8) as pool:
+        endless = Job("endless", CONFIG.replace({"epochs": 100_000, "seed": 9}), tmp_path / "endless", None)
+        await_a_row(slots, endless)
+        futures = {name: pool.submit(outcome, slots, job) for name, job in jobs.items()}
+        await_a_row(slots, jobs["long"])
+        part_of_slot("RayTrainWorker").kill()
+        ended = {name: futures[name].result() for name in ("long", "other")}
+        assert ray.get(slots.mailbox.news.remote(endless), timeout=60).rows  # beside them all the time
+        ray.get(slots.mailbox.cancel.remote("endless"), timeout=60)
+        ended |= {name: future.result() for name, future in futures.items()}
+    assert str(ended.pop("diverges").cause).startswith("non-finite at epoch 1: ")
+    for name, news in ended.items():
+        assert news.cause is None, name
+        alone = timeless(list(train(configs[name], TrialFolder(tmp_path / "alone" / name))))
+        for ours, theirs in zip(timeless(news.rows), alone, strict=True):
+            assert ours["val_nelbo"] == pytest.approx(theirs["val_nelbo"], rel=1e-2), name
 
 
 @pytest.mark.slow

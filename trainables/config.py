@@ -51,7 +51,8 @@ class TrialConfig(BaseModel):
     seed: int = Field(0, ge=0, lt=2**31)
     """Of the initial weights, the order of the images and the noise. The validation split has its own."""
     precision: Literal["float32", "bf16"] = "float32"
-    compile: bool = False
+    compile: bool | None = None
+    """Whether `torch.compile` makes one step of the model; None leaves it to the loop, by the work ahead."""
 
     @field_validator("dataset")
     @classmethod

@@ -109,20 +109,23 @@ class Mailbox:
             return News([], ended=True, cause=self._lost, lost=True)
         return News(entry.rows[seen:], entry.ended, entry.cause, entry.lost)
 
-    async def take(self, slot: str) -> Job | str:
-        """The next job for a slot, "idle" after a while without one, "close" at the end.
+    async def take(self, slot: str, held: frozenset[str] = frozenset()) -> Job | str:
+        """The next job for a slot, "idle" where there is none, "close" at the end.
 
-        A slot that asks while it has a job lost its workers: it gets the same job again.
+        A slot that says which jobs it has, by their ids in ``held``, does not wait; one that has none waits a
+        while. One that was given a job and does not hold it lost its workers: it gets the same job again.
         """
         self._taken[slot] += 1
-        for entry in [entry for entry in self._entries.values() if entry.slot == slot and not entry.ended]:
+        given = [entry for entry in self._entries.values() if entry.slot == slot and not entry.ended]
+        for entry in [entry for entry in given if entry.job.id not in held]:
             entry.deaths += 1
             if entry.deaths < MAX_DEATHS and not entry.cancelled:
                 return entry.left()
             await self.finish(
                 slot, entry.job.id, f"its workers died {entry.deaths} times without a new epoch"
             )
-        await self._wait(lambda: bool(self._queue) or self._closed, IDLE_SECONDS)
+        if not held:
+            await self._wait(lambda: bool(self._queue) or self._closed, IDLE_SECONDS)
         if self._queue:
             entry = self._entries[self._queue.popleft()]
             entry.slot = slot

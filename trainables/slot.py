@@ -1,36 +1,25 @@
 """Slots: long-lived Ray Train runs whose DDP workers serve trial after trial from a mailbox.
 
 A stock `TorchTrainer.fit()` takes many seconds to bring its workers up and down; a slot pays that once a
-study. `Slots` opens them around one `trainables.mailbox.Mailbox`, `serve` is what each worker runs.
+study. `Slots` opens them around one `trainables.mailbox.Mailbox`; each worker runs `trainables.serve.serve`.
 """
 
 from __future__ import annotations
 
-import gc
 import itertools
 import threading
-import traceback
-from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ray
 import ray.train
 import ray.train.torch
-import torch
-import torch.distributed as dist
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from trainables.config import Metrics
-from trainables.errors import UserError
-from trainables.loop import NonFiniteError
-from trainables.mailbox import IDLE_SECONDS, Job, Mailbox
-from trainables.records import TrialFolder
-from trainables.train import train
-from trainables.world import World
+from trainables.mailbox import IDLE_SECONDS, Mailbox
+from trainables.serve import serve
 
 START_ATTEMPTS = 2
 """How often a slot's workers are started before they are given up for lack of room."""
@@ -40,80 +29,13 @@ MAX_RESTARTS = 5
 
 @dataclass(frozen=True)
 class SlotResources:
-    """What a slot takes: DDP workers, and CPUs (also its threads) and GPUs for each of them."""
+    """What a slot takes: DDP workers, CPUs (also its threads) and GPUs for each of them; and ``pack`` trials,
+    which it trains together."""
 
     workers: int
     cpus_per_worker: int = 1
     gpus_per_worker: float = 0.0
-
-
-def serve(slot: dict[str, Any]) -> None:
-    """What every worker of a slot runs: take a job, train it, report, until the mailbox closes."""
-    mailbox, threads = slot["mailbox"], slot["threads"]
-    torch.set_num_threads(threads)
-    device = ray.train.torch.get_device()
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    world = World.current(device)
-    # control messages travel over gloo, whatever the gradients use
-    control: Any = dist.new_group(backend="gloo") if world.size > 1 else None
-
-    def ask_rank_0(question: Callable[[], Any]) -> Any:
-        answer = [question() if world.rank == 0 else None]
-        if control is not None:
-            dist.broadcast_object_list(answer, src=0, group=control)
-        return answer[0]
-
-    while True:
-        job = ask_rank_0(lambda: ray.get(mailbox.take.remote(slot["name"])))
-        if job == "close":
-            return
-        if job != "idle":
-            serve_job(slot["name"], job, world, mailbox, ask_rank_0)
-
-
-def tell(mailbox: Any, slot: str, job_id: str, row: Metrics) -> bool:
-    return ray.get(mailbox.report.remote(slot, job_id, row))
-
-
-def serve_job(
-    slot: str, job: Job, world: World, mailbox: Any, ask_rank_0: Callable[[Callable[[], Any]], Any]
-) -> None:
-    cause, lost = None, False
-    try:
-        if not TrialFolder(job.folder).holds(job.config):
-            raise UserError(f"{job.folder} must be a folder that every node sees; this node does not")
-        with closing(train(job.config, TrialFolder(job.folder), job.data_dir, world, job.recorded)) as rows:
-            for row in rows:
-                if not ask_rank_0(partial(tell, mailbox, slot, job.id, row)):
-                    break
-    except NonFiniteError as error:
-        cause = str(error)
-    except Exception as error:
-        traceback.print_exc()
-        # no data, no shared folder, a full disk: not the trial's fault, which goes on when that is mended
-        lost = isinstance(error, UserError | OSError)
-        cause = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        if world.size > 1:
-            # the other ranks may wait in a collective for ever: let Train restart the group. The trial ends
-            # if the fault was its own; if a peer died, it goes on from its checkpoint
-            if not lost_a_peer(error):
-                ray.get(mailbox.finish.remote(slot, job.id, cause, lost))
-            raise
-    # the next trial must find nothing of this one
-    if job.config.compile:
-        torch.compiler.reset()
-    gc.collect()
-    if world.device.type == "cuda":
-        torch.cuda.empty_cache()
-    ask_rank_0(lambda: ray.get(mailbox.finish.remote(slot, job.id, cause, lost)))
-
-
-def lost_a_peer(error: Exception) -> bool:
-    """Whether a collective broke under this rank; gloo says so in a plain RuntimeError's text alone."""
-    return isinstance(error, dist.DistError) or (
-        isinstance(error, RuntimeError) and "gloo" in str(error).lower()
-    )
+    pack: int = 1
 
 
 class Slots:
@@ -121,7 +43,7 @@ class Slots:
 
     Args:
         name: of the Ray Train runs, unique in the cluster.
-        count: trials that may run at once.
+        count: slots.
         resources: of each slot.
         storage: a folder every node sees, for Ray Train's own files.
         patience: seconds after which the mailbox, if it does not answer, counts as lost.
@@ -134,6 +56,7 @@ class Slots:
         self.count, self.resources, self.patience, self._storage = count, resources, patience, storage
         self._abandoned = False
         self._closing = threading.Event()
+        self.trials_at_once = count * resources.pack
         self.mailbox: Any = (
             ray.remote(Mailbox)
             .options(
@@ -210,6 +133,7 @@ class Slots:
                 "name": slot,
                 "mailbox": self.mailbox,
                 "threads": resources.cpus_per_worker,
+                "pack": resources.pack,
             },
             torch_config=ray.train.torch.TorchConfig(backend=backend),
             scaling_config=ray.train.ScalingConfig(

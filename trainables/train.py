@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import closing
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import torch
@@ -13,7 +12,7 @@ from trainables.batches import Pixels
 from trainables.config import Metrics, TrialConfig
 from trainables.data import limit, load_dataset
 from trainables.errors import UserError
-from trainables.loop import Track, fit
+from trainables.loop import Epoch, NonFiniteError, Run, Track, next_epochs
 from trainables.memory import keep_freed_memory
 from trainables.records import TrialFolder
 from trainables.world import World
@@ -42,6 +41,58 @@ def load_pixels(
     )
 
 
+class Training:
+    """A run in its folder, from the newest checkpoint there to its last epoch.
+
+    Raises:
+        UserError: see `load_pixels`; or where the ranks do not see the same folder.
+        ValueError: see `Run`.
+        OSError: where the folder has vanished.
+    """
+
+    def __init__(
+        self, config: TrialConfig, folder: TrialFolder, data_dir: Path | str | None, world: World
+    ) -> None:
+        keep_freed_memory()
+        self._checkpoints = folder.checkpoints
+        self._checkpoints.mkdir(parents=True, exist_ok=True)
+        resume = checkpoint.load_latest(self._checkpoints, config, world.device)
+        done = len(resume["history"]) if resume else 0
+        seen = world.sum(torch.tensor([done, done**2], device=world.device)).tolist()
+        if seen != [world.size * done, world.size * done**2]:
+            raise UserError(
+                f"{folder.path} must be one shared folder for all workers; they see different ones"
+            )
+        self.run = Run(config, *load_pixels(config, data_dir, world.device), world, resume)
+
+    @property
+    def history(self) -> list[Metrics]:
+        return self.run.history
+
+    @property
+    def is_done(self) -> bool:
+        return self.run.is_done
+
+    def save(self, epoch: Epoch) -> Metrics:
+        """Put an epoch's checkpoint away, by rank 0, and return its row."""
+        if self.run.world.rank == 0:
+            checkpoint.save(self._checkpoints, epoch, self.run.config)
+        return epoch.metrics
+
+
+def next_rows(trainings: Sequence[Training], track: Track = iter) -> list[Metrics | NonFiniteError]:
+    """An epoch more of each, see `next_epochs`; what is returned has its checkpoint safe.
+
+    Raises:
+        OSError: where the disk is full, or a folder has vanished.
+    """
+    epochs = next_epochs([training.run for training in trainings], track)
+    return [
+        training.save(epoch) if isinstance(epoch, Epoch) else epoch
+        for training, epoch in zip(trainings, epochs, strict=True)
+    ]
+
+
 def train(
     config: TrialConfig,
     folder: TrialFolder,
@@ -56,22 +107,13 @@ def train(
 
     Raises:
         NonFiniteError: see `fit`.
-        UserError: see `load_pixels`; or where the ranks do not see the same folder.
-        OSError: where the disk is full, or the folder has vanished.
+        UserError, ValueError, OSError: see `Training`.
     """
-    world = world or World()
-    keep_freed_memory()
-    folder.checkpoints.mkdir(parents=True, exist_ok=True)
-    resume = checkpoint.load_latest(folder.checkpoints, config, world.device)
-    history: list[Metrics] = resume["history"] if resume else []
-    seen = world.sum(torch.tensor([len(history), len(history) ** 2], device=world.device)).tolist()
-    if seen != [world.size * len(history), world.size * len(history) ** 2]:
-        raise UserError(f"{folder.path} must be one shared folder for all workers; they see different ones")
-    yield from history[recorded:]
-    training, validation = load_pixels(config, data_dir, world.device)
-    with closing(fit(config, training, validation, world, resume, track)) as epochs:
-        for epoch in epochs:
-            if world.rank == 0:
-                checkpoint.save(folder.checkpoints, epoch, config)
-            if len(epoch.history) > recorded:
-                yield epoch.metrics
+    training = Training(config, folder, data_dir, world or World())
+    yield from training.history[recorded:]
+    while not training.is_done:
+        (row,) = next_rows([training], track)
+        if isinstance(row, NonFiniteError):
+            raise row
+        if len(training.history) > recorded:
+            yield row

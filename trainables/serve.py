@@ -1,0 +1,150 @@
+"""What each DDP worker of a slot runs: it takes jobs from the mailbox, trains them, and reports."""
+
+from __future__ import annotations
+
+import gc
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import ray
+import ray.train.torch
+import torch
+import torch.distributed as dist
+
+from trainables.config import Metrics
+from trainables.errors import UserError
+from trainables.loop import NonFiniteError, alike
+from trainables.mailbox import Job
+from trainables.records import TrialFolder
+from trainables.train import Training, next_rows
+from trainables.world import World
+
+
+def serve(slot: dict[str, Any]) -> None:
+    """Serve a slot, a dictionary of ``name mailbox threads pack``, until the mailbox closes."""
+    torch.set_num_threads(slot["threads"])
+    device = ray.train.torch.get_device()
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    worker = Worker(slot["name"], slot["mailbox"], slot["pack"], World.current(device))
+    while worker.take():
+        worker.train()
+
+
+@dataclass
+class Held:
+    """A job that this worker trains; ``alone`` once training it beside others went wrong."""
+
+    job: Job
+    training: Training
+    alone: bool = False
+
+
+class Worker:
+    """One rank of a slot, with the jobs it holds: up to ``pack``."""
+
+    def __init__(self, slot: str, mailbox: Any, pack: int, world: World) -> None:
+        self._slot, self._mailbox, self._pack, self._world = slot, mailbox, pack, world
+        self._held: dict[str, Held] = {}
+        # control messages travel over gloo, whatever the gradients use
+        self._control: Any = dist.new_group(backend="gloo") if world.size > 1 else None
+
+    def _ask_rank_0(self, question: Callable[[], Any]) -> Any:
+        answer = [question() if self._world.rank == 0 else None]
+        if self._control is not None:
+            dist.broadcast_object_list(answer, src=0, group=self._control)
+        return answer[0]
+
+    def take(self) -> bool:
+        """Take what jobs there are, and wait for one where there is none; False at the end."""
+        while len(self._held) < self._pack:
+            held = frozenset(self._held)
+            job = self._ask_rank_0(partial(self._next_job, held))
+            if isinstance(job, str):
+                return job != "close" or bool(held)
+            self._begin(job)
+        return True
+
+    def _next_job(self, held: frozenset[str]) -> Job | str:
+        return ray.get(self._mailbox.take.remote(self._slot, held))
+
+    def _begin(self, job: Job, alone: bool = False) -> None:
+        try:
+            folder = TrialFolder(job.folder)
+            if not folder.holds(job.config):
+                raise UserError(f"{job.folder} must be a folder that every node sees; this node does not")
+            training = Training(job.config, folder, job.data_dir, self._world)
+        except Exception as error:
+            self._fail(job, error)
+            return
+        self._held[job.id] = Held(job, training, alone)
+        unseen = training.history[job.recorded :]
+        if not all(self._tell([(job, row)])[0] for row in unseen) or training.is_done:
+            self._finish(job)
+
+    def train(self) -> None:
+        """An epoch more of every job, those together whose configs are alike."""
+        groups: dict[str, list[Held]] = {}
+        for held in self._held.values():
+            groups.setdefault(held.job.id if held.alone else alike(held.job.config), []).append(held)
+        for group in groups.values():
+            self._train_together(group)
+
+    def _train_together(self, group: list[Held]) -> None:
+        try:
+            rows = next_rows([held.training for held in group])
+        except Exception as error:
+            if len(group) == 1:
+                self._fail(group[0].job, error)
+                return
+            # whose fault it was, each shows when it goes on alone, from its checkpoint
+            traceback.print_exc()
+            for held in group:
+                self._begin(held.job, alone=True)
+            return
+        trained = [(held, row) for held, row in zip(group, rows, strict=True) if isinstance(row, dict)]
+        verdicts = self._tell([(held.job, row) for held, row in trained])
+        for (held, _), goes_on in zip(trained, verdicts, strict=True):
+            if not goes_on or held.training.is_done:
+                self._finish(held.job)
+        for held, row in zip(group, rows, strict=True):
+            if isinstance(row, NonFiniteError):
+                self._finish(held.job, str(row))
+
+    def _tell(self, rows: list[tuple[Job, Metrics]]) -> list[bool]:
+        """Report jobs' rows at once; whether each is to go on."""
+        report = self._mailbox.report
+        return self._ask_rank_0(
+            lambda: ray.get([report.remote(self._slot, job.id, row) for job, row in rows])
+        )
+
+    def _fail(self, job: Job, error: Exception) -> None:
+        traceback.print_exc()
+        # no data, no shared folder, a full disk: not the trial's fault, which goes on when that is mended
+        lost = isinstance(error, UserError | OSError)
+        cause = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        if self._world.size > 1:
+            # the other ranks may wait in a collective for ever: let Train restart the group. The trial ends
+            # if the fault was its own; if a peer died, it goes on from its checkpoint
+            if not lost_a_peer(error):
+                ray.get(self._mailbox.finish.remote(self._slot, job.id, cause, lost))
+            raise error
+        self._finish(job, cause, lost)
+
+    def _finish(self, job: Job, cause: str | None = None, lost: bool = False) -> None:
+        # the next trial must find nothing of this one
+        self._held.pop(job.id, None)
+        gc.collect()
+        if self._world.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self._ask_rank_0(lambda: ray.get(self._mailbox.finish.remote(self._slot, job.id, cause, lost)))
+
+
+def lost_a_peer(error: Exception) -> bool:
+    """Whether a collective broke under this rank; gloo says so in a plain RuntimeError's text alone."""
+    return isinstance(error, dist.DistError) or (
+        isinstance(error, RuntimeError) and "gloo" in str(error).lower()
+    )
