@@ -101,8 +101,7 @@ def main(study: Study) -> None:
         ] = False,
         report: Annotated[bool, typer.Option(help="Draw the figures and the page at the end.")] = True,
     ) -> None:
-        from studies.runner import Resources
-        from studies.sinks import Sinks
+        from studies.options import Resources, Sinks
 
         overrides = {"epochs": epochs, "limit_train": limit_train, "limit_val": limit_val, "seed": seed}
         for path, value in map(parse_setting, set_ or []):

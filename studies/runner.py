@@ -5,57 +5,27 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ray.tune.logger import LoggerCallback
 from rich.console import Console
 
-from cluster.connect import PATIENCE, Node, check_address, connected, nodes, plan_slots
+from cluster.connect import Node, check_address, connected, nodes, plan_slots
 from studies.extra import next_final, next_repeats, train_final, train_repeats
 from studies.folder import StudyFolder
 from studies.ledger import Ledger, set_aside, storage_url
-from studies.sinks import Sink, Sinks
+from studies.options import Resources, Sinks
 from studies.stop import Stop, graceful, heed
-from studies.study import Study, at_least
+from studies.study import Study
 from studies.view import View
 from trainables.capacity import trials_per_gpu
 from trainables.errors import UserError
 from trainables.records import TrialFolder
 from trainables.slot import SlotResources, Slots
 from trainables.train import load_pixels
-from trainables.trial import TRIAL_RESOURCES, tune_trial
 
-
-@dataclass(frozen=True, kw_only=True)
-class Resources:
-    """Where and how wide a study runs; None lets the cluster decide."""
-
-    address: str | None = None
-    workers_per_trial: int = 1
-    max_concurrent: int | None = None
-    gpus_per_worker: float | None = None
-    trials_per_gpu: str | None = None
-    """A number, or "auto" to measure how many the GPU's memory holds."""
-    pack: int = 1
-    final_workers: int = 1
-    patience: float = PATIENCE
-
-    def __post_init__(self) -> None:
-        at_least(1, workers_per_trial=self.workers_per_trial, max_concurrent=self.max_concurrent)
-        at_least(1, final_workers=self.final_workers, pack=self.pack)
-        at_least(0, gpus_per_worker=self.gpus_per_worker)
-        if self.pack > 1 and self.workers_per_trial > 1:
-            raise ValueError(f"pack must be 1 where a trial has several workers, got {self.pack}")
-        if self.trials_per_gpu is not None:
-            if self.gpus_per_worker is not None:
-                raise ValueError("trials_per_gpu and gpus_per_worker say the same: give one of them")
-            if not (self.trials_per_gpu == "auto" or self.trials_per_gpu.isdecimal()):
-                raise ValueError(f"trials_per_gpu must be a number or auto, got {self.trials_per_gpu!r}")
-            if self.trials_per_gpu != "auto":
-                at_least(1, trials_per_gpu=int(self.trials_per_gpu))
-        if not 1 <= self.patience <= 86_400:
-            raise ValueError(f"patience must be from 1 to 86,400 seconds, got {self.patience}")
+if TYPE_CHECKING:
+    from ray.tune.logger import LoggerCallback
 
 
 def run(
@@ -140,7 +110,11 @@ def execute(
     """Everything that needs Ray."""
     study = ledger.plan
     left = max(0, study.trials - sum(ledger.count().values())) + len(ledger.interrupted())
-    loggers = sinks.loggers(study.name) if left else {}
+    loggers: dict[str, LoggerCallback] = {}
+    if left and sinks:
+        from studies.sinks import loggers as loggers_of
+
+        loggers = loggers_of(sinks, study.name)
     with connected(resources.address, resources.patience) as dashboard:
         cluster = nodes()
         repeats = len(next_repeats(ledger, folder))
@@ -222,6 +196,8 @@ def search(
     from ray.tune.error import TuneError
 
     from studies.search import Driver, LedgerScheduler, LedgerSearcher
+    from studies.sinks import Sink
+    from trainables.trial import TRIAL_RESOURCES, tune_trial
 
     driver = Driver(ledger, folder, data_dir, view, stop)
     sinks = [Sink(name, logger, driver, folder, view) for name, logger in loggers.items()]

@@ -22,6 +22,7 @@ from ray.tune.logger import LoggerCallback, TBXLoggerCallback
 from ray.tune.result import TRAINING_ITERATION
 
 from studies.folder import StudyFolder
+from studies.options import Sinks
 from studies.search import Driver, Unsaved
 from studies.view import View
 from trainables.errors import UserError
@@ -42,25 +43,18 @@ MLFLOW_ENVIRONMENT = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sinks:
-    """Which sinks a study has; ``mlflow`` is a tracking URI."""
+def loggers(sinks: Sinks, study: str) -> dict[str, LoggerCallback]:
+    """Ray's loggers by name, ready to log.
 
-    tensorboard: bool = False
-    mlflow: str | None = None
-
-    def loggers(self, study: str) -> dict[str, LoggerCallback]:
-        """Ray's loggers by name, ready to log.
-
-        Raises:
-            UserError: where MLflow is not installed, or nothing takes runs at its URI.
-        """
-        found: dict[str, LoggerCallback] = {}
-        if self.tensorboard:
-            found["TensorBoard"] = TBXLoggerCallback()
-        if self.mlflow is not None:
-            found["MLflow"] = mlflow_logger(self.mlflow, study)
-        return found
+    Raises:
+        UserError: where MLflow is not installed, or nothing takes runs at its URI.
+    """
+    found: dict[str, LoggerCallback] = {}
+    if sinks.tensorboard:
+        found["TensorBoard"] = TBXLoggerCallback()
+    if sinks.mlflow is not None:
+        found["MLflow"] = mlflow_logger(sinks.mlflow, study)
+    return found
 
 
 def mlflow_logger(uri: str, experiment: str) -> LoggerCallback:

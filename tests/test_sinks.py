@@ -27,8 +27,9 @@ from analysis import load_epochs, load_trials
 from studies import sinks
 from studies.folder import StudyFolder, provenance
 from studies.ledger import Ledger, storage_url
+from studies.options import Sinks
 from studies.search import Driver
-from studies.sinks import Sink, Sinks
+from studies.sinks import Sink, loggers
 from studies.stop import Stop
 from studies.study import Study
 from studies.view import View
@@ -264,7 +265,7 @@ def test_a_sink_that_hangs_keeps_no_study_waiting(tmp_path: Path, monkeypatch: p
 )
 def test_a_uri_that_leads_nowhere_is_two_lines(uri: str, message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
-        Sinks(mlflow=uri).loggers("small")
+        loggers(Sinks(mlflow=uri), "small")
     assert len(str(caught.value).splitlines()) == 2
     assert "ret@" not in str(caught.value)
 
@@ -274,14 +275,14 @@ def test_a_server_that_is_silent_is_not_waited_for(monkeypatch: pytest.MonkeyPat
     with socket.create_server(("127.0.0.1", 0)) as server:
         uri = f"http://127.0.0.1:{server.getsockname()[1]}"
         with pytest.raises(UserError, match=f"cannot be reached at {uri}\nno answer in"):
-            Sinks(mlflow=uri).loggers("small")
+            loggers(Sinks(mlflow=uri), "small")
 
 
 def test_without_mlflow_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mlflow", None)
-    assert Sinks().loggers("small") == {}
+    assert loggers(Sinks(), "small") == {}
     with pytest.raises(UserError, match=r"needs the package mlflow-skinny\npip install"):
-        Sinks(mlflow="sqlite:///m.db").loggers("small")
+        loggers(Sinks(mlflow="sqlite:///m.db"), "small")
 
 
 def test_a_password_in_the_uri_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:

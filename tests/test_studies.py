@@ -28,7 +28,8 @@ from analysis.repeats import load_repeats, repeat_config
 from cluster.connect import Node, check_address, connected, plan_slots
 from studies.folder import StudyFolder
 from studies.ledger import Ledger, same_question, storage_url, suggest
-from studies.runner import Resources, share_of_gpu
+from studies.options import Resources
+from studies.runner import share_of_gpu
 from studies.search import Driver
 from studies.stop import Stop
 from studies.study import Study

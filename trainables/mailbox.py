@@ -116,6 +116,7 @@ class Mailbox:
         while. One that was given a job and does not hold it lost its workers: it gets the same job again.
         """
         self._taken[slot] += 1
+        await self._notify()
         given = [entry for entry in self._entries.values() if entry.slot == slot and not entry.ended]
         for entry in [entry for entry in given if entry.job.id not in held]:
             entry.deaths += 1
@@ -131,6 +132,15 @@ class Mailbox:
             entry.slot = slot
             return entry.left()
         return "close" if self._closed else "idle"
+
+    async def is_open(self, slot: str) -> bool:
+        """Whether a slot has asked for a job, or never will; waits for it a while."""
+
+        def ready() -> bool:
+            return bool(self._taken[slot]) or slot not in self._slots or self._closed
+
+        await self._wait(ready, IDLE_SECONDS)
+        return ready()
 
     async def taken(self, slot: str) -> int:
         """How often a slot has asked for a job."""

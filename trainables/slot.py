@@ -27,6 +27,10 @@ MAX_RESTARTS = 5
 """A slot whose workers died more often is opened anew, with another Train controller."""
 
 
+OPENING_CPUS = 2
+"""How many cores a slot that opens keeps busy: its workers and five actors of Ray Train import at once."""
+
+
 @dataclass(frozen=True)
 class SlotResources:
     """What a slot takes: DDP workers, CPUs (also its threads) and GPUs for each of them; and ``pack`` trials,
@@ -71,8 +75,11 @@ class Slots:
             )
             .remote(names)
         )
+        # no more at once than start up no slower for it: the first trials need not wait for the last slot
+        abreast = max(1, int(ray.cluster_resources().get("CPU", 0) / OPENING_CPUS))
         self._threads = [
-            threading.Thread(target=self._keep_open, args=(slot,), daemon=True) for slot in names
+            threading.Thread(target=self._keep_open, args=(slot, before), daemon=True)
+            for slot, before in zip(names, [*[None] * abreast, *names], strict=False)
         ]
 
     def __enter__(self) -> Slots:
@@ -91,8 +98,14 @@ class Slots:
                 ray.get(self.mailbox.close.remote())  # again and again: a restarted mailbox has forgotten it
                 thread.join(IDLE_SECONDS)
 
-    def _keep_open(self, slot: str) -> None:
-        """Open a slot until the mailbox closes it; one that is lost before it asked for a job stays lost."""
+    def _keep_open(self, slot: str, before: str | None) -> None:
+        """Open a slot, once the one ``before`` it is open, until the mailbox closes it; one that is lost
+        before it asked for a job stays lost."""
+        with suppress(ray.exceptions.RayError):
+            while before and not ray.get(self.mailbox.is_open.remote(before)):
+                pass
+        if self._closing.is_set():
+            return
         taken = 0
         for opening in itertools.count():
             try:
@@ -102,12 +115,12 @@ class Slots:
                 if self._abandoned:
                     return
                 with suppress(ray.exceptions.RayError):  # the whole cluster is going down: its readers hear
-                    before, taken = taken, ray.get(self.mailbox.taken.remote(slot))
+                    earlier, taken = taken, ray.get(self.mailbox.taken.remote(slot))
                     died = isinstance(error, ray.exceptions.RayActorError)  # the controller, not its workers
                     no_room = isinstance(
                         error, ray.train.ControllerError
                     )  # its workers found no place in time
-                    if (taken != before and not no_room) or (died and opening < MAX_RESTARTS):
+                    if (taken != earlier and not no_room) or (died and opening < MAX_RESTARTS):
                         continue
                     cause = f"slot {slot} could not be opened: {str(error).strip().splitlines()[-1]}"
                     while not self._closing.is_set():  # again and again, as with close()

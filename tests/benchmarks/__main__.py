@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import data
+import driver
 import torch
 import training
 import trials
@@ -24,6 +25,8 @@ SECTIONS: dict[str, Callable[[int], list[Comparison]]] = {
     "overhead": trials.overheads,
     "study": trials.whole_study,
     "data": data.costs,
+    "memory": training.memory,
+    "driver": driver.costs,
 }
 
 

@@ -6,12 +6,15 @@ them: each time is the median of three, in seconds.
 
 from __future__ import annotations
 
+import itertools
 import os
 import sqlite3
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +27,7 @@ from optuna.distributions import (
     IntDistribution,
     distribution_to_json,
 )
+from rounds import Comparison, alternate
 
 from analysis import load_epochs, load_trials
 from analysis.trials import EPOCH_METRICS, read_study, trials_frame
@@ -41,6 +45,9 @@ SPACE: dict[str, BaseDistribution] = {
     "model.depth": IntDistribution(0, 1),
 }
 STUDY = Study(name="scale", base=TrialConfig(epochs=EPOCHS), space=SPACE, trials=100_000)
+
+
+SIZES = (100, 1_000, 10_000)
 
 
 def make(folder: StudyFolder, trials: int) -> Ledger:
@@ -120,6 +127,37 @@ def measure(trials: int) -> dict[str, float]:
         seconds["a suggestion"] = timed(ledger.ask)
         seconds["resuming a trial"] = timed(lambda: Ledger(STUDY, url, owner).resume(number))
         return seconds
+
+
+def costs(rounds: int) -> list[Comparison]:
+    """(f) What the driver does for each trial and epoch, by how many trials the study has already."""
+    actions: dict[str, Callable[[], float]] = {}
+    with ExitStack() as stack:
+        for count in SIZES:
+            folder = StudyFolder(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "scale")
+            folder.path.mkdir()
+            ledger = make(folder, count)
+            actions[f"ask {count}"] = partial(timed, ledger.ask)
+            number, epochs = ledger.ask(), itertools.count(1)
+
+            def report(ledger: Ledger = ledger, number: int = number, epochs: Iterator[int] = epochs) -> None:
+                ledger.report(number, {"epoch": next(epochs), "val_bits_per_dim": 5.0})
+
+            actions[f"report {count}"] = partial(timed, report)
+        times = alternate(actions, rounds)
+    few = SIZES[0]
+    return [
+        Comparison(
+            f"driver, {count:,} trials",
+            what,
+            "s",
+            times[f"{name} {count}"],
+            f"{few} trials",
+            times[f"{name} {few}"],
+        )
+        for name, what in {"ask": "a suggestion", "report": "a report, pruning decision"}.items()
+        for count in SIZES[1:]
+    ]
 
 
 def main(trials: Annotated[list[int], typer.Option(help="Trials of a study; may be repeated.")]) -> None:

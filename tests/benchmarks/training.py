@@ -7,6 +7,7 @@ Every measurement is a process of its own, so that none finds another's threads 
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
 import time
@@ -26,7 +27,7 @@ from torchvision.transforms.v2.functional import to_dtype, to_image
 
 from trainables.batches import Pixels
 from trainables.config import TrialConfig
-from trainables.loop import fit, make_optimizer, seeded_vae
+from trainables.loop import NonFiniteError, Run, fit, make_optimizer, next_epochs, seeded_vae
 from trainables.memory import keep_freed_memory
 from vae_models import ModelConfig
 from vae_models.blocks import UpConv
@@ -51,7 +52,9 @@ VARIANTS = {
     "one": "one trial on all cores",
     "bf16": "the same in bfloat16",
     "each": "a trial a core, their sum",
+    "pack": "4 trials in one process, their sum",
 }
+PACK = 4
 EPOCHS = 3
 """Of which the fastest counts: the first warms up."""
 
@@ -123,6 +126,21 @@ def ours(network: Network, precision: str = "float32", threads: int | None = Non
     return max(epoch.metrics["images_per_second"] for epoch in epochs)
 
 
+def packed(network: Network) -> float:
+    """Images per second of PACK trials that are trained together, over all of them."""
+    keep_freed_memory()
+    images = Pixels(some_images(network))
+    base = TrialConfig(model=network.model, batch_size=network.batch, epochs=EPOCHS)
+    runs = [Run(base.replace({"seed": seed}), images, images.spread(64)) for seed in range(PACK)]
+    speeds = []
+    while not runs[0].is_done:
+        for epoch in next_epochs(runs):
+            if isinstance(epoch, NonFiniteError):
+                raise epoch
+            speeds.append(PACK * epoch.metrics["images_per_second"])
+    return max(speeds)
+
+
 def measured(variant: str, name: str) -> float:
     """Images per second of a fresh process; of "each", the sum of one a core at once."""
     count = torch.get_num_threads() if variant == "each" else 1
@@ -133,6 +151,27 @@ def measured(variant: str, name: str) -> float:
 
     with ThreadPoolExecutor(count) as pool:
         return sum(pool.map(one, range(count)))
+
+
+def resident() -> float:
+    """The most memory that this process alone has had, MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def memory(rounds: int) -> list[Comparison]:
+    """(e) The most memory that a training process has, libraries, model and batches; the plain loop's without
+    its loaders."""
+    found = []
+    for name in NETWORKS:
+        turns = {v: lambda v=v, n=name: measured(v, n) for v in ("memory", "reference memory")}
+        peaks = alternate(turns, rounds)
+        what = "the most of one process"
+        found.append(
+            Comparison(
+                f"memory, {name}", what, "MiB", peaks["memory"], "plain loop", peaks["reference memory"]
+            )
+        )
+    return found
 
 
 def throughput(rounds: int) -> list[Comparison]:
@@ -207,3 +246,11 @@ if __name__ == "__main__":
             print(ours(network, "bf16"))
         case "each":
             print(ours(network, threads=1))
+        case "pack":
+            print(packed(network))
+        case "memory":
+            ours(network)
+            print(resident())
+        case "reference memory":
+            reference(network)
+            print(resident())

@@ -1,6 +1,7 @@
 """What a trial costs beyond its training, and a whole study beside a plain script that asks the same.
 
-``python tests/benchmarks/trials.py stock WORKERS`` prints the seconds a trial of a stock Train-in-Tune run.
+``python tests/benchmarks/trials.py trial WORKERS`` prints the seconds a trial of a stock Train-in-Tune run,
+with ``first`` those until its first ended.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import optuna
+import psutil
 from rounds import Comparison, alternate
 from training import plain_epochs
 
@@ -59,14 +62,25 @@ def overhead(workers: int) -> float:
     return ((rest[-1] - first).total_seconds() - trained) / (TRIALS - 1)
 
 
-def stock(workers: int) -> float:
+def first_trial() -> float:
+    """Seconds from the command to the end of its first trial of one short epoch."""
+    with tempfile.TemporaryDirectory() as place:
+        out = Path(place) / "study"
+        began = datetime.now()  # as Optuna writes its times
+        study(out, *TINY, "--epochs", "1", "--trials", "6")
+        ends = [trial.datetime_complete for trial in read_study(out).trials]
+    return (min(end for end in ends if end) - began).total_seconds()
+
+
+def stock(workers: int, what: str = "trial") -> float:
     """The same of a `TorchTrainer` inside a Tune function trainable, as Ray's documentation shows it; its
     training, a single step, included."""
-    command = [sys.executable, __file__, "stock", str(workers)]
+    command = [sys.executable, __file__, what, str(workers)]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
 
 
-def run_stock(workers: int) -> float:
+def run_stock(what: str, workers: int) -> float:
+    began = psutil.Process().create_time()
     import ray
     from ray import train, tune
     from ray.train.torch import TorchTrainer, prepare_model
@@ -102,7 +116,7 @@ def run_stock(workers: int) -> float:
         )
         ends = sorted(result.metrics["timestamp"] for result in tuner.fit() if result.metrics)
         ray.shutdown()
-    return (ends[-1] - ends[0]) / (len(ends) - 1)
+    return ends[0] - began if what == "first" else (ends[-1] - ends[0]) / (len(ends) - 1)
 
 
 def plain_optuna() -> float:
@@ -132,6 +146,8 @@ def overheads(rounds: int) -> list[Comparison]:
         "stock, 1 worker": lambda: stock(1),
         "stock, 2 workers": lambda: stock(2),
         "plain Optuna": plain_optuna,
+        "first": first_trial,
+        "stock, first": lambda: stock(1, "first"),
     }
     times = alternate(turns, rounds)
     pairs = [
@@ -139,10 +155,12 @@ def overheads(rounds: int) -> list[Comparison]:
         ("ours, 2 workers", "stock, 2 workers"),
         ("ours, 1 worker", "plain Optuna"),
     ]
-    return [
+    found = [
         Comparison("a trial beyond its training", one, "s", times[one], other, times[other])
         for one, other in pairs
     ]
+    what = "from the command to its end"
+    return [*found, Comparison("the first trial", what, "s", times["first"], "stock", times["stock, first"])]
 
 
 def whole_study(rounds: int) -> list[Comparison]:
@@ -183,4 +201,4 @@ def whole_study(rounds: int) -> list[Comparison]:
 
 
 if __name__ == "__main__":
-    print(run_stock(int(sys.argv[2])))
+    print(run_stock(sys.argv[1], int(sys.argv[2])))

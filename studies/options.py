@@ -1,0 +1,50 @@
+"""How a study is run: nothing here changes its question."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cluster.connect import PATIENCE
+from studies.study import at_least
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """Where and how wide a study runs; None lets the cluster decide."""
+
+    address: str | None = None
+    workers_per_trial: int = 1
+    max_concurrent: int | None = None
+    gpus_per_worker: float | None = None
+    trials_per_gpu: str | None = None
+    """A number, or "auto" to measure how many the GPU's memory holds."""
+    pack: int = 1
+    final_workers: int = 1
+    patience: float = PATIENCE
+
+    def __post_init__(self) -> None:
+        at_least(1, workers_per_trial=self.workers_per_trial, max_concurrent=self.max_concurrent)
+        at_least(1, final_workers=self.final_workers, pack=self.pack)
+        at_least(0, gpus_per_worker=self.gpus_per_worker)
+        if self.pack > 1 and self.workers_per_trial > 1:
+            raise ValueError(f"pack must be 1 where a trial has several workers, got {self.pack}")
+        if self.trials_per_gpu is not None:
+            if self.gpus_per_worker is not None:
+                raise ValueError("trials_per_gpu and gpus_per_worker say the same: give one of them")
+            if not (self.trials_per_gpu == "auto" or self.trials_per_gpu.isdecimal()):
+                raise ValueError(f"trials_per_gpu must be a number or auto, got {self.trials_per_gpu!r}")
+            if self.trials_per_gpu != "auto":
+                at_least(1, trials_per_gpu=int(self.trials_per_gpu))
+        if not 1 <= self.patience <= 86_400:
+            raise ValueError(f"patience must be from 1 to 86,400 seconds, got {self.patience}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sinks:
+    """Where its trials are shown besides its folder; ``mlflow`` is a tracking URI."""
+
+    tensorboard: bool = False
+    mlflow: str | None = None
+
+    def __bool__(self) -> bool:
+        return self.tensorboard or self.mlflow is not None
