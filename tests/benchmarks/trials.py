@@ -29,7 +29,7 @@ from vae_models import ModelConfig
 ROOT = Path(__file__).parents[2]
 TINY = ("--set", "model.width=4", "--set", "batch_size=16", "--limit-train", "64", "--limit-val", "32")
 TRIALS, STOCK_TRIALS = 12, 3
-STUDY_TRIALS, STUDY_EPOCHS, STUDY_IMAGES = 6, 3, 6_400
+STUDY_TRIALS, STUDY_EPOCHS, STUDY_IMAGES = 8, 4, 12_800
 
 
 def study(out: Path, *options: str) -> float:
