@@ -16,10 +16,12 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
 from trainables import data, formats, sources
+from trainables.batches import Pixels
 from trainables.config import TrialConfig
 from trainables.data import holdout, image_shape, limit, load_dataset
 from trainables.errors import UserError
@@ -475,6 +477,17 @@ def test_a_full_disk_leaves_nothing_behind(cache, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
     assert "No space left on device" in error_of("digits")
     assert [path.suffix for path in (cache / "prepared").iterdir()] == [".lock"]
+
+
+def test_images_stay_in_the_file_that_all_processes_share():
+    """Serving every one of them makes no page of it this process's own."""
+    images = load_dataset("digits").train.images
+    pixels = Pixels(images)
+    for rows in np.array_split(np.arange(len(images)), 20):
+        pixels.batch(rows)
+    mapped = [part for part in psutil.Process().memory_maps() if part.path.endswith("train_images.npy")]
+    assert sum(part.rss for part in mapped) >= images.nbytes
+    assert sum(part.private_dirty + part.swap for part in mapped) == 0
 
 
 def test_two_processes_prepare_at_once(tmp_path, cache):
