@@ -302,7 +302,7 @@ def print_plan(study: Study, folder: Path, data_dir: Path | None, resources: Any
             here(),
             resources.workers_per_trial,
             resources.max_concurrent,
-            resources.gpus_per_worker,
+            resources.share_of_gpu(),
             study.trials,
             resources.pack,
         )
@@ -310,7 +310,9 @@ def print_plan(study: Study, folder: Path, data_dir: Path | None, resources: Any
         each = f"{slot.cpus_per_worker} CPU(s)" + (
             f", {slot.gpus_per_worker:g} GPU" if slot.gpus_per_worker else ""
         )
-        packed = f", {slot.pack} together" if slot.pack > 1 else ""
-        trials = f"{count * slot.pack} trial(s) at once{packed}"
-        table.add_row("resources", f"{trials}, each of {slot.workers} worker(s) with {each}")
+        together = f", {slot.pack} together" if slot.pack > 1 else ""
+        trials = f"{count * slot.pack} trial(s) at once{together}"
+        table.add_row("resources", f"{trials}, on {count} x {slot.workers} worker(s) with {each}")
+        if resources.trials_per_gpu == "auto":
+            table.add_row("", "or as many more as a GPU's memory holds, which is measured first")
     console.print(table)

@@ -63,7 +63,7 @@ def prepared(path: Path, config: TrialConfig) -> TrialFolder:
 def train_repeats(
     ledger: Ledger, folder: StudyFolder, data_dir: Path | None, view: View, stop: Stop, slots: Slots
 ) -> None:
-    """Train the best trials again with other seeds, as many at once as there are slots. One that fails for a
+    """Train the best trials again with other seeds, as many at once as the slots hold. One that fails for a
     cause of its own is recorded as failed.
 
     Raises:

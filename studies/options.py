@@ -38,6 +38,12 @@ class Resources:
         if not 1 <= self.patience <= 86_400:
             raise ValueError(f"patience must be from 1 to 86,400 seconds, got {self.patience}")
 
+    def share_of_gpu(self) -> float | None:
+        """What of a GPU a worker takes, as far as the options say."""
+        if self.trials_per_gpu is None or self.trials_per_gpu == "auto":
+            return self.gpus_per_worker
+        return 1 / max(1, int(self.trials_per_gpu) // self.pack)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sinks:

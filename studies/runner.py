@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +20,7 @@ from studies.options import Resources, Sinks
 from studies.stop import Stop, graceful, heed
 from studies.study import Study
 from studies.view import View
-from trainables.capacity import trials_per_gpu
+from trainables.capacity import processes_per_gpu
 from trainables.errors import UserError
 from trainables.records import TrialFolder
 from trainables.slot import SlotResources, Slots
@@ -120,7 +122,7 @@ def execute(
         repeats = len(next_repeats(ledger, folder))
         count, slot = plan_slots(
             cluster, resources.workers_per_trial, resources.max_concurrent,
-            share_of_gpu(resources, cluster, study, data_dir), left or None, resources.pack,
+            share_of_gpu(resources, cluster, study, data_dir, console), left or None, resources.pack,
         )  # fmt: skip
         _, last_slot = plan_slots(cluster, resources.final_workers, 1, resources.gpus_per_worker)
         console.print(f"Ray dashboard: http://{dashboard}" if dashboard else "Ray has no dashboard here")
@@ -129,12 +131,13 @@ def execute(
         try:
             with view, graceful(view) as stop:
                 if left or repeats:
-                    count = count if left else min(count, repeats)
+                    count = count if left else min(count, math.ceil(repeats / slot.pack))
                     with open_slots(folder, study, view, resources, count, slot) as slots:
                         if left:
-                            search(ledger, folder, data_dir, view, stop, slots, loggers)
+                            at_once = min(slots.trials_at_once, resources.max_concurrent or left)
+                            search(ledger, folder, data_dir, view, stop, slots, at_once, loggers)
                         train_repeats(ledger, folder, data_dir, view, stop, slots)
-                        if slots.resources == last_slot:
+                        if replace(slots.resources, pack=1) == last_slot:
                             train_final(ledger, folder, data_dir, view, stop, slots)
                         view.phase("closing the slots")
                     sweep(ledger, folder)
@@ -146,25 +149,31 @@ def execute(
 
 
 def share_of_gpu(
-    resources: Resources, cluster: list[Node], study: Study, data_dir: Path | None
+    resources: Resources, cluster: list[Node], study: Study, data_dir: Path | None, console: Console
 ) -> float | None:
     """What of a GPU a worker takes; None lets `plan_slots` decide.
 
     Raises:
-        UserError: where trials are to share a GPU and there is none.
+        UserError: where what a GPU holds is to be measured and there is none, none free, or too small a one.
     """
     import ray
 
-    if resources.trials_per_gpu is None:
-        return resources.gpus_per_worker
+    if resources.trials_per_gpu != "auto":
+        return resources.share_of_gpu()
     if not any(node.gpus for node in cluster):
         raise UserError(
             f"--trials-per-gpu must find a GPU in the cluster, got {len(cluster)} node(s) without one"
         )
-    if resources.trials_per_gpu != "auto":
-        return 1 / int(resources.trials_per_gpu)
-    measure = ray.remote(num_cpus=1, num_gpus=1, max_calls=1)(trials_per_gpu)
-    return 1 / ray.get(measure.remote(study.largest(), data_dir))
+    console.print("measuring how many trials a GPU holds")
+    measure = ray.remote(num_cpus=1, num_gpus=1, max_calls=1)(processes_per_gpu)
+    try:
+        found = measure.remote(study.largest(), data_dir, resources.pack)
+        return 1 / ray.get(found, timeout=resources.patience)
+    except ray.exceptions.RayError as error:  # a timeout is one too
+        reason = str(error).strip().splitlines()[-1]
+        raise UserError(
+            f"--trials-per-gpu auto could not measure: {reason}\ngive a number instead"
+        ) from error
 
 
 def open_slots(
@@ -184,9 +193,10 @@ def search(
     view: View,
     stop: Stop,
     slots: Slots,
+    at_once: int,
     loggers: Mapping[str, LoggerCallback],
 ) -> None:
-    """Run Tune until the ledger holds the budget of trials.
+    """Run Tune, ``at_once`` trials at a time, until the ledger holds the budget of them.
 
     Raises:
         KeyboardInterrupt, UserError: see `heed`.
@@ -208,7 +218,7 @@ def search(
             search_alg=LedgerSearcher(driver, slots),
             scheduler=LedgerScheduler(driver),
             num_samples=-1,
-            max_concurrent_trials=slots.trials_at_once,
+            max_concurrent_trials=at_once,
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(

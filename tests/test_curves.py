@@ -132,6 +132,16 @@ def test_runs_trained_together_have_the_curves_they_have_alone(depth: int) -> No
                 assert ours[name] == pytest.approx(theirs[name], rel=1e-3, abs=1e-6), name
 
 
+def test_runs_in_bfloat16_can_be_trained_together() -> None:
+    configs = [PACK.replace({"precision": "bf16", "seed": seed}) for seed in (0, 1)]
+    runs = [run(config) for config in configs]
+    while not runs[0].is_done:
+        next_epochs(runs)
+    for each, config in zip(runs, configs, strict=True):
+        ours, alone = ([row["val_nelbo"] for row in rows] for rows in (each.history, curve(config)))
+        np.testing.assert_allclose(ours, alone, rtol=BF16_BAND)
+
+
 def test_a_run_that_diverges_leaves_those_beside_it_alone() -> None:
     good, bad = run(PACK), run(PACK.replace({"seed": 1}))
     nn.init.constant_(bad.model.encoder.mean.bias, math.nan)
@@ -150,8 +160,18 @@ def test_what_shapes_a_step_keeps_runs_apart(field: str) -> None:
     assert alike(PACK) != alike(PACK.replace({field: other}))
 
 
-def test_a_cpu_compiles_when_told_to_alone() -> None:
-    def compiles(**fields: object) -> bool:
-        return loop.pays_to_compile(PACK.replace(fields), World(), 10**9)
-
-    assert [compiles(), compiles(compile=True), compiles(compile=False)] == [False, True, False]
+@pytest.mark.parametrize(
+    ("device", "steps", "wanted", "compiles"),
+    [
+        ("cpu", 10**9, None, False),
+        ("cpu", 1, True, True),
+        ("cuda", 10**9, None, True),
+        ("cuda", 100, None, False),
+        ("cuda", 10**9, False, False),
+    ],
+)
+def test_a_model_is_compiled_where_that_pays_or_it_is_told_to(
+    device: str, steps: int, wanted: bool | None, compiles: bool
+) -> None:
+    world = World(device=torch.device(device))
+    assert loop.pays_to_compile(PACK.replace({"compile": wanted}), world, steps) == compiles

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -327,6 +328,9 @@ def test_packs_fill_slots() -> None:
     assert plan_slots([Node(64, 0)], 1, trials=24, pack=4) == (2, SlotResources(1, 32, 0.0, 4))
     assert plan_slots([Node(2, 0)], 1, max_concurrent=6, pack=3) == (2, SlotResources(1, 1, 0.0, 3))
     assert plan_slots([Node(2, 0)], 1, max_concurrent=2, pack=8) == (1, SlotResources(1, 2, 0.0, 2))
+    assert plan_slots([Node(2, 0)], 1, max_concurrent=5, pack=3) == (2, SlotResources(1, 1, 0.0, 3))
+    assert plan_slots([Node(2, 0)], 1, trials=9, pack=8) == (1, SlotResources(1, 2, 0.0, 3))
+    assert plan_slots([Node(16, 1)], 1, None, 0.25, pack=2) == (4, SlotResources(1, 4, 0.25, 2))
 
 
 def test_a_gpus_memory_says_how_many_trials_share_it() -> None:
@@ -351,9 +355,48 @@ def test_resources_that_make_no_sense_are_refused(fields: dict, message: str) ->
         Resources(**fields)
 
 
+def test_trials_that_share_a_gpu_are_in_processes_of_a_pack_each() -> None:
+    shares = [
+        Resources(trials_per_gpu=n, pack=pack).share_of_gpu() for n, pack in (("4", 1), ("8", 4), ("2", 4))
+    ]
+    assert shares == [0.25, 0.5, 1.0]
+
+
+def test_a_job_that_kills_its_workers_costs_those_beside_it_nothing() -> None:
+    async def serve() -> dict[str, str | None]:
+        mailbox = Mailbox(["a"])
+        jobs = {name: Job(name, CONFIG, Path(), None) for name in ("good", "deadly", "other")}
+        readers = [asyncio.create_task(mailbox.news(job)) for job in jobs.values()]
+        await asyncio.sleep(0)
+        done = dict.fromkeys(jobs, 0)
+        for _ in range(100):  # a worker that dies in the first epoch of the deadly one
+            held: list[str] = []
+            while not isinstance(job := await mailbox.take("a", frozenset(held)), str):
+                held.append(job.id)
+            while held:
+                if "deadly" in held:
+                    break
+                for name in list(held):
+                    done[name] += 1
+                    if not await mailbox.report("a", name, row(done[name], 1.0) | {"epoch_seconds": 0.0}):
+                        raise AssertionError(name)
+                    if done[name] == CONFIG.epochs:
+                        await mailbox.finish("a", name, None)
+                        held.remove(name)
+                while held and not isinstance(job := await mailbox.take("a", frozenset(held)), str):
+                    held.append(job.id)
+            if not mailbox._queue and all(entry.ended for entry in mailbox._entries.values()):
+                break
+        await asyncio.gather(*readers)
+        return {name: mailbox._entries[name].cause for name in jobs}
+
+    causes = asyncio.run(serve())
+    assert causes == {"good": None, "other": None, "deadly": "its workers died 3 times without a new epoch"}
+
+
 def test_trials_cannot_share_a_gpu_that_is_not_there() -> None:
     with pytest.raises(UserError, match=r"must find a GPU in the cluster, got 1 node\(s\) without one"):
-        share_of_gpu(Resources(trials_per_gpu="auto"), [Node(2, 0)], study(), None)
+        share_of_gpu(Resources(trials_per_gpu="auto"), [Node(2, 0)], study(), None, Console())
 
 
 def test_more_workers_than_the_cluster_holds_are_refused() -> None:
@@ -478,16 +521,27 @@ def test_a_slot_trains_a_pack_whose_trials_come_and_go(cluster: object, tmp_path
         "diverges": CONFIG.replace({"lr": 1e30, "grad_clip": 1e30}),
     }
     jobs = {name: Job(name, config, tmp_path / name, None) for name, config in configs.items()}
-    with Slots("pack", 1, SlotResources(1, pack=3), tmp_path / "ray") as slots, ThreadPoolExecutor(8) as pool:
+    with Slots("pack", 1, SlotResources(1, pack=4), tmp_path / "ray") as slots, ThreadPoolExecutor(8) as pool:
         endless = Job("endless", CONFIG.replace({"epochs": 100_000, "seed": 9}), tmp_path / "endless", None)
+        broken = Job("broken", CONFIG.replace({"epochs": 100_000, "seed": 8}), tmp_path / "broken", None)
         await_a_row(slots, endless)
+        await_a_row(slots, broken)
         futures = {name: pool.submit(outcome, slots, job) for name, job in jobs.items()}
         await_a_row(slots, jobs["long"])
         part_of_slot("RayTrainWorker").kill()
         ended = {name: futures[name].result() for name in ("long", "other")}
-        assert ray.get(slots.mailbox.news.remote(endless), timeout=60).rows  # beside them all the time
+        # a disk that fails under one of them ends it alone
+        checkpoints = tmp_path / "broken/checkpoints"
+        while not checkpoints.is_file():
+            with suppress(OSError):
+                checkpoints.rename(tmp_path / f"moved-{time.monotonic()}")
+                checkpoints.write_text("in the way")
+        lost = outcome(slots, broken)
+        seen = len(ray.get(slots.mailbox.news.remote(endless), timeout=60).rows)
+        assert ray.get(slots.mailbox.news.remote(endless.after(seen)), timeout=60).rows
         ray.get(slots.mailbox.cancel.remote("endless"), timeout=60)
         ended |= {name: future.result() for name, future in futures.items()}
+    assert str(lost.cause).startswith("FileExistsError")
     assert str(ended.pop("diverges").cause).startswith("non-finite at epoch 1: ")
     for name, news in ended.items():
         assert news.cause is None, name

@@ -10,6 +10,7 @@ import torch
 from trainables.config import TrialConfig
 from trainables.loop import Run, next_epochs
 from trainables.train import load_pixels
+from trainables.world import World
 
 FILLED = 0.9
 """Share of a GPU's memory that is given away."""
@@ -17,16 +18,18 @@ CONTEXT = 600 << 20
 """Bytes that a process takes on a GPU before its first tensor, about."""
 
 
-def trials_per_gpu(config: TrialConfig, data_dir: Path | None) -> int:
-    """How many processes that train ``config`` fit on this process's GPU, at least 1: by what a few steps of
-    it and one evaluation reserve there.
+def processes_per_gpu(config: TrialConfig, data_dir: Path | None, pack: int) -> int:
+    """How many processes, each with ``pack`` trials of ``config``, fit on this process's GPU, at least 1: by
+    what a few steps and an evaluation reserve there.
 
     Raises:
         UserError: see `trainables.train.load_pixels`.
+        torch.OutOfMemoryError: where not even one fits.
     """
     device = torch.device("cuda")
-    run = Run(config, *load_pixels(config, data_dir, device))
-    next_epochs([run], track=lambda steps: islice(steps, 3))
+    pixels = load_pixels(config, data_dir, device)
+    runs = [Run(config, *pixels, World(device=device)) for _ in range(pack)]
+    next_epochs(runs, track=lambda steps: islice(steps, 3))
     taken = torch.cuda.max_memory_reserved(device) + CONTEXT
     return fitting(taken, torch.cuda.get_device_properties(device).total_memory)
 

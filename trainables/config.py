@@ -52,7 +52,8 @@ class TrialConfig(BaseModel):
     """Of the initial weights, the order of the images and the noise. The validation split has its own."""
     precision: Literal["float32", "bf16"] = "float32"
     compile: bool | None = None
-    """Whether `torch.compile` makes one step of the model; None leaves it to the loop, by the work ahead."""
+    """Whether `torch.compile` makes one step of the model; None leaves it to the loop, by the work ahead.
+    Runs that are trained together are not compiled."""
 
     @field_validator("dataset")
     @classmethod

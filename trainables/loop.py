@@ -23,7 +23,7 @@ from trainables.batches import Pixels
 from trainables.config import Metrics, TrialConfig
 from trainables.evaluate import evaluate, residual_sigma
 from trainables.world import World
-from vae_models import VAE, ModelConfig
+from vae_models import VAE
 from vae_models.elbo import rate
 from vae_models.vae import Posterior
 
@@ -43,9 +43,6 @@ MAY_DIFFER = {
 """What runs that are trained together need not share."""
 COMPILE_STEPS = 20_000
 """Steps from which a run compiles by itself on a GPU: a minute for it, at milliseconds saved a step."""
-MOST_ARCHITECTURES = 8
-"""Compiled code that a process keeps, as many as `torch.compile` does by itself for one function."""
-_architectures: set[ModelConfig] = set()
 
 
 class NonFiniteError(ArithmeticError):
@@ -118,17 +115,18 @@ class Run:
     def is_done(self) -> bool:
         return len(self.history) >= self.config.epochs
 
-    def epoch_ends(self, metrics: Metrics, started: float) -> Epoch:
-        """Evaluate, and write the epoch that began at ``started`` into the history.
+    def epoch_ends(self, metrics: Metrics, trained: float) -> Epoch:
+        """Evaluate, and write the epoch into the history, whose training took ``trained`` seconds.
 
         Raises:
             NonFiniteError: see `fit`.
         """
+        started = time.perf_counter()
         sigma = residual_sigma(self.model, self.train.spread(len(self.validation)), self.world)
         validated = evaluate(self.model, self.validation, sigma, self.world)
         metrics |= {f"val_{name}": value for name, value in validated.items()}
         metrics |= {"sigma": sigma, "lr": self.optimizer.param_groups[0]["lr"]}
-        metrics["epoch_seconds"] = time.perf_counter() - started
+        metrics["epoch_seconds"] = trained + time.perf_counter() - started
         refuse_non_finite(metrics, epoch=len(self.history) + 1)
         if self.config.schedule == "plateau":
             self._plateau.step(metrics["val_nelbo"])
@@ -166,10 +164,12 @@ def next_epochs(runs: Sequence[Run], track: Track = iter) -> list[Epoch | NonFin
     """Train one epoch more of each run: together, as runs that are `alike` can be, and each as if it were
     alone (but for rounding). Returns what each came to."""
     started = time.perf_counter()
+    metrics = train_epoch(runs, track)
+    trained = time.perf_counter() - started
     ended: list[Epoch | NonFiniteError] = []
-    for run, metrics in zip(runs, train_epoch(runs, track), strict=True):
+    for run, row in zip(runs, metrics, strict=True):
         try:
-            ended.append(run.epoch_ends(metrics, started))
+            ended.append(run.epoch_ends(row, trained))
         except NonFiniteError as error:
             ended.append(error)
     return ended
@@ -196,7 +196,10 @@ def make_optimizer(config: TrialConfig, model: nn.Module) -> torch.optim.Optimiz
 def wrapped(config: TrialConfig, model: VAE, world: World, steps: int) -> nn.Module:
     """The model as it is trained for ``steps``: compiled where that pays, in DDP where there are several
     ranks."""
-    module: Any = compiled(model, world.device) if pays_to_compile(config, world, steps) else model
+    module: Any = model
+    if pays_to_compile(config, world, steps):
+        # on a GPU into CUDA graphs; Inductor's own cache keeps the code for the next trial of an architecture
+        module = torch.compile(model, mode="reduce-overhead" if world.device.type == "cuda" else None)
     if world.size == 1:
         return module
     devices = [world.device] if world.device.type == "cuda" else None
@@ -209,16 +212,6 @@ def pays_to_compile(config: TrialConfig, world: World, steps: int) -> bool:
     if config.compile is not None:
         return config.compile
     return world.device.type == "cuda" and steps >= COMPILE_STEPS
-
-
-def compiled(model: VAE, device: torch.device) -> Any:
-    """``model`` compiled, on a GPU into CUDA graphs; a second model of an architecture shares the code of the
-    first, whose weights are inputs to it."""
-    if model.config not in _architectures and len(_architectures) >= MOST_ARCHITECTURES:
-        torch.compiler.reset()
-        _architectures.clear()
-    _architectures.add(model.config)
-    return torch.compile(model, mode="reduce-overhead" if device.type == "cuda" else None)
 
 
 def together(

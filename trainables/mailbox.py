@@ -113,11 +113,14 @@ class Mailbox:
         """The next job for a slot, "idle" where there is none, "close" at the end.
 
         A slot that says which jobs it has, by their ids in ``held``, does not wait; one that has none waits a
-        while. One that was given a job and does not hold it lost its workers: it gets the same job again.
+        while. One that was given a job and does not hold it lost its workers: it gets the same job again. It
+        gets no other until that has an epoch more: of several, the one that kills its workers shows itself.
         """
         self._taken[slot] += 1
         await self._notify()
         given = [entry for entry in self._entries.values() if entry.slot == slot and not entry.ended]
+        if any(entry.deaths for entry in given if entry.job.id in held):
+            return "idle"
         for entry in [entry for entry in given if entry.job.id not in held]:
             entry.deaths += 1
             if entry.deaths < MAX_DEATHS and not entry.cancelled:
@@ -186,7 +189,7 @@ class Mailbox:
         await self._notify()
 
     async def lose(self, slot: str, cause: str) -> None:
-        """A slot is gone for good: its job goes back to the queue."""
+        """A slot is gone for good: its jobs go back to the queue."""
         self._slots.discard(slot)
         self._lost = cause
         for job_id, entry in self._entries.items():

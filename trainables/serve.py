@@ -49,6 +49,8 @@ class Worker:
     def __init__(self, slot: str, mailbox: Any, pack: int, world: World) -> None:
         self._slot, self._mailbox, self._pack, self._world = slot, mailbox, pack, world
         self._held: dict[str, Held] = {}
+        self._again: list[Job] = []
+        self._unclean = False
         # control messages travel over gloo, whatever the gradients use
         self._control: Any = dist.new_group(backend="gloo") if world.size > 1 else None
 
@@ -60,6 +62,10 @@ class Worker:
 
     def take(self) -> bool:
         """Take what jobs there are, and wait for one where there is none; False at the end."""
+        if self._unclean:
+            self._clean()
+        while self._again:
+            self._begin(self._again.pop(), alone=True)
         while len(self._held) < self._pack:
             held = frozenset(self._held)
             job = self._ask_rank_0(partial(self._next_job, held))
@@ -71,12 +77,21 @@ class Worker:
     def _next_job(self, held: frozenset[str]) -> Job | str:
         return ray.get(self._mailbox.take.remote(self._slot, held))
 
+    def _clean(self) -> None:
+        """Let go of what ended trials leave: the next must find nothing of them."""
+        torch.compiler.reset()
+        gc.collect()
+        if self._world.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self._unclean = False
+
     def _begin(self, job: Job, alone: bool = False) -> None:
         try:
             folder = TrialFolder(job.folder)
             if not folder.holds(job.config):
                 raise UserError(f"{job.folder} must be a folder that every node sees; this node does not")
-            training = Training(job.config, folder, job.data_dir, self._world)
+            beside = [held.training for held in self._held.values() if held.job.data_dir == job.data_dir]
+            training = Training(job.config, folder, job.data_dir, self._world, beside)
         except Exception as error:
             self._fail(job, error)
             return
@@ -103,7 +118,9 @@ class Worker:
             # whose fault it was, each shows when it goes on alone, from its checkpoint
             traceback.print_exc()
             for held in group:
-                self._begin(held.job, alone=True)
+                del self._held[held.job.id]
+                self._again.append(held.job)
+            self._unclean = True
             return
         trained = [(held, row) for held, row in zip(group, rows, strict=True) if isinstance(row, dict)]
         verdicts = self._tell([(held.job, row) for held, row in trained])
@@ -135,11 +152,8 @@ class Worker:
         self._finish(job, cause, lost)
 
     def _finish(self, job: Job, cause: str | None = None, lost: bool = False) -> None:
-        # the next trial must find nothing of this one
         self._held.pop(job.id, None)
-        gc.collect()
-        if self._world.device.type == "cuda":
-            torch.cuda.empty_cache()
+        self._unclean = True
         self._ask_rank_0(lambda: ray.get(self._mailbox.finish.remote(self._slot, job.id, cause, lost)))
 
 

@@ -57,7 +57,7 @@ class Slots:
         self, name: str, count: int, resources: SlotResources, storage: Path, patience: float = 120.0
     ) -> None:
         names = [f"{name}-{index}" for index in range(count)]
-        self.count, self.resources, self.patience, self._storage = count, resources, patience, storage
+        self.resources, self.patience, self._storage = resources, patience, storage
         self._abandoned = False
         self._closing = threading.Event()
         self.trials_at_once = count * resources.pack
@@ -104,7 +104,7 @@ class Slots:
         with suppress(ray.exceptions.RayError):
             while before and not ray.get(self.mailbox.is_open.remote(before)):
                 pass
-        if self._closing.is_set():
+        if self._closing.is_set() or self._abandoned:
             return
         taken = 0
         for opening in itertools.count():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -41,8 +42,14 @@ def load_pixels(
     )
 
 
+def data_of(config: TrialConfig) -> tuple[Any, ...]:
+    """What of a config says which images it is trained on."""
+    return config.dataset, config.image_size, config.limit_train, config.limit_val, config.model.image_shape
+
+
 class Training:
-    """A run in its folder, from the newest checkpoint there to its last epoch.
+    """A run in its folder, from the newest checkpoint there to its last epoch; it shares the images of those
+    ``beside`` it, which have the same data folder.
 
     Raises:
         UserError: see `load_pixels`; or where the ranks do not see the same folder.
@@ -51,7 +58,12 @@ class Training:
     """
 
     def __init__(
-        self, config: TrialConfig, folder: TrialFolder, data_dir: Path | str | None, world: World
+        self,
+        config: TrialConfig,
+        folder: TrialFolder,
+        data_dir: Path | str | None,
+        world: World,
+        beside: Iterable[Training] = (),
     ) -> None:
         keep_freed_memory()
         self._checkpoints = folder.checkpoints
@@ -63,7 +75,12 @@ class Training:
             raise UserError(
                 f"{folder.path} must be one shared folder for all workers; they see different ones"
             )
-        self.run = Run(config, *load_pixels(config, data_dir, world.device), world, resume)
+        pixels: tuple[Pixels, Pixels] | None = None
+        for other in beside:  # a GPU holds a set once
+            if data_of(other.run.config) == data_of(config):
+                pixels = other.run.train, other.run.validation
+        train, validation = pixels or load_pixels(config, data_dir, world.device)
+        self.run: Run = Run(config, train, validation, world, resume)
 
     @property
     def history(self) -> list[Metrics]:

@@ -7,7 +7,6 @@ Every measurement is a process of its own, so that none finds another's threads 
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -155,7 +155,8 @@ def measured(variant: str, name: str) -> float:
 
 def resident() -> float:
     """The most memory that this process alone has had, MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    status = Path("/proc/self/status").read_text()  # getrusage counts what forked it, too
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def memory(rounds: int) -> list[Comparison]:
