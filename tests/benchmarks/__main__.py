@@ -21,6 +21,7 @@ from rounds import COLUMNS, Comparison
 
 SECTIONS: dict[str, Callable[[int], list[Comparison]]] = {
     "throughput": training.throughput,
+    "parts": training.parts,
     "limit": training.limit,
     "overhead": trials.overheads,
     "study": trials.whole_study,

@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.transforms.v2.functional import to_dtype, to_image
 
+from trainables import loop
 from trainables.batches import Pixels
 from trainables.config import TrialConfig
 from trainables.loop import NonFiniteError, Run, fit, make_optimizer, next_epochs, seeded_vae
@@ -114,10 +115,13 @@ def reference(network: Network) -> float:
     return network.images / min(plain_epochs(network.model, some_images(network), network.batch, EPOCHS))
 
 
-def ours(network: Network, precision: str = "float32", threads: int | None = None) -> float:
+def ours(
+    network: Network, precision: str = "float32", threads: int | None = None, keep: bool = True
+) -> float:
     if threads:
         torch.set_num_threads(threads)
-    keep_freed_memory()
+    if keep:
+        keep_freed_memory()
     images = some_images(network)
     config = TrialConfig.model_validate(
         {"model": network.model, "batch_size": network.batch, "epochs": EPOCHS, "precision": precision}
@@ -189,6 +193,19 @@ def throughput(rounds: int) -> list[Comparison]:
     return found
 
 
+def parts(rounds: int) -> list[Comparison]:
+    """What each optimisation gains: one trial against the same without it."""
+    without = {"unkept": "without kept memory", "unfused": "upsampling apart"}
+    found = []
+    for name in NETWORKS:
+        times = alternate({v: lambda v=v, n=name: measured(v, n) for v in ("one", *without)}, rounds)
+        found += [
+            Comparison(f"parts, {name}", VARIANTS["one"], "images/s", times["one"], label, times[v])
+            for v, label in without.items()
+        ]
+    return found
+
+
 def flops_per_image(name: str) -> float:
     """Forward, backward and optimiser of our network, a multiplication and an addition as two."""
     network = NETWORKS[name]
@@ -245,6 +262,11 @@ if __name__ == "__main__":
             print(ours(network))
         case "bf16":
             print(ours(network, "bf16"))
+        case "unkept":
+            print(ours(network, keep=False))
+        case "unfused":
+            loop.seeded_vae = lambda config: as_published(seeded_vae(config))
+            print(ours(network))
         case "each":
             print(ours(network, threads=1))
         case "pack":
