@@ -184,16 +184,17 @@ def plan_slots(
     Raises:
         UserError: where the cluster does not hold them.
     """
-    if max_concurrent is not None or trials is not None:
-        pack = min(pack, max_concurrent if max_concurrent is not None else math.ceil((trials or 1) / 3))
+    at_once = max_concurrent or (math.ceil(trials / 3) if trials else None)
+    pack = min(pack, at_once or pack)
     gpus = sum(node.gpus for node in nodes)
     share = gpus_per_worker
     if share is None:
         share = min(1.0, gpus / (workers * (max_concurrent or 1)))
     by_gpu = [int(node.gpus / share + 1e-9) for node in nodes] if share else None
     room = sum(min(int(node.cpus), by_gpu[i]) if by_gpu else int(node.cpus) for i, node in enumerate(nodes))
-    fitting = room // workers if trials is None else min(room // workers, math.ceil(trials / (3 * pack)))
-    slots = max(1, fitting) if max_concurrent is None else math.ceil(max_concurrent / pack)
+    slots = math.ceil(at_once / pack) if at_once else room // workers
+    if max_concurrent is None:
+        slots = max(1, min(slots, room // workers))
     if slots * workers > room:
         kind = f"{gpus:g} GPUs at {share:g} a worker" if share else "CPUs at 1 a worker"
         raise UserError(

@@ -15,7 +15,7 @@ from trainables.world import World
 FILLED = 0.9
 """Share of a GPU's memory that is given away."""
 CONTEXT = 600 << 20
-"""Bytes that a process takes on a GPU before its first tensor, about."""
+"""Bytes allowed for what a process takes on a GPU before its first tensor: a guess, not measured yet."""
 
 
 def processes_per_gpu(config: TrialConfig, data_dir: Path | None, pack: int) -> int:

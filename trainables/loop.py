@@ -42,7 +42,7 @@ MAY_DIFFER = {
 }
 """What runs that are trained together need not share."""
 COMPILE_STEPS = 20_000
-"""Steps from which a run compiles by itself on a GPU: a minute for it, at milliseconds saved a step."""
+"""Steps from which a run compiles by itself on a GPU: a guess, not measured yet."""
 
 
 class NonFiniteError(ArithmeticError):

@@ -25,8 +25,6 @@ START_ATTEMPTS = 2
 """How often a slot's workers are started before they are given up for lack of room."""
 MAX_RESTARTS = 5
 """A slot whose workers died more often is opened anew, with another Train controller."""
-
-
 OPENING_CPUS = 2
 """How many cores a slot that opens keeps busy: its workers and five actors of Ray Train import at once."""
 

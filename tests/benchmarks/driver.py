@@ -45,8 +45,6 @@ SPACE: dict[str, BaseDistribution] = {
     "model.depth": IntDistribution(0, 1),
 }
 STUDY = Study(name="scale", base=TrialConfig(epochs=EPOCHS), space=SPACE, trials=100_000)
-
-
 SIZES = (100, 1_000, 10_000)
 
 
