@@ -144,7 +144,13 @@ PAGE_BYTES = 9_500_000
 """Of the whole page, nearly half of which is plotly.js; pictures that find no room are linked to."""
 LOSSLESS_BYTES = 150_000
 """Of a picture; a larger one is better seen than its pixels counted."""
-FORMATS = {"val_mse": ".5f", "val_bits_per_dim": ".4f", "seconds": ".1f"}
+FORMATS = {
+    "val_mse": ".5f",
+    "val_bits_per_dim": ".4f",
+    "seconds": ".1f",
+    "cpu_hours": ".4g",
+    "gpu_hours": ".4g",
+}
 
 
 @dataclass(frozen=True)

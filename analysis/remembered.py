@@ -21,7 +21,7 @@ WORTH_SECONDS = 1.0
 """What takes less is read again."""
 MOST = 32
 """Tables that are kept, those made last."""
-FORMAT = 1
+FORMAT = 2
 """A change of the tables' columns, or of how they are made, makes every old one stale."""
 
 

@@ -40,9 +40,14 @@ EPOCH_METRICS = (
 )  # fmt: skip
 """What `trainables.loop.fit` tells of an epoch."""
 INTEGERS = {"number", "epoch", "epochs", "best_epoch", "latent_dim", "depth", "val_active_units"}
+COSTS = ("cpu_seconds", "gpu_seconds")
+"""And what the epoch cost, over all workers; studies of before that have no such record."""
 METRICS_OF = itemgetter(*EPOCH_METRICS)
 WHOLE = [name in INTEGERS for name in EPOCH_METRICS]
-OWN_COLUMNS = {"number", "state", "epoch", "epochs", "best_epoch", "seconds", "cause", *AXES.values()}
+OWN_COLUMNS = {
+    "number", "state", "epoch", "epochs", "best_epoch", "seconds", "cpu_hours", "gpu_hours", "cause",
+    *COSTS, *AXES.values(),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,8 @@ class StudyRecord:
     """By number."""
     epochs: list[np.ndarray]
     """What each trial reported, (its epochs, len(EPOCH_METRICS)) float64, by its number."""
+    costs: list[np.ndarray]
+    """What its epochs cost, (its epochs, len(COSTS)) float64, NaN where unknown."""
 
     @cached_property
     def _base(self) -> dict[str, Any]:
@@ -96,11 +103,13 @@ def load_trials(folder: Path | str) -> pd.DataFrame:
     """One row a trial of the search, by number.
 
     Columns: ``number epochs best_epoch latent_dim depth val_active_units`` (Int64, NA where unknown),
-    ``state`` (category of `STATES`), ``beta seconds val_bits_per_dim val_nelbo val_rate val_distortion
-    val_mse`` (float64, NaN where unknown), ``cause`` (str, NaN unless it failed), and a column for
-    whatever else was searched, named by the last part of its path. ``val_*`` are those of the trial's best
-    epoch, the first with the lowest ``val_bits_per_dim``; ``epochs`` counts the reported ones, and
-    ``seconds`` is what they took together. Units: nats per image for nelbo, rate and distortion.
+    ``state`` (category of `STATES`), ``beta seconds cpu_hours gpu_hours val_bits_per_dim val_nelbo val_rate
+    val_distortion val_mse`` (float64, NaN where unknown), ``cause`` (str, NaN unless it failed), and a column
+    for whatever else was searched, named by the last part of its path. ``val_*`` are those of the trial's
+    best epoch, the first with the lowest ``val_bits_per_dim``; ``epochs`` counts the reported ones, and
+    ``seconds`` is what they took together, ``cpu_hours`` and ``gpu_hours`` what they held over all workers
+    (a packed trial its share); epochs that a crash lost are in none of them. Units: nats per
+    image for nelbo, rate and distortion.
 
     A large study that was read before, and has not changed since, is not read again: see
     `analysis.remembered`.
@@ -122,7 +131,8 @@ def trials_of(folder: Path, info: dict[str, Any]) -> pd.DataFrame:
 
 def load_epochs(folder: Path | str) -> pd.DataFrame:
     """One row a trial and epoch: ``number epoch state``, the axes ``beta latent_dim depth`` and whatever
-    else was searched, and every metric of `trainables.loop.fit` (float64, ``val_active_units`` Int64). Where
+    else was searched, and every metric of `trainables.loop.fit`, ``cpu_seconds gpu_seconds`` last
+    (float64, ``val_active_units`` Int64). Where
     ``lr`` is searched, that of the epoch is ``epoch.lr``.
 
     Raises:
@@ -134,7 +144,7 @@ def load_epochs(folder: Path | str) -> pd.DataFrame:
 def trials_frame(study: StudyRecord) -> pd.DataFrame:
     """`load_trials` of a study that is read already."""
     records = []
-    for trial, epochs in zip(study.trials, study.epochs, strict=True):
+    for trial, epochs, costs in zip(study.trials, study.epochs, study.costs, strict=True):
         record = {"number": trial.number, "state": trial.state.name, **study.parameters(trial)}
         record["epochs"] = len(epochs)
         if len(epochs):
@@ -142,10 +152,20 @@ def trials_frame(study: StudyRecord) -> pd.DataFrame:
             record["best_epoch"] = best["epoch"]
             record |= {f"val_{name}": best[f"val_{name}"] for name in BEST_METRICS}
             record["seconds"] = float(epochs[:, EPOCH_METRICS.index("epoch_seconds")].sum())
+            record["cpu_hours"], record["gpu_hours"] = (costs.sum(0) / 3600).tolist()
         record["cause"] = trial.user_attrs.get("cause")
         records.append(record)
     metrics = [f"val_{name}" for name in BEST_METRICS]
-    columns = [*study.columns.values(), "epochs", "best_epoch", *metrics, "seconds", "cause"]
+    columns = [
+        *study.columns.values(),
+        "epochs",
+        "best_epoch",
+        *metrics,
+        "seconds",
+        "cpu_hours",
+        "gpu_hours",
+        "cause",
+    ]
     return typed(pd.DataFrame(records, columns=["number", "state", *columns]), study)
 
 
@@ -161,8 +181,10 @@ def epochs_frame(study: StudyRecord) -> pd.DataFrame:
         columns=columns,
     )
     repeated = trials.loc[trials.index.repeat(counts)].reset_index(drop=True)
-    measured = np.concatenate([np.empty((0, len(EPOCH_METRICS))), *study.epochs])
-    metrics = [f"epoch.{name}" if name in columns else name for name in EPOCH_METRICS]
+    names = EPOCH_METRICS + COSTS
+    rows = [np.hstack(pair) for pair in zip(study.epochs, study.costs, strict=True)]
+    measured = np.concatenate([np.empty((0, len(names))), *rows])
+    metrics = [f"epoch.{name}" if name in columns else name for name in names]
     frame = pd.concat([repeated, pd.DataFrame(measured, columns=metrics)], axis=1)
     return typed(frame[["number", "epoch", *columns[1:], *metrics[1:]]], study)
 
@@ -171,7 +193,7 @@ def typed(frame: pd.DataFrame, study: StudyRecord) -> pd.DataFrame:
     """The documented dtypes, whatever the rows hold: an empty study has them too."""
     integers = INTEGERS | {name for name, dist in study.searched.items() if isinstance(dist, IntDistribution)}
     kinds: dict[str, Any] = {str(name): "float64" for name in frame if str(name).startswith("val_")}
-    kinds |= {"beta": "float64", "seconds": "float64", "cause": "str"}
+    kinds |= dict.fromkeys(("beta", "seconds", "cpu_hours", "gpu_hours"), "float64") | {"cause": "str"}
     kinds |= dict.fromkeys(integers, "Int64")
     kinds["state"] = pd.CategoricalDtype(STATES)
     return frame.astype({name: kind for name, kind in kinds.items() if name in frame})
@@ -204,11 +226,13 @@ def read_rest(folder: Path, info: dict[str, Any]) -> StudyRecord:
             f"the study's ledger must know the {folders} trials in {folder / 'trials'}, got {len(trials)}\n"
             f"restore {(info['storage'] and 'its storage') or folder / 'study.db'}"
         )
-    epochs = [
-        checked_epochs(trial_folder(folder, trial.number), trial, drawn_config(trial, base, space))
-        for trial in trials
-    ]
-    return StudyRecord(folder, info, base, space, trials, epochs)
+    epochs, costs = [], []
+    for trial in trials:
+        record = trial_folder(folder, trial.number)
+        rows = record.rows()
+        epochs.append(checked_epochs(record, rows, trial, drawn_config(trial, base, space)))
+        costs.append(epoch_costs(record, rows))
+    return StudyRecord(folder, info, base, space, trials, epochs, costs)
 
 
 def trial_folder(folder: Path, number: int) -> TrialFolder:
@@ -227,14 +251,16 @@ def drawn_config(
         return None
 
 
-def checked_epochs(record: TrialFolder, trial: FrozenTrial, config: TrialConfig | None) -> np.ndarray:
+def checked_epochs(
+    record: TrialFolder, rows: list[Row], trial: FrozenTrial, config: TrialConfig | None
+) -> np.ndarray:
     """`read_epochs` of a trial, whose record and whose line in the ledger vouch for each other; ``config``
     is what it trains by the ledger, if that is known.
 
     Raises:
         UserError: where they contradict each other: one of them is damaged, or another's.
     """
-    epochs = read_epochs(record)
+    epochs = read_epochs(record, rows)
     bits = epochs[:, EPOCH_METRICS.index("val_bits_per_dim")].tolist()
     told = trial.intermediate_values
     if len(told) > len(bits):  # a record is written before the ledger is told
@@ -255,13 +281,31 @@ def contradiction(record: TrialFolder, how: str) -> str:
     return f"{record.path} and the study's ledger contradict each other: {how}\nrestore the one or the other"
 
 
-def read_epochs(record: TrialFolder) -> np.ndarray:
+def epoch_costs(record: TrialFolder, rows: list[Row]) -> np.ndarray:
+    """(epochs, len(COSTS)) float64, NaN where a row has none.
+
+    Raises:
+        UserError: where a row has something else there.
+    """
+    for row in rows:
+        for name in COSTS:
+            value: Any = row.get(name, 0.0)
+            if not (is_number(value) and value >= 0):
+                raise UserError(
+                    f"{record.path / 'metrics.jsonl'} is not a trial's record: epoch {row['epoch']} "
+                    f"must have a number {name} of at least 0, got {value!r:.80}"
+                )
+    costs = [[row.get(name, np.nan) for name in COSTS] for row in rows]
+    return np.array(costs, np.float64).reshape(-1, len(COSTS))
+
+
+def read_epochs(record: TrialFolder, rows: list[Row] | None = None) -> np.ndarray:
     """What a trial reported, (epochs, len(EPOCH_METRICS)) float64; finite, whatever the file holds.
 
     Raises:
         UserError: where the file is damaged, or an epoch lacks one of these numbers.
     """
-    rows = record.rows()
+    rows = record.rows() if rows is None else rows
     with suppress(KeyError, OverflowError):  # the common case, at once: a long study has 500,000 rows
         values = [METRICS_OF(row) for row in rows]
         if all({float, int}.issuperset(map(type, row)) for row in values):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import math
 import os
 import secrets
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +22,7 @@ from trainables.errors import UserError
 from trainables.slot import START_ATTEMPTS, SlotResources
 
 CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 15.0
 PATIENCE = 120.0
 """Seconds after which what does not answer, or finds no place, counts as lost."""
 
@@ -49,7 +52,9 @@ class Node:
 
 
 @contextmanager
-def connected(address: str | None, patience: float = PATIENCE) -> Iterator[str | None]:
+def connected(
+    address: str | None, patience: float = PATIENCE, trusted_network: bool = False
+) -> Iterator[str | None]:
     """A context in which this process is a Ray driver; yields the dashboard's address.
 
     ``address`` is that of a running cluster ("host:port", "auto"); without one, a cluster is started on
@@ -80,6 +85,8 @@ def connected(address: str | None, patience: float = PATIENCE) -> Iterator[str |
     if address:
         maybe_enable_token_auth_if_token_available()  # as `ray start` does, but not `ray.init`
 
+    if address not in (None, "auto", "local"):
+        check_is_ray(str(address))
     # workers of a cluster that starts here inherit this process's environment; a running one needs to be told
     options: dict[str, Any] = {"include_dashboard": True, "dashboard_host": "127.0.0.1"}
     if address:
@@ -92,14 +99,8 @@ def connected(address: str | None, patience: float = PATIENCE) -> Iterator[str |
             **options,
         )
     except Exception as error:  # a node that does not come up in time is no class of its own
-        where = f"the cluster at {address}" if address else "a cluster on this machine"
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        hint = (
-            "if it asks for a token, copy the head's ~/.ray/auth_token to this machine"
-            if address
-            else "the same command tries again; a machine that is busy may be too slow"
-        )
-        raise UserError(f"Ray could not join {where}: {reason}\n{hint}") from error
+        raise not_joined(address, error) from error
+    refuse_eavesdroppers(ray.get_runtime_context().gcs_address, trusted_network)
     yield context.dashboard_url
     ray.shutdown()
 
@@ -136,13 +137,34 @@ def end_process(code: int) -> None:
     os._exit(code)
 
 
-def check_address(address: str | None) -> None:
-    """Ray waits for minutes for a cluster that is not there: knock first."""
+def not_joined(address: str | None, error: Exception) -> UserError:
+    where = f"the cluster at {address}" if address else "a cluster on this machine"
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    if lines[0].startswith("Version mismatch"):  # Ray's text: its versions, then ours, a line each
+        theirs, ours = (
+            " and ".join(line.strip().replace(":", "") for line in lines[at : at + 2]) for at in (1, 4)
+        )
+        return UserError(f"{where} has {theirs}, this process {ours}\ninstall the same versions on both")
+    hint = (
+        "if it asks for a token, copy the head's ~/.ray/auth_token to this machine"
+        if address
+        else "the same command tries again; a machine that is busy may be too slow"
+    )
+    return UserError(f"Ray could not join {where}: {lines[0]}\n{hint}")
+
+
+def check_address(address: str | None, trusted_network: bool = False) -> None:
+    """Ray waits for minutes for a cluster that is not there: knock first.
+
+    Raises:
+        UserError: where nobody answers, or others could listen.
+    """
     if address is None or address in ("auto", "local"):
         return
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal():
         raise UserError(f"--address must be host:port or auto, got {address!r}")
+    refuse_eavesdroppers(address, trusted_network)
     try:
         socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
@@ -150,6 +172,44 @@ def check_address(address: str | None) -> None:
             f"no Ray cluster answers at {address}: {error}\n"
             "start one with `ray start --head`, or leave --address out to run on this machine"
         ) from error
+
+
+def check_is_ray(address: str) -> None:
+    """Raises: UserError where something else listens at an address; Ray would ask it again and again."""
+    command = [
+        sys.executable, "-m", "ray.scripts.scripts", "health-check", "--skip-version-check",
+        "--address", address,
+    ]  # fmt: skip
+    try:
+        subprocess.run(command, capture_output=True, check=False, timeout=ANSWER_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        raise UserError(
+            f"what listens at {address} does not answer as a Ray cluster within {ANSWER_SECONDS:.0f} s\n"
+            "give the port of its head (6379, unless `ray start --head --port` said another)"
+        ) from error
+
+
+def refuse_eavesdroppers(address: str, trusted_network: bool) -> None:
+    """Raises: UserError for an address on another machine where nothing is encrypted, as what a driver sends
+    is run there, and who sees its token can send as much."""
+    if trusted_network or os.environ.get("RAY_USE_TLS") == "1":
+        return
+    host = address.removeprefix("ray://").rpartition(":")[0]
+    try:
+        found = [ipaddress.ip_address(info[4][0]) for info in socket.getaddrinfo(host, None)]
+    except (OSError, UnicodeError, ValueError) as error:
+        raise UserError(f"no Ray cluster answers at {address}: {error}\ncheck the host's name") from error
+    here = {
+        ipaddress.ip_address(a.address.partition("%")[0])
+        for addresses in psutil.net_if_addrs().values()
+        for a in addresses
+        if a.family in (socket.AF_INET, socket.AF_INET6)
+    }
+    if not all(ip.is_loopback or ip in here for ip in found):
+        raise UserError(
+            f"a cluster on another machine must be reached by TLS (RAY_USE_TLS=1), got {address}\n"
+            "--trusted-network says that nobody else can listen there; see cluster/README.md"
+        )
 
 
 def nodes() -> list[Node]:

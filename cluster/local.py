@@ -18,6 +18,11 @@ import psutil
 from cluster.connect import ensure_token
 from trainables.errors import UserError
 
+NODE_ENVIRONMENT = {
+    "RAY_AUTH_MODE": "token",
+    # or the dashboard's Train page has nothing to show
+    "RAY_TRAIN_ENABLE_STATE_TRACKING": "1",
+}
 START_SECONDS = 60.0
 RAY_PORTS = range(10_001, 20_000)
 """What a node keeps for its client server and its workers; it refuses to start on one of them."""
@@ -30,6 +35,7 @@ class LocalCluster:
         self._folder = folder
         self._ports: set[int] = set()
         self.address = f"127.0.0.1:{self._port()}"
+        self.dashboard = f"127.0.0.1:{self._port()}"
         self.nodes: list[subprocess.Popen[bytes]] = []
 
     def add_node(self, cpus: int) -> subprocess.Popen[bytes]:
@@ -39,7 +45,13 @@ class LocalCluster:
             UserError: where it does not come up in `START_SECONDS`.
         """
         port = self.address.rpartition(":")[2]
-        head = ["--head", f"--port={port}", f"--temp-dir={self._folder}", f"--dashboard-port={self._port()}"]
+        head = [
+            "--head",
+            f"--port={port}",
+            f"--temp-dir={self._folder}",
+            "--dashboard-host=127.0.0.1",
+            f"--dashboard-port={self.dashboard.rpartition(':')[2]}",
+        ]
         place = ["--address", self.address] if self.nodes else head
         log = self._folder.with_name(f"{self._folder.name}-{len(self.nodes)}.log")
         command = [
@@ -50,7 +62,7 @@ class LocalCluster:
         with log.open("wb") as output:
             node = subprocess.Popen(
                 command, stdout=output, stderr=output, stdin=subprocess.DEVNULL,
-                env=os.environ | {"RAY_AUTH_MODE": "token"},
+                env=os.environ | NODE_ENVIRONMENT,
             )  # fmt: skip
         self.nodes.append(node)
         began = time.monotonic()

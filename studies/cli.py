@@ -1,7 +1,11 @@
 """One command line for every study script."""
 
 import json
+import os
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -12,15 +16,18 @@ from rich.table import Table
 
 from studies.study import Study
 from trainables.config import explain
-from trainables.errors import UserError
+from trainables.errors import Early, UserError
 from trainables.space import describe
 from trainables.text import printable
 
-INTERRUPTED = 130
+ENDED_EARLY, INTERRUPTED = 3, 130
+FINISH_SECONDS = 300
+"""What the command of --on-finish may take."""
 
 
 def main(study: Study) -> None:
-    """Run ``study`` as this process's command line; exits with 0, 1 or 2, or 130 after Ctrl-C."""
+    """Run ``study`` as this process's command line; exits with 0, 1 or 2, with 3 where it ended early by
+    order or for its budget, or 130 after Ctrl-C."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
     def command(
@@ -80,14 +87,49 @@ def main(study: Study) -> None:
         ] = 1,
         final_workers: Annotated[int, typer.Option(help="DDP workers of the last training.")] = 1,
         address: Annotated[
-            str | None, typer.Option(help="A running Ray cluster, host:port or auto. [default: this machine]")
+            str | None,
+            typer.Option(
+                envvar="RAY_ADDRESS",
+                help="A running Ray cluster, host:port or auto. [default: RAY_ADDRESS, or this machine]",
+            ),
+        ] = None,
+        trusted_network: Annotated[
+            bool, typer.Option("--trusted-network", help="Join a cluster on other machines without TLS.")
+        ] = False,
+        accelerator: Annotated[
+            str | None,
+            typer.Option(metavar="TYPE", help="Train on nodes with this accelerator, as Ray calls it: H100."),
+        ] = None,
+        label: Annotated[
+            list[str] | None,
+            typer.Option(metavar="KEY=VALUE", help="Train on nodes with this label; may be repeated."),
         ] = None,
         patience: Annotated[
             float,
             typer.Option(help="Seconds until a worker that does not answer, or finds no place, is given up."),
         ] = 120.0,
         storage: Annotated[
-            str | None, typer.Option(help="Optuna storage URL. [default: study.db in the study's folder]")
+            list[str] | None,
+            typer.Option(
+                metavar="URL",
+                envvar="VAE_STORAGE",
+                help="A database for the Optuna ledger; s3:// or gs:// for the checkpoints. May be repeated."
+                " [default: the study's folder]",
+            ),
+        ] = None,
+        max_hours: Annotated[
+            float | None, typer.Option(help="Hours after which this command ends the study in order.")
+        ] = None,
+        max_gpu_hours: Annotated[
+            float | None, typer.Option(help="GPU hours of training, in all, after which the study ends.")
+        ] = None,
+        on_finish: Annotated[
+            str | None,
+            typer.Option(
+                metavar="CMD",
+                help="Shell command to run at the end, told by VAE_STUDY, VAE_FOLDER, "
+                "VAE_OUTCOME (finished, early, interrupted, failed) and VAE_EXIT_CODE.",
+            ),
         ] = None,
         tensorboard: Annotated[
             bool, typer.Option("--tensorboard", help="Write event files too, a folder a trial.")
@@ -101,7 +143,7 @@ def main(study: Study) -> None:
         ] = False,
         report: Annotated[bool, typer.Option(help="Draw the figures and the page at the end.")] = True,
     ) -> None:
-        from studies.options import Resources, Sinks
+        from studies.options import Budget, Resources, Sinks, Storage
 
         overrides = {"epochs": epochs, "limit_train": limit_train, "limit_val": limit_val, "seed": seed}
         for path, value in map(parse_setting, set_ or []):
@@ -120,14 +162,19 @@ def main(study: Study) -> None:
             pack=pack,
             final_workers=final_workers,
             patience=patience,
+            trusted_network=trusted_network,
+            accelerator=accelerator,
+            labels=dict(parse_label(text) for text in label or []),
         )
+        places, budget = Storage.of(storage or []), Budget(hours=max_hours, gpu_hours=max_gpu_hours)
         folder = out or Path("runs") / planned.name
         console = Console(highlight=False, markup=False)
         if dry_run:
             print_plan(planned, folder, data_dir, resources, console)
         else:
             sinks = Sinks(tensorboard=tensorboard, mlflow=mlflow)
-            execute(planned, folder, data_dir, resources, storage, fresh, sinks, report, console)
+            with telling(on_finish, planned.name, folder):
+                execute(planned, folder, data_dir, resources, budget, places, fresh, sinks, report, console)
 
     command.__doc__ = study_help(study)
     app.command()(command)
@@ -140,6 +187,12 @@ def guarded(app: typer.Typer) -> None:
         app()
     except UserError as error:
         leave(1, str(error))
+    except Early as early:
+        print(f"the study ended early: {early}; the same command goes on from there")
+        leave(ENDED_EARLY)
+    except KeyboardInterrupt:
+        print("\ninterrupted: what is done is kept; the same command goes on from there")
+        leave(INTERRUPTED)
     except ValidationError as error:
         leave(2, explain(error))
     except OSError as error:
@@ -159,6 +212,41 @@ def leave(code: int, error: str = "") -> NoReturn:
 
         end_process(code)
     sys.exit(code)
+
+
+@contextmanager
+def telling(command: str | None, study: str, folder: Path) -> Iterator[None]:
+    """Run ``command`` when what is inside has ended, however it did."""
+    outcome, code = "failed", 1
+    try:
+        yield
+        outcome, code = "finished", 0
+    except Early:
+        outcome, code = "early", ENDED_EARLY
+        raise
+    except KeyboardInterrupt:
+        outcome, code = "interrupted", INTERRUPTED
+        raise
+    finally:
+        if command:
+            facts = {"VAE_STUDY": study, "VAE_FOLDER": str(folder.absolute())}
+            facts |= {"VAE_OUTCOME": outcome, "VAE_EXIT_CODE": str(code)}
+            try:
+                done = subprocess.run(
+                    command, shell=True, check=False, env=os.environ | facts, timeout=FINISH_SECONDS
+                ).returncode
+                fault = f"exited with {done}" if done else ""
+            except subprocess.TimeoutExpired:
+                fault = f"took more than {FINISH_SECONDS} s"
+            if fault:
+                print(f"the command of --on-finish {fault}", file=sys.stderr)
+
+
+def parse_label(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise ValueError(f"--label must be KEY=VALUE, got {text!r}")
+    return key, value
 
 
 def study_help(study: Study) -> str:
@@ -185,7 +273,8 @@ def execute(
     folder: Path,
     data_dir: Path | None,
     resources: Any,
-    storage: str | None,
+    budget: Any,
+    storage: Any,
     fresh: bool,
     sinks: Any,
     report: bool,
@@ -193,17 +282,25 @@ def execute(
 ) -> None:
     from studies.runner import run
 
+    early: Early | None = None
+    data = data_dir and data_dir.expanduser().absolute()
+    path = folder.expanduser().resolve()
     try:
-        data = data_dir and data_dir.expanduser().absolute()
-        done = run(study, folder, data, resources, storage, fresh, sinks, console)
-        if report:
-            draw_report(done.path, data_dir, console)
-    except KeyboardInterrupt:
-        console.print(
-            f"\ninterrupted: {folder} keeps what is done; the same command goes on from there", soft_wrap=True
-        )
-        leave(INTERRUPTED)
-    print_summary(done.path, console, report)
+        run(study, folder, data, resources, budget, storage, fresh, sinks, console)
+    except Early as reason:
+        early = reason
+    if report and (early is None or has_models(path)):
+        draw_report(path, data_dir, console)
+    if early is None or has_models(path):
+        print_summary(path, console, report)
+    if early:
+        raise early
+
+
+def has_models(folder: Path) -> bool:
+    from analysis.best import ranked_runs
+
+    return bool(ranked_runs(folder))
 
 
 def draw_report(folder: Path, data_dir: Path | None, console: Console) -> None:

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial
 
 from analysis.repeats import REPEATED, repeat_config, repeat_folder
 from studies.folder import StudyFolder
-from studies.ledger import Ledger
+from studies.ledger import Ledger, Trials
 from studies.stop import Stop, heed
 from studies.view import View
 from trainables.config import TrialConfig
@@ -21,7 +21,7 @@ from trainables.records import TrialFolder
 from trainables.slot import Slots
 
 
-def final_config(ledger: Ledger) -> TrialConfig | None:
+def final_config(ledger: Trials) -> TrialConfig | None:
     """The best trial's configuration for ``final_epochs``; None where there is nothing to train."""
     best = ledger.best()
     if best is None or not ledger.plan.final_epochs:
@@ -29,13 +29,13 @@ def final_config(ledger: Ledger) -> TrialConfig | None:
     return ledger.plan.config(best.number, best.params).replace({"epochs": ledger.plan.final_epochs})
 
 
-def next_final(ledger: Ledger, folder: StudyFolder) -> TrialConfig | None:
+def next_final(ledger: Trials, folder: StudyFolder) -> TrialConfig | None:
     """The last training, once the search is over and if it is still to do."""
     config = final_config(ledger)
     return None if config is None or is_trained(TrialFolder(folder.final), config) else config
 
 
-def next_repeats(ledger: Ledger, folder: StudyFolder) -> list[tuple[FrozenTrial, int, TrialConfig]]:
+def next_repeats(ledger: Trials, folder: StudyFolder) -> list[tuple[FrozenTrial, int, TrialConfig]]:
     """(trial, repeat from 1, config) of what ``seeds`` asks for and is still to do."""
     found = []
     for trial in ledger.ranked()[:REPEATED]:
@@ -67,7 +67,7 @@ def train_repeats(
     cause of its own is recorded as failed.
 
     Raises:
-        KeyboardInterrupt, UserError: see `heed`.
+        KeyboardInterrupt, Early, UserError: see `heed`.
     """
     left = next_repeats(ledger, folder)
     if not left:
@@ -107,7 +107,7 @@ def train_final(
     """Train the best configuration once more, outside the search.
 
     Raises:
-        KeyboardInterrupt: see `heed`.
+        KeyboardInterrupt, Early: see `heed`.
         UserError: with the cause where it fails.
     """
     config, best = next_final(ledger, folder), ledger.best()
@@ -130,19 +130,23 @@ def follow(slots: Slots, record: TrialFolder, job: Job, view: View, stop: Stop, 
     """Record a job's rows until it ends; returns how it did. One that has all its rows is not begun.
 
     Raises:
-        KeyboardInterrupt, UserError: after an epoch, see `heed`.
+        KeyboardInterrupt, Early, UserError: after an epoch, see `heed`.
     """
     for row in record.rows():
         view.reported(label, row)
         job = job.after(1)
     if job.recorded >= job.config.epochs:
         return News([], ended=True)
-    for news in all_news(slots, job):
-        for row in news.rows:
-            record.append(row)
-            view.reported(label, row)
-        if news.rows and not news.ended:
-            heed(stop)
+    try:
+        for news in all_news(slots, job):
+            for row in news.rows:
+                record.append(row)
+                stop.spend(row)
+                view.reported(label, row)
+            if news.rows and not news.ended:
+                heed(stop)
+    finally:
+        slots.mailbox.cancel.remote(job.id)  # of a study that ends early the slot must not train on
     return news
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shlex
@@ -12,12 +13,14 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
+from analysis.ledger import private, public
 from studies.ledger import same_question
 from studies.study import Study
 from trainables.errors import UserError
@@ -25,6 +28,19 @@ from trainables.files import PARTIAL, seal, unseal, write_atomic
 from trainables.text import without_passwords
 
 PACKAGES = ("ray", "torch", "torchvision", "optuna", "numpy", "pandas", "scikit-learn")
+
+
+BEAT_SECONDS = 60.0
+"""A driver on another machine that was silent for so long counts as gone."""
+
+
+@dataclass(frozen=True)
+class Driver:
+    """The process that runs a study, and whether it is "starting", "running" or "paused"."""
+
+    pid: int
+    host: str
+    phase: str
 
 
 class StudyFolder:
@@ -38,6 +54,10 @@ class StudyFolder:
         self.next_final = self.trials / "final.next"  # takes the place of the final training when it is done
         self.tensorboard = self.path / "tensorboard"
         self.ray = self.path / ".ray"
+        # beside the folder, not in it: --fresh moves the folder aside under the lock
+        self._lock, self._driver, self._request = (
+            self.path.with_name(f".{self.path.name}.{what}") for what in ("lock", "driver", "request")
+        )
 
     def trial(self, number: int) -> Path:
         return self.trials / f"{number:04d}"
@@ -49,15 +69,15 @@ class StudyFolder:
         Raises:
             UserError: where another driver is at work, or the folder cannot be written.
         """
-        # beside the folder, not in it: --fresh moves the folder aside under the lock
-        holder = self.path.with_name(f".{self.path.name}.driver")
-        lock = FileLock(holder.with_suffix(".lock"))
+        lock = FileLock(self._lock)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=0)
-            holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+            self._request.unlink(missing_ok=True)  # of an earlier driver
+            self.beat("starting")
         except Timeout as error:
-            who = holder.read_text() if holder.exists() else "another process"
+            driver = self.driver()
+            who = f"process {driver.pid} on {driver.host}" if driver else "another process"
             raise UserError(
                 f"{self.path} is in use: {who} runs this study\nwait for it, or stop it"
             ) from error
@@ -66,14 +86,51 @@ class StudyFolder:
         try:
             yield
         finally:
-            holder.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._driver.unlink(missing_ok=True)
+                self._request.unlink(missing_ok=True)
             lock.release()
 
-    def claim(self, study: Study, storage: str | None = None, **facts: Any) -> dict[str, Any]:
+    def beat(self, phase: str) -> None:
+        """Show that this process drives the study, and what it is at. Raises: OSError."""
+        driver = {"pid": os.getpid(), "host": socket.gethostname(), "phase": phase}
+        write_atomic(self._driver, json.dumps(driver))
+
+    def driver(self) -> Driver | None:
+        """Who drives the study now, seen from this machine or another one; None where nobody does."""
+        try:
+            driver = Driver(**json.loads(self._driver.read_text()))
+            silent = time.time() - self._driver.stat().st_mtime
+        except (OSError, ValueError, TypeError):
+            return None
+        if driver.host != socket.gethostname():
+            return driver if silent < BEAT_SECONDS else None
+        try:  # here the lock tells at once
+            with FileLock(self._lock, timeout=0):
+                return None
+        except Timeout:
+            return driver
+
+    def request(self) -> str:
+        """What `ask` asked of the driver; empty where nothing. Raises: OSError."""
+        with suppress(FileNotFoundError):
+            return self._request.read_text().strip()
+        return ""
+
+    def ask(self, what: str) -> None:
+        """Ask the driver to "pause" or to "stop"; to go on with ""."""
+        if what:
+            write_atomic(self._request, what)
+        else:
+            self._request.unlink(missing_ok=True)
+
+    def claim(
+        self, study: Study, storage: str | None = None, checkpoints: str | None = None, **facts: Any
+    ) -> dict[str, Any]:
         """Write the study's question, or check that the folder's is the same; ``facts`` are rewritten.
 
-        Returns what is in study.json then: ``id`` and ``created`` for good, and the ``storage`` of the first
-        command where this one names none.
+        Returns what is in study.json then: ``id`` and ``created`` for good, and the ``storage`` and the
+        ``checkpoints`` of the first command where this one names none. A password is in none of them.
 
         Raises:
             UserError: where the folder holds another study, or a file that is no study's.
@@ -82,13 +139,16 @@ class StudyFolder:
         lasting = {
             "id": uuid.uuid4().hex,
             "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            "storage": storage,
+            "storage": storage and public(storage),
+            "checkpoints": checkpoints,
         }
         if self.question.exists():
             try:
                 found = unseal(self.question.read_bytes())
                 known = {key: found[key] for key in asked}
-                lasting = {key: found[key] for key in lasting}
+                asked_now = lasting
+                lasting = {key: found.get(key) if key == "checkpoints" else found[key] for key in lasting}
+                lasting["storage"] = lasting["storage"] and public(lasting["storage"])
             except (ValueError, KeyError, RecursionError) as error:
                 raise UserError(
                     f"{self.question} is damaged: {error}\nrestore it, or use another --out, or --fresh"
@@ -98,10 +158,12 @@ class StudyFolder:
                     f"{self.path} holds another study: {'; '.join(differences)}\n"
                     "use another --out, or --fresh to move that study aside"
                 )
-            if storage not in (None, lasting["storage"]):
-                raise UserError(
-                    f"--storage must be the one that {self.path} began with\nuse another --out, or --fresh"
-                )
+            for key in ("storage", "checkpoints"):
+                if asked_now[key] not in (None, lasting[key]):
+                    raise UserError(
+                        f"--storage must be the one that {self.path} began with, "
+                        f"{lasting[key] or 'its own folder'}\nuse another --out, or --fresh"
+                    )
         elif any(not path.match(PARTIAL) for path in self.path.iterdir()):
             raise UserError(f"{self.path} is not empty and holds no study\nuse another --out")
         record = asked | lasting | facts | provenance()
@@ -113,7 +175,8 @@ class StudyFolder:
     def storage(self) -> str | None:
         """The storage that the study began with, if it is not the folder's own."""
         try:
-            return unseal(self.question.read_bytes())["storage"]
+            url = unseal(self.question.read_bytes())["storage"]
+            return url and private(url)
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -140,11 +203,22 @@ def provenance() -> dict[str, Any]:
 
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
-        "command": without_passwords(shlex.join(["python", *sys.argv])),
+        "command": without_passwords(shlex.join(["python", *without_secrets(sys.argv)])),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         "git_commit": git_commit(),
         "hardware": {"machine": platform.machine(), "cpus": os.cpu_count(), "gpus": gpus},
     }
+
+
+def without_secrets(arguments: list[str]) -> list[str]:
+    """A command line without what may hold a credential that no pattern tells: that of a notification."""
+    shown = list(arguments)
+    for index, argument in enumerate(shown):
+        if argument.startswith("--on-finish="):
+            shown[index] = "--on-finish=***"
+        elif argument == "--on-finish" and index + 1 < len(shown):
+            shown[index + 1] = "***"
+    return shown
 
 
 def git_commit() -> str | None:

@@ -7,8 +7,10 @@ storage, so a driver that was killed leaves nothing behind that the next one wou
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +57,50 @@ def sqlite_url(path: Path) -> str:
     return URL.create("sqlite", database=str(path)).render_as_string()
 
 
-class Ledger:
-    """The trials of one study.
+class Trials(ABC):
+    """The trials of one study, wherever they are read from."""
+
+    plan: Study
+
+    @abstractmethod
+    def all(self) -> list[FrozenTrial]:
+        """By number."""
+
+    def count(self) -> Counter[str]:
+        """Trials by state: COMPLETE, PRUNED, FAIL, RUNNING."""
+        return Counter(trial.state.name for trial in self.all())
+
+    def interrupted(self) -> list[int]:
+        """Numbers of the trials without an end."""
+        return [trial.number for trial in self.all() if not trial.state.is_finished()]
+
+    def ended(self) -> list[int]:
+        """Numbers of the trials that will not run again."""
+        return [trial.number for trial in self.all() if trial.state.is_finished()]
+
+    def ranked(self) -> list[FrozenTrial]:
+        """The complete trials, the lowest value first."""
+        done = [trial for trial in self.all() if trial.state == TrialState.COMPLETE]
+        return sorted(done, key=lambda trial: trial.value)  # type: ignore[arg-type, return-value]
+
+    def best(self) -> FrozenTrial | None:
+        """The complete trial with the lowest value, if any."""
+        return next(iter(self.ranked()), None)
+
+
+@dataclass(frozen=True)
+class Recorded(Trials):
+    """As they stood when they were read."""
+
+    plan: Study
+    trials: list[FrozenTrial]
+
+    def all(self) -> list[FrozenTrial]:
+        return self.trials
+
+
+class Ledger(Trials):
+    """The trials of one study in its storage.
 
     Args:
         study: what is asked.
@@ -89,36 +133,29 @@ class Ledger:
 
     def forget(self) -> None:
         """Remove the study from its storage, if it has no trials yet."""
-        if not self._study.get_trials(deepcopy=False):
+        if not self.all():
             optuna.delete_study(study_name=self.plan.name, storage=self._study._storage)
 
-    def count(self) -> Counter[str]:
-        """Trials by state: COMPLETE, PRUNED, FAIL, RUNNING."""
-        return Counter(trial.state.name for trial in self._study.get_trials(deepcopy=False))
+    def all(self) -> list[FrozenTrial]:
+        return self._study.get_trials(deepcopy=False)
 
     def interrupted(self) -> list[int]:
-        """Numbers of the trials that a killed driver left without an end."""
-        return [
-            trial.number
-            for trial in self._study.get_trials(
-                deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)
-            )
-            if trial.number not in self._live
-        ]
+        """Numbers of the trials that a driver which was killed, or paused, left without an end."""
+        return [number for number in super().interrupted() if number not in self._live]
 
-    def ended(self) -> list[int]:
-        """Numbers of the trials that will not run again."""
-        return [trial.number for trial in self._study.get_trials(deepcopy=False) if trial.state.is_finished()]
+    def let_go(self) -> None:
+        """Leave the running trials as a crash would."""
+        self._live.clear()
 
     def ask(self) -> int:
         """A new trial's number, its parameters chosen."""
-        self._seed_sampler(len(self._study.get_trials(deepcopy=False)))
+        self._seed_sampler(len(self.all()))
         return self._take_up(self._study.ask())
 
     def resume(self, number: int) -> int:
         """Take an interrupted trial up under its own number; parameters it still lacks are chosen now."""
         self._seed_sampler(number)
-        frozen = self._study.get_trials(deepcopy=False)[number]
+        frozen = self.all()[number]
         return self._take_up(Trial(self._study, frozen._trial_id))
 
     def _seed_sampler(self, *position: int) -> None:
@@ -160,15 +197,6 @@ class Ledger:
 
     def _tell(self, number: int, value: float | None = None, state: TrialState | None = None) -> None:
         self._study.tell(self._live.pop(number), value, state=state)
-
-    def ranked(self) -> list[FrozenTrial]:
-        """The complete trials, the lowest value first."""
-        done = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        return sorted(done, key=lambda trial: trial.value)  # type: ignore[arg-type, return-value]
-
-    def best(self) -> FrozenTrial | None:
-        """The complete trial with the lowest value, if any."""
-        return next(iter(self.ranked()), None)
 
 
 def suggest(trial: Trial, path: str, distribution: BaseDistribution) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from cluster.connect import PATIENCE
 from studies.study import at_least
@@ -19,6 +21,12 @@ class Resources:
     trials_per_gpu: str | None = None
     """A number, or "auto" to measure how many the GPU's memory holds."""
     pack: int = 1
+    accelerator: str | None = None
+    """Of Ray's accelerator types, such as "H100"."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What the nodes must be labelled with."""
+    trusted_network: bool = False
+    """Whether a cluster may be joined in the clear from afar."""
     final_workers: int = 1
     patience: float = PATIENCE
 
@@ -54,3 +62,42 @@ class Sinks:
 
     def __bool__(self) -> bool:
         return self.tensorboard or self.mlflow is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What a study may take: hours of this command, and hours of a GPU over all its trainings."""
+
+    hours: float | None = None
+    gpu_hours: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("max_hours", self.hours), ("max_gpu_hours", self.gpu_hours)):
+            if value is not None and not 0 < value < 1e6:
+                raise ValueError(f"{name} must be above 0 and below 1,000,000, got {value:g}")
+
+
+OBJECT_STORES = re.compile(r"(s3|gs|gcs|abfs|abfss|file)://")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Storage:
+    """Where a study keeps what is not in its folder; None keeps it there."""
+
+    ledger: str | None = None
+    """An Optuna storage's URL."""
+    checkpoints: str | None = None
+    """A URI in an object store."""
+
+    @classmethod
+    def of(cls, places: Sequence[str]) -> Storage:
+        """Tell them apart by their schemes. Raises: ValueError for two of a kind."""
+        found: dict[str, str] = {}
+        for place in places:
+            kind = "checkpoints" if OBJECT_STORES.match(place) else "ledger"
+            if kind in found:
+                raise ValueError(
+                    f"--storage must name one database and one object store at most, got two {kind}"
+                )
+            found[kind] = place
+        return cls(**found)

@@ -15,13 +15,13 @@ from rich.console import Console
 from cluster.connect import Node, check_address, connected, nodes, plan_slots
 from studies.extra import next_final, next_repeats, train_final, train_repeats
 from studies.folder import StudyFolder
-from studies.ledger import Ledger, set_aside, storage_url
-from studies.options import Resources, Sinks
-from studies.stop import Stop, graceful, heed
+from studies.ledger import Ledger, Trials, set_aside, storage_url
+from studies.options import Budget, Resources, Sinks, Storage
+from studies.stop import Stop, graceful, heed, wait_for_resume, watched
 from studies.study import Study
 from studies.view import View
 from trainables.capacity import processes_per_gpu
-from trainables.errors import UserError
+from trainables.errors import Early, UserError
 from trainables.records import TrialFolder
 from trainables.slot import SlotResources, Slots
 from trainables.train import load_pixels
@@ -35,15 +35,17 @@ def run(
     out: Path,
     data_dir: Path | None,
     resources: Resources,
-    storage: str | None,
+    budget: Budget,
+    storage: Storage,
     fresh: bool,
     sinks: Sinks,
     console: Console,
-) -> StudyFolder:
-    """Run or continue a study in ``out``; returns its folder.
+) -> None:
+    """Run or continue a study in ``out``.
 
     Raises:
         UserError: see the parts. What was finished before stays.
+        Early: where it was stopped, or its budget is spent, before its plan was done.
     """
     folder = StudyFolder(out)
     check_data(study, data_dir, max(resources.workers_per_trial, resources.final_workers))
@@ -58,21 +60,20 @@ def run(
         where = None if data_dir is None else str(data_dir)
         new, ledger = not folder.question.exists(), None
         try:
-            url = storage_url(folder.path, storage) if storage else None
-            record = folder.claim(study, url, data_dir=where, **plan)
+            url = storage_url(folder.path, storage.ledger) if storage.ledger else None
+            record = folder.claim(study, url, storage.checkpoints, data_dir=where, **plan)
             if not record["storage"] and not (folder.path / "study.db").exists():
                 check_ledger(0, folder)
-            ledger = Ledger(study, storage_url(folder.path, record["storage"]), record["id"])
+            ledger = Ledger(study, storage_url(folder.path, folder.storage()), record["id"])
             check_ledger(sum(ledger.count().values()), folder)
             if not is_finished(ledger, folder):
-                execute(ledger, folder, data_dir, resources, sinks, console)
+                execute(ledger, folder, data_dir, resources, budget, sinks, console)
         except UserError:
             if new and not folder.trials.exists():
                 if ledger:
                     ledger.forget()
                 folder.forget()
             raise
-    return folder
 
 
 def check_data(study: Study, data_dir: Path | None, workers: int) -> None:
@@ -94,9 +95,8 @@ def check_ledger(known: int, folder: StudyFolder) -> None:
         )
 
 
-def is_finished(ledger: Ledger, folder: StudyFolder) -> bool:
-    counts = ledger.count()
-    if ledger.interrupted() or sum(counts.values()) < ledger.plan.trials:
+def is_finished(ledger: Trials, folder: StudyFolder) -> bool:
+    if trials_left(ledger):
         return False
     return next_final(ledger, folder) is None and not next_repeats(ledger, folder)
 
@@ -106,50 +106,93 @@ def execute(
     folder: StudyFolder,
     data_dir: Path | None,
     resources: Resources,
+    budget: Budget,
     sinks: Sinks,
     console: Console,
 ) -> None:
-    """Everything that needs Ray."""
+    """Everything that needs Ray.
+
+    Raises:
+        KeyboardInterrupt, Early, UserError: see `heed`.
+    """
     study = ledger.plan
-    left = max(0, study.trials - sum(ledger.count().values())) + len(ledger.interrupted())
     loggers: dict[str, LoggerCallback] = {}
-    if left and sinks:
+    if sinks and trials_left(ledger):
         from studies.sinks import loggers as loggers_of
 
         loggers = loggers_of(sinks, study.name)
-    with connected(resources.address, resources.patience) as dashboard:
-        cluster = nodes()
-        repeats = len(next_repeats(ledger, folder))
-        count, slot = plan_slots(
-            cluster, resources.workers_per_trial, resources.max_concurrent,
-            share_of_gpu(resources, cluster, study, data_dir, console), left or None, resources.pack,
-        )  # fmt: skip
-        _, last_slot = plan_slots(cluster, resources.final_workers, 1, resources.gpus_per_worker)
+    stop = Stop(budget.hours, budget.gpu_hours, gpu_seconds_before(folder) if budget.gpu_hours else 0.0)
+    with connected(resources.address, resources.patience, resources.trusted_network) as dashboard:
         console.print(f"Ray dashboard: http://{dashboard}" if dashboard else "Ray has no dashboard here")
-        view = View(study.name, study.trials, study.base.epochs, count * slot.pack, console)
+        view = View(study.name, study.trials, study.base.epochs, console)
         view.known(ledger.count(), ledger.best())
         try:
-            with view, graceful(view) as stop:
-                if left or repeats:
-                    count = count if left else min(count, math.ceil(repeats / slot.pack))
-                    with open_slots(folder, study, view, resources, count, slot) as slots:
-                        if left:
-                            at_once = min(slots.trials_at_once, resources.max_concurrent or left)
-                            search(ledger, folder, data_dir, view, stop, slots, at_once, loggers)
-                        train_repeats(ledger, folder, data_dir, view, stop, slots)
-                        if replace(slots.resources, pack=1) == last_slot:
-                            train_final(ledger, folder, data_dir, view, stop, slots)
-                        view.phase("closing the slots")
-                    sweep(ledger, folder)
-                if next_final(ledger, folder):
-                    with open_slots(folder, study, view, resources, 1, last_slot) as slots:
-                        train_final(ledger, folder, data_dir, view, stop, slots)
+            with view, graceful(view, stop), watched(folder, view, stop):
+                while True:
+                    try:
+                        train_all(ledger, folder, data_dir, resources, loggers, view, stop)
+                        break
+                    except Early:
+                        ledger.let_go()
+                        if not stop.paused:
+                            raise
+                    wait_for_resume(folder, view, stop)
         finally:
             shutil.rmtree(folder.ray, ignore_errors=True)
 
 
+def gpu_seconds_before(folder: StudyFolder) -> float:
+    """What the study's recorded epochs took of GPUs."""
+    records = (TrialFolder(path.parent) for path in folder.path.rglob("metrics.jsonl"))
+    return sum(row.get("gpu_seconds", 0.0) for record in records for row in record.rows())
+
+
+def train_all(
+    ledger: Ledger,
+    folder: StudyFolder,
+    data_dir: Path | None,
+    resources: Resources,
+    loggers: Mapping[str, LoggerCallback],
+    view: View,
+    stop: Stop,
+) -> None:
+    """Whatever is left to train, in slots that are closed again at the end.
+
+    Raises:
+        KeyboardInterrupt, Early, UserError: see `heed`.
+    """
+    study = ledger.plan
+    left = trials_left(ledger)
+    repeats = len(next_repeats(ledger, folder))
+    cluster = nodes()
+    _, last_slot = plan_slots(cluster, resources.final_workers, 1, resources.gpus_per_worker)
+    if left or repeats:
+        count, slot = plan_slots(
+            cluster, resources.workers_per_trial, resources.max_concurrent,
+            share_of_gpu(resources, cluster, study, data_dir, view), left or None, resources.pack,
+        )  # fmt: skip
+        count = count if left else min(count, math.ceil(repeats / slot.pack))
+        with open_slots(folder, study, view, resources, count, slot) as slots:
+            if left:
+                view.at_once = at_once = min(slots.trials_at_once, resources.max_concurrent or left)
+                search(ledger, folder, data_dir, view, stop, slots, at_once, loggers)
+            train_repeats(ledger, folder, data_dir, view, stop, slots)
+            if replace(slots.resources, pack=1) == last_slot:
+                train_final(ledger, folder, data_dir, view, stop, slots)
+            view.phase("closing the slots")
+        sweep(ledger, folder)
+    if next_final(ledger, folder):
+        with open_slots(folder, study, view, resources, 1, last_slot) as slots:
+            train_final(ledger, folder, data_dir, view, stop, slots)
+
+
+def trials_left(ledger: Trials) -> int:
+    """Trials that the search still has to begin, or to end."""
+    return max(0, ledger.plan.trials - sum(ledger.count().values())) + len(ledger.interrupted())
+
+
 def share_of_gpu(
-    resources: Resources, cluster: list[Node], study: Study, data_dir: Path | None, console: Console
+    resources: Resources, cluster: list[Node], study: Study, data_dir: Path | None, view: View
 ) -> float | None:
     """What of a GPU a worker takes; None lets `plan_slots` decide.
 
@@ -164,7 +207,7 @@ def share_of_gpu(
         raise UserError(
             f"--trials-per-gpu must find a GPU in the cluster, got {len(cluster)} node(s) without one"
         )
-    console.print("measuring how many trials a GPU holds")
+    view.phase("measuring how many trials a GPU holds")
     measure = ray.remote(num_cpus=1, num_gpus=1, max_calls=1)(processes_per_gpu)
     try:
         found = measure.remote(study.largest(), data_dir, resources.pack)
@@ -199,7 +242,7 @@ def search(
     """Run Tune, ``at_once`` trials at a time, until the ledger holds the budget of them.
 
     Raises:
-        KeyboardInterrupt, UserError: see `heed`.
+        KeyboardInterrupt, Early, UserError: see `heed`.
     """
     from ray import tune
     from ray.exceptions import RayError

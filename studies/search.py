@@ -76,6 +76,7 @@ class Driver:
         if number not in self._records:
             return False
         self._records[number].append(row)
+        self._stop.spend(row)
         prune = self._tell(number, row)
         if row["epoch"] >= self._epochs[number] or not prune:
             return not self._stop.reason

@@ -1,31 +1,74 @@
-"""Stopping a study early: by Ctrl-C, or because the cluster gives it no room."""
+"""Stopping a study early: by Ctrl-C, by order, because its budget is spent, or because it has no room."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 
+from studies.folder import StudyFolder
 from studies.view import View
-from trainables.errors import UserError
+from trainables.errors import Early, UserError
+
+WATCH_SECONDS = 1.0
+"""How often a driver looks for orders, and shows that it lives."""
 
 
 class Stop:
-    """Whether a study is to stop early, and why. Its trials are left as a crash would leave them."""
+    """Whether a study is to stop early, and why. Its trials are left as a crash would leave them.
 
-    reason: str | None = None
-    interrupted = False
+    Args:
+        hours: after which it ends, from now on.
+        gpu_hours: of training after which it ends.
+        spent: seconds of a GPU that its trainings took before.
+    """
+
+    def __init__(
+        self, hours: float | None = None, gpu_hours: float | None = None, spent: float = 0.0
+    ) -> None:
+        self.reason: str | None = None
+        self.interrupted = self.ordered = self.paused = False
+        self.gpu_seconds, self.cpu_seconds = spent, 0.0
+        self._hours, self._gpu_hours = hours, gpu_hours
+        self._began = time.monotonic()
 
     def interrupt(self) -> None:
         """On behalf of the person at the keyboard."""
         self.reason, self.interrupted = "interrupted", True
 
+    def order(self, reason: str) -> None:
+        """End in order; a fault that came before goes first."""
+        if self.reason is None or self.paused:
+            self.reason, self.ordered, self.paused = reason, True, False
+
+    def pause(self) -> None:
+        if self.reason is None:
+            self.order("paused")
+            self.paused = True
+
+    def resume(self) -> None:
+        """After a pause: go on as if nothing had been."""
+        self.reason, self.ordered, self.paused = None, False, False
+
+    def spend(self, row: Mapping[str, float]) -> None:
+        """Count what a new epoch cost."""
+        self.gpu_seconds += row.get("gpu_seconds", 0.0)
+        self.cpu_seconds += row.get("cpu_seconds", 0.0)
+        self.look()
+
+    def look(self) -> None:
+        """End the study if its budget is spent."""
+        if self._hours is not None and time.monotonic() - self._began >= self._hours * 3600:
+            self.order(f"its {self._hours:g} hours are over")
+        if self._gpu_hours is not None and self.gpu_seconds >= self._gpu_hours * 3600:
+            self.order(f"its {self._gpu_hours:g} GPU hours are spent")
+
 
 @contextmanager
-def graceful(view: View) -> Iterator[Stop]:
+def graceful(view: View, stop: Stop) -> Iterator[None]:
     """The first Ctrl-C lets the running epochs end, the second does not. SIGTERM counts as Ctrl-C."""
-    stop = Stop()
     signals = (signal.SIGINT, signal.SIGTERM)
     before = [signal.getsignal(number) for number in signals]
 
@@ -40,16 +83,59 @@ def graceful(view: View) -> Iterator[Stop]:
     for number in signals:
         signal.signal(number, first)
     try:
-        yield stop
+        yield
     finally:
         for number, handler in zip(signals, before, strict=True):
             signal.signal(number, handler)
 
 
+@contextmanager
+def watched(folder: StudyFolder, view: View, stop: Stop) -> Iterator[None]:
+    """Inside, a thread obeys `python -m studies`, looks at the budget, and shows that this driver lives."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(WATCH_SECONDS):
+            with suppress(OSError):  # a folder that has vanished ends the study elsewhere
+                folder.beat("paused" if stop.paused else "running")
+                match folder.request():
+                    case "stop" if stop.reason is None or stop.paused:
+                        stop.order("it was asked to stop")
+                        view.phase("stopping after the running epochs, as asked")
+                    case "pause" if stop.reason is None:
+                        stop.pause()
+                        view.phase("pausing after the running epochs, as asked")
+            stop.look()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def wait_for_resume(folder: StudyFolder, view: View, stop: Stop) -> None:
+    """Wait, with nothing open, until a pause is over.
+
+    Raises:
+        KeyboardInterrupt, Early: where the study is to end instead.
+    """
+    view.pause()
+    while stop.paused and not stop.interrupted:
+        time.sleep(WATCH_SECONDS / 4)
+        if folder.request() != "pause" and stop.paused and not stop.interrupted:
+            stop.resume()
+    heed(stop)
+
+
 def heed(stop: Stop) -> None:
-    """Raises: KeyboardInterrupt or UserError where the study is to stop."""
+    """Raises: KeyboardInterrupt, Early or UserError where the study is to stop."""
     if stop.interrupted:
         raise KeyboardInterrupt
+    if stop.ordered:
+        raise Early(stop.reason)
     if stop.reason:
         reason, _, way_out = stop.reason.partition("\n")
         raise UserError(

@@ -57,12 +57,13 @@ class View:
         title: the study's name.
         total: trials in all.
         epochs: epochs a trial.
-        slots: trials that run at once, for the time left.
         console: where to draw; a console that is no terminal gets a line an event.
     """
 
-    def __init__(self, title: str, total: int, epochs: int, slots: int, console: Console) -> None:
-        self._title, self._total, self._epochs, self._slots = title, total, epochs, slots
+    def __init__(self, title: str, total: int, epochs: int, console: Console) -> None:
+        self._title, self._total, self._epochs = title, total, epochs
+        self.at_once = 1
+        """Trials that run at once, for the time left."""
         self.console = console
         self._counts: Counter[str] = Counter()
         self._running: dict[str, Running] = {}
@@ -140,6 +141,11 @@ class View:
         done = sum(self._counts.values())
         self._line(f"{done} of {self._total} trials done" + (f", about {clock(left)} left" if left else ""))
 
+    def pause(self) -> None:
+        """Nothing runs any more, until it is started again."""
+        self._running.clear()
+        self.phase("paused: `python -m studies resume` goes on")
+
     def _label(self, number: int | str) -> str:
         return f"trial {number}" if isinstance(number, int) else number
 
@@ -156,7 +162,7 @@ class View:
         if not trials or left <= 0:
             return None
         running = sum(time.monotonic() - r.started for label, r in self._running.items() if "trial" in label)
-        return max(0.0, (left * seconds / trials - running) / self._slots)
+        return max(0.0, (left * seconds / trials - running) / self.at_once)
 
     def _board(self) -> RenderableType:
         done = sum(self._counts.values())

@@ -35,7 +35,15 @@ from analysis import load_epochs, load_trials
 from cluster.local import LocalCluster, local_cluster
 
 ROOT = Path(__file__).parent.parent
-TIMES = ["images_per_second", "epoch_seconds", "seconds"]
+TIMES = [
+    "images_per_second",
+    "epoch_seconds",
+    "cpu_seconds",
+    "gpu_seconds",
+    "seconds",
+    "cpu_hours",
+    "gpu_hours",
+]
 STUDY = (
     "--set", "model.width=8", "--limit-val", "100", "--trials", "7", "--epochs", "5", "--final-epochs", "5",
     "--no-report",

@@ -106,6 +106,7 @@ def test_a_row_a_trial_holds_what_was_recorded(six: Path) -> None:
     ):
         assert trials[name][0] == first[name]
     assert trials["seconds"][0] == 4.5
+    assert (trials["cpu_hours"][0], trials["gpu_hours"][0]) == (9 / 3600, 4.5 / 3600)
     assert trials["cause"][3] == "non-finite <script>"
     assert trials.loc[3, ["val_nelbo", "best_epoch", "seconds"]].isna().all()
 

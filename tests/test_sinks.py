@@ -168,7 +168,7 @@ class Run:
         base = TrialConfig(model=ModelConfig(width=4), epochs=3, seed=5)
         study = Study(name="small", base=base, space={"beta": FloatDistribution(0.1, 10)}, trials=1)
         self.screen = StringIO()
-        view = View("small", 1, 3, 1, Console(file=self.screen))
+        view = View("small", 1, 3, Console(file=self.screen))
         path.mkdir(exist_ok=True)
         folder = StudyFolder(path)
         self.ledger = Ledger(study, storage_url(path, None))

@@ -47,7 +47,7 @@ from trainables.train import load_pixels, train
 from vae_models import ModelConfig
 
 CONFIG = TrialConfig(model=ModelConfig(width=4, latent_dim=3), epochs=3, limit_train=200, limit_val=50)
-TIMES = {"images_per_second", "epoch_seconds"}
+TIMES = {"images_per_second", "epoch_seconds", "cpu_seconds", "gpu_seconds"}
 SMALL = (
     "--set", "model.width=4", "--limit-train", "200", "--limit-val", "50", "--epochs", "3", "--no-report",
 )  # fmt: skip
@@ -135,7 +135,7 @@ def test_a_crash_before_the_ledger_heard_of_the_end_does_not_prune(tmp_path: Pat
     """A trial that falls behind its peers in its last epoch has run to its end; so it has after a crash."""
     folder = StudyFolder(tmp_path)
     ledger = Ledger(study(trials=7), storage_url(tmp_path, None))
-    view = View("small", 7, 3, 1, Console(quiet=True))
+    view = View("small", 7, 3, Console(quiet=True))
     for number in range(7):
         driver = Driver(ledger, folder, None, view, Stop())
         job = driver.next_job()
@@ -158,7 +158,7 @@ def test_a_crash_while_a_trials_folder_is_made_is_made_good(tmp_path: Path, left
     for name in left:
         (folder.trial(0) / name).write_text("{")
     ledger = Ledger(study(), storage_url(tmp_path, None))
-    job = Driver(ledger, folder, None, View("small", 4, 3, 1, Console(quiet=True)), Stop()).next_job()
+    job = Driver(ledger, folder, None, View("small", 4, 3, Console(quiet=True)), Stop()).next_job()
     assert job is not None
     assert TrialFolder(folder.trial(0)).config() == job.config
 
@@ -269,7 +269,7 @@ def test_records_of_another_ledger_are_not_taken_for_a_trials_own(tmp_path: Path
     stale.create(CONFIG.replace({"seed": 99}))
     for epoch in (1, 2, 3):
         stale.append(row(epoch, 1.0))
-    view = View("small", 1, 3, 1, Console(quiet=True))
+    view = View("small", 1, 3, Console(quiet=True))
     ledger = Ledger(study(), storage_url(tmp_path, None))
     with pytest.raises(UserError, match=r"is not the folder of trial 0: its config\.json is another's"):
         Driver(ledger, folder, None, view, Stop()).next_job()

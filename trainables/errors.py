@@ -1,4 +1,4 @@
-"""The one exception that command lines show without a traceback."""
+"""The exceptions that command lines show without a traceback."""
 
 
 class UserError(Exception):
@@ -6,3 +6,7 @@ class UserError(Exception):
 
     Its text is one or two lines that name the thing, the rule and the value.
     """
+
+
+class Early(Exception):
+    """A study is to end before its plan is done, in order and through no fault: what is open is closed."""

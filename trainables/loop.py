@@ -115,8 +115,9 @@ class Run:
     def is_done(self) -> bool:
         return len(self.history) >= self.config.epochs
 
-    def epoch_ends(self, metrics: Metrics, trained: float) -> Epoch:
-        """Evaluate, and write the epoch into the history, whose training took ``trained`` seconds.
+    def epoch_ends(self, metrics: Metrics, trained: float, beside: int = 1) -> Epoch:
+        """Evaluate, and write the epoch into the history, whose training took ``trained`` seconds, together
+        with that of the others of ``beside`` runs.
 
         Raises:
             NonFiniteError: see `fit`.
@@ -126,7 +127,9 @@ class Run:
         validated = evaluate(self.model, self.validation, sigma, self.world)
         metrics |= {f"val_{name}": value for name, value in validated.items()}
         metrics |= {"sigma": sigma, "lr": self.optimizer.param_groups[0]["lr"]}
-        metrics["epoch_seconds"] = trained + time.perf_counter() - started
+        evaluated = time.perf_counter() - started
+        metrics["epoch_seconds"] = trained + evaluated
+        metrics |= self.world.cost(trained / beside + evaluated)
         refuse_non_finite(metrics, epoch=len(self.history) + 1)
         if self.config.schedule == "plateau":
             self._plateau.step(metrics["val_nelbo"])
@@ -169,7 +172,7 @@ def next_epochs(runs: Sequence[Run], track: Track = iter) -> list[Epoch | NonFin
     ended: list[Epoch | NonFiniteError] = []
     for run, row in zip(runs, metrics, strict=True):
         try:
-            ended.append(run.epoch_ends(row, trained))
+            ended.append(run.epoch_ends(row, trained, len(runs)))
         except NonFiniteError as error:
             ended.append(error)
     return ended

@@ -24,12 +24,12 @@ from trainables.world import World
 
 
 def serve(slot: dict[str, Any]) -> None:
-    """Serve a slot, a dictionary of ``name mailbox threads pack``, until the mailbox closes."""
+    """Serve a slot, a dictionary of ``name mailbox threads gpus pack``, until the mailbox closes."""
     torch.set_num_threads(slot["threads"])
     device = ray.train.torch.get_device()
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    worker = Worker(slot["name"], slot["mailbox"], slot["pack"], World.current(device))
+    worker = Worker(slot["name"], slot["mailbox"], slot["pack"], World.current(device, slot["gpus"]))
     while worker.take():
         worker.train()
 

@@ -18,6 +18,7 @@ import ray.train
 import ray.train.torch
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from trainables.errors import Early
 from trainables.mailbox import IDLE_SECONDS, Mailbox
 from trainables.serve import serve
 
@@ -86,7 +87,7 @@ class Slots:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None:
+        if kind is not None and not issubclass(kind, Early):
             # the process ends next, and the slots with it (see `cluster.connect.end_process`): open none anew
             self._abandoned = True
             return
@@ -144,6 +145,7 @@ class Slots:
                 "name": slot,
                 "mailbox": self.mailbox,
                 "threads": resources.cpus_per_worker,
+                "gpus": resources.gpus_per_worker,
                 "pack": resources.pack,
             },
             torch_config=ray.train.torch.TorchConfig(backend=backend),

@@ -28,13 +28,22 @@ class World:
     rank: int = 0
     size: int = 1
     device: torch.device = CPU
+    gpus: float = 1.0
+    """What of its device, if it is a GPU, each process holds."""
 
     @classmethod
-    def current(cls, device: torch.device | str = "cpu") -> World:
+    def current(cls, device: torch.device | str = "cpu", gpus: float = 1.0) -> World:
         """The initialised ``torch.distributed`` group, or a world of one."""
+        device = torch.device(device)
         if dist.is_available() and dist.is_initialized():
-            return cls(dist.get_rank(), dist.get_world_size(), torch.device(device))
-        return cls(device=torch.device(device))
+            return cls(dist.get_rank(), dist.get_world_size(), device, gpus)
+        return cls(device=device, gpus=gpus)
+
+    def cost(self, seconds: float) -> dict[str, float]:
+        """What its processes hold for so long: ``cpu_seconds`` of cores and ``gpu_seconds`` of GPUs."""
+        gpus = self.gpus if self.device.type == "cuda" else 0.0
+        processes = self.size * seconds
+        return {"cpu_seconds": processes * torch.get_num_threads(), "gpu_seconds": processes * gpus}
 
     def share(self, rows: Rows) -> Rows:
         """This rank's contiguous part of a global batch; parts differ by one row at most."""

@@ -1,0 +1,77 @@
+"""``python -m cluster local --nodes 2``: a Ray cluster of several nodes on this machine, to try things on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from typing import Annotated
+
+import typer
+
+from cluster.local import local_cluster
+from trainables.errors import UserError
+from trainables.text import printable
+
+app = typer.Typer(
+    help="A Ray cluster of several nodes on this machine, to try things on.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def main() -> None:
+    """A Ray cluster of several nodes on this machine, to try things on."""
+
+
+@app.command()
+def local(
+    nodes: Annotated[int, typer.Option(min=1, max=64, help="Nodes, the head among them.")] = 2,
+    workers_per_node: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=1024, help="Workers of one CPU that a node holds. [default: its share of the cores]"
+        ),
+    ] = None,
+) -> None:
+    """Start the nodes, say how to use them, and stop them at Ctrl-C. Each is a `ray start` of its own, with
+    its own raylet; all their processes end with this one, unless it is killed."""
+    each = workers_per_node or max(1, (os.cpu_count() or 1) // nodes)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        print(f"starting {nodes} node(s) of {each} CPU(s)", flush=True)
+        with local_cluster([each] * nodes) as cluster:
+            print(
+                f"address    {cluster.address}\n"
+                f"dashboard  http://{cluster.dashboard} (it asks for the token in ~/.ray/auth_token)\n"
+                f"study      python studies/digits_vae.py --address {cluster.address}\n"
+                f"job        ray job submit --address http://{cluster.dashboard} --working-dir . -- "
+                "python studies/digits_vae.py --out ~/runs/digits_vae\n"
+                + "".join(
+                    f"node {index}     process {node.pid}\n" for index, node in enumerate(cluster.nodes)
+                )
+                + "Ctrl-C stops it",
+                flush=True,
+            )
+            ended: set[int] = set()
+            while True:
+                time.sleep(1)
+                for index, node in enumerate(cluster.nodes):
+                    if node.poll() is not None and index not in ended:
+                        ended.add(index)
+                        print(f"node {index} has ended", flush=True)
+                if 0 in ended:
+                    raise UserError("the head has ended: there is no cluster without it\nstart another")
+    except KeyboardInterrupt:
+        print("\nstopped", flush=True)
+    except UserError as error:
+        print(f"error: {printable(str(error))}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,122 @@
+"""``python -m studies status runs/<study>``, and ``pause``, ``resume``, ``stop``, ``prune-checkpoints``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from studies.cli import guarded
+from studies.folder import Driver, StudyFolder
+from trainables.errors import UserError
+
+if TYPE_CHECKING:
+    from studies.operations import Status
+
+app = typer.Typer(
+    help="Look at studies and steer them, from any machine that sees their folders.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+StudyPath = Annotated[Path, typer.Argument(help="The study's folder, such as runs/digits_vae.")]
+Wait = Annotated[bool, typer.Option(help="Wait until it is so: running epochs end first.")]
+
+FINISHED, UNFINISHED, RUNNING, PAUSED = 0, 3, 4, 5
+"""Exit codes of ``status``; 1 and 2 are errors, as everywhere."""
+POLL_SECONDS = 0.5
+
+
+@app.command()
+def status(
+    study: StudyPath,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """How far a study is, and what it cost. Exits with 0 where it is finished, 3 where it is not and nobody
+    runs it, 4 while it runs, 5 while it is paused."""
+    from studies.operations import status_of
+
+    found = status_of(study)
+    if as_json:
+        print(found.json())
+    else:
+        print_status(found)
+    if found.driver is None:
+        raise SystemExit(FINISHED if found.is_finished else UNFINISHED)
+    raise SystemExit(PAUSED if found.driver.phase == "paused" else RUNNING)
+
+
+@app.command()
+def pause(study: StudyPath, wait: Wait = True) -> None:
+    """Let the running epochs end, then free the cluster; the driver waits for ``resume``."""
+    folder, driver = running(study)
+    if driver.phase != "paused":
+        folder.ask("pause")
+        until(wait, folder, lambda now: now.phase == "paused")
+    print(f"{'paused' if wait else 'asked'}: process {driver.pid} on {driver.host}")
+
+
+@app.command()
+def resume(study: StudyPath) -> None:
+    """Go on after ``pause``."""
+    folder, driver = running(study)
+    folder.ask("")
+    print(f"goes on: process {driver.pid} on {driver.host}")
+
+
+@app.command()
+def stop(study: StudyPath, wait: Wait = True) -> None:
+    """End a study in order after the running epochs; the same command goes on from there."""
+    folder, driver = running(study)
+    folder.ask("stop")
+    until(wait, folder, lambda now: now.pid != driver.pid)
+    print(f"{'stopped' if wait else 'asked'}: process {driver.pid} on {driver.host}")
+
+
+@app.command("prune-checkpoints")
+def prune_checkpoints(
+    study: StudyPath,
+    keep: Annotated[
+        int, typer.Option(min=1, help="Of how many of the best trials to keep the weights.")
+    ] = 10,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed.")] = False,
+) -> None:
+    """Remove the weights of all ended trials but the best, and what is left of states to go on from."""
+    from studies.operations import prune
+
+    files, size = prune(study, keep, dry_run)
+    print(f"{'would remove' if dry_run else 'removed'} {files} files, {size / 1e6:,.1f} MB")
+
+
+def running(study: Path) -> tuple[StudyFolder, Driver]:
+    """Raises: UserError where no driver is at work there."""
+    folder = StudyFolder(study)
+    if not folder.question.exists():
+        raise UserError(f"no study at {study}\ngive the folder of one, such as runs/digits_vae")
+    driver = folder.driver()
+    if driver is None:
+        raise UserError(f"nobody runs {study}\nthe study's own command goes on with it: see status")
+    return folder, driver
+
+
+def until(wait: bool, folder: StudyFolder, ready: Callable[[Driver], bool]) -> None:
+    """Wait until the driver is as asked, or is gone."""
+    while wait and (driver := folder.driver()) is not None and not ready(driver):
+        time.sleep(POLL_SECONDS)
+
+
+def print_status(status: Status) -> None:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, value in status.lines():
+        table.add_row(name, value)
+    Console(highlight=False, markup=False).print(table)
+
+
+if __name__ == "__main__":
+    guarded(app)
