@@ -139,6 +139,8 @@ def follow(slots: Slots, record: TrialFolder, job: Job, view: View, stop: Stop, 
         return News([], ended=True)
     try:
         for news in all_news(slots, job):
+            record.note(news.takings)
+            stop.meter.taken(news.takings)
             for row in news.rows:
                 record.append(row)
                 stop.spend(row)
@@ -156,7 +158,7 @@ def all_news(slots: Slots, job: Job) -> Iterator[News]:
 
     news = News([])
     while not news.ended:
-        job = job.after(len(news.rows))
+        job = job.after(len(news.rows), len(news.takings))
         try:
             news = ray.get(slots.mailbox.news.remote(job), timeout=IDLE_SECONDS + slots.patience)
         except ray.exceptions.GetTimeoutError:

@@ -126,6 +126,7 @@ def execute(
         console.print(f"Ray dashboard: http://{dashboard}" if dashboard else "Ray has no dashboard here")
         view = View(study.name, study.trials, study.base.epochs, console)
         view.known(ledger.count(), ledger.best())
+        stop.meter.open(study.name)
         try:
             with view, graceful(view, stop), watched(folder, view, stop):
                 while True:

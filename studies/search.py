@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from studies.stop import Stop
 from studies.view import View
 from trainables.config import Metrics
 from trainables.errors import UserError
-from trainables.mailbox import Job
+from trainables.mailbox import Job, Taking
 from trainables.records import TrialFolder
 from trainables.slot import Slots
 
@@ -70,6 +70,11 @@ class Driver:
             else:
                 return Job(str(number), config, record.path, self._data_dir, recorded=len(rows))
         return None
+
+    def taken(self, number: int, takings: Sequence[Taking]) -> None:
+        if number in self._records:
+            self._records[number].note(takings)
+            self._stop.meter.taken(takings)
 
     def report(self, number: int, row: Metrics) -> bool:
         """Record an epoch; answers whether to go on."""
@@ -170,6 +175,7 @@ class LedgerScheduler(Unsaved, FIFOScheduler):
         number, news, go_on = int(trial.config["job"].id), result.get("news"), False
         with self._driver.careful():
             if news is None:
+                self._driver.taken(number, result["takings"])
                 go_on = all(self._driver.report(number, row) for row in result["rows"])
             elif news.lost:
                 self._driver.give_up(news.cause)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from studies.folder import StudyFolder
+from studies.metrics import Meter
 from studies.view import View
+from trainables.config import Metrics
 from trainables.errors import Early, UserError
 
 WATCH_SECONDS = 1.0
@@ -30,8 +32,8 @@ class Stop:
     ) -> None:
         self.reason: str | None = None
         self.interrupted = self.ordered = self.paused = False
-        self.gpu_seconds, self.cpu_seconds = spent, 0.0
-        self._hours, self._gpu_hours = hours, gpu_hours
+        self.meter = Meter()
+        self._hours, self._gpu_hours, self._spent = hours, gpu_hours, spent
         self._began = time.monotonic()
 
     def interrupt(self) -> None:
@@ -52,17 +54,17 @@ class Stop:
         """After a pause: go on as if nothing had been."""
         self.reason, self.ordered, self.paused = None, False, False
 
-    def spend(self, row: Mapping[str, float]) -> None:
+    def spend(self, row: Metrics) -> None:
         """Count what a new epoch cost."""
-        self.gpu_seconds += row.get("gpu_seconds", 0.0)
-        self.cpu_seconds += row.get("cpu_seconds", 0.0)
+        self.meter.spend(row)
         self.look()
 
     def look(self) -> None:
         """End the study if its budget is spent."""
         if self._hours is not None and time.monotonic() - self._began >= self._hours * 3600:
             self.order(f"its {self._hours:g} hours are over")
-        if self._gpu_hours is not None and self.gpu_seconds >= self._gpu_hours * 3600:
+        spent = self._spent + self.meter.gpu_seconds
+        if self._gpu_hours is not None and spent >= self._gpu_hours * 3600:
             self.order(f"its {self._gpu_hours:g} GPU hours are spent")
 
 
@@ -91,7 +93,8 @@ def graceful(view: View, stop: Stop) -> Iterator[None]:
 
 @contextmanager
 def watched(folder: StudyFolder, view: View, stop: Stop) -> Iterator[None]:
-    """Inside, a thread obeys `python -m studies`, looks at the budget, and shows that this driver lives."""
+    """Inside, a thread obeys `python -m studies`, looks at the budget, and shows that this driver lives and
+    how far the study is."""
     ended = threading.Event()
 
     def watch() -> None:
@@ -106,6 +109,7 @@ def watched(folder: StudyFolder, view: View, stop: Stop) -> Iterator[None]:
                         stop.pause()
                         view.phase("pausing after the running epochs, as asked")
             stop.look()
+            stop.meter.publish(view)
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
@@ -114,6 +118,7 @@ def watched(folder: StudyFolder, view: View, stop: Stop) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
+        stop.meter.publish(view)
 
 
 def wait_for_resume(folder: StudyFolder, view: View, stop: Stop) -> None:

@@ -98,6 +98,18 @@ class View:
             assert best.value is not None
             self._best = (best.value, f"trial {best.number}", best.params)
 
+    def counts(self) -> dict[str, int]:
+        """Trials by state; what trains outside the search is among those that run."""
+        return {state: self._counts[state] for state in STYLES} | {"running": len(self._running)}
+
+    def best_value(self) -> float | None:
+        """The lowest bits per dimension so far."""
+        return self._best and self._best[0]
+
+    def images_per_second(self) -> float:
+        """Of all that runs."""
+        return sum(r.row.get("images_per_second", 0.0) for r in list(self._running.values()))
+
     def phase(self, text: str) -> None:
         """What the study is at as a whole."""
         self._phase = text
@@ -167,10 +179,9 @@ class View:
     def _board(self) -> RenderableType:
         done = sum(self._counts.values())
         counts = Text()
-        shown = dict(self._counts) | {"running": len(self._running)}
-        for state, style in STYLES.items():
-            counts.append(f"{shown.get(state, 0)} ", f"bold {style}").append(f"{state}   ", "dim")
-        speed = sum(r.row.get("images_per_second", 0.0) for r in self._running.values())
+        for state, count in self.counts().items():
+            counts.append(f"{count} ", f"bold {STYLES[state]}").append(f"{state}   ", "dim")
+        speed = self.images_per_second()
         left = self._time_left()
         counts.append(f"{speed:,.0f} ", "bold").append("images/s   ", "dim")
         counts.append(clock(left) if left is not None else "-", "bold").append(" left", "dim")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,10 +30,31 @@ class Job:
     data_dir: Path | None
     recorded: int = 0
     """Epochs that its reader has seen."""
+    takings: int = 0
+    """How often its reader has seen it taken."""
 
-    def after(self, epochs: int) -> Job:
-        """The same job, of which its reader has seen ``epochs`` more."""
-        return replace(self, recorded=self.recorded + epochs)
+    def after(self, epochs: int, takings: int = 0) -> Job:
+        """The same job, of which its reader has seen as many more."""
+        return replace(self, recorded=self.recorded + epochs, takings=self.takings + takings)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a rank of a slot runs, and the file that its output goes to."""
+
+    rank: int
+    host: str
+    node: str
+    pid: int
+    log: str
+
+
+@dataclass(frozen=True)
+class Taking:
+    """A slot has taken a job; ``waited`` seconds, or None where it had the job before its workers died."""
+
+    places: tuple[Place, ...]
+    waited: float | None
 
 
 @dataclass(frozen=True)
@@ -44,12 +66,16 @@ class News:
     cause: str | None = None
     lost: bool = False
     """Whether the cause is not the job's own, but that of where it ran, or that no slot is left."""
+    takings: list[Taking] = field(default_factory=list)
+    """Those that its reader has not seen."""
 
 
 @dataclass
 class _Entry:
     job: Job
     slot: str | None = None
+    queued: float | None = field(default_factory=time.monotonic)
+    takings: list[Taking] = field(default_factory=list)
     rows: list[Metrics] = field(default_factory=list)
     judged: int = 0
     """Epochs after which the reader let the job go on."""
@@ -61,6 +87,13 @@ class _Entry:
 
     def left(self) -> Job:
         return self.job.after(len(self.rows))
+
+    def give(self, slot: str, places: tuple[Place, ...]) -> Job:
+        """What is left of it, to a slot."""
+        waited = None if self.queued is None else time.monotonic() - self.queued
+        self.slot, self.queued = slot, None
+        self.takings.append(Taking(places, waited))
+        return self.left()
 
 
 class Mailbox:
@@ -90,7 +123,8 @@ class Mailbox:
                 await asyncio.wait_for(self._changed.wait_for(ready), timeout)
 
     async def news(self, job: Job) -> News:
-        """Waits for rows after the ``job.recorded`` that its reader lets stand; or for an end, or a while.
+        """Waits for rows after the ``job.recorded`` that its reader lets stand; or until a slot takes the job
+        once more than ``job.takings``; or for an end, or a while.
 
         A job that is not known is queued.
         """
@@ -103,13 +137,19 @@ class Mailbox:
             self._queue.append(job.id)
         entry.judged = job.recorded
         await self._notify()
-        seen = job.recorded - entry.job.recorded
-        await self._wait(lambda: len(entry.rows) > seen or entry.ended or not self._slots, IDLE_SECONDS)
+        seen, known = job.recorded - entry.job.recorded, job.takings - entry.job.takings
+
+        def ready() -> bool:
+            return len(entry.rows) > seen or len(entry.takings) > known or entry.ended or not self._slots
+
+        await self._wait(ready, IDLE_SECONDS)
         if not self._slots:
             return News([], ended=True, cause=self._lost, lost=True)
-        return News(entry.rows[seen:], entry.ended, entry.cause, entry.lost)
+        return News(entry.rows[seen:], entry.ended, entry.cause, entry.lost, entry.takings[known:])
 
-    async def take(self, slot: str, held: frozenset[str] = frozenset()) -> Job | str:
+    async def take(
+        self, slot: str, held: frozenset[str] = frozenset(), places: tuple[Place, ...] = ()
+    ) -> Job | str:
         """The next job for a slot, "idle" where there is none, "close" at the end.
 
         A slot that says which jobs it has, by their ids in ``held``, does not wait; one that has none waits a
@@ -124,16 +164,18 @@ class Mailbox:
         for entry in [entry for entry in given if entry.job.id not in held]:
             entry.deaths += 1
             if entry.deaths < MAX_DEATHS and not entry.cancelled:
-                return entry.left()
+                job = entry.give(slot, places)
+                await self._notify()
+                return job
             await self.finish(
                 slot, entry.job.id, f"its workers died {entry.deaths} times without a new epoch"
             )
         if not held:
             await self._wait(lambda: bool(self._queue) or self._closed, IDLE_SECONDS)
         if self._queue:
-            entry = self._entries[self._queue.popleft()]
-            entry.slot = slot
-            return entry.left()
+            job = self._entries[self._queue.popleft()].give(slot, places)
+            await self._notify()
+            return job
         return "close" if self._closed else "idle"
 
     async def is_open(self, slot: str) -> bool:
@@ -194,7 +236,7 @@ class Mailbox:
         self._lost = cause
         for job_id, entry in self._entries.items():
             if entry.slot == slot and not entry.ended:
-                entry.slot = None
+                entry.slot, entry.queued = None, time.monotonic()
                 self._queue.appendleft(job_id)
         await self._notify()
 

@@ -3,12 +3,15 @@
 config.json      the TrialConfig                       written once, before the first epoch
 metrics.jsonl    a line an epoch                       appended by the driver alone
 failed.json      why it failed                         where no ledger says so
+workers.log      where it ran, and its workers' logs   a line a worker, whenever a slot takes it
 checkpoints/     see `trainables.checkpoint`           written by the trial's rank 0
 """
 
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -16,6 +19,7 @@ from pydantic import ValidationError
 from trainables.config import TrialConfig, explain
 from trainables.errors import UserError
 from trainables.files import PARTIAL, read_bounded, seal, unseal, write_atomic
+from trainables.mailbox import Taking
 
 
 class TrialFolder:
@@ -28,6 +32,7 @@ class TrialFolder:
         self._config = self.path / "config.json"
         self._metrics = self.path / "metrics.jsonl"
         self._failed = self.path / "failed.json"
+        self._workers = self.path / "workers.log"
 
     def create(self, config: TrialConfig) -> None:
         """Write the config; a no-op where the same is there already."""
@@ -108,6 +113,16 @@ class TrialFolder:
                 ) from error
             rows.append(row)
         return rows, len(whole)
+
+    def note(self, takings: Iterable[Taking]) -> None:
+        """Record where it is trained from now on. Raises: OSError."""
+        places = [place for taking in takings for place in taking.places]
+        if places:
+            now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+            with self._workers.open("a") as file:
+                for it in places:
+                    where = f"process {it.pid} on {it.host}, node {it.node}"
+                    file.write(f"{now} rank {it.rank}: {where}, log {it.log}\n")
 
     def fail(self, cause: str) -> None:
         """Record that the training failed, for one that is in no ledger."""

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import gc
+import os
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import ray
 import ray.train.torch
+import ray.util
 import torch
 import torch.distributed as dist
 
 from trainables.config import Metrics
 from trainables.errors import UserError
 from trainables.loop import NonFiniteError, alike
-from trainables.mailbox import Job
+from trainables.mailbox import Job, Place
 from trainables.records import TrialFolder
 from trainables.train import Training, next_rows
 from trainables.world import World
@@ -53,6 +57,13 @@ class Worker:
         self._unclean = False
         # control messages travel over gloo, whatever the gradients use
         self._control: Any = dist.new_group(backend="gloo") if world.size > 1 else None
+        self._places = self._all_ranks(this_place(world.rank))
+
+    def _all_ranks(self, place: Place) -> tuple[Place, ...]:
+        places = [place] * self._world.size
+        if self._control is not None:
+            dist.all_gather_object(places, place, group=self._control)
+        return tuple(places)
 
     def _ask_rank_0(self, question: Callable[[], Any]) -> Any:
         answer = [question() if self._world.rank == 0 else None]
@@ -75,7 +86,7 @@ class Worker:
         return True
 
     def _next_job(self, held: frozenset[str]) -> Job | str:
-        return ray.get(self._mailbox.take.remote(self._slot, held))
+        return ray.get(self._mailbox.take.remote(self._slot, held, self._places))
 
     def _clean(self) -> None:
         """Let go of what ended trials leave: the next must find nothing of them."""
@@ -157,6 +168,14 @@ class Worker:
         self._held.pop(job.id, None)
         self._unclean = True
         self._ask_rank_0(lambda: ray.get(self._mailbox.finish.remote(self._slot, job.id, cause, lost)))
+
+
+def this_place(rank: int) -> Place:
+    context = ray.get_runtime_context()
+    log = ""
+    with suppress(OSError):  # only Linux says what a process writes to
+        log = str(Path("/proc/self/fd/1").readlink())
+    return Place(rank, ray.util.get_node_ip_address(), context.get_node_id(), os.getpid(), log)
 
 
 def lost_a_peer(error: Exception) -> bool:

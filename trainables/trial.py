@@ -14,7 +14,8 @@ TRIAL_RESOURCES = {"node:__internal_head__": 0.001}
 
 
 def tune_trial(config: dict[str, Any]) -> None:
-    """Report each epoch's row, as ``rows``; how the job ended, if not well, comes last as ``news``."""
+    """Report each epoch's row, as ``rows``, and the slots that took the job, as ``takings``; how it ended, if
+    not well, comes last as ``news``."""
     mailbox, job, patience = config["mailbox"], config["job"], config["patience"]
     try:
         while True:
@@ -23,9 +24,9 @@ def tune_trial(config: dict[str, Any]) -> None:
             except ray.exceptions.GetTimeoutError:
                 cause = f"the mailbox did not answer for {patience:.0f} s"
                 news = News([], ended=True, cause=cause, lost=True)
-            if news.rows:
-                tune.report({"rows": news.rows})
-            job = job.after(len(news.rows))
+            if news.rows or news.takings:
+                tune.report({"rows": news.rows, "takings": news.takings})
+            job = job.after(len(news.rows), len(news.takings))
             if news.ended:
                 if news.cause is not None:
                     tune.report({"news": news})
