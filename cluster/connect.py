@@ -10,16 +10,16 @@ import secrets
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from trainables.errors import UserError
-from trainables.slot import START_ATTEMPTS, SlotResources
+from trainables.slot import START_ATTEMPTS, Placement, SlotResources
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 15.0
@@ -49,6 +49,21 @@ WORKER_ENVIRONMENT = {
 class Node:
     cpus: float
     gpus: float
+    id: str = ""
+    host: str = ""
+    accelerator: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def room(self, cpus: int, gpus: float) -> int:
+        """How many workers that take so much fit on it."""
+        by_cpus = int(self.cpus // cpus)
+        return min(by_cpus, int(self.gpus / gpus + 1e-9)) if gpus else by_cpus
+
+    def is_in(self, placement: Placement) -> bool:
+        return (
+            placement.accelerator in (None, self.accelerator)
+            and placement.labels.items() <= self.labels.items()
+        )
 
 
 @contextmanager
@@ -64,7 +79,7 @@ def connected(
     Raises:
         UserError: where no cluster answers at ``address``.
     """
-    check_address(address)
+    check_address(address, trusted_network)
     if address is None:
         ensure_token()
     ours = DRIVER_ENVIRONMENT if address else DRIVER_ENVIRONMENT | WORKER_ENVIRONMENT
@@ -212,12 +227,47 @@ def refuse_eavesdroppers(address: str, trusted_network: bool) -> None:
         )
 
 
+ACCELERATOR = "accelerator_type:"
+"""What Ray calls the resource that tells a node's kind of accelerator."""
+
+
 def nodes() -> list[Node]:
     """The living nodes of the cluster this driver has joined."""
     import ray
 
-    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return [Node(resources.get("CPU", 0), resources.get("GPU", 0)) for resources in alive]
+    return [
+        Node(
+            cpus=node["Resources"].get("CPU", 0),
+            gpus=node["Resources"].get("GPU", 0),
+            id=node["NodeID"],
+            host=node["NodeManagerAddress"],
+            accelerator=next(
+                (key.removeprefix(ACCELERATOR) for key in node["Resources"] if key.startswith(ACCELERATOR)),
+                "",
+            ),
+            labels=node["Labels"],
+        )
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
+
+
+def chosen(nodes: list[Node], placement: Placement) -> list[Node]:
+    """Those in ``placement``. Raises: UserError where there is none."""
+    found = [node for node in nodes if node.is_in(placement)]
+    if not found:
+        asked = [f"--accelerator {placement.accelerator}"] if placement.accelerator else []
+        asked += [f"--label {key}={value}" for key, value in placement.labels.items()]
+        accelerators = sorted({node.accelerator for node in nodes} - {""})
+        labels = sorted(
+            {f"{k}={v}" for node in nodes for k, v in node.labels.items() if k != "ray.io/node-id"}
+        )
+        raise UserError(
+            f"{' '.join(asked)} must fit a node of the cluster, got {len(nodes)} without\n"
+            f"its accelerators: {', '.join(accelerators) or 'none'}\n"
+            f"its labels: {', '.join(labels) or 'none'}"
+        )
+    return found
 
 
 def here() -> list[Node]:
@@ -234,8 +284,10 @@ def plan_slots(
     gpus_per_worker: float | None = None,
     trials: int | None = None,
     pack: int = 1,
+    placement: Placement = Placement(),  # noqa: B008 (it does not change)
 ) -> tuple[int, SlotResources]:
-    """How many slots of ``workers`` to open, each for ``pack`` trials, and what each worker takes.
+    """How many slots of ``workers`` to open in ``placement``, each for ``pack`` trials, and what each worker
+    takes.
 
     As many slots as ``max_concurrent`` trials need, or as fit; but for not more than a third of ``trials``,
     so that most of them can learn from those before. A worker gets a GPU where there are any (a share of one
@@ -244,14 +296,14 @@ def plan_slots(
     Raises:
         UserError: where the cluster does not hold them.
     """
-    at_once = max_concurrent or (math.ceil(trials / 3) if trials else None)
+    nodes = chosen(nodes, placement)
+    at_once = most_at_once(max_concurrent, trials)
     pack = min(pack, at_once or pack)
     gpus = sum(node.gpus for node in nodes)
     share = gpus_per_worker
     if share is None:
         share = min(1.0, gpus / (workers * (max_concurrent or 1)))
-    by_gpu = [int(node.gpus / share + 1e-9) for node in nodes] if share else None
-    room = sum(min(int(node.cpus), by_gpu[i]) if by_gpu else int(node.cpus) for i, node in enumerate(nodes))
+    room = sum(node.room(1, share) for node in nodes)
     slots = math.ceil(at_once / pack) if at_once else room // workers
     if max_concurrent is None:
         slots = max(1, min(slots, room // workers))
@@ -268,11 +320,17 @@ def plan_slots(
     cpus = max(
         c
         for c in range(1, most + 1)
-        if c == 1
-        or sum(
-            min(int(node.cpus // c), by_gpu[i]) if by_gpu else int(node.cpus // c)
-            for i, node in enumerate(nodes)
-        )
-        >= slots * workers
+        if c == 1 or sum(node.room(c, share) for node in nodes) >= slots * workers
     )
-    return slots, SlotResources(workers, cpus, share, pack)
+    return slots, SlotResources(workers, cpus, share, pack, placement)
+
+
+def fitting(nodes: list[Node], slot: SlotResources) -> int:
+    """How many such slots fit on the nodes while nothing else runs there."""
+    found = [node for node in nodes if node.is_in(slot.placement)]
+    return sum(node.room(slot.cpus_per_worker, slot.gpus_per_worker) for node in found) // slot.workers
+
+
+def most_at_once(max_concurrent: int | None, trials: int | None) -> int | None:
+    """Trials to run at once, whatever the cluster; None: no limit."""
+    return max_concurrent or (math.ceil(trials / 3) if trials else None)

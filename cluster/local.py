@@ -38,8 +38,9 @@ class LocalCluster:
         self.dashboard = f"127.0.0.1:{self._port()}"
         self.nodes: list[subprocess.Popen[bytes]] = []
 
-    def add_node(self, cpus: int) -> subprocess.Popen[bytes]:
-        """Start a node and wait until it has joined; the first is the head.
+    def add_node(self, cpus: int, *options: str) -> subprocess.Popen[bytes]:
+        """Start a node, by `ray start` with further ``options``, and wait until it has joined; the first is
+        the head.
 
         Raises:
             UserError: where it does not come up in `START_SECONDS`.
@@ -57,7 +58,7 @@ class LocalCluster:
         command = [
             sys.executable, "-m", "ray.scripts.scripts", "start", *place, f"--num-cpus={cpus}", "--block",
             "--node-ip-address=127.0.0.1", f"--dashboard-agent-listen-port={self._port()}",
-            "--disable-usage-stats",
+            "--disable-usage-stats", *options,
         ]  # fmt: skip
         with log.open("wb") as output:
             node = subprocess.Popen(

@@ -143,7 +143,7 @@ def main(study: Study) -> None:
         ] = False,
         report: Annotated[bool, typer.Option(help="Draw the figures and the page at the end.")] = True,
     ) -> None:
-        from studies.options import Budget, Resources, Sinks, Storage
+        from studies.options import Budget, Placement, Resources, Sinks, Storage
 
         overrides = {"epochs": epochs, "limit_train": limit_train, "limit_val": limit_val, "seed": seed}
         for path, value in map(parse_setting, set_ or []):
@@ -163,8 +163,7 @@ def main(study: Study) -> None:
             final_workers=final_workers,
             patience=patience,
             trusted_network=trusted_network,
-            accelerator=accelerator,
-            labels=dict(parse_label(text) for text in label or []),
+            placement=Placement(accelerator, dict(parse_label(text) for text in label or [])),
         )
         places, budget = Storage.of(storage or []), Budget(hours=max_hours, gpu_hours=max_gpu_hours)
         folder = out or Path("runs") / planned.name

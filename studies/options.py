@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cluster.connect import PATIENCE
 from studies.study import at_least
+from trainables.slot import Placement
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,10 +22,7 @@ class Resources:
     trials_per_gpu: str | None = None
     """A number, or "auto" to measure how many the GPU's memory holds."""
     pack: int = 1
-    accelerator: str | None = None
-    """Of Ray's accelerator types, such as "H100"."""
-    labels: Mapping[str, str] = field(default_factory=dict)
-    """What the nodes must be labelled with."""
+    placement: Placement = field(default_factory=Placement)
     trusted_network: bool = False
     """Whether a cluster may be joined in the clear from afar."""
     final_workers: int = 1

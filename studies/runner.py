@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import math
 import shutil
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from cluster.connect import Node, check_address, connected, nodes, plan_slots
+from cluster.connect import (
+    Node,
+    check_address,
+    connected,
+    fitting,
+    most_at_once,
+    nodes,
+    plan_slots,
+)
 from studies.extra import next_final, next_repeats, train_final, train_repeats
 from studies.folder import StudyFolder
 from studies.ledger import Ledger, Trials, set_aside, storage_url
@@ -28,6 +38,9 @@ from trainables.train import load_pixels
 
 if TYPE_CHECKING:
     from ray.tune.logger import LoggerCallback
+
+JOIN_SECONDS = 3.0
+"""How often the cluster is asked for nodes that have joined."""
 
 
 def run(
@@ -49,7 +62,7 @@ def run(
     """
     folder = StudyFolder(out)
     check_data(study, data_dir, max(resources.workers_per_trial, resources.final_workers))
-    check_address(resources.address)
+    check_address(resources.address, resources.trusted_network)
     with folder.locked():
         if fresh:
             renamed = set_aside(study.name, old) if (old := folder.storage()) else None
@@ -165,18 +178,21 @@ def train_all(
     study = ledger.plan
     left = trials_left(ledger)
     repeats = len(next_repeats(ledger, folder))
-    cluster = nodes()
-    _, last_slot = plan_slots(cluster, resources.final_workers, 1, resources.gpus_per_worker)
+    cluster, placement = nodes(), resources.placement
+    _, last_slot = plan_slots(
+        cluster, resources.final_workers, 1, resources.gpus_per_worker, placement=placement
+    )
     if left or repeats:
         count, slot = plan_slots(
             cluster, resources.workers_per_trial, resources.max_concurrent,
-            share_of_gpu(resources, cluster, study, data_dir, view), left or None, resources.pack,
+            share_of_gpu(resources, cluster, study, data_dir, view), left or None, resources.pack, placement,
         )  # fmt: skip
+        most = most_at_once(resources.max_concurrent, left) or repeats
         count = count if left else min(count, math.ceil(repeats / slot.pack))
-        with open_slots(folder, study, view, resources, count, slot) as slots:
+        slots = open_slots(folder, study, view, resources, count, slot)
+        with slots, growing(slots, cluster, most, view):
             if left:
-                view.at_once = at_once = min(slots.trials_at_once, resources.max_concurrent or left)
-                search(ledger, folder, data_dir, view, stop, slots, at_once, loggers)
+                search(ledger, folder, data_dir, view, stop, slots, resources.max_concurrent or left, loggers)
             train_repeats(ledger, folder, data_dir, view, stop, slots)
             if replace(slots.resources, pack=1) == last_slot:
                 train_final(ledger, folder, data_dir, view, stop, slots)
@@ -209,7 +225,8 @@ def share_of_gpu(
             f"--trials-per-gpu must find a GPU in the cluster, got {len(cluster)} node(s) without one"
         )
     view.phase("measuring how many trials a GPU holds")
-    measure = ray.remote(num_cpus=1, num_gpus=1, max_calls=1)(processes_per_gpu)
+    where = resources.placement.options()
+    measure = ray.remote(num_cpus=1, num_gpus=1, max_calls=1, **where)(processes_per_gpu)
     try:
         found = measure.remote(study.largest(), data_dir, resources.pack)
         return 1 / ray.get(found, timeout=resources.patience)
@@ -230,6 +247,33 @@ def open_slots(
     )
 
 
+@contextmanager
+def growing(slots: Slots, before: list[Node], most: int, view: View) -> Iterator[None]:
+    """Inside, nodes that join the cluster get slots, up to what ``most`` trials at once need."""
+    ended = threading.Event()
+    known = {node.id for node in before}
+
+    def watch() -> None:
+        nonlocal known
+        while not ended.wait(JOIN_SECONDS):
+            view.at_once = max(1, min(slots.trials_at_once, most))
+            now = nodes()
+            count = min(fitting(now, slots.resources), math.ceil(most / slots.resources.pack))
+            new = [node.host for node in now if node.id not in known]
+            if new and count > slots.count:
+                view.phase(f"{', '.join(new)} joined: {count} slots from now on")
+                slots.grow(count)
+                known = {node.id for node in now}
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
 def search(
     ledger: Ledger,
     folder: StudyFolder,
@@ -237,10 +281,10 @@ def search(
     view: View,
     stop: Stop,
     slots: Slots,
-    at_once: int,
+    most: int,
     loggers: Mapping[str, LoggerCallback],
 ) -> None:
-    """Run Tune, ``at_once`` trials at a time, until the ledger holds the budget of them.
+    """Run Tune until the ledger holds the study's trials, as many at a time as the slots hold, and ``most``.
 
     Raises:
         KeyboardInterrupt, Early, UserError: see `heed`.
@@ -259,10 +303,9 @@ def search(
     tuner = tune.Tuner(
         tune.with_resources(tune_trial, TRIAL_RESOURCES),
         tune_config=tune.TuneConfig(
-            search_alg=LedgerSearcher(driver, slots),
+            search_alg=LedgerSearcher(driver, slots, most),
             scheduler=LedgerScheduler(driver),
             num_samples=-1,
-            max_concurrent_trials=at_once,
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(

@@ -122,6 +122,10 @@ class Driver:
         except (OSError, SQLAlchemyError, StorageInternalError) as error:
             self.give_up(f"{type(error).__name__}: {error}")
 
+    @property
+    def is_stopping(self) -> bool:
+        return bool(self._stop.reason)
+
     def give_up(self, reason: str) -> None:
         """Stop the study for a reason that is no trial's own."""
         self._stop.reason = self._stop.reason or reason
@@ -140,22 +144,28 @@ class Unsaved:
 
 
 class LedgerSearcher(Unsaved, Searcher):
-    """Gives Tune the driver's next job. Keeps no state of its own."""
+    """Gives Tune the driver's next job, once one of ``most`` or of the open slots is free for it."""
 
-    def __init__(self, driver: Driver, slots: Slots) -> None:
+    def __init__(self, driver: Driver, slots: Slots, most: int) -> None:
         super().__init__()
-        self._driver, self._slots = driver, slots
+        self._driver, self._slots, self._most = driver, slots, most
+        self._running: set[str] = set()
 
     def suggest(self, trial_id: str) -> Any:
+        is_full = len(self._running) >= min(self._most, self._slots.trials_at_once)
+        if is_full and not self._driver.is_stopping:  # then Tune is to hear that it was the last
+            return None
         job = None
         with self._driver.careful():
             job = self._driver.next_job()
         if job is None:
             return Searcher.FINISHED
+        self._running.add(trial_id)
         return {"mailbox": self._slots.mailbox, "job": job, "patience": self._slots.patience}
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
-        """The scheduler hears of it too, and knows which trial it was."""
+        """The scheduler hears of it too, and knows which of the study's it was."""
+        self._running.discard(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the ledger is on disk."""

@@ -108,6 +108,7 @@ class Mailbox:
         self._entries: dict[str, _Entry] = {}
         self._queue: deque[str] = deque()
         self._slots = set(slots)
+        self._gone: set[str] = set()
         self._taken: Counter[str] = Counter()
         self._lost = ""
         self._closed = False
@@ -140,10 +141,13 @@ class Mailbox:
         seen, known = job.recorded - entry.job.recorded, job.takings - entry.job.takings
 
         def ready() -> bool:
-            return len(entry.rows) > seen or len(entry.takings) > known or entry.ended or not self._slots
+            return len(entry.rows) > seen or len(entry.takings) > known or entry.ended or is_over()
+
+        def is_over() -> bool:
+            return self._slots <= self._gone
 
         await self._wait(ready, IDLE_SECONDS)
-        if not self._slots:
+        if is_over():
             return News([], ended=True, cause=self._lost, lost=True)
         return News(entry.rows[seen:], entry.ended, entry.cause, entry.lost, entry.takings[known:])
 
@@ -157,6 +161,7 @@ class Mailbox:
         gets no other until that has an epoch more: of several, the one that kills its workers shows itself.
         """
         self._taken[slot] += 1
+        self._slots.add(slot)  # it may have been opened later than the others
         await self._notify()
         given = [entry for entry in self._entries.values() if entry.slot == slot and not entry.ended]
         if any(entry.deaths for entry in given if entry.job.id in held):
@@ -182,7 +187,7 @@ class Mailbox:
         """Whether a slot has asked for a job, or never will; waits for it a while."""
 
         def ready() -> bool:
-            return bool(self._taken[slot]) or slot not in self._slots or self._closed
+            return bool(self._taken[slot]) or slot in self._gone or self._closed
 
         await self._wait(ready, IDLE_SECONDS)
         return ready()
@@ -232,7 +237,7 @@ class Mailbox:
 
     async def lose(self, slot: str, cause: str) -> None:
         """A slot is gone for good: its jobs go back to the queue."""
-        self._slots.discard(slot)
+        self._gone.add(slot)
         self._lost = cause
         for job_id, entry in self._entries.items():
             if entry.slot == slot and not entry.ended:

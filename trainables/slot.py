@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +32,28 @@ OPENING_CPUS = 2
 
 
 @dataclass(frozen=True)
+class Placement:
+    """Which nodes are wanted: those with an accelerator of Ray's types, and with labels."""
+
+    accelerator: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def options(self) -> dict[str, Any]:
+        """As Ray is told of it."""
+        found: dict[str, Any] = {"accelerator_type": self.accelerator} if self.accelerator else {}
+        return found | ({"label_selector": dict(self.labels)} if self.labels else {})
+
+
+@dataclass(frozen=True)
 class SlotResources:
-    """What a slot takes: DDP workers, CPUs (also its threads) and GPUs for each of them; and ``pack`` trials,
-    which it trains together."""
+    """What a slot takes: DDP workers, CPUs (also its threads) and GPUs for each of them, and
+    ``pack`` trials, which it trains together."""
 
     workers: int
     cpus_per_worker: int = 1
     gpus_per_worker: float = 0.0
     pack: int = 1
+    placement: Placement = field(default_factory=Placement)
 
 
 class Slots:
@@ -55,11 +70,13 @@ class Slots:
     def __init__(
         self, name: str, count: int, resources: SlotResources, storage: Path, patience: float = 120.0
     ) -> None:
-        names = [f"{name}-{index}" for index in range(count)]
         self.resources, self.patience, self._storage = resources, patience, storage
+        self._name = name
         self._abandoned = False
         self._closing = threading.Event()
-        self.trials_at_once = count * resources.pack
+        self._lost: set[str] = set()
+        self._threads: dict[str, threading.Thread] = {}
+        names = self._add(count)
         self.mailbox: Any = (
             ray.remote(Mailbox)
             .options(
@@ -74,15 +91,32 @@ class Slots:
             )
             .remote(names)
         )
-        # no more at once than start up no slower for it: the first trials need not wait for the last slot
+
+    def _add(self, count: int) -> list[str]:
+        """Threads that will open so many more slots. No more at once than start up no slower for it: the
+        first trials need not wait for the last slot."""
         abreast = max(1, int(ray.cluster_resources().get("CPU", 0) / OPENING_CPUS))
-        self._threads = [
-            threading.Thread(target=self._keep_open, args=(slot, before), daemon=True)
-            for slot, before in zip(names, [*[None] * abreast, *names], strict=False)
-        ]
+        names = [f"{self._name}-{index}" for index in range(len(self._threads), len(self._threads) + count)]
+        for slot, before in zip(names, [*[None] * abreast, *names], strict=False):
+            self._threads[slot] = threading.Thread(target=self._keep_open, args=(slot, before), daemon=True)
+        return names
+
+    @property
+    def count(self) -> int:
+        """Slots that are open, or will be."""
+        return len(self._threads) - len(self._lost)
+
+    @property
+    def trials_at_once(self) -> int:
+        return self.count * self.resources.pack
+
+    def grow(self, count: int) -> None:
+        """Open more slots, up to ``count`` of them."""
+        for slot in self._add(max(0, count - self.count)):
+            self._threads[slot].start()
 
     def __enter__(self) -> Slots:
-        for thread in self._threads:
+        for thread in self._threads.values():
             thread.start()
         return self
 
@@ -92,7 +126,7 @@ class Slots:
             self._abandoned = True
             return
         self._closing.set()
-        for thread in self._threads:
+        for thread in self._threads.values():
             while thread.is_alive():
                 ray.get(self.mailbox.close.remote())  # again and again: a restarted mailbox has forgotten it
                 thread.join(IDLE_SECONDS)
@@ -121,6 +155,7 @@ class Slots:
                     )  # its workers found no place in time
                     if (taken != earlier and not no_room) or (died and opening < MAX_RESTARTS):
                         continue
+                    self._lost.add(slot)
                     cause = f"slot {slot} could not be opened: {str(error).strip().splitlines()[-1]}"
                     while not self._closing.is_set():  # again and again, as with close()
                         self.mailbox.lose.remote(slot, cause)
@@ -153,6 +188,7 @@ class Slots:
                 num_workers=resources.workers,
                 use_gpu=resources.gpus_per_worker > 0,
                 resources_per_worker=per_worker,
+                **resources.placement.options(),
             ),
             run_config=ray.train.RunConfig(
                 name=name,
