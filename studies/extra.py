@@ -32,7 +32,7 @@ def final_config(ledger: Trials) -> TrialConfig | None:
 def next_final(ledger: Trials, folder: StudyFolder) -> TrialConfig | None:
     """The last training, once the search is over and if it is still to do."""
     config = final_config(ledger)
-    return None if config is None or is_trained(TrialFolder(folder.final), config) else config
+    return None if config is None or is_trained(folder, TrialFolder(folder.final), config) else config
 
 
 def next_repeats(ledger: Trials, folder: StudyFolder) -> list[tuple[FrozenTrial, int, TrialConfig]]:
@@ -42,13 +42,15 @@ def next_repeats(ledger: Trials, folder: StudyFolder) -> list[tuple[FrozenTrial,
         for repeat in range(1, ledger.plan.seeds + 1):
             config = repeat_config(ledger.plan.config(trial.number, trial.params), repeat)
             record = TrialFolder(repeat_folder(folder.path, trial.number, repeat))
-            if not is_trained(record, config) and not (record.holds(config) and record.cause()):
+            if not is_trained(folder, record, config) and not (record.holds(config) and record.cause()):
                 found.append((trial, repeat, config))
     return found
 
 
-def is_trained(record: TrialFolder, config: TrialConfig) -> bool:
-    return record.holds(config) and len(record.rows()) == config.epochs
+def is_trained(folder: StudyFolder, record: TrialFolder, config: TrialConfig) -> bool:
+    """Whether it has all its epochs, and its weights are here."""
+    is_here = record.best.exists() or not folder.mirror(record.path)
+    return record.holds(config) and len(record.rows()) == config.epochs and is_here
 
 
 def prepared(path: Path, config: TrialConfig) -> TrialFolder:
@@ -79,7 +81,7 @@ def train_repeats(
         record = prepared(repeat_folder(folder.path, trial.number, repeat), config)
         label = f"trial {trial.number}, repeat {repeat}"
         view.started(label, {**trial.params, "seed": config.seed})
-        job = Job(f"{trial.number}-{repeat}", config, record.path, data_dir)
+        job = Job(f"{trial.number}-{repeat}", config, record.path, data_dir, folder.mirror(record.path))
         try:
             end = follow(slots, record, job, view, stop, label)
             view.ended(label, "failed" if end.cause else "complete", end.cause)
@@ -87,7 +89,8 @@ def train_repeats(
                 raise UserError(str(end.cause))
             if end.cause:
                 record.fail(end.cause)
-            record.drop_states()
+            folder.fetch_best(record)
+            folder.drop_states(record)
         except (OSError, UserError) as error:  # the others need not go on to their ends
             stop.reason = stop.reason or str(error)
         heed(stop)
@@ -117,13 +120,15 @@ def train_final(
     label, workers = "final training", slots.resources.workers
     view.phase(f"training trial {best.number} once more, {config.epochs} epochs on {workers} worker(s)")
     view.started(label, {**best.params, "epochs": config.epochs})
-    end = follow(slots, record, Job("final", config, record.path, data_dir), view, stop, label)
+    job = Job("final", config, record.path, data_dir, folder.mirror(record.path))
+    end = follow(slots, record, job, view, stop, label)
     view.ended(label, "failed" if end.cause else "complete", end.cause)
     if end.cause:
         raise UserError(f"the final training failed: {end.cause}\nrun the same command again to take it up")
+    folder.fetch_best(record)
+    folder.drop_states(record)
     shutil.rmtree(folder.final, ignore_errors=True)
     folder.next_final.rename(folder.final)
-    TrialFolder(folder.final).drop_states()
 
 
 def follow(slots: Slots, record: TrialFolder, job: Job, view: View, stop: Stop, label: str) -> News:

@@ -25,6 +25,8 @@ from studies.ledger import same_question
 from studies.study import Study
 from trainables.errors import UserError
 from trainables.files import PARTIAL, seal, unseal, write_atomic
+from trainables.mirror import Mirror
+from trainables.records import TrialFolder
 from trainables.text import without_passwords
 
 PACKAGES = ("ray", "torch", "torchvision", "optuna", "numpy", "pandas", "scikit-learn")
@@ -172,13 +174,37 @@ class StudyFolder:
         write_atomic(self.question, seal(record, indent=2) + "\n")
         return record
 
+    def _recorded(self) -> dict[str, Any]:
+        """What study.json says; nothing where it is missing or damaged."""
+        try:
+            return unseal(self.question.read_bytes())
+        except (OSError, ValueError):
+            return {}
+
     def storage(self) -> str | None:
         """The storage that the study began with, if it is not the folder's own."""
-        try:
-            url = unseal(self.question.read_bytes())["storage"]
-            return url and private(url)
-        except (OSError, ValueError, KeyError, TypeError):
+        url = self._recorded().get("storage")
+        return url and private(url)
+
+    def mirror(self, path: Path) -> Mirror | None:
+        """Where the checkpoints of what trains in ``path`` are kept, if not there."""
+        record = self._recorded()
+        if not record.get("checkpoints"):
             return None
+        owner = f"{record['name']}-{record['id'][:8]}"
+        return Mirror(record["checkpoints"], f"{owner}/{path.relative_to(self.path)}")
+
+    def fetch_best(self, record: TrialFolder) -> None:
+        """Bring the weights of a training that has ended here, if they are elsewhere. Raises: OSError."""
+        if mirror := self.mirror(record.path):
+            record.checkpoints.mkdir(exist_ok=True)
+            mirror.pull(record.checkpoints, "best.safetensors")
+
+    def drop_states(self, record: TrialFolder) -> None:
+        """Forget how to go on with a training that has ended. Raises: OSError."""
+        if mirror := self.mirror(record.path):
+            mirror.remove("epoch_*.pt")
+        record.drop_states()
 
     def forget(self) -> None:
         """Undo `claim`, before a trial was begun."""

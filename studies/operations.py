@@ -110,6 +110,9 @@ def prune(path: Path, keep: int, dry_run: bool) -> tuple[int, int]:
             files += checkpoints.glob("epoch_*.pt")
             if number not in kept:
                 files += checkpoints.glob("best.safetensors")
+                mirror = folder.mirror(folder.trial(number))
+                if mirror and not dry_run:
+                    mirror.remove("*")
         size = sum(file.stat().st_size for file in files)
         if not dry_run:
             for file in files:

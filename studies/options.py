@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from cluster.connect import PATIENCE
 from studies.study import at_least
 from trainables.slot import Placement
+from trainables.text import without_passwords
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +97,11 @@ class Storage:
             if kind in found:
                 raise ValueError(
                     f"--storage must name one database and one object store at most, got two {kind}"
+                )
+            if kind == "checkpoints" and "@" in place:
+                raise ValueError(
+                    "--storage must hold no credentials of an object store: each node finds them for itself; "
+                    f"got {without_passwords(place)}"
                 )
             found[kind] = place
         return cls(**found)

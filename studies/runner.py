@@ -7,7 +7,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,6 +77,8 @@ def run(
             record = folder.claim(study, url, storage.checkpoints, data_dir=where, **plan)
             if not record["storage"] and not (folder.path / "study.db").exists():
                 check_ledger(0, folder)
+            if mirror := folder.mirror(folder.path):
+                mirror.check()
             ledger = Ledger(study, storage_url(folder.path, folder.storage()), record["id"])
             check_ledger(sum(ledger.count().values()), folder)
             if not is_finished(ledger, folder):
@@ -153,6 +155,9 @@ def execute(
                     wait_for_resume(folder, view, stop)
         finally:
             shutil.rmtree(folder.ray, ignore_errors=True)
+            if mirror := folder.mirror(folder.ray):
+                with suppress(OSError):
+                    mirror.clear()
 
 
 def gpu_seconds_before(folder: StudyFolder) -> float:
@@ -243,8 +248,9 @@ def open_slots(
     view.phase(f"opening {count} slot(s) of {slot.workers} worker(s)")
     # unique in a cluster, and never seen by Ray Train before: it would resume a run of the same name
     return Slots(
-        f"{study.name}-{time.strftime('%Y%m%d-%H%M%S')}", count, slot, folder.ray, resources.patience
-    )
+        f"{study.name}-{time.strftime('%Y%m%d-%H%M%S')}", count, slot,
+        folder.mirror(folder.ray) or folder.ray, resources.patience,
+    )  # fmt: skip
 
 
 @contextmanager
@@ -328,4 +334,4 @@ def search(
 def sweep(ledger: Ledger, folder: StudyFolder) -> None:
     """Drop the states that slots wrote after their trials had ended."""
     for number in ledger.ended():
-        TrialFolder(folder.trial(number)).drop_states()
+        folder.drop_states(TrialFolder(folder.trial(number)))

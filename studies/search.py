@@ -68,7 +68,8 @@ class Driver:
             elif prune:
                 self._prune(number)
             else:
-                return Job(str(number), config, record.path, self._data_dir, recorded=len(rows))
+                mirror = self._folder.mirror(record.path)
+                return Job(str(number), config, record.path, self._data_dir, mirror, recorded=len(rows))
         return None
 
     def taken(self, number: int, takings: Sequence[Taking]) -> None:
@@ -95,6 +96,7 @@ class Driver:
         return prune
 
     def _prune(self, number: int) -> None:
+        self._folder.fetch_best(self._records[number])  # the ledger hears last: a crash may come between
         self._ledger.prune(number)
         self._end(number, "pruned")
 
@@ -102,6 +104,7 @@ class Driver:
         if number not in self._records:
             return
         if len(self._records[number].rows()) >= self._epochs[number]:
+            self._folder.fetch_best(self._records[number])
             self._ledger.complete(number)
             self._end(number, "complete")
         elif not self._stop.reason:
@@ -109,6 +112,7 @@ class Driver:
 
     def fail(self, number: int, cause: str) -> None:
         if number in self._records:
+            self._folder.fetch_best(self._records[number])
             self._ledger.fail(number, cause)
             self._end(number, "failed", cause)
 
@@ -132,7 +136,7 @@ class Driver:
 
     def _end(self, number: int, state: str, cause: str | None = None) -> None:
         self.outcomes[number] = state
-        self._records.pop(number).drop_states()
+        self._folder.drop_states(self._records.pop(number))
         self._view.ended(number, state, cause)
 
 

@@ -26,8 +26,9 @@ from vae_models import VAE, ModelConfig
 KEEP = 2
 
 
-def save(folder: Path, epoch: Epoch, config: TrialConfig) -> None:
-    """Write an epoch's full state, and its weights if they are the best; keep the last KEEP states."""
+def save(folder: Path, epoch: Epoch, config: TrialConfig) -> list[str]:
+    """Write an epoch's weights if they are the best, and its full state; keep the last KEEP states. Returns
+    the names of what was written."""
     state = {
         "config": config.model_dump_json(),
         "history": epoch.history,
@@ -37,12 +38,14 @@ def save(folder: Path, epoch: Epoch, config: TrialConfig) -> None:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     content = buffer.getvalue()
+    names = [f"epoch_{len(epoch.history):04d}.{digest(content)}.pt"]
     if epoch.is_best:
         save_weights(folder / "best.safetensors", epoch.model, epoch.metrics)
-    name = f"epoch_{len(epoch.history):04d}.{digest(content)}.pt"
-    write_atomic(folder / name, content)
+        names.insert(0, "best.safetensors")
+    write_atomic(folder / names[-1], content)
     for old in states(folder)[KEEP:]:
         old.unlink(missing_ok=True)
+    return names
 
 
 def states(folder: Path) -> list[Path]:

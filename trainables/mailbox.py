@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from trainables.config import Metrics, TrialConfig
+from trainables.mirror import Mirror
 
 MAX_DEATHS = 3
 """A job whose workers die this often without a new epoch between is at fault itself."""
@@ -28,6 +29,8 @@ class Job:
     config: TrialConfig
     folder: Path
     data_dir: Path | None
+    mirror: Mirror | None = None
+    """Of its checkpoints, where not every node sees the folder."""
     recorded: int = 0
     """Epochs that its reader has seen."""
     takings: int = 0

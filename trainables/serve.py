@@ -101,10 +101,10 @@ class Worker:
     def _begin(self, job: Job, alone: bool = False) -> None:
         try:
             folder = TrialFolder(job.folder)
-            if not folder.holds(job.config):
+            if job.mirror is None and not folder.holds(job.config):
                 raise UserError(f"{job.folder} must be a folder that every node sees; this node does not")
             beside = [held.training for held in self._held.values() if held.job.data_dir == job.data_dir]
-            training = Training(job.config, folder, job.data_dir, self._world, beside)
+            training = Training(job.config, folder, job.data_dir, self._world, beside, job.mirror)
         except Exception as error:
             self._fail(job, error)
             return

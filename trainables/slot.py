@@ -21,6 +21,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from trainables.errors import Early
 from trainables.mailbox import IDLE_SECONDS, Mailbox
+from trainables.mirror import Mirror
 from trainables.serve import serve
 
 START_ATTEMPTS = 2
@@ -63,12 +64,12 @@ class Slots:
         name: of the Ray Train runs, unique in the cluster.
         count: slots.
         resources: of each slot.
-        storage: a folder every node sees, for Ray Train's own files.
+        storage: a folder every node sees, or a place in an object store, for Ray Train's own files.
         patience: seconds after which the mailbox, if it does not answer, counts as lost.
     """
 
     def __init__(
-        self, name: str, count: int, resources: SlotResources, storage: Path, patience: float = 120.0
+        self, name: str, count: int, resources: SlotResources, storage: Path | Mirror, patience: float = 120.0
     ) -> None:
         self.resources, self.patience, self._storage = resources, patience, storage
         self._name = name
@@ -163,7 +164,9 @@ class Slots:
                 return
 
     def _trainer(self, slot: str, name: str) -> ray.train.torch.TorchTrainer:
-        resources = self.resources
+        resources, (files, path) = self.resources, (None, str(self._storage))
+        if isinstance(self._storage, Mirror):
+            files, path = self._storage.place()
         per_worker: dict[str, float] = {"CPU": resources.cpus_per_worker}
         if resources.gpus_per_worker:
             per_worker["GPU"] = resources.gpus_per_worker
@@ -192,7 +195,8 @@ class Slots:
             ),
             run_config=ray.train.RunConfig(
                 name=name,
-                storage_path=str(self._storage),
+                storage_path=path,
+                storage_filesystem=files,
                 failure_config=failures,
             ),
         )

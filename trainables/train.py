@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from trainables.data import limit, load_dataset
 from trainables.errors import UserError
 from trainables.loop import Epoch, NonFiniteError, Run, Track, next_epochs
 from trainables.memory import keep_freed_memory
+from trainables.mirror import Mirror
 from trainables.records import TrialFolder
 from trainables.world import World
 
@@ -49,12 +51,13 @@ def data_of(config: TrialConfig) -> tuple[Any, ...]:
 
 class Training:
     """A run in its folder, from the newest checkpoint there to its last epoch; it shares the images of those
-    ``beside`` it, which have the same data folder.
+    ``beside`` it, which have the same data folder. Where its checkpoints are in a ``mirror``, the folder need
+    not be seen here.
 
     Raises:
         UserError: see `load_pixels`; or where the ranks do not see the same folder.
         ValueError: see `Run`.
-        OSError: where the folder has vanished.
+        OSError: where the folder has vanished, or the mirror does not answer.
     """
 
     def __init__(
@@ -64,9 +67,14 @@ class Training:
         data_dir: Path | str | None,
         world: World,
         beside: Iterable[Training] = (),
+        mirror: Mirror | None = None,
     ) -> None:
         keep_freed_memory()
-        self._checkpoints = folder.checkpoints
+        self._mirror, self._checkpoints = mirror, folder.checkpoints
+        if mirror:
+            self._scratch = TemporaryDirectory(prefix="vae-", ignore_cleanup_errors=True)
+            self._checkpoints = Path(self._scratch.name)
+            mirror.pull(self._checkpoints)
         self._checkpoints.mkdir(parents=True, exist_ok=True)
         resume = checkpoint.load_latest(self._checkpoints, config, world.device)
         done = len(resume["history"]) if resume else 0
@@ -93,7 +101,9 @@ class Training:
     def save(self, epoch: Epoch) -> Metrics:
         """Put an epoch's checkpoint away, by rank 0, and return its row."""
         if self.run.world.rank == 0:
-            checkpoint.save(self._checkpoints, epoch, self.run.config)
+            written = checkpoint.save(self._checkpoints, epoch, self.run.config)
+            if self._mirror:
+                self._mirror.push(self._checkpoints, written)
         return epoch.metrics
 
 
