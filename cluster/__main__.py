@@ -41,22 +41,20 @@ def local(
     """Start the nodes, say how to use them, and stop them at Ctrl-C. Each is a `ray start` of its own, with
     its own raylet; all their processes end with this one, unless it is killed."""
     each = workers_per_node or max(1, (os.cpu_count() or 1) // nodes)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts background jobs deaf to Ctrl-C
+        signal.signal(number, signal.default_int_handler)
     try:
         print(f"starting {nodes} node(s) of {each} CPU(s)", flush=True)
         with local_cluster([each] * nodes) as cluster:
-            print(
-                f"address    {cluster.address}\n"
-                f"dashboard  http://{cluster.dashboard} (it asks for the token in ~/.ray/auth_token)\n"
-                f"study      python studies/digits_vae.py --address {cluster.address}\n"
-                f"job        ray job submit --address http://{cluster.dashboard} --working-dir . -- "
-                "python studies/digits_vae.py --out ~/runs/digits_vae\n"
-                + "".join(
-                    f"node {index}     process {node.pid}\n" for index, node in enumerate(cluster.nodes)
-                )
-                + "Ctrl-C stops it",
-                flush=True,
-            )
+            study = "python studies/digits_vae.py"
+            submit = f"ray job submit --address http://{cluster.dashboard} --working-dir ."
+            print(f"address    {cluster.address}")
+            print(f"dashboard  http://{cluster.dashboard} (it asks for the token in ~/.ray/auth_token)")
+            print(f"study      {study} --address {cluster.address}")
+            print(f"job        RAY_AUTH_MODE=token {submit} -- {study} --out ~/runs/digits_vae")
+            for index, node in enumerate(cluster.nodes):
+                print(f"node {index}     process {node.pid}")
+            print("Ctrl-C stops it", flush=True)
             ended: set[int] = set()
             while True:
                 time.sleep(1)

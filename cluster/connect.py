@@ -231,6 +231,15 @@ ACCELERATOR = "accelerator_type:"
 """What Ray calls the resource that tells a node's kind of accelerator."""
 
 
+def refuse_vanishing(path: Path) -> None:
+    """Raises: UserError for a path in the copy of a working directory that Ray makes for a job."""
+    if "working_dir_files" in path.parts and "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+        raise UserError(
+            f"--out must be outside the job's working directory, which Ray removes, got {path}\n"
+            "give an absolute path, in a folder that all nodes see"
+        )
+
+
 def nodes() -> list[Node]:
     """The living nodes of the cluster this driver has joined."""
     import ray

@@ -49,16 +49,18 @@ class LocalCluster:
         head = [
             "--head",
             f"--port={port}",
-            f"--temp-dir={self._folder}",
             "--dashboard-host=127.0.0.1",
             f"--dashboard-port={self.dashboard.rpartition(':')[2]}",
         ]
         place = ["--address", self.address] if self.nodes else head
-        log = self._folder.with_name(f"{self._folder.name}-{len(self.nodes)}.log")
+        further = self._folder.with_name(f"{self._folder.name}-{len(self.nodes)}")
+        # of its own, as on a machine of its own: nodes unpack a job's files over each other's otherwise
+        folder = further if self.nodes else self._folder
+        log = further.with_name(f"{further.name}.log")
         command = [
             sys.executable, "-m", "ray.scripts.scripts", "start", *place, f"--num-cpus={cpus}", "--block",
-            "--node-ip-address=127.0.0.1", f"--dashboard-agent-listen-port={self._port()}",
-            "--disable-usage-stats", *options,
+            f"--temp-dir={folder}", "--node-ip-address=127.0.0.1",
+            f"--dashboard-agent-listen-port={self._port()}", "--disable-usage-stats", *options,
         ]  # fmt: skip
         with log.open("wb") as output:
             node = subprocess.Popen(

@@ -17,12 +17,15 @@ from rich.console import Console
 from cluster.connect import (
     Node,
     check_address,
+    chosen,
     connected,
     fitting,
     most_at_once,
     nodes,
     plan_slots,
+    refuse_vanishing,
 )
+from cluster.preflight import Preflight
 from studies.extra import next_final, next_repeats, train_final, train_repeats
 from studies.folder import StudyFolder
 from studies.ledger import Ledger, Trials, set_aside, storage_url
@@ -61,6 +64,7 @@ def run(
         Early: where it was stopped, or its budget is spent, before its plan was done.
     """
     folder = StudyFolder(out)
+    refuse_vanishing(folder.path)
     check_data(study, data_dir, max(resources.workers_per_trial, resources.final_workers))
     check_address(resources.address, resources.trusted_network)
     with folder.locked():
@@ -139,6 +143,8 @@ def execute(
     stop = Stop(budget.hours, budget.gpu_hours, gpu_seconds_before(folder) if budget.gpu_hours else 0.0)
     with connected(resources.address, resources.patience, resources.trusted_network) as dashboard:
         console.print(f"Ray dashboard: http://{dashboard}" if dashboard else "Ray has no dashboard here")
+        preflight = Preflight(folder.path, folder.mirror(folder.path), study.base, data_dir)
+        preflight.check(chosen(nodes(), resources.placement))
         view = View(study.name, study.trials, study.base.epochs, console)
         view.known(ledger.count(), ledger.best())
         stop.meter.open(study.name)
@@ -146,7 +152,7 @@ def execute(
             with view, graceful(view, stop), watched(folder, view, stop):
                 while True:
                     try:
-                        train_all(ledger, folder, data_dir, resources, loggers, view, stop)
+                        train_all(ledger, folder, data_dir, resources, preflight, loggers, view, stop)
                         break
                     except Early:
                         ledger.let_go()
@@ -171,6 +177,7 @@ def train_all(
     folder: StudyFolder,
     data_dir: Path | None,
     resources: Resources,
+    preflight: Preflight,
     loggers: Mapping[str, LoggerCallback],
     view: View,
     stop: Stop,
@@ -195,7 +202,7 @@ def train_all(
         most = most_at_once(resources.max_concurrent, left) or repeats
         count = count if left else min(count, math.ceil(repeats / slot.pack))
         slots = open_slots(folder, study, view, resources, count, slot)
-        with slots, growing(slots, cluster, most, view):
+        with slots, growing(slots, cluster, preflight, most, view):
             if left:
                 search(ledger, folder, data_dir, view, stop, slots, resources.max_concurrent or left, loggers)
             train_repeats(ledger, folder, data_dir, view, stop, slots)
@@ -254,22 +261,29 @@ def open_slots(
 
 
 @contextmanager
-def growing(slots: Slots, before: list[Node], most: int, view: View) -> Iterator[None]:
+def growing(slots: Slots, before: list[Node], preflight: Preflight, most: int, view: View) -> Iterator[None]:
     """Inside, nodes that join the cluster get slots, up to what ``most`` trials at once need."""
     ended = threading.Event()
-    known = {node.id for node in before}
+    known, unfit = {node.id for node in before}, set[str]()
 
     def watch() -> None:
-        nonlocal known
+        nonlocal known, unfit
         while not ended.wait(JOIN_SECONDS):
             view.at_once = max(1, min(slots.trials_at_once, most))
-            now = nodes()
+            now = [node for node in nodes() if node.id not in unfit]
             count = min(fitting(now, slots.resources), math.ceil(most / slots.resources.pack))
-            new = [node.host for node in now if node.id not in known]
-            if new and count > slots.count:
-                view.phase(f"{', '.join(new)} joined: {count} slots from now on")
-                slots.grow(count)
-                known = {node.id for node in now}
+            new = [node for node in now if node.id not in known]
+            if not new or count <= slots.count:
+                continue
+            try:
+                preflight.check(new)
+            except UserError as error:
+                view.note(f"a node has joined that is not used: {error}")
+                unfit |= {node.id for node in new}
+                continue
+            view.phase(f"{', '.join(node.host for node in new)} joined: {count} slots from now on")
+            slots.grow(count)
+            known = {node.id for node in now}
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
