@@ -35,6 +35,8 @@ LARGEST = 1e18
 
 
 STORAGE_VARIABLE = "VAE_STORAGE"
+SECRETS = ("password", "passwd", "pwd", "sslpassword")
+"""What a URL's query may hold that nobody is to see."""
 _given: dict[str, str] = {}
 
 
@@ -44,7 +46,8 @@ def public(url: str) -> str:
     Raises:
         sqlalchemy.exc.ArgumentError: where it is no URL.
     """
-    shown = make_url(url).set(password=None).render_as_string()
+    parts = make_url(url).set(password=None)
+    shown = parts.difference_update_query(SECRETS).render_as_string()
     if shown != url:
         _given[shown] = url
     return shown
@@ -52,9 +55,10 @@ def public(url: str) -> str:
 
 def private(url: str) -> str:
     """A `public` URL with the password that this process was given for it, or that $VAE_STORAGE has."""
+    for known in os.environ.get(STORAGE_VARIABLE, "").split():
+        with suppress(ArgumentError):
+            public(known)
     with suppress(ArgumentError):
-        if variable := os.environ.get(STORAGE_VARIABLE):
-            public(variable)
         return _given.get(public(url), url)
     return url
 

@@ -8,8 +8,9 @@ import math
 import os
 import secrets
 import socket
-import subprocess
+import stat
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -79,7 +80,7 @@ def connected(
     Raises:
         UserError: where no cluster answers at ``address``.
     """
-    check_address(address, trusted_network)
+    address = check_address(address, trusted_network)
     if address is None:
         ensure_token()
     ours = DRIVER_ENVIRONMENT if address else DRIVER_ENVIRONMENT | WORKER_ENVIRONMENT
@@ -87,6 +88,7 @@ def connected(
     os.environ["RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S"] = str(patience)
     os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(patience / START_ATTEMPTS)
     import ray
+    import ray._private.services as ray_services
     import ray._private.worker as ray_worker
     from ray._private.authentication.authentication_token_setup import (
         maybe_enable_token_auth_if_token_available,
@@ -97,25 +99,28 @@ def connected(
     # nor its traceback when an actor dies that is started again
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
-    if address:
-        maybe_enable_token_auth_if_token_available()  # as `ray start` does, but not `ray.init`
-
-    if address not in (None, "auto", "local"):
-        check_is_ray(str(address))
     # workers of a cluster that starts here inherit this process's environment; a running one needs to be told
-    options: dict[str, Any] = {"include_dashboard": True, "dashboard_host": "127.0.0.1"}
-    if address:
-        options = {"runtime_env": {"env_vars": WORKER_ENVIRONMENT}}
+    options: dict[str, Any] = {"runtime_env": {"env_vars": WORKER_ENVIRONMENT}}
     try:
+        if address is None:
+            options = {"include_dashboard": True, "dashboard_host": "127.0.0.1"}
+            options["_temp_dir"] = str(private_folder())
+        else:
+            maybe_enable_token_auth_if_token_available()  # as `ray start` does, but not `ray.init`
+            if address == "auto":
+                address = ray_services.canonicalize_bootstrap_address("auto") or "auto"
+            refuse_eavesdroppers(address, trusted_network)
+            check_is_ray(address)
         context = ray.init(
             address=address or "local",
             logging_level=logging.ERROR,
             log_to_driver=False,
             **options,
         )
+    except UserError:
+        raise
     except Exception as error:  # a node that does not come up in time is no class of its own
         raise not_joined(address, error) from error
-    refuse_eavesdroppers(ray.get_runtime_context().gcs_address, trusted_network)
     yield context.dashboard_url
     ray.shutdown()
 
@@ -126,12 +131,29 @@ def ensure_token() -> None:
         return
     path = Path.home() / ".ray" / "auth_token"
     path.parent.mkdir(exist_ok=True)
-    with (
-        suppress(FileExistsError),
-        os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file,
-    ):
-        file.write(secrets.token_hex(32))
+    # whole and closed to others from the moment that it has its name; who comes second takes the first's
+    handle, new = tempfile.mkstemp(dir=path.parent)
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_hex(32))
+        with suppress(FileExistsError):
+            os.link(new, path)
+    finally:
+        Path(new).unlink()
     path.chmod(0o600)
+
+
+def private_folder() -> Path:
+    """A folder for what Ray writes, below one that no other user of this machine enters: Ray opens its own to
+    all, sockets and logs too. Short, as the paths of sockets have 107 bytes at most."""
+    path = Path(f"/tmp/ray-{os.getuid()}")
+    with suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        path = Path(tempfile.mkdtemp(prefix="ray-"))
+    path.chmod(0o700)
+    return path / "ray"
 
 
 def end_process(code: int) -> None:
@@ -168,38 +190,56 @@ def not_joined(address: str | None, error: Exception) -> UserError:
     return UserError(f"Ray could not join {where}: {lines[0]}\n{hint}")
 
 
-def check_address(address: str | None, trusted_network: bool = False) -> None:
-    """Ray waits for minutes for a cluster that is not there: knock first.
+def check_address(address: str | None, trusted_network: bool = False) -> str | None:
+    """The address as Ray is told of it: "auto" is RAY_ADDRESS, where there is one; None is this machine.
+
+    Ray waits for minutes for a cluster that is not there: knock first.
 
     Raises:
         UserError: where nobody answers, or others could listen.
     """
-    if address is None or address in ("auto", "local"):
-        return
+    if address == "auto":
+        address = os.environ.get("RAY_ADDRESS") or "auto"
+    if address in (None, "local"):
+        return None
+    if address == "auto":
+        return address
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal():
         raise UserError(f"--address must be host:port or auto, got {address!r}")
     refuse_eavesdroppers(address, trusted_network)
     try:
-        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
         raise UserError(
             f"no Ray cluster answers at {address}: {error}\n"
             "start one with `ray start --head`, or leave --address out to run on this machine"
         ) from error
+    return address
 
 
 def check_is_ray(address: str) -> None:
-    """Raises: UserError where something else listens at an address; Ray would ask it again and again."""
-    command = [
-        sys.executable, "-m", "ray.scripts.scripts", "health-check", "--skip-version-check",
-        "--address", address,
-    ]  # fmt: skip
+    """Ask before Ray does, which would go on and on.
+
+    Raises:
+        UserError: where no Ray cluster answers at an address, or one that refuses this process's token.
+    """
+    import grpc
+    from ray._private.grpc_utils import init_grpc_channel
+    from ray.core.generated.gcs_service_pb2 import CheckAliveRequest  # type: ignore[attr-defined]
+    from ray.core.generated.gcs_service_pb2_grpc import NodeInfoGcsServiceStub
+
     try:
-        subprocess.run(command, capture_output=True, check=False, timeout=ANSWER_SECONDS)
-    except subprocess.TimeoutExpired as error:
+        with init_grpc_channel(address.removeprefix("ray://")) as channel:
+            NodeInfoGcsServiceStub(channel).CheckAlive(CheckAliveRequest(), timeout=ANSWER_SECONDS)
+    except grpc.RpcError as error:
+        if error.code() == grpc.StatusCode.UNAUTHENTICATED:
+            raise UserError(
+                f"the cluster at {address} asks for a token that this process does not have\n"
+                "copy the head's ~/.ray/auth_token to this machine, with mode 0600"
+            ) from error
         raise UserError(
-            f"what listens at {address} does not answer as a Ray cluster within {ANSWER_SECONDS:.0f} s\n"
+            f"what listens at {address} does not answer as a Ray cluster ({error.code().name.lower()})\n"
             "give the port of its head (6379, unless `ray start --head --port` said another)"
         ) from error
 
@@ -207,9 +247,9 @@ def check_is_ray(address: str) -> None:
 def refuse_eavesdroppers(address: str, trusted_network: bool) -> None:
     """Raises: UserError for an address on another machine where nothing is encrypted, as what a driver sends
     is run there, and who sees its token can send as much."""
-    if trusted_network or os.environ.get("RAY_USE_TLS") == "1":
+    if trusted_network or os.environ.get("RAY_USE_TLS", "").lower() in ("1", "true"):
         return
-    host = address.removeprefix("ray://").rpartition(":")[0]
+    host = address.removeprefix("ray://").rpartition(":")[0].strip("[]")
     try:
         found = [ipaddress.ip_address(info[4][0]) for info in socket.getaddrinfo(host, None)]
     except (OSError, UnicodeError, ValueError) as error:

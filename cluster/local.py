@@ -32,7 +32,8 @@ class LocalCluster:
     """A head and further nodes, each a group of processes below this one. Use `local_cluster`."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
+        """Of what the nodes write, a folder each; no other user enters it."""
         self._ports: set[int] = set()
         self.address = f"127.0.0.1:{self._port()}"
         self.dashboard = f"127.0.0.1:{self._port()}"
@@ -53,10 +54,9 @@ class LocalCluster:
             f"--dashboard-port={self.dashboard.rpartition(':')[2]}",
         ]
         place = ["--address", self.address] if self.nodes else head
-        further = self._folder.with_name(f"{self._folder.name}-{len(self.nodes)}")
         # of its own, as on a machine of its own: nodes unpack a job's files over each other's otherwise
-        folder = further if self.nodes else self._folder
-        log = further.with_name(f"{further.name}.log")
+        folder = self.folder / str(len(self.nodes))
+        log = folder.with_suffix(".log")
         command = [
             sys.executable, "-m", "ray.scripts.scripts", "start", *place, f"--num-cpus={cpus}", "--block",
             f"--temp-dir={folder}", "--node-ip-address=127.0.0.1",
@@ -122,8 +122,7 @@ def local_cluster(cpus: Sequence[int]) -> Iterator[LocalCluster]:
         yield cluster
     finally:
         cluster.stop()
-        for place in folder.parent.glob(f"{folder.name}*"):
-            place.unlink() if place.is_file() else shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def descendants(pid: int) -> list[psutil.Process]:

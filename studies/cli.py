@@ -172,8 +172,14 @@ def main(study: Study) -> None:
             print_plan(planned, folder, data_dir, resources, console)
         else:
             sinks = Sinks(tensorboard=tensorboard, mlflow=mlflow)
-            with telling(on_finish, planned.name, folder):
-                execute(planned, folder, data_dir, resources, budget, places, fresh, sinks, report, console)
+            try:
+                with telling(on_finish, planned.name, folder):
+                    execute(
+                        planned, folder, data_dir, resources, budget, places, fresh, sinks, report, console
+                    )
+            except KeyboardInterrupt:  # typer would say that it was aborted
+                print(f"\ninterrupted: {folder} keeps what is done; the same command goes on from there")
+                leave(INTERRUPTED)
 
     command.__doc__ = study_help(study)
     app.command()(command)
@@ -189,9 +195,6 @@ def guarded(app: typer.Typer) -> None:
     except Early as early:
         print(f"the study ended early: {early}; the same command goes on from there")
         leave(ENDED_EARLY)
-    except KeyboardInterrupt:
-        print("\ninterrupted: what is done is kept; the same command goes on from there")
-        leave(INTERRUPTED)
     except ValidationError as error:
         leave(2, explain(error))
     except OSError as error:

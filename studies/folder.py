@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
-from analysis.ledger import private, public
+from analysis.ledger import SECRETS, private, public
 from studies.ledger import same_question
 from studies.study import Study
 from trainables.errors import UserError
@@ -237,13 +239,17 @@ def provenance() -> dict[str, Any]:
 
 
 def without_secrets(arguments: list[str]) -> list[str]:
-    """A command line without what may hold a credential that no pattern tells: that of a notification."""
-    shown = list(arguments)
-    for index, argument in enumerate(shown):
-        if argument.startswith("--on-finish="):
-            shown[index] = "--on-finish=***"
-        elif argument == "--on-finish" and index + 1 < len(shown):
-            shown[index + 1] = "***"
+    """A command line without the passwords of its URLs, and what --on-finish runs, which may hold any."""
+    shown = []
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        option, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+        if "--on-finish" in (before, option) and value:
+            value = "***"
+        elif "://" in value:
+            with suppress(ArgumentError):
+                url = make_url(value)
+                value = public(value) if url.password or set(SECRETS) & set(url.query) else value
+        shown.append(f"{option}{equals}{value}")
     return shown
 
 

@@ -12,8 +12,12 @@ SERVICES = {"TrainStateActor", "_AutoscalingCoordinatorActor"}
 
 with connected(sys.argv[1]):
     for _ in range(100):  # a driver's actors end with it, soon
-        actors = [a for a in list_actors(limit=1000) if a.state != "DEAD" and a.class_name not in SERVICES]
-        groups = [g for g in list_placement_groups(limit=1000) if g.state != "REMOVED"]
+        actors = [
+            a
+            for a in list_actors(sys.argv[1], limit=1000)
+            if a.state != "DEAD" and a.class_name not in SERVICES
+        ]
+        groups = [g for g in list_placement_groups(sys.argv[1], limit=1000) if g.state != "REMOVED"]
         if not actors and not groups:
             break
         time.sleep(0.2)
