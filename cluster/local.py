@@ -39,9 +39,11 @@ class LocalCluster:
         self.dashboard = f"127.0.0.1:{self._port()}"
         self.nodes: list[subprocess.Popen[bytes]] = []
 
-    def add_node(self, cpus: int, *options: str) -> subprocess.Popen[bytes]:
-        """Start a node, by `ray start` with further ``options``, and wait until it has joined; the first is
-        the head.
+    def add_node(
+        self, cpus: int, *options: str, python: Path | str = sys.executable
+    ) -> subprocess.Popen[bytes]:
+        """Start a node, by `ray start` with further ``options`` in an environment's ``python``, and wait until
+        it has joined; the first is the head.
 
         Raises:
             UserError: where it does not come up in `START_SECONDS`.
@@ -58,7 +60,7 @@ class LocalCluster:
         folder = self.folder / str(len(self.nodes))
         log = folder.with_suffix(".log")
         command = [
-            sys.executable, "-m", "ray.scripts.scripts", "start", *place, f"--num-cpus={cpus}", "--block",
+            str(python), "-m", "ray.scripts.scripts", "start", *place, f"--num-cpus={cpus}", "--block",
             f"--temp-dir={folder}", "--node-ip-address=127.0.0.1",
             f"--dashboard-agent-listen-port={self._port()}", "--disable-usage-stats", *options,
         ]  # fmt: skip

@@ -43,7 +43,7 @@ srun --cpus-per-task="$SLURM_CPUS_PER_TASK" --kill-on-bad-exit=1 \
     --address "$RAY_ADDRESS" \
     --min-nodes "$SLURM_JOB_NUM_NODES" \
     --num-cpus="$SLURM_CPUS_PER_TASK" \
-    --temp-dir="$temp" \
+    --temp-dir="$temp/ray" \
     --dashboard-host=127.0.0.1 \
     --dashboard-port=$((first + 1)) \
     --dashboard-agent-listen-port=$((first + 2)) \
