@@ -144,7 +144,6 @@ def execute(
     with connected(resources.address, resources.patience, resources.trusted_network) as dashboard:
         console.print(f"Ray dashboard: http://{dashboard}" if dashboard else "Ray has no dashboard here")
         preflight = Preflight(folder.path, folder.mirror(folder.path), study.base, data_dir)
-        preflight.check(chosen(nodes(), resources.placement))
         view = View(study.name, study.trials, study.base.epochs, console)
         view.known(ledger.count(), ledger.best())
         stop.meter.open(study.name)
@@ -190,7 +189,11 @@ def train_all(
     study = ledger.plan
     left = trials_left(ledger)
     repeats = len(next_repeats(ledger, folder))
-    cluster, placement = nodes(), resources.placement
+    placement = resources.placement
+    cluster = chosen(nodes(), placement)
+    if len(cluster) > 1:
+        view.phase(f"looking at {len(cluster)} nodes")
+    preflight.check(cluster)
     _, last_slot = plan_slots(
         cluster, resources.final_workers, 1, resources.gpus_per_worker, placement=placement
     )
