@@ -42,8 +42,8 @@ class LocalCluster:
     def add_node(
         self, cpus: int, *options: str, python: Path | str = sys.executable
     ) -> subprocess.Popen[bytes]:
-        """Start a node, by `ray start` with further ``options`` in an environment's ``python``, and wait until
-        it has joined; the first is the head.
+        """Start a node, by `ray start` with further ``options`` in an environment's ``python``, and wait
+        until it has joined; the first is the head.
 
         Raises:
             UserError: where it does not come up in `START_SECONDS`.
