@@ -5,18 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from studies.cli import guarded
 from studies.folder import Driver, StudyFolder
 from trainables.errors import UserError
-
-if TYPE_CHECKING:
-    from studies.operations import Status
+from trainables.text import printable
 
 app = typer.Typer(
     help="Look at studies and steer them, from any machine that sees their folders.",
@@ -46,7 +42,8 @@ def status(
     if as_json:
         print(found.json())
     else:
-        print_status(found)
+        for name, value in found.lines():
+            print(f"{name:9} {printable(value)}")
     if found.driver is None:
         raise SystemExit(FINISHED if found.is_finished else UNFINISHED)
     raise SystemExit(PAUSED if found.driver.phase == "paused" else RUNNING)
@@ -109,13 +106,6 @@ def until(wait: bool, folder: StudyFolder, ready: Callable[[Driver], bool]) -> N
     """Wait until the driver is as asked, or is gone."""
     while wait and (driver := folder.driver()) is not None and not ready(driver):
         time.sleep(POLL_SECONDS)
-
-
-def print_status(status: Status) -> None:
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for name, value in status.lines():
-        table.add_row(name, value)
-    Console(highlight=False, markup=False).print(table)
 
 
 if __name__ == "__main__":
