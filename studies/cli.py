@@ -18,7 +18,7 @@ from studies.study import Study
 from trainables.config import explain
 from trainables.errors import Early, UserError
 from trainables.space import describe
-from trainables.text import printable
+from trainables.text import printable, without_passwords
 
 ENDED_EARLY, INTERRUPTED = 3, 130
 FINISH_SECONDS = 300
@@ -169,7 +169,7 @@ def main(study: Study) -> None:
         folder = out or Path("runs") / planned.name
         console = Console(highlight=False, markup=False)
         if dry_run:
-            print_plan(planned, folder, data_dir, resources, console)
+            print_plan(planned, folder, data_dir, resources, budget, places, console)
         else:
             sinks = Sinks(tensorboard=tensorboard, mlflow=mlflow)
             try:
@@ -371,7 +371,15 @@ def first_cause(causes: list[str]) -> str:
     return f"the first cause: {causes[0]}" if causes else "more --trials or --epochs may help"
 
 
-def print_plan(study: Study, folder: Path, data_dir: Path | None, resources: Any, console: Console) -> None:
+def print_plan(
+    study: Study,
+    folder: Path,
+    data_dir: Path | None,
+    resources: Any,
+    budget: Any,
+    storage: Any,
+    console: Console,
+) -> None:
     """The space, the budget and the resources; starts nothing."""
     from cluster.connect import here, plan_slots
 
@@ -394,6 +402,17 @@ def print_plan(study: Study, folder: Path, data_dir: Path | None, resources: Any
         table.add_row(
             "", f"then the best once more: {study.final_epochs} epochs, {resources.final_workers} worker(s)"
         )
+    limits = {"hours of this command": budget.hours, "GPU hours in all": budget.gpu_hours}
+    for what, most in limits.items():
+        if most:
+            table.add_row("", f"at most {most:g} {what}")
+    kept = {
+        "the ledger": storage.ledger and without_passwords(storage.ledger),
+        "checkpoints": storage.checkpoints,
+    }
+    for what, place in kept.items():
+        if place:
+            table.add_row("storage", f"{what} in {place}")
     if resources.address:
         table.add_row("resources", f"{resources.workers_per_trial} worker(s) a trial on {resources.address}")
     else:
@@ -414,4 +433,7 @@ def print_plan(study: Study, folder: Path, data_dir: Path | None, resources: Any
         table.add_row("resources", f"{trials}, on {count} x {slot.workers} worker(s) with {each}")
         if resources.trials_per_gpu == "auto":
             table.add_row("", "or as many more as a GPU's memory holds, which is measured first")
+    where = [resources.placement.accelerator or "", *map("=".join, resources.placement.labels.items())]
+    if any(where):
+        table.add_row("", f"on nodes with {', '.join(filter(None, where))} alone")
     console.print(table)
