@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cluster.connect import Node
+    from cluster.plan import Node
     from trainables.config import TrialConfig
     from trainables.mirror import Mirror
 

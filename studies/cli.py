@@ -381,7 +381,7 @@ def print_plan(
     console: Console,
 ) -> None:
     """The space, the budget and the resources; starts nothing."""
-    from cluster.connect import here, plan_slots
+    from cluster.plan import here, plan_slots
 
     base = study.base
     table = Table(box=None, show_header=False, pad_edge=False)

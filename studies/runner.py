@@ -14,17 +14,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from cluster.connect import (
-    Node,
-    check_address,
-    chosen,
-    connected,
-    fitting,
-    most_at_once,
-    nodes,
-    plan_slots,
-    refuse_vanishing,
-)
+from cluster.connect import check_address, connected, refuse_vanishing
+from cluster.plan import Node, chosen, fitting, most_at_once, nodes, plan_slots
 from cluster.preflight import Preflight
 from studies.extra import next_final, next_repeats, train_final, train_repeats
 from studies.folder import StudyFolder

@@ -26,8 +26,9 @@ from pyarrow import fs
 import trainables
 from analysis import load_trials
 from cluster import preflight
-from cluster.connect import Node, check_address, check_is_ray, chosen, fitting, plan_slots
+from cluster.connect import check_address, check_is_ray
 from cluster.local import local_cluster
+from cluster.plan import Node, chosen, fitting, plan_slots
 from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.mailbox import Job, Mailbox, Place

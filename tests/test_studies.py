@@ -26,7 +26,8 @@ from rich.console import Console
 
 from analysis import load_best, load_epochs, load_trials
 from analysis.repeats import load_repeats, repeat_config
-from cluster.connect import Node, check_address, connected, plan_slots
+from cluster.connect import check_address, connected
+from cluster.plan import Node, plan_slots
 from studies.folder import StudyFolder
 from studies.ledger import Ledger, same_question, storage_url, suggest
 from studies.options import Resources

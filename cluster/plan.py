@@ -1,0 +1,141 @@
+"""What a cluster holds, and how many slots fit."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from trainables.errors import UserError
+from trainables.slot import Placement, SlotResources
+
+
+@dataclass(frozen=True)
+class Node:
+    cpus: float
+    gpus: float
+    id: str = ""
+    host: str = ""
+    accelerator: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def room(self, cpus: int, gpus: float) -> int:
+        """How many workers that take so much fit on it."""
+        by_cpus = int(self.cpus // cpus)
+        return min(by_cpus, int(self.gpus / gpus + 1e-9)) if gpus else by_cpus
+
+    def is_in(self, placement: Placement) -> bool:
+        return (
+            placement.accelerator in (None, self.accelerator)
+            and placement.labels.items() <= self.labels.items()
+        )
+
+
+ACCELERATOR = "accelerator_type:"
+"""What Ray calls the resource that tells a node's kind of accelerator."""
+
+
+def nodes() -> list[Node]:
+    """The living nodes of the cluster this driver has joined."""
+    import ray
+
+    return [
+        Node(
+            cpus=node["Resources"].get("CPU", 0),
+            gpus=node["Resources"].get("GPU", 0),
+            id=node["NodeID"],
+            host=node["NodeManagerAddress"],
+            accelerator=next(
+                (key.removeprefix(ACCELERATOR) for key in node["Resources"] if key.startswith(ACCELERATOR)),
+                "",
+            ),
+            labels=node["Labels"],
+        )
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
+
+
+def chosen(nodes: list[Node], placement: Placement) -> list[Node]:
+    """Those in ``placement``. Raises: UserError where there is none."""
+    found = [node for node in nodes if node.is_in(placement)]
+    if not found:
+        asked = [f"--accelerator {placement.accelerator}"] if placement.accelerator else []
+        asked += [f"--label {key}={value}" for key, value in placement.labels.items()]
+        accelerators = sorted({node.accelerator for node in nodes} - {""})
+        labels = sorted(
+            {f"{k}={v}" for node in nodes for k, v in node.labels.items() if k != "ray.io/node-id"}
+        )
+        raise UserError(
+            f"{' '.join(asked)} must fit a node of the cluster, got {len(nodes)} without\n"
+            f"its accelerators: {', '.join(accelerators) or 'none'}\n"
+            f"its labels: {', '.join(labels) or 'none'}"
+        )
+    return found
+
+
+def here() -> list[Node]:
+    """This machine as a node, without starting anything."""
+    import torch
+
+    return [Node(os.cpu_count() or 1, torch.cuda.device_count())]
+
+
+def plan_slots(
+    nodes: list[Node],
+    workers: int,
+    max_concurrent: int | None = None,
+    gpus_per_worker: float | None = None,
+    trials: int | None = None,
+    pack: int = 1,
+    placement: Placement = Placement(),  # noqa: B008 (it does not change)
+) -> tuple[int, SlotResources]:
+    """How many slots of ``workers`` to open in ``placement``, each for ``pack`` trials, and what each worker
+    takes.
+
+    As many slots as ``max_concurrent`` trials need, or as fit; but for not more than a third of ``trials``,
+    so that most of them can learn from those before. A worker gets a GPU where there are any (a share of one
+    where there are fewer than workers), and as many CPUs as leave room for all workers.
+
+    Raises:
+        UserError: where the cluster does not hold them.
+    """
+    nodes = chosen(nodes, placement)
+    at_once = most_at_once(max_concurrent, trials)
+    pack = min(pack, at_once or pack)
+    gpus = sum(node.gpus for node in nodes)
+    share = gpus_per_worker
+    if share is None:
+        share = min(1.0, gpus / (workers * (max_concurrent or 1)))
+    room = sum(node.room(1, share) for node in nodes)
+    slots = math.ceil(at_once / pack) if at_once else room // workers
+    if max_concurrent is None:
+        slots = max(1, min(slots, room // workers))
+    if slots * workers > room:
+        kind = f"{gpus:g} GPUs at {share:g} a worker" if share else "CPUs at 1 a worker"
+        raise UserError(
+            f"{slots * pack} trial(s) at once of {workers} worker(s) need room for {slots * workers} "
+            "workers\n"
+            f"the cluster holds {room} ({sum(node.cpus for node in nodes):g} CPUs; {kind}): "
+            "lower --max-concurrent, --workers-per-trial or --final-workers"
+        )
+    most = max(int(node.cpus) for node in nodes)
+    # the largest share of CPUs at which all workers still find a node
+    cpus = max(
+        c
+        for c in range(1, most + 1)
+        if c == 1 or sum(node.room(c, share) for node in nodes) >= slots * workers
+    )
+    return slots, SlotResources(workers, cpus, share, pack, placement)
+
+
+def fitting(nodes: list[Node], slot: SlotResources) -> int:
+    """How many such slots fit on the nodes while nothing else runs there."""
+    found = [node for node in nodes if node.is_in(slot.placement)]
+    return sum(node.room(slot.cpus_per_worker, slot.gpus_per_worker) for node in found) // slot.workers
+
+
+def most_at_once(max_concurrent: int | None, trials: int | None) -> int | None:
+    """Trials to run at once, whatever the cluster; None: no limit."""
+    return max_concurrent or (math.ceil(trials / 3) if trials else None)
