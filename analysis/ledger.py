@@ -41,7 +41,7 @@ _given: dict[str, str] = {}
 
 
 def public(url: str) -> str:
-    """A storage's URL as a file may hold it, without its password, which this process remembers.
+    """A storage's URL as a file may hold it, its password masked, which this process remembers.
 
     Raises:
         sqlalchemy.exc.ArgumentError: where it is no URL.

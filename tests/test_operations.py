@@ -201,7 +201,7 @@ def test_passwords_stay_out_of_what_is_written(monkeypatch: pytest.MonkeyPatch) 
     assert private(shown) == url
     assert private("postgresql://ada@db.example/other") == "postgresql://ada@db.example/other"
     monkeypatch.setenv("VAE_STORAGE", "s3://bucket mysql://eva:secret@db2.example/a")
-    assert private("mysql://eva@db2.example/a") == "mysql://eva:secret@db2.example/a"
+    assert private("mysql://eva:***@db2.example/a") == "mysql://eva:secret@db2.example/a"
 
 
 def test_storages_are_told_apart_and_credentials_of_object_stores_refused() -> None:
