@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import json
+import os
 import re
 import signal
 import socket
@@ -247,10 +248,11 @@ def test_a_cluster_by_command_takes_a_job_with_its_working_directory(tmp_path: P
     (shipped / "runs").mkdir()
     (shipped / "runs/ballast").write_bytes(bytes(600 << 20))  # Ray refuses packages of more than 500 MiB
     log = tmp_path / "log"
+    active = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     with log.open("w") as output:
         cluster = subprocess.Popen(
             [sys.executable, "-m", "cluster", "local", "--nodes", "2", "--workers-per-node", "1"],
-            cwd=ROOT, stdout=output, stderr=output,
+            cwd=ROOT, stdout=output, stderr=output, env=active,
         )  # fmt: skip
     try:
         while "Ctrl-C stops it" not in log.read_text():
