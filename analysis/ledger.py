@@ -27,6 +27,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from trainables.errors import UserError
+from trainables.text import SECRETS
 
 OWNER = "folder"
 """The user attribute of an Optuna study that says whose it is: the ``id`` in study.json."""
@@ -35,8 +36,6 @@ LARGEST = 1e18
 
 
 STORAGE_VARIABLE = "VAE_STORAGE"
-SECRETS = ("password", "passwd", "pwd", "sslpassword")
-"""What a URL's query may hold that nobody is to see."""
 _given: dict[str, str] = {}
 
 

@@ -22,6 +22,7 @@ from trainables.slot import START_ATTEMPTS
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 15.0
+ADDRESS_HINT = "it is that of the head's `ray start --head`, such as 10.0.0.1:6379, and not the dashboard's"
 PATIENCE = 120.0
 """Seconds after which what does not answer, or finds no place, counts as lost."""
 
@@ -85,7 +86,7 @@ def connected(
         else:
             maybe_enable_token_auth_if_token_available()  # as `ray start` does, but not `ray.init`
             if address == "auto":
-                address = ray_services.canonicalize_bootstrap_address("auto") or "auto"
+                address = found_here(ray_services)
             refuse_eavesdroppers(address, trusted_network)
             check_is_ray(address)
         context = ray.init(
@@ -100,6 +101,17 @@ def connected(
         raise not_joined(address, error) from error
     yield context.dashboard_url
     ray.shutdown()
+
+
+def found_here(services: Any) -> str:
+    """The address of the cluster that this machine is a node of. Raises: UserError where there is not one."""
+    try:
+        return str(services.canonicalize_bootstrap_address("auto"))
+    except ConnectionError as error:
+        raise UserError(
+            f"--address auto must find one Ray cluster on this machine: {str(error).splitlines()[0]}\n"
+            "start one with `ray start --head`, or give its host:port"
+        ) from error
 
 
 def ensure_token() -> None:
@@ -182,8 +194,8 @@ def check_address(address: str | None, trusted_network: bool = False) -> str | N
     if address == "auto":
         return address
     host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdecimal():
-        raise UserError(f"--address must be host:port or auto, got {address!r}")
+    if not host or not port.isdecimal() or "/" in host:
+        raise UserError(f"--address must be host:port or auto, got {address!r}\n{ADDRESS_HINT}")
     refuse_eavesdroppers(address, trusted_network)
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
@@ -230,7 +242,7 @@ def refuse_eavesdroppers(address: str, trusted_network: bool) -> None:
     try:
         found = [ipaddress.ip_address(info[4][0]) for info in socket.getaddrinfo(host, None)]
     except (OSError, UnicodeError, ValueError) as error:
-        raise UserError(f"no Ray cluster answers at {address}: {error}\ncheck the host's name") from error
+        raise UserError(f"no Ray cluster answers at {address}: {error}\n{ADDRESS_HINT}") from error
     here = {
         ipaddress.ip_address(a.address.partition("%")[0])
         for addresses in psutil.net_if_addrs().values()

@@ -68,9 +68,9 @@ def chosen(nodes: list[Node], placement: Placement) -> list[Node]:
             {f"{k}={v}" for node in nodes for k, v in node.labels.items() if k != "ray.io/node-id"}
         )
         raise UserError(
-            f"{' '.join(asked)} must fit a node of the cluster, got {len(nodes)} without\n"
-            f"its accelerators: {', '.join(accelerators) or 'none'}\n"
-            f"its labels: {', '.join(labels) or 'none'}"
+            f"{' '.join(asked)} must fit a node of the cluster, got {len(nodes)} without: "
+            f"accelerators {', '.join(accelerators) or 'none'}; labels {', '.join(labels) or 'none'}\n"
+            "choose one of those; `ray start --labels KEY=VALUE` gives a node a label"
         )
     return found
 
@@ -117,8 +117,9 @@ def plan_slots(
         raise UserError(
             f"{slots * pack} trial(s) at once of {workers} worker(s) need room for {slots * workers} "
             "workers\n"
-            f"the cluster holds {room} ({sum(node.cpus for node in nodes):g} CPUs; {kind}): "
-            "lower --max-concurrent, --workers-per-trial or --final-workers"
+            f"the cluster holds {room} ({sum(node.cpus for node in nodes):g} CPUs; {kind}): lower "
+            "--max-concurrent, --workers-per-trial or --final-workers"
+            + (", or --gpus-per-worker" if share else "")
         )
     most = max(int(node.cpus) for node in nodes)
     # the largest share of CPUs at which all workers still find a node

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -52,28 +51,19 @@ def status(
 @app.command()
 def pause(study: StudyPath, wait: Wait = True) -> None:
     """Let the running epochs end, then free the cluster; the driver waits for ``resume``."""
-    folder, driver = running(study)
-    if driver.phase != "paused":
-        folder.ask("pause")
-        until(wait, folder, lambda now: now.phase == "paused")
-    print(f"{'paused' if wait else 'asked'}: process {driver.pid} on {driver.host}")
+    order(study, "pause", "paused", wait)
 
 
 @app.command()
-def resume(study: StudyPath) -> None:
+def resume(study: StudyPath, wait: Wait = True) -> None:
     """Go on after ``pause``."""
-    folder, driver = running(study)
-    folder.ask("")
-    print(f"goes on: process {driver.pid} on {driver.host}")
+    order(study, "resume", "running", wait)
 
 
 @app.command()
 def stop(study: StudyPath, wait: Wait = True) -> None:
     """End a study in order after the running epochs; the same command goes on from there."""
-    folder, driver = running(study)
-    folder.ask("stop")
-    until(wait, folder, lambda now: now.pid != driver.pid)
-    print(f"{'stopped' if wait else 'asked'}: process {driver.pid} on {driver.host}")
+    order(study, "stop", None, wait)
 
 
 @app.command("prune-checkpoints")
@@ -102,10 +92,26 @@ def running(study: Path) -> tuple[StudyFolder, Driver]:
     return folder, driver
 
 
-def until(wait: bool, folder: StudyFolder, ready: Callable[[Driver], bool]) -> None:
-    """Wait until the driver is as asked, or is gone."""
-    while wait and (driver := folder.driver()) is not None and not ready(driver):
+def order(study: Path, what: str, phase: str | None, wait: bool) -> None:
+    """Ask a driver, and wait until it has heard and is at ``phase``, or is gone where that is None.
+
+    Raises:
+        UserError: where it is gone before.
+    """
+    folder, driver = running(study)
+    name = folder.ask(what)
+    who = f"process {driver.pid} on {driver.host}"
+    if not wait:
+        print(f"asked: {who}")
+        return
+    while (now := folder.driver()) is not None and (now.pid, now.host) == (driver.pid, driver.host):
+        if phase == now.phase and now.heard == name:
+            print(f"{phase}: {who}")
+            return
         time.sleep(POLL_SECONDS)
+    if phase:
+        raise UserError(f"the study ended before it was {phase}\nsee `python -m studies status {study}`")
+    print(f"stopped: {who}")
 
 
 if __name__ == "__main__":

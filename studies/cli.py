@@ -1,11 +1,10 @@
 """One command line for every study script."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -21,8 +20,6 @@ from trainables.space import describe
 from trainables.text import printable, without_passwords
 
 ENDED_EARLY, INTERRUPTED = 3, 130
-FINISH_SECONDS = 300
-"""What the command of --on-finish may take."""
 
 
 def main(study: Study) -> None:
@@ -163,7 +160,7 @@ def main(study: Study) -> None:
             final_workers=final_workers,
             patience=patience,
             trusted_network=trusted_network,
-            placement=Placement(accelerator, dict(parse_label(text) for text in label or [])),
+            placement=Placement(accelerator, parse_labels(label or [])),
         )
         places, budget = Storage.of(storage or []), Budget(hours=max_hours, gpu_hours=max_gpu_hours)
         folder = out or Path("runs") / planned.name
@@ -218,8 +215,16 @@ def leave(code: int, error: str = "") -> NoReturn:
 
 @contextmanager
 def telling(command: str | None, study: str, folder: Path) -> Iterator[None]:
-    """Run ``command`` when what is inside has ended, however it did."""
+    """Run ``command`` when what is inside has ended, however it did: see `studies.farewell`."""
     outcome, code = "failed", 1
+    last = subprocess.Popen(
+        [sys.executable, "-I", str(Path(__file__).with_name("farewell.py"))],
+        stdin=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    assert last.stdin is not None
+    facts = {"VAE_STUDY": study, "VAE_FOLDER": str(folder.absolute())}
+    last.stdin.write(json.dumps({"command": command, "facts": facts}) + "\n")
+    last.stdin.flush()
     try:
         yield
         outcome, code = "finished", 0
@@ -230,25 +235,19 @@ def telling(command: str | None, study: str, folder: Path) -> Iterator[None]:
         outcome, code = "interrupted", INTERRUPTED
         raise
     finally:
-        if command:
-            facts = {"VAE_STUDY": study, "VAE_FOLDER": str(folder.absolute())}
-            facts |= {"VAE_OUTCOME": outcome, "VAE_EXIT_CODE": str(code)}
-            try:
-                done = subprocess.run(
-                    command, shell=True, check=False, env=os.environ | facts, timeout=FINISH_SECONDS
-                ).returncode
-                fault = f"exited with {done}" if done else ""
-            except subprocess.TimeoutExpired:
-                fault = f"took more than {FINISH_SECONDS} s"
-            if fault:
-                print(f"the command of --on-finish {fault}", file=sys.stderr)
+        with last, suppress(BrokenPipeError):
+            last.stdin.write(json.dumps({"VAE_OUTCOME": outcome, "VAE_EXIT_CODE": str(code)}) + "\n")
 
 
-def parse_label(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not (key and equals):
-        raise ValueError(f"--label must be KEY=VALUE, got {text!r}")
-    return key, value
+def parse_labels(texts: list[str]) -> dict[str, str]:
+    """["zone=b"] -> {"zone": "b"}. Raises: ValueError for what is no label, or is given twice."""
+    found: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not (key and equals) or key in found:
+            raise ValueError(f"--label must be KEY=VALUE, each key once, got {text!r}")
+        found[key] = value
+    return found
 
 
 def study_help(study: Study) -> str:
@@ -324,7 +323,9 @@ def print_summary(folder: Path, console: Console, report: bool) -> None:
     from analysis.trials import load_trials
 
     frame, runs = load_trials(folder), ranked_runs(folder)
-    counts = ", ".join(f"{n} {str(s).lower()}" for s, n in frame["state"].value_counts().items() if n)
+    names = {"RUNNING": "interrupted", "WAITING": "interrupted"}  # as nothing runs any more
+    states = frame["state"].astype(str).map(lambda state: names.get(state, state.lower()))
+    counts = ", ".join(f"{n} {state}" for state, n in states.value_counts().items() if n)
     table = Table(
         title=f"{folder.name}: {len(frame)} trials ({counts})", title_justify="left", box=None, pad_edge=False
     )

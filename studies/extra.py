@@ -80,7 +80,7 @@ def train_repeats(
         heed(stop)
         record = prepared(repeat_folder(folder.path, trial.number, repeat), config)
         label = f"trial {trial.number}, repeat {repeat}"
-        view.started(label, {**trial.params, "seed": config.seed})
+        view.started(label, {**trial.params, "seed": config.seed}, record.rows())
         job = Job(f"{trial.number}-{repeat}", config, record.path, data_dir, folder.mirror(record.path))
         try:
             end = follow(slots, record, job, view, stop, label)
@@ -119,7 +119,7 @@ def train_final(
     record = prepared(folder.next_final, config)
     label, workers = "final training", slots.resources.workers
     view.phase(f"training trial {best.number} once more, {config.epochs} epochs on {workers} worker(s)")
-    view.started(label, {**best.params, "epochs": config.epochs})
+    view.started(label, {**best.params, "epochs": config.epochs}, record.rows())
     job = Job("final", config, record.path, data_dir, folder.mirror(record.path))
     end = follow(slots, record, job, view, stop, label)
     view.ended(label, "failed" if end.cause else "complete", end.cause)
@@ -137,9 +137,7 @@ def follow(slots: Slots, record: TrialFolder, job: Job, view: View, stop: Stop, 
     Raises:
         KeyboardInterrupt, Early, UserError: after an epoch, see `heed`.
     """
-    for row in record.rows():
-        view.reported(label, row)
-        job = job.after(1)
+    job = job.after(len(record.rows()))
     if job.recorded >= job.config.epochs:
         return News([], ended=True)
     try:

@@ -13,23 +13,24 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import psutil
 from filelock import FileLock, Timeout
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from analysis.ledger import SECRETS, private, public
+from analysis.ledger import private, public
 from studies.ledger import same_question
 from studies.study import Study
 from trainables.errors import UserError
 from trainables.files import PARTIAL, seal, unseal, write_atomic
 from trainables.mirror import Mirror
 from trainables.records import TrialFolder
-from trainables.text import without_passwords
+from trainables.text import SECRETS, without_passwords
 
 PACKAGES = ("ray", "torch", "torchvision", "optuna", "numpy", "pandas", "scikit-learn")
 
@@ -40,11 +41,15 @@ BEAT_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Driver:
-    """The process that runs a study, and whether it is "starting", "running" or "paused"."""
+    """The process that runs a study, whether it is "starting", "running", "pausing", "paused" or "stopping",
+    and the last order that it has heard."""
 
     pid: int
     host: str
+    began: float
+    """When, in seconds since 1970; a later process may have the same pid."""
     phase: str
+    heard: str = ""
 
 
 class StudyFolder:
@@ -95,10 +100,11 @@ class StudyFolder:
                 self._request.unlink(missing_ok=True)
             lock.release()
 
-    def beat(self, phase: str) -> None:
+    def beat(self, phase: str, heard: str = "") -> None:
         """Show that this process drives the study, and what it is at. Raises: OSError."""
-        driver = {"pid": os.getpid(), "host": socket.gethostname(), "phase": phase}
-        write_atomic(self._driver, json.dumps(driver))
+        began = psutil.Process().create_time()
+        driver = Driver(os.getpid(), socket.gethostname(), began, phase, heard)
+        write_atomic(self._driver, json.dumps(asdict(driver)))
 
     def driver(self) -> Driver | None:
         """Who drives the study now, seen from this machine or another one; None where nobody does."""
@@ -109,24 +115,24 @@ class StudyFolder:
             return None
         if driver.host != socket.gethostname():
             return driver if silent < BEAT_SECONDS else None
-        try:  # here the lock tells at once
-            with FileLock(self._lock, timeout=0):
-                return None
-        except Timeout:
-            return driver
+        with suppress(psutil.Error):
+            process = psutil.Process(driver.pid)
+            if abs(process.create_time() - driver.began) < 1 and process.status() != psutil.STATUS_ZOMBIE:
+                return driver
+        return None
 
-    def request(self) -> str:
-        """What `ask` asked of the driver; empty where nothing. Raises: OSError."""
+    def request(self) -> tuple[str, str]:
+        """What `ask` asked of the driver, and the order's name; empty where nothing. Raises: OSError."""
         with suppress(FileNotFoundError):
-            return self._request.read_text().strip()
-        return ""
+            what, _, order = self._request.read_text().strip().partition(" ")
+            return what, order
+        return "", ""
 
-    def ask(self, what: str) -> None:
-        """Ask the driver to "pause" or to "stop"; to go on with ""."""
-        if what:
-            write_atomic(self._request, what)
-        else:
-            self._request.unlink(missing_ok=True)
+    def ask(self, what: str) -> str:
+        """Ask the driver to "pause", to "resume" or to "stop"; returns the order's name. Raises: OSError."""
+        order = uuid.uuid4().hex[:12]
+        write_atomic(self._request, f"{what} {order}")
+        return order
 
     def claim(
         self, study: Study, storage: str | None = None, checkpoints: str | None = None, **facts: Any
@@ -231,6 +237,7 @@ def provenance() -> dict[str, Any]:
 
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
+        "directory": str(Path.cwd()),
         "command": without_passwords(shlex.join(["python", *without_secrets(sys.argv)])),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         "git_commit": git_commit(),
@@ -239,13 +246,13 @@ def provenance() -> dict[str, Any]:
 
 
 def without_secrets(arguments: list[str]) -> list[str]:
-    """A command line without the passwords of its URLs, and what --on-finish runs, which may hold any."""
+    """A command line without the passwords of its URLs, and without --on-finish, which may hold any."""
     shown = []
     for before, argument in zip(["", *arguments], arguments, strict=False):
         option, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
-        if "--on-finish" in (before, option) and value:
-            value = "***"
-        elif "://" in value:
+        if "--on-finish" in (before, option, argument):
+            continue
+        if "://" in value:
             with suppress(ArgumentError):
                 url = make_url(value)
                 value = public(value) if url.password or set(SECRETS) & set(url.query) else value

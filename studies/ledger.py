@@ -175,7 +175,8 @@ class Ledger(Trials):
         return dict(self._live[number].params)
 
     def report(self, number: int, row: Metrics) -> bool:
-        """An epoch's row; answers whether to prune the trial. An epoch told before changes nothing."""
+        """An epoch's row; answers whether to prune the trial, as of the last that is known. An epoch told
+        before changes nothing."""
         trial, epoch = self._live[number], int(row["epoch"])
         if epoch not in self._frozen(number).intermediate_values:
             trial.report(row["val_bits_per_dim"], epoch)

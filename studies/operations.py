@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -38,14 +39,16 @@ class Status:
     cpu_hours: float
     gpu_hours: float
     """Of the search's recorded epochs."""
+    directory: str
     command: str
-    """That began or last went on with the study."""
+    """That began or last went on with the study, and where."""
 
     def json(self) -> str:
         return json.dumps(asdict(self) | {"folder": str(self.folder)}, indent=2)
 
     def lines(self) -> list[tuple[str, str]]:
-        names = {} if self.driver else {"RUNNING": "interrupted", "WAITING": "interrupted"}
+        runs = self.driver and self.driver.phase != "paused"
+        names = {} if runs else {"RUNNING": "interrupted", "WAITING": "interrupted"}
         counts = ", ".join(f"{n} {names.get(state, state.lower())}" for state, n in self.counts.items())
         driver, done = self.driver, sum(self.counts.get(state, 0) for state in ("COMPLETE", "PRUNED", "FAIL"))
         if driver:
@@ -63,7 +66,7 @@ class Status:
             found.append(("best", f"trial {self.best}: {self.best_bits_per_dim:.4f} bits/dim"))
         found.append(("cost", f"{self.cpu_hours:.3g} CPU hours, {self.gpu_hours:.3g} GPU hours"))
         if not (driver or self.is_finished):
-            found.append(("go on by", self.command))
+            found.append(("go on by", f"cd {shlex.quote(self.directory)} && {self.command}"))
         return found
 
 
@@ -78,7 +81,7 @@ def status_of(path: Path) -> Status:
     return Status(
         folder.path, record.info["name"], folder.driver(), is_finished(trials, folder), trials.plan.trials,
         dict(Counter(trials.count())), left, best.number if best else None, best.value if best else None,
-        float(cpu), float(gpu), str(record.info.get("command", "")),
+        float(cpu), float(gpu), str(record.info.get("directory", ".")), str(record.info.get("command", "")),
     )  # fmt: skip
 
 

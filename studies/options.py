@@ -71,7 +71,7 @@ class Budget:
     gpu_hours: float | None = None
 
     def __post_init__(self) -> None:
-        for name, value in (("max_hours", self.hours), ("max_gpu_hours", self.gpu_hours)):
+        for name, value in (("--max-hours", self.hours), ("--max-gpu-hours", self.gpu_hours)):
             if value is not None and not 0 < value < 1e6:
                 raise ValueError(f"{name} must be above 0 and below 1,000,000, got {value:g}")
 
@@ -98,7 +98,7 @@ class Storage:
                 raise ValueError(
                     f"--storage must name one database and one object store at most, got two {kind}"
                 )
-            if kind == "checkpoints" and "@" in place:
+            if kind == "checkpoints" and ("@" in place or without_passwords(place) != place):
                 raise ValueError(
                     "--storage must hold no credentials of an object store: each node finds them for itself; "
                     f"got {without_passwords(place)}"

@@ -258,13 +258,16 @@ def open_slots(
 def growing(slots: Slots, before: list[Node], preflight: Preflight, most: int, view: View) -> Iterator[None]:
     """Inside, nodes that join the cluster get slots, up to what ``most`` trials at once need."""
     ended = threading.Event()
-    known, unfit = {node.id for node in before}, set[str]()
+    known, unfit, seen = {node.id for node in before}, set[str](), before
 
     def watch() -> None:
-        nonlocal known, unfit
+        nonlocal known, unfit, seen
         while not ended.wait(JOIN_SECONDS):
             view.at_once = max(1, min(slots.trials_at_once, most))
             now = [node for node in nodes() if node.id not in unfit]
+            for node in [node for node in seen if node not in now]:
+                view.phase(f"node {node.host} ({node.id[:8]}) has left")
+            seen = now
             count = min(fitting(now, slots.resources), math.ceil(most / slots.resources.pack))
             new = [node for node in now if node.id not in known]
             if not new or count <= slots.count:

@@ -59,10 +59,10 @@ class Driver:
             record.create(config)
             self._epochs[number] = config.epochs
             rows = record.rows()
-            self._view.started(number, parameters)
+            self._view.started(number, parameters, rows)
             prune = False
             for row in rows:  # in case the ledger had not heard of the last before a crash
-                prune = self._tell(number, row)
+                prune = self._ledger.report(number, row)
             if len(rows) >= config.epochs:
                 self.complete(number)
             elif prune:
@@ -83,17 +83,12 @@ class Driver:
             return False
         self._records[number].append(row)
         self._stop.spend(row)
-        prune = self._tell(number, row)
+        prune = self._ledger.report(number, row)
+        self._view.reported(number, row)
         if row["epoch"] >= self._epochs[number] or not prune:
             return not self._stop.reason
         self._prune(number)
         return False
-
-    def _tell(self, number: int, row: Metrics) -> bool:
-        """Tell the ledger of a recorded epoch; answers whether to prune, as of the last that it knows."""
-        prune = self._ledger.report(number, row)
-        self._view.reported(number, row)
-        return prune
 
     def _prune(self, number: int) -> None:
         self._folder.fetch_best(self._records[number])  # the ledger hears last: a crash may come between

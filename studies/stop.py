@@ -31,7 +31,7 @@ class Stop:
         self, hours: float | None = None, gpu_hours: float | None = None, spent: float = 0.0
     ) -> None:
         self.reason: str | None = None
-        self.interrupted = self.ordered = self.paused = False
+        self.interrupted = self.ordered = self.paused = self.is_waiting = False
         self.meter = Meter()
         self._hours, self._gpu_hours, self._spent = hours, gpu_hours, spent
         self._began = time.monotonic()
@@ -58,6 +58,13 @@ class Stop:
         """Count what a new epoch cost."""
         self.meter.spend(row)
         self.look()
+
+    @property
+    def phase(self) -> str:
+        """As `studies.folder.Driver` has it."""
+        if self.paused:
+            return "paused" if self.is_waiting else "pausing"
+        return "stopping" if self.reason else "running"
 
     def look(self) -> None:
         """End the study if its budget is spent."""
@@ -100,15 +107,19 @@ def watched(folder: StudyFolder, view: View, stop: Stop) -> Iterator[None]:
     def watch() -> None:
         while not ended.wait(WATCH_SECONDS):
             with suppress(OSError):  # a folder that has vanished ends the study elsewhere
-                folder.beat("paused" if stop.paused else "running")
-                match folder.request():
+                what, heard = folder.request()
+                match what:
                     case "stop" if stop.reason is None or stop.paused:
                         stop.order("it was asked to stop")
                         view.phase("stopping after the running epochs, as asked")
                     case "pause" if stop.reason is None:
                         stop.pause()
                         view.phase("pausing after the running epochs, as asked")
+                folder.beat(stop.phase, heard)
+            before = stop.reason
             stop.look()
+            if stop.reason and not before:
+                view.phase(f"stopping after the running epochs: {stop.reason}")
             stop.meter.publish(view)
 
     thread = threading.Thread(target=watch, daemon=True)
@@ -128,10 +139,12 @@ def wait_for_resume(folder: StudyFolder, view: View, stop: Stop) -> None:
         KeyboardInterrupt, Early: where the study is to end instead.
     """
     view.pause()
+    stop.is_waiting = True
     while stop.paused and not stop.interrupted:
         time.sleep(WATCH_SECONDS / 4)
-        if folder.request() != "pause" and stop.paused and not stop.interrupted:
+        if folder.request()[0] != "pause" and stop.paused and not stop.interrupted:
             stop.resume()
+    stop.is_waiting = False
     heed(stop)
 
 

@@ -7,7 +7,7 @@ import sys
 import termios
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -119,21 +119,30 @@ class View:
         """What a person should know of afterwards: it stays, on a terminal too."""
         self.console.print(Text(text), soft_wrap=True)
 
-    def started(self, number: int | str, parameters: Mapping[str, Any]) -> None:
-        self._running[self._label(number)] = Running(parameters, time.monotonic())
-        self._line(f"{self._label(number)} started: {short(parameters)}")
+    def started(self, number: int | str, parameters: Mapping[str, Any], rows: Sequence[Metrics] = ()) -> None:
+        """``rows``: those that it reported before it was interrupted."""
+        label = self._label(number)
+        self._running[label] = Running(parameters, time.monotonic())
+        how = f"goes on after epoch {len(rows)}" if rows else "started"
+        self._line(f"{label} {how}: {short(parameters)}")
+        for row in rows:
+            self._note(label, row)
 
     def reported(self, number: int | str, row: Metrics) -> None:
-        running = self._running[self._label(number)]
-        running.row = row
+        label = self._label(number)
         self._line(
-            f"{self._label(number)} epoch {row['epoch']}: {row['val_bits_per_dim']:.4f} bits/dim, "
+            f"{label} epoch {row['epoch']}: {row['val_bits_per_dim']:.4f} bits/dim, "
             f"rate {row['val_rate']:.2f} nats, {row['images_per_second']:,.0f} images/s"
         )
+        self._note(label, row)
+
+    def _note(self, label: str, row: Metrics) -> None:
+        running = self._running[label]
+        running.row = row
         value = row["val_bits_per_dim"]
         running.best = min(running.best, value)
         if self._best is None or value < self._best[0]:
-            self._best = (value, self._label(number), running.parameters)
+            self._best = (value, label, running.parameters)
 
     def ended(self, number: int | str, state: str, cause: str | None = None) -> None:
         running = self._running.pop(self._label(number))

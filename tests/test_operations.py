@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from conftest import ROOT, script
+from processes import process_of
 from rich.console import Console
 
 from analysis import load_trials
@@ -56,7 +58,6 @@ def timeless(rows: list[dict[str, float]]) -> list[dict[str, float]]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
 def test_a_study_is_watched_paused_resumed_stopped_and_finished(tmp_path: Path, one_thread: None) -> None:
     """Its result is what it would have been, and each step has the exit code that its documentation says."""
     folder, told = tmp_path / "s", tmp_path / "told"
@@ -82,6 +83,12 @@ def test_a_study_is_watched_paused_resumed_stopped_and_finished(tmp_path: Path, 
     assert (found["driver"]["phase"], found["planned"], found["is_finished"]) == ("paused", 2, False)
     assert sum(found["counts"].values()) == len(list(folder.glob("trials/[0-9]*")))
     assert epochs(folder) == done  # nothing trains
+    assert process_of(first.pid, "RayTrainWorker") is None  # the cluster is free
+    assert operate("resume", folder).returncode == 0
+    again = operate("pause", folder)  # at once: what was paused before is no answer
+    assert again.returncode == 0, again.stderr
+    assert json.loads(operate("status", folder, "--json").stdout)["driver"]["phase"] == "paused"
+    assert process_of(first.pid, "RayTrainWorker") is None
     assert operate("resume", folder).returncode == 0
     until(lambda: epochs(folder) > done, first)
 
@@ -125,6 +132,31 @@ def test_a_study_is_watched_paused_resumed_stopped_and_finished(tmp_path: Path, 
     assert [path.parents[1].name for path in folder.rglob("best.safetensors")] == [
         f"{trials['val_bits_per_dim'].idxmin():04d}"
     ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["driver", "raylet"])
+def test_who_is_to_be_told_is_told_whatever_ends_the_study(tmp_path: Path, victim: str) -> None:
+    """Ray ends a driver without a word when its raylet is gone; a kill leaves none to anyone."""
+    folder, told = tmp_path / "s", tmp_path / "told"
+    command = [*map(str, STUDY), "--out", str(folder), "--on-finish", f"echo $VAE_OUTCOME > {told}"]
+    study = subprocess.Popen(
+        [sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path
+    )
+    until(lambda: epochs(folder) > 1, study)
+    process = process_of(study.pid, "raylet/raylet") if victim == "raylet" else psutil.Process(study.pid)
+    assert process is not None
+    rest = psutil.Process(study.pid).children(recursive=True)
+    process.kill()
+    output = study.communicate(timeout=120)[0]  # its last word too: that has the same pipe
+    assert study.returncode not in (0, 3)
+    assert output.endswith(
+        "error: the study's process was ended, by a kill or because its Ray cluster is gone\n"
+        "the same command goes on from there\n"
+    )
+    assert told.read_text() == "failed\n"
+    assert operate("status", folder).returncode == 3
+    psutil.wait_procs(rest, timeout=60)
 
 
 @pytest.mark.slow
@@ -180,9 +212,10 @@ def test_a_driver_is_seen_from_its_own_machine_and_from_others(tmp_path: Path) -
         driver = folder.driver()
         assert driver is not None
         assert (driver.pid, driver.phase) == (os.getpid(), "starting")
-        folder.beat("running")
-        folder.ask("stop")
-        assert folder.request() == "stop"
+        folder.beat("running", folder.ask("stop"))
+        heard = folder.driver()
+        assert heard is not None
+        assert folder.request() == ("stop", heard.heard)
         beat = tmp_path / ".s.driver"
         away = json.loads(beat.read_text()) | {"host": "elsewhere"}
         beat.write_text(json.dumps(away))
@@ -190,6 +223,9 @@ def test_a_driver_is_seen_from_its_own_machine_and_from_others(tmp_path: Path) -
         assert seen is not None
         assert (seen.host, seen.phase) == ("elsewhere", "running")
         os.utime(beat, (0, 0))  # silent for long
+        assert folder.driver() is None
+        later = away | {"host": driver.host, "began": driver.began - 3600}  # its pid is another's by now
+        beat.write_text(json.dumps(later))
         assert folder.driver() is None
     assert [path.name for path in tmp_path.iterdir() if path.name != ".s.lock"] == ["s"]
 
@@ -216,7 +252,7 @@ def test_storages_are_told_apart_and_credentials_of_object_stores_refused() -> N
 
 @pytest.mark.parametrize("hours", [0, -1, float("nan"), 1e6])
 def test_a_budget_of_nothing_is_refused(hours: float) -> None:
-    with pytest.raises(ValueError, match="max_hours must be above 0"):
+    with pytest.raises(ValueError, match="--max-hours must be above 0"):
         Budget(hours=hours)
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+SECRETS = ("password", "passwd", "pwd", "sslpassword", "access_key", "secret_key", "session_token")
+"""What a URL's query may hold that nobody is to see."""
+
 
 def printable(text: str) -> str:
     """``text`` without control characters, which a terminal might obey, and with its lines."""
@@ -12,4 +15,5 @@ def printable(text: str) -> str:
 
 def without_passwords(text: str) -> str:
     """``text`` with the passwords of its URLs masked."""
-    return re.sub(r"(://[^:/@\s]*):\S*@", r"\1:***@", text)
+    masked = re.sub(r"(://[^:/@\s]*):\S*@", r"\1:***@", text)
+    return re.sub(rf"([?&](?:{'|'.join(SECRETS)})=)[^&\s]*", r"\1***", masked)

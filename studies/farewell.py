@@ -1,0 +1,42 @@
+"""What is said and done when a study's process has ended, however it did: a process of its own, as Ray ends a
+driver without a word when the cluster is gone, and a kill leaves none for one.
+
+It is told on its standard input, a line each: what to run; and at the end, how the study ended.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+FINISH_SECONDS = 300
+"""What the command of --on-finish may take."""
+GONE = {"VAE_OUTCOME": "failed", "VAE_EXIT_CODE": "1"}
+
+
+def main() -> int:
+    """How the command ended; 0 where there is none."""
+    task, end = json.loads(sys.stdin.readline()), sys.stdin.readline()
+    if not end:
+        print(
+            "error: the study's process was ended, by a kill or because its Ray cluster is gone\n"
+            "the same command goes on from there",
+            file=sys.stderr,
+        )
+    if not task["command"]:
+        return 0
+    facts = task["facts"] | (json.loads(end) if end else GONE)
+    try:
+        done = subprocess.run(
+            task["command"], shell=True, check=False, env=os.environ | facts, timeout=FINISH_SECONDS
+        ).returncode
+        fault = f"exited with {done}" if done else ""
+    except subprocess.TimeoutExpired:
+        fault = f"took more than {FINISH_SECONDS} s"
+    if fault:
+        print(f"the command of --on-finish {fault}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
