@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 
 FINISH_SECONDS = 300
 """What the command of --on-finish may take."""
@@ -18,11 +19,13 @@ def main() -> int:
     """How the command ended; 0 where there is none."""
     task, end = json.loads(sys.stdin.readline()), sys.stdin.readline()
     if not end:
-        print(
-            "error: the study's process was ended, by a kill or because its Ray cluster is gone\n"
-            "the same command goes on from there",
-            file=sys.stderr,
-        )
+        with suppress(OSError):  # the terminal may be gone, too
+            print(
+                "error: the study's process was ended, by a kill or because its Ray cluster is gone\n"
+                "the same command goes on from there",
+                file=sys.stderr,
+                flush=True,
+            )
     if not task["command"]:
         return 0
     facts = task["facts"] | (json.loads(end) if end else GONE)
