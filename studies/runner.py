@@ -149,6 +149,11 @@ def execute(
                         if not stop.paused:
                             raise
                     wait_for_resume(folder, view, stop)
+        except SystemExit as error:  # so Ray says that its node here is gone, where it can, and with status 0
+            raise UserError(
+                "the study stopped early: Ray's node on this machine is gone\n"
+                "the same command goes on from there"
+            ) from error
         finally:
             shutil.rmtree(folder.ray, ignore_errors=True)
             if mirror := folder.mirror(folder.ray):

@@ -426,7 +426,8 @@ def outcome(slots: Slots, job: Job) -> News:
     TrialFolder(job.folder).create(job.config)
     rows: list[Metrics] = []
     while True:
-        news = ray.get(slots.mailbox.news.remote(job.after(len(rows))), timeout=120)
+        news = ray.get(slots.mailbox.news.remote(job), timeout=120)
+        job = job.after(len(news.rows), len(news.takings))
         rows += news.rows
         if news.ended:
             return News(rows, True, news.cause)
@@ -434,8 +435,8 @@ def outcome(slots: Slots, job: Job) -> News:
 
 def await_a_row(slots: Slots, job: Job) -> None:
     TrialFolder(job.folder).create(job.config)
-    while not ray.get(slots.mailbox.news.remote(job), timeout=60).rows:
-        pass
+    while not (news := ray.get(slots.mailbox.news.remote(job), timeout=60)).rows:
+        job = job.after(0, len(news.takings))
 
 
 def part_of_slot(kind: str) -> psutil.Process:
@@ -539,7 +540,7 @@ def test_a_slot_trains_a_pack_whose_trials_come_and_go(cluster: object, tmp_path
                 checkpoints.write_text("in the way")
         lost = outcome(slots, broken)
         seen = len(ray.get(slots.mailbox.news.remote(endless), timeout=60).rows)
-        assert ray.get(slots.mailbox.news.remote(endless.after(seen)), timeout=60).rows
+        await_a_row(slots, endless.after(seen))
         ray.get(slots.mailbox.cancel.remote("endless"), timeout=60)
         ended |= {name: future.result() for name, future in futures.items()}
     assert str(lost.cause).startswith("FileExistsError")
