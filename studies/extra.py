@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from studies.stop import Stop, heed
 from studies.view import View
 from trainables.config import TrialConfig
 from trainables.errors import UserError
-from trainables.mailbox import IDLE_SECONDS, Job, News
+from trainables.mailbox import Job, News
 from trainables.records import TrialFolder
 from trainables.slot import Slots
 
@@ -140,8 +139,10 @@ def follow(slots: Slots, record: TrialFolder, job: Job, view: View, stop: Stop, 
     job = job.after(len(record.rows()))
     if job.recorded >= job.config.epochs:
         return News([], ended=True)
+    from trainables.trial import all_news  # Tune, which a status need not wait for
+
     try:
-        for news in all_news(slots, job):
+        for news in all_news(slots.mailbox, job, slots.patience):
             record.note(news.takings)
             stop.meter.taken(news.takings)
             for row in news.rows:
@@ -153,18 +154,3 @@ def follow(slots: Slots, record: TrialFolder, job: Job, view: View, stop: Stop, 
     finally:
         slots.mailbox.cancel.remote(job.id)  # of a study that ends early the slot must not train on
     return news
-
-
-def all_news(slots: Slots, job: Job) -> Iterator[News]:
-    """What the mailbox has to say of a job, until its end."""
-    import ray
-
-    news = News([])
-    while not news.ended:
-        job = job.after(len(news.rows), len(news.takings))
-        try:
-            news = ray.get(slots.mailbox.news.remote(job), timeout=IDLE_SECONDS + slots.patience)
-        except ray.exceptions.GetTimeoutError:
-            cause = f"the mailbox did not answer for {slots.patience:.0f} s"
-            news = News([], ended=True, cause=cause, lost=True)
-        yield news

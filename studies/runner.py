@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import shutil
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -21,7 +20,7 @@ from studies.extra import next_final, next_repeats, train_final, train_repeats
 from studies.folder import StudyFolder
 from studies.ledger import Ledger, Trials, set_aside, storage_url
 from studies.options import Budget, Resources, Sinks, Storage
-from studies.stop import Stop, graceful, heed, wait_for_resume, watched
+from studies.stop import Stop, every, graceful, heed, wait_for_resume, watched
 from studies.study import Study
 from studies.view import View
 from trainables.capacity import processes_per_gpu
@@ -262,38 +261,33 @@ def open_slots(
 @contextmanager
 def growing(slots: Slots, before: list[Node], preflight: Preflight, most: int, view: View) -> Iterator[None]:
     """Inside, nodes that join the cluster get slots, up to what ``most`` trials at once need."""
-    ended = threading.Event()
     known, unfit, seen = {node.id for node in before}, set[str](), before
 
     def watch() -> None:
         nonlocal known, unfit, seen
-        while not ended.wait(JOIN_SECONDS):
-            view.at_once = max(1, min(slots.trials_at_once, most))
-            now = [node for node in nodes() if node.id not in unfit]
-            for node in [node for node in seen if node not in now]:
-                view.phase(f"node {node.host} ({node.id[:8]}) has left")
-            seen = now
-            count = min(fitting(now, slots.resources), math.ceil(most / slots.resources.pack))
-            new = [node for node in now if node.id not in known]
-            if not new or count <= slots.count:
-                continue
-            try:
-                preflight.check(new)
-            except UserError as error:
-                view.note(f"a node has joined that is not used: {error}")
-                unfit |= {node.id for node in new}
-                continue
-            view.phase(f"{', '.join(node.host for node in new)} joined: {count} slots from now on")
-            slots.grow(count)
-            known = {node.id for node in now}
+        view.at_once = max(1, min(slots.trials_at_once, most))
+        alive = nodes()
+        ids = {node.id for node in alive}
+        for node in [node for node in seen if node.id not in ids]:
+            view.phase(f"node {node.host} ({node.id[:8]}) has left")
+        seen = alive
+        now = [node for node in alive if node.id not in unfit]
+        count = min(fitting(now, slots.resources), math.ceil(most / slots.resources.pack))
+        new = [node for node in now if node.id not in known]
+        if not new or count <= slots.count:
+            return
+        try:
+            preflight.check(new)
+        except UserError as error:
+            view.note(f"a node has joined that is not used: {error}")
+            unfit |= {node.id for node in new}
+            return
+        view.phase(f"{', '.join(node.host for node in new)} joined: {count} slots from now on")
+        slots.grow(count)
+        known = {node.id for node in now}
 
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
+    with every(JOIN_SECONDS, watch):
         yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 def search(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from studies.folder import StudyFolder
@@ -99,36 +99,49 @@ def graceful(view: View, stop: Stop) -> Iterator[None]:
 
 
 @contextmanager
-def watched(folder: StudyFolder, view: View, stop: Stop) -> Iterator[None]:
-    """Inside, a thread obeys `python -m studies`, looks at the budget, and shows that this driver lives and
-    how far the study is."""
+def every(seconds: float, step: Callable[[], None]) -> Iterator[None]:
+    """Inside, a thread takes a step every so often."""
     ended = threading.Event()
 
-    def watch() -> None:
-        while not ended.wait(WATCH_SECONDS):
-            with suppress(OSError):  # a folder that has vanished ends the study elsewhere
-                what, heard = folder.request()
-                match what:
-                    case "stop" if stop.reason is None or stop.paused:
-                        stop.order("it was asked to stop")
-                        view.phase("stopping after the running epochs, as asked")
-                    case "pause" if stop.reason is None:
-                        stop.pause()
-                        view.phase("pausing after the running epochs, as asked")
-                folder.beat(stop.phase, heard)
-            before = stop.reason
-            stop.look()
-            if stop.reason and not before:
-                view.phase(f"stopping after the running epochs: {stop.reason}")
-            stop.meter.publish(view)
+    def steps() -> None:
+        while not ended.wait(seconds):
+            step()
 
-    thread = threading.Thread(target=watch, daemon=True)
+    thread = threading.Thread(target=steps, daemon=True)
     thread.start()
     try:
         yield
     finally:
         ended.set()
         thread.join()
+
+
+@contextmanager
+def watched(folder: StudyFolder, view: View, stop: Stop) -> Iterator[None]:
+    """Inside, a thread obeys `python -m studies`, looks at the budget, and shows that this driver lives and
+    how far the study is."""
+
+    def watch() -> None:
+        with suppress(OSError):  # a folder that has vanished ends the study elsewhere
+            what, heard = folder.request()
+            match what:
+                case "stop" if stop.reason is None or stop.paused:
+                    stop.order("it was asked to stop")
+                    view.phase("stopping after the running epochs, as asked")
+                case "pause" if stop.reason is None:
+                    stop.pause()
+                    view.phase("pausing after the running epochs, as asked")
+            folder.beat(stop.phase, heard)
+        before = stop.reason
+        stop.look()
+        if stop.reason and not before:
+            view.phase(f"stopping after the running epochs: {stop.reason}")
+        stop.meter.publish(view)
+
+    try:
+        with every(WATCH_SECONDS, watch):
+            yield
+    finally:
         stop.meter.publish(view)
 
 
