@@ -12,13 +12,15 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import psutil
 
 from trainables.errors import UserError
-from trainables.slot import START_ATTEMPTS
+from trainables.resources import START_ATTEMPTS
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 15.0
@@ -32,12 +34,15 @@ DRIVER_ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "RAY_TRAIN_ENABLE_STATE_TRACKING": "1",
     # nobody listens to it, and it costs a process a slot
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     # a slot ends when it ends: do not poll it for its health every two seconds only
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+SHARED_ENVIRONMENT = {
+    # who else looks at the cluster finds the training runs; it costs 2 s of a core before the first trial
+    "RAY_TRAIN_ENABLE_STATE_TRACKING": "1",
 }
 WORKER_ENVIRONMENT = {
     # a worker that does not answer does not say goodbye either; Train would wait for 30 s
@@ -61,7 +66,7 @@ def connected(
     address = check_address(address, trusted_network)
     if address is None:
         ensure_token()
-    ours = DRIVER_ENVIRONMENT if address else DRIVER_ENVIRONMENT | WORKER_ENVIRONMENT
+    ours = DRIVER_ENVIRONMENT | (SHARED_ENVIRONMENT if address else WORKER_ENVIRONMENT)
     os.environ.update({k: v for k, v in ours.items() if k not in os.environ})
     os.environ["RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S"] = str(patience)
     os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(patience / START_ATTEMPTS)
@@ -79,6 +84,8 @@ def connected(
     logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
     # workers of a cluster that starts here inherit this process's environment; a running one needs to be told
     options: dict[str, Any] = {"runtime_env": {"env_vars": WORKER_ENVIRONMENT}}
+    # as long as Ray's processes take to come up: meanwhile
+    Thread(target=import_module, args=("torch",)).start()
     try:
         if address is None:
             options = {"include_dashboard": True, "dashboard_host": "127.0.0.1"}

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from trainables.errors import UserError
-from trainables.slot import Placement, SlotResources
+from trainables.resources import Placement, SlotResources
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from optuna.trial import FrozenTrial
 
@@ -17,7 +18,9 @@ from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.mailbox import Job, News
 from trainables.records import TrialFolder
-from trainables.slot import Slots
+
+if TYPE_CHECKING:
+    from trainables.slot import Slots
 
 
 def final_config(ledger: Trials) -> TrialConfig | None:

@@ -233,15 +233,12 @@ class StudyFolder:
 
 def provenance() -> dict[str, Any]:
     """Command, versions, commit and machine, for the record."""
-    import torch
-
-    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
         "directory": str(Path.cwd()),
         "command": without_passwords(shlex.join(["python", *without_secrets(sys.argv)])),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         "git_commit": git_commit(),
-        "hardware": {"machine": platform.machine(), "cpus": os.cpu_count(), "gpus": gpus},
+        "hardware": {"machine": platform.machine(), "cpus": os.cpu_count(), "gpus": gpus()},
     }
 
 
@@ -260,18 +257,21 @@ def without_secrets(arguments: list[str]) -> list[str]:
     return shown
 
 
+def gpus() -> list[str]:
+    """The names of this machine's NVIDIA GPUs. torch would take a second to import, and memory on each."""
+    return said_by("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").splitlines()
+
+
 def git_commit() -> str | None:
     """The project's commit, marked where files differ from it; None outside git, or without it."""
-    command = [
-        "git",
-        "-C",
-        str(Path(__file__).parent.parent),
-        "describe",
-        "--always",
-        "--dirty",
-        "--abbrev=12",
-    ]
+    root = str(Path(__file__).parent.parent)
+    return said_by("git", "-C", root, "describe", "--always", "--dirty", "--abbrev=12") or None
+
+
+def said_by(*command: str) -> str:
+    """What a command prints; nothing where it fails, or is not there."""
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or None
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError:
-        return None
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from cluster.connect import PATIENCE
 from studies.study import at_least
-from trainables.slot import Placement
+from trainables.resources import Placement
 from trainables.text import without_passwords
 
 

@@ -23,14 +23,15 @@ from studies.options import Budget, Resources, Sinks, Storage
 from studies.stop import Stop, every, graceful, heed, wait_for_resume, watched
 from studies.study import Study
 from studies.view import View
-from trainables.capacity import processes_per_gpu
+from trainables.data import training_images
 from trainables.errors import Early, UserError
 from trainables.records import TrialFolder
-from trainables.slot import SlotResources, Slots
-from trainables.train import load_pixels
+from trainables.resources import SlotResources
 
 if TYPE_CHECKING:
     from ray.tune.logger import LoggerCallback
+
+    from trainables.slot import Slots
 
 JOIN_SECONDS = 3.0
 """How often the cluster is asked for nodes that have joined."""
@@ -87,8 +88,8 @@ def run(
 
 def check_data(study: Study, data_dir: Path | None, workers: int) -> None:
     """Raises: UserError now for what would fail in every trial."""
-    training, _ = load_pixels(study.base, data_dir, "cpu")
-    batch = min(study.base.batch_size, len(training))
+    _, rows, _ = training_images(study.base, data_dir)
+    batch = min(study.base.batch_size, len(rows))
     if batch < workers:
         raise UserError(f"a batch must hold at least 1 image a worker, got {batch} for {workers} workers")
 
@@ -228,6 +229,8 @@ def share_of_gpu(
     """
     import ray
 
+    from trainables.capacity import processes_per_gpu
+
     if resources.trials_per_gpu != "auto":
         return resources.share_of_gpu()
     if not any(node.gpus for node in cluster):
@@ -250,6 +253,8 @@ def share_of_gpu(
 def open_slots(
     folder: StudyFolder, study: Study, view: View, resources: Resources, count: int, slot: SlotResources
 ) -> Slots:
+    from trainables.slot import Slots
+
     view.phase(f"opening {count} slot(s) of {slot.workers} worker(s)")
     # unique in a cluster, and never seen by Ray Train before: it would resume a run of the same name
     return Slots(

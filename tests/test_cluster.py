@@ -35,7 +35,7 @@ from trainables.errors import UserError
 from trainables.mailbox import Job, Mailbox, Place
 from trainables.mirror import Mirror
 from trainables.records import TrialFolder
-from trainables.slot import Placement, SlotResources
+from trainables.resources import Placement, SlotResources
 from trainables.train import Training, train
 from trainables.world import World
 from vae_models import ModelConfig

@@ -43,7 +43,8 @@ from trainables.errors import UserError
 from trainables.loop import fit
 from trainables.mailbox import Job, Mailbox, News
 from trainables.records import TrialFolder
-from trainables.slot import SlotResources, Slots
+from trainables.resources import SlotResources
+from trainables.slot import Slots
 from trainables.train import load_pixels, train
 from vae_models import ModelConfig
 

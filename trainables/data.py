@@ -20,6 +20,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import ArrayLike
 
+from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.files import seal, unseal
 from trainables.formats import Labelled
@@ -107,6 +108,26 @@ def load_dataset(
         except (OSError, ValueError, KeyError, TypeError):  # not there yet, or damaged
             _prepare(folder, name, source)
             return _open(folder)
+
+
+def training_images(
+    config: TrialConfig, data_dir: str | Path | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(images, training rows, validation rows) of ``config``: 10 % of the training set is held out, by label.
+
+    Raises:
+        UserError: where the data set cannot be had, or its images do not fit the model.
+    """
+    data = load_dataset(config.dataset, data_dir, config.image_size)
+    if data.image_shape != config.model.image_shape:
+        raise UserError(
+            f"model.image_shape must be that of {config.dataset}, {data.image_shape}, "
+            f"got {config.model.image_shape}"
+        )
+    images, held_out = data.train.images, data.validation_rows
+    if not len(held_out):
+        raise UserError(f"{config.dataset} must have 2 training images, to hold one out, got {len(images)}")
+    return images, data.training_rows(config.limit_train), limit(held_out, config.limit_val)
 
 
 def cache_folder() -> Path:

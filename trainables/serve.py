@@ -29,6 +29,8 @@ from trainables.world import World
 
 def serve(slot: dict[str, Any]) -> None:
     """Serve a slot, a dictionary of ``name mailbox threads gpus pack``, until the mailbox closes."""
+    import torch._dynamo  # the first optimiser would, for a second, while the next slot already opens
+
     torch.set_num_threads(slot["threads"])
     device = ray.train.torch.get_device()
     if device.type == "cuda":

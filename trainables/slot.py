@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,39 +20,22 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from trainables.errors import Early
 from trainables.mailbox import IDLE_SECONDS, Mailbox
 from trainables.mirror import Mirror
+from trainables.resources import START_ATTEMPTS, SlotResources
 from trainables.serve import serve
 
-START_ATTEMPTS = 2
-"""How often a slot's workers are started before they are given up for lack of room."""
 MAX_RESTARTS = 5
 """A slot whose workers died more often is opened anew, with another Train controller."""
 OPENING_CPUS = 2
 """How many cores a slot that opens keeps busy: its workers and five actors of Ray Train import at once."""
 
 
-@dataclass(frozen=True)
-class Placement:
-    """Which nodes are wanted: those with an accelerator of Ray's types, and with labels."""
+def call_coordinator() -> None:
+    """Start an actor now that Ray Train's first controller would wait for."""
+    # Ray has no other name for it; where a later one knows this no more, it is as slow as it was
+    with suppress(ImportError):
+        from ray.data._internal.cluster_autoscaler import default_autoscaling_coordinator as coordinator
 
-    accelerator: str | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-    def options(self) -> dict[str, Any]:
-        """As Ray is told of it."""
-        found: dict[str, Any] = {"accelerator_type": self.accelerator} if self.accelerator else {}
-        return found | ({"label_selector": dict(self.labels)} if self.labels else {})
-
-
-@dataclass(frozen=True)
-class SlotResources:
-    """What a slot takes: DDP workers, CPUs (also its threads) and GPUs for each of them, and
-    ``pack`` trials, which it trains together."""
-
-    workers: int
-    cpus_per_worker: int = 1
-    gpus_per_worker: float = 0.0
-    pack: int = 1
-    placement: Placement = field(default_factory=Placement)
+        coordinator.get_or_create_autoscaling_coordinator()
 
 
 class Slots:
@@ -77,6 +58,7 @@ class Slots:
         self._closing = threading.Event()
         self._lost: set[str] = set()
         self._threads: dict[str, threading.Thread] = {}
+        call_coordinator()
         names = self._add(count)
         self.mailbox: Any = (
             ray.remote(Mailbox)

@@ -12,7 +12,7 @@ import torch
 from trainables import checkpoint
 from trainables.batches import Pixels
 from trainables.config import Metrics, TrialConfig
-from trainables.data import limit, load_dataset
+from trainables.data import training_images
 from trainables.errors import UserError
 from trainables.loop import Epoch, NonFiniteError, Run, Track, next_epochs
 from trainables.memory import keep_freed_memory
@@ -27,21 +27,10 @@ def load_pixels(
     """(training, validation) images of ``config``: 10 % of the training set is held out, by label.
 
     Raises:
-        UserError: where the data set cannot be had, or its images do not fit the model.
+        UserError: see `training_images`.
     """
-    data = load_dataset(config.dataset, data_dir, config.image_size)
-    if tuple(data.image_shape) != config.model.image_shape:
-        raise UserError(
-            f"model.image_shape must be that of {config.dataset}, {tuple(data.image_shape)}, "
-            f"got {config.model.image_shape}"
-        )
-    images, held_out = data.train.images, data.validation_rows
-    if not len(held_out):
-        raise UserError(f"{config.dataset} must have 2 training images, to hold one out, got {len(images)}")
-    return (
-        Pixels(images, data.training_rows(config.limit_train), device),
-        Pixels(images, limit(held_out, config.limit_val), device),
-    )
+    images, train, validation = training_images(config, data_dir)
+    return Pixels(images, train, device), Pixels(images, validation, device)
 
 
 def data_of(config: TrialConfig) -> tuple[Any, ...]:

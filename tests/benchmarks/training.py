@@ -47,12 +47,13 @@ class Network:
 NETWORKS = {
     "plain": Network(ModelConfig(latent_dim=32), 128 * 100),
     "pp": Network(ModelConfig(latent_dim=32, depth=1), 128 * 20),
-    "cifar": Network(ModelConfig(latent_dim=256, depth=2, width=64, image_shape=(3, 32, 32)), 32 * 4, 32),
+    "cifar": Network(ModelConfig(latent_dim=256, depth=2, width=64, image_shape=(3, 32, 32)), 128 * 3),
 }
 VARIANTS = {
     "one": "one trial on all cores",
-    "bf16": "the same in bfloat16",
+    "bf16": "one trial, in bfloat16",
     "each": "a trial a core, their sum",
+    "each bf16": "a trial a core, in bfloat16",
     "pack": "4 trials in one process, their sum",
 }
 PACK = 4
@@ -146,8 +147,8 @@ def packed(network: Network) -> float:
 
 
 def measured(variant: str, name: str) -> float:
-    """Images per second of a fresh process; of "each", the sum of one a core at once."""
-    count = torch.get_num_threads() if variant == "each" else 1
+    """Images per second of a fresh process; of those called "each", the sum of one a core at once."""
+    count = torch.get_num_threads() if variant.startswith("each") else 1
     command = [sys.executable, __file__, variant, name]
 
     def one(_: int) -> float:
@@ -269,6 +270,8 @@ if __name__ == "__main__":
             print(ours(network))
         case "each":
             print(ours(network, threads=1))
+        case "each bf16":
+            print(ours(network, "bf16", threads=1))
         case "pack":
             print(packed(network))
         case "memory":
