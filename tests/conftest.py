@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,8 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
+TIMES = {"images_per_second", "epoch_seconds", "cpu_seconds", "gpu_seconds"}
+"""What no two trainings have the same of."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -36,6 +38,11 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+def timeless(rows: Iterable[Mapping[str, float]]) -> list[dict[str, float]]:
+    """Epochs' metrics without what differs between equal trainings."""
+    return [{name: value for name, value in row.items() if name not in TIMES} for row in rows]
 
 
 def script(*arguments: str | Path, cwd: Path, timeout: float = 240) -> subprocess.CompletedProcess[str]:

@@ -20,7 +20,7 @@ from threading import Thread
 from urllib.parse import quote
 
 import pytest
-from conftest import ROOT, script
+from conftest import ROOT, script, timeless
 from moto.server import ThreadedMotoServer
 from pyarrow import fs
 
@@ -40,16 +40,11 @@ from trainables.train import Training, train
 from trainables.world import World
 from vae_models import ModelConfig
 
-TIMES = {"images_per_second", "epoch_seconds", "cpu_seconds", "gpu_seconds"}
 CONFIG = TrialConfig(model=ModelConfig(width=4, latent_dim=3), epochs=4, limit_train=200, limit_val=50)
 STUDY = (
     ROOT / "studies/digits_vae.py", "--set", "model.width=4", "--limit-train", "200", "--limit-val", "50",
     "--no-report", "--patience", "20",
 )  # fmt: skip
-
-
-def timeless(rows: list[dict[str, float]]) -> list[dict[str, float]]:
-    return [{name: value for name, value in row.items() if name not in TIMES} for row in rows]
 
 
 def workers_of(folder: Path) -> list[str]:
@@ -383,8 +378,8 @@ def test_takings_are_noted_in_the_trials_folder(tmp_path: Path) -> None:
 
 
 def test_no_cluster_at_auto_is_two_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = "from studies.cli import guarded\nfrom cluster.connect import connected\n"
-    code += "def app():\n    with connected('127.0.0.1:1'): pass\nguarded(app)"
+    code = "from studies.cli import run_command\nfrom cluster.connect import connected\n"
+    code += "def app():\n    with connected('127.0.0.1:1'): pass\nrun_command(app)"
     done = script("-c", code, cwd=tmp_path)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 2

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import TIMES
 from torch import Tensor, nn
 
 from trainables import loop
@@ -21,7 +22,6 @@ from vae_models.blocks import UpConv
 
 STEPS = 100
 CURVE = TrialConfig(model=ModelConfig(width=8, latent_dim=4), batch_size=10, epochs=1, lr=3e-3)
-TIMES = {"images_per_second", "epoch_seconds", "cpu_seconds", "gpu_seconds"}
 BF16_BAND = 0.02
 """How far a step's loss in bfloat16 may be from that in float32, relative, over 100 steps."""
 

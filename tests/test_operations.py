@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from conftest import ROOT, script
+from conftest import ROOT, script, timeless
 from processes import process_of
 from rich.console import Console
 
@@ -30,7 +30,6 @@ from trainables.records import TrialFolder
 from trainables.train import train
 from trainables.world import World
 
-TIMES = {"images_per_second", "epoch_seconds", "cpu_seconds", "gpu_seconds"}
 EPOCHS = 60
 STUDY = (
     ROOT / "studies/digits_vae.py", "--set", "model.width=4", "--limit-train", "200", "--limit-val", "50",
@@ -53,10 +52,6 @@ def until(ready: Callable[[], object], process: subprocess.Popen[str], seconds: 
 
 def epochs(folder: Path) -> int:
     return sum(len(TrialFolder(path).rows()) for path in folder.glob("trials/[0-9]*"))
-
-
-def timeless(rows: list[dict[str, float]]) -> list[dict[str, float]]:
-    return [{name: value for name, value in row.items() if name not in TIMES} for row in rows]
 
 
 @pytest.mark.slow
