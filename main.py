@@ -18,7 +18,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from studies.cli import guarded
+from studies.cli import run_command
+from trainables.commands import command_line
 from trainables.config import Metrics, TrialConfig
 from trainables.data import image_shape, load_dataset
 from trainables.errors import UserError
@@ -27,7 +28,7 @@ from trainables.loop import NonFiniteError
 from trainables.records import TrialFolder
 from trainables.train import load_pixels
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = command_line()
 
 
 class Model(StrEnum):
@@ -199,4 +200,4 @@ def finish(
 
 
 if __name__ == "__main__":
-    guarded(app)
+    run_command(app)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis.progress import progress_bar
-from trainables.errors import UserError
+from trainables.commands import command_line, guarded
 from trainables.text import printable
 
 if TYPE_CHECKING:
@@ -30,12 +28,9 @@ COMPARED = {
 }  # fmt: skip
 """Column of a frame -> its title in the terminal."""
 
-app = typer.Typer(
+app = command_line(
     help="Figures, tables and a page to read, from a study's folder.",
     no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
 )
 
 
@@ -114,16 +109,6 @@ def print_table(frame: pd.DataFrame, shown: dict[str, str]) -> None:
     for row in frame[list(shown)].to_dict("records"):
         table.add_row(*(printable(cell(column, value)) for column, value in row.items()))
     Console(highlight=False, markup=False).print(table)
-
-
-@contextmanager
-def guarded() -> Iterator[None]:
-    """A user's mistake becomes two lines and an exit code, not a traceback."""
-    try:
-        yield
-    except (UserError, OSError) as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
-        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
+from contextlib import suppress
 from typing import Annotated
 
 import typer
 
 from cluster.local import local_cluster
+from trainables.commands import command_line, guarded
 from trainables.errors import UserError
-from trainables.text import printable
 
-app = typer.Typer(
+app = command_line(
     help="A Ray cluster of several nodes on this machine, to try things on.",
     no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
 )
 
 
@@ -43,7 +40,7 @@ def local(
     each = workers_per_node or max(1, (os.cpu_count() or 1) // nodes)
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts background jobs deaf to Ctrl-C
         signal.signal(number, signal.default_int_handler)
-    try:
+    with guarded(), suppress(KeyboardInterrupt):
         print(f"starting {nodes} node(s) of {each} CPU(s)", flush=True)
         with local_cluster([each] * nodes) as cluster:
             study = "python studies/digits_vae.py"
@@ -64,11 +61,7 @@ def local(
                         print(f"node {index} has ended", flush=True)
                 if 0 in ended:
                     raise UserError("the head has ended: there is no cluster without it\nstart another")
-    except KeyboardInterrupt:
-        print("\nstopped", flush=True)
-    except UserError as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
-        raise SystemExit(1) from None
+    print("\nstopped", flush=True)
 
 
 if __name__ == "__main__":

@@ -8,17 +8,15 @@ from typing import Annotated
 
 import typer
 
-from studies.cli import guarded
+from studies.cli import run_command
 from studies.folder import Driver, StudyFolder
+from trainables.commands import command_line
 from trainables.errors import UserError
 from trainables.text import printable
 
-app = typer.Typer(
+app = command_line(
     help="Look at studies and steer them, from any machine that sees their folders.",
     no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
 )
 StudyPath = Annotated[Path, typer.Argument(help="The study's folder, such as runs/digits_vae.")]
 Wait = Annotated[bool, typer.Option(help="Wait until it is so: running epochs end first.")]
@@ -115,4 +113,4 @@ def order(study: Path, what: str, phase: str | None, wait: bool) -> None:
 
 
 if __name__ == "__main__":
-    guarded(app)
+    run_command(app)

@@ -13,11 +13,14 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from studies.options import Budget, Options, Resources, Sinks, Storage
 from studies.study import Study
+from trainables.commands import command_line, guarded, tell
 from trainables.config import explain
 from trainables.errors import Early, UserError
+from trainables.resources import Placement
 from trainables.space import describe
-from trainables.text import printable, without_passwords
+from trainables.text import without_passwords
 
 ENDED_EARLY, INTERRUPTED = 3, 130
 
@@ -25,7 +28,7 @@ ENDED_EARLY, INTERRUPTED = 3, 130
 def main(study: Study) -> None:
     """Run ``study`` as this process's command line; exits with 0, 1 or 2, with 3 where it ended early by
     order or for its budget, or 130 after Ctrl-C."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app = command_line()
 
     def command(
         data_dir: Annotated[
@@ -140,8 +143,6 @@ def main(study: Study) -> None:
         ] = False,
         report: Annotated[bool, typer.Option(help="Draw the figures and the page at the end.")] = True,
     ) -> None:
-        from studies.options import Budget, Placement, Resources, Sinks, Storage
-
         overrides = {"epochs": epochs, "limit_train": limit_train, "limit_val": limit_val, "seed": seed}
         for path, value in map(parse_setting, set_ or []):
             if path in overrides:
@@ -162,50 +163,51 @@ def main(study: Study) -> None:
             trusted_network=trusted_network,
             placement=Placement(accelerator, parse_labels(label or [])),
         )
-        places, budget = Storage.of(storage or []), Budget(hours=max_hours, gpu_hours=max_gpu_hours)
+        options = Options(
+            data_dir=data_dir and data_dir.expanduser().absolute(),
+            resources=resources,
+            budget=Budget(hours=max_hours, gpu_hours=max_gpu_hours),
+            storage=Storage.of(storage or []),
+            sinks=Sinks(tensorboard=tensorboard, mlflow=mlflow),
+            fresh=fresh,
+        )
         folder = out or Path("runs") / planned.name
         console = Console(highlight=False, markup=False)
         if dry_run:
-            print_plan(planned, folder, data_dir, resources, budget, places, console)
+            print_plan(planned, folder, options, console)
         else:
-            sinks = Sinks(tensorboard=tensorboard, mlflow=mlflow)
             try:
                 with telling(on_finish, planned.name, folder):
-                    execute(
-                        planned, folder, data_dir, resources, budget, places, fresh, sinks, report, console
-                    )
+                    execute(planned, folder, options, report, console)
             except KeyboardInterrupt:  # typer would say that it was aborted
                 print(f"\ninterrupted: {folder} keeps what is done; the same command goes on from there")
                 leave(INTERRUPTED)
 
     command.__doc__ = study_help(study)
     app.command()(command)
-    guarded(app)
+    run_command(app)
 
 
-def guarded(app: typer.Typer) -> None:
-    """Run a command line; a user's mistake becomes two lines and an exit code, not a traceback."""
+def run_command(app: typer.Typer) -> None:
+    """Run a command line; what is wrong with its options becomes a line, too, and exit code 2."""
     try:
-        app()
-    except UserError as error:
-        leave(1, str(error))
+        with guarded(leave):
+            app()
     except Early as early:
         print(f"the study ended early: {early}; the same command goes on from there")
         leave(ENDED_EARLY)
     except ValidationError as error:
-        leave(2, explain(error))
-    except OSError as error:
-        leave(1, f"{error.strerror or error}: {error.filename or 'no file named'}")
+        tell(explain(error))
+        leave(2)
     except ValueError as error:
         if type(error) is not ValueError:
             raise
-        leave(2, str(error))
+        tell(str(error))
+        leave(2)
 
 
-def leave(code: int, error: str = "") -> NoReturn:
+def leave(code: int) -> NoReturn:
     """End the process, and the cluster that it may have started."""
-    if error:
-        print(f"error: {printable(error)}", file=sys.stderr)
     if "ray" in sys.modules:
         from cluster.connect import end_process
 
@@ -269,29 +271,18 @@ def parse_setting(text: str) -> tuple[str, Any]:
         return path, value
 
 
-def execute(
-    study: Study,
-    folder: Path,
-    data_dir: Path | None,
-    resources: Any,
-    budget: Any,
-    storage: Any,
-    fresh: bool,
-    sinks: Any,
-    report: bool,
-    console: Console,
-) -> None:
+def execute(study: Study, folder: Path, options: Options, report: bool, console: Console) -> None:
+    """Run or continue a study, draw its report, and say what came of it. Raises: see `studies.runner.run`."""
     from studies.runner import run
 
     early: Early | None = None
-    data = data_dir and data_dir.expanduser().absolute()
     path = folder.expanduser().resolve()
     try:
-        run(study, folder, data, resources, budget, storage, fresh, sinks, console)
+        run(study, folder, options, console)
     except Early as reason:
         early = reason
     if report and (early is None or has_models(path)):
-        draw_report(path, data_dir, console)
+        draw_report(path, options.data_dir, console)
     if early is None or has_models(path):
         print_summary(path, console, report)
     if early:
@@ -372,24 +363,15 @@ def first_cause(causes: list[str]) -> str:
     return f"the first cause: {causes[0]}" if causes else "more --trials or --epochs may help"
 
 
-def print_plan(
-    study: Study,
-    folder: Path,
-    data_dir: Path | None,
-    resources: Any,
-    budget: Any,
-    storage: Any,
-    console: Console,
-) -> None:
+def print_plan(study: Study, folder: Path, options: Options, console: Console) -> None:
     """The space, the budget and the resources; starts nothing."""
     from cluster.plan import here, plan_slots
 
-    base = study.base
+    base, resources, budget, storage = study.base, options.resources, options.budget, options.storage
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_row("study", f"{study.name} in {folder}")
-    table.add_row(
-        "data", f"{base.dataset} {tuple(base.model.image_shape)} from {data_dir or 'the default folder'}"
-    )
+    source = options.data_dir or "the default folder"
+    table.add_row("data", f"{base.dataset} {tuple(base.model.image_shape)} from {source}")
     for path, distribution in study.space.items():
         table.add_row("space", f"{path}: {describe(distribution)}")
     table.add_row(

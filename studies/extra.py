@@ -11,9 +11,9 @@ from optuna.trial import FrozenTrial
 
 from analysis.repeats import REPEATED, repeat_config, repeat_folder
 from studies.folder import StudyFolder
-from studies.ledger import Ledger, Trials
-from studies.stop import Stop, heed
-from studies.view import View
+from studies.ledger import Trials
+from studies.running import Running
+from studies.stop import heed
 from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.mailbox import Job, News
@@ -64,16 +64,15 @@ def prepared(path: Path, config: TrialConfig) -> TrialFolder:
     return record
 
 
-def train_repeats(
-    ledger: Ledger, folder: StudyFolder, data_dir: Path | None, view: View, stop: Stop, slots: Slots
-) -> None:
+def train_repeats(study: Running, slots: Slots) -> None:
     """Train the best trials again with other seeds, as many at once as the slots hold. One that fails for a
     cause of its own is recorded as failed.
 
     Raises:
         KeyboardInterrupt, Early, UserError: see `heed`.
     """
-    left = next_repeats(ledger, folder)
+    folder, view, stop = study.folder, study.view, study.stop
+    left = next_repeats(study.ledger, folder)
     if not left:
         return
     view.phase(f"training the best trials again with other seeds, {len(left)} trainings")
@@ -83,9 +82,10 @@ def train_repeats(
         record = prepared(repeat_folder(folder.path, trial.number, repeat), config)
         label = f"trial {trial.number}, repeat {repeat}"
         view.started(label, {**trial.params, "seed": config.seed}, record.rows())
-        job = Job(f"{trial.number}-{repeat}", config, record.path, data_dir, folder.mirror(record.path))
+        name = f"{trial.number}-{repeat}"
+        job = Job(name, config, record.path, study.data_dir, folder.mirror(record.path))
         try:
-            end = follow(slots, record, job, view, stop, label)
+            end = follow(study, slots, record, job, label)
             view.ended(label, "failed" if end.cause else "complete", end.cause)
             if end.lost:
                 raise UserError(str(end.cause))
@@ -106,24 +106,23 @@ def train_repeats(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def train_final(
-    ledger: Ledger, folder: StudyFolder, data_dir: Path | None, view: View, stop: Stop, slots: Slots
-) -> None:
+def train_final(study: Running, slots: Slots) -> None:
     """Train the best configuration once more, outside the search.
 
     Raises:
         KeyboardInterrupt, Early: see `heed`.
         UserError: with the cause where it fails.
     """
-    config, best = next_final(ledger, folder), ledger.best()
+    folder, view = study.folder, study.view
+    config, best = next_final(study.ledger, folder), study.ledger.best()
     if config is None or best is None:
         return
     record = prepared(folder.next_final, config)
     label, workers = "final training", slots.resources.workers
     view.phase(f"training trial {best.number} once more, {config.epochs} epochs on {workers} worker(s)")
     view.started(label, {**best.params, "epochs": config.epochs}, record.rows())
-    job = Job("final", config, record.path, data_dir, folder.mirror(record.path))
-    end = follow(slots, record, job, view, stop, label)
+    job = Job("final", config, record.path, study.data_dir, folder.mirror(record.path))
+    end = follow(study, slots, record, job, label)
     view.ended(label, "failed" if end.cause else "complete", end.cause)
     if end.cause:
         raise UserError(f"the final training failed: {end.cause}\nrun the same command again to take it up")
@@ -133,7 +132,7 @@ def train_final(
     folder.next_final.rename(folder.final)
 
 
-def follow(slots: Slots, record: TrialFolder, job: Job, view: View, stop: Stop, label: str) -> News:
+def follow(study: Running, slots: Slots, record: TrialFolder, job: Job, label: str) -> News:
     """Record a job's rows until it ends; returns how it did. One that has all its rows is not begun.
 
     Raises:
@@ -147,13 +146,13 @@ def follow(slots: Slots, record: TrialFolder, job: Job, view: View, stop: Stop, 
     try:
         for news in all_news(slots.mailbox, job, slots.patience):
             record.note(news.takings)
-            stop.meter.taken(news.takings)
+            study.stop.meter.taken(news.takings)
             for row in news.rows:
                 record.append(row)
-                stop.spend(row)
-                view.reported(label, row)
+                study.stop.spend(row)
+                study.view.reported(label, row)
             if news.rows and not news.ended:
-                heed(stop)
+                heed(study.stop)
     finally:
         slots.mailbox.cancel.remote(job.id)  # of a study that ends early the slot must not train on
     return news

@@ -33,8 +33,8 @@ from trainables.records import TrialFolder
 from trainables.text import SECRETS, without_passwords
 
 PACKAGES = ("ray", "torch", "torchvision", "optuna", "numpy", "pandas", "scikit-learn")
-
-
+ANSWER_SECONDS = 10.0
+"""How long a command may take to say what this machine is."""
 BEAT_SECONDS = 60.0
 """A driver on another machine that was silent for so long counts as gone."""
 
@@ -269,9 +269,9 @@ def git_commit() -> str | None:
 
 
 def said_by(*command: str) -> str:
-    """What a command prints; nothing where it fails, or is not there."""
+    """What a command prints; nothing where it fails, hangs, or is not there."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=ANSWER_SECONDS)
+    except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

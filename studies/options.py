@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from cluster.connect import PATIENCE
 from studies.study import at_least
@@ -105,3 +106,16 @@ class Storage:
                 )
             found[kind] = place
         return cls(**found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """All of it, as a command line has it."""
+
+    data_dir: Path | None = None
+    resources: Resources = field(default_factory=Resources)
+    budget: Budget = field(default_factory=Budget)
+    storage: Storage = field(default_factory=Storage)
+    sinks: Sinks = field(default_factory=Sinks)
+    fresh: bool = False
+    """Whether an earlier study in the folder is moved aside."""

@@ -19,7 +19,8 @@ from cluster.preflight import Preflight
 from studies.extra import next_final, next_repeats, train_final, train_repeats
 from studies.folder import StudyFolder
 from studies.ledger import Ledger, Trials, set_aside, storage_url
-from studies.options import Budget, Resources, Sinks, Storage
+from studies.options import Options, Resources
+from studies.running import Running
 from studies.stop import Stop, every, graceful, heed, wait_for_resume, watched
 from studies.study import Study
 from studies.view import View
@@ -37,29 +38,20 @@ JOIN_SECONDS = 3.0
 """How often the cluster is asked for nodes that have joined."""
 
 
-def run(
-    study: Study,
-    out: Path,
-    data_dir: Path | None,
-    resources: Resources,
-    budget: Budget,
-    storage: Storage,
-    fresh: bool,
-    sinks: Sinks,
-    console: Console,
-) -> None:
+def run(study: Study, out: Path, options: Options, console: Console) -> None:
     """Run or continue a study in ``out``.
 
     Raises:
         UserError: see the parts. What was finished before stays.
         Early: where it was stopped, or its budget is spent, before its plan was done.
     """
-    folder = StudyFolder(out)
+    folder, data_dir = StudyFolder(out), options.data_dir
+    resources, storage = options.resources, options.storage
     refuse_vanishing(folder.path)
     check_data(study, data_dir, max(resources.workers_per_trial, resources.final_workers))
     check_address(resources.address, resources.trusted_network)
     with folder.locked():
-        if fresh:
+        if options.fresh:
             renamed = set_aside(study.name, old) if (old := folder.storage()) else None
             for place in filter(None, (folder.move_aside(), renamed)):
                 console.print(f"the earlier study is kept as {place}", soft_wrap=True)
@@ -77,7 +69,7 @@ def run(
             ledger = Ledger(study, storage_url(folder.path, folder.storage()), record["id"])
             check_ledger(sum(ledger.count().values()), folder)
             if not is_finished(ledger, folder):
-                execute(ledger, folder, data_dir, resources, budget, sinks, console)
+                execute(ledger, folder, options, console)
         except UserError:
             if new and not folder.trials.exists():
                 if ledger:
@@ -111,38 +103,31 @@ def is_finished(ledger: Trials, folder: StudyFolder) -> bool:
     return next_final(ledger, folder) is None and not next_repeats(ledger, folder)
 
 
-def execute(
-    ledger: Ledger,
-    folder: StudyFolder,
-    data_dir: Path | None,
-    resources: Resources,
-    budget: Budget,
-    sinks: Sinks,
-    console: Console,
-) -> None:
+def execute(ledger: Ledger, folder: StudyFolder, options: Options, console: Console) -> None:
     """Everything that needs Ray.
 
     Raises:
         KeyboardInterrupt, Early, UserError: see `heed`.
     """
-    study = ledger.plan
+    plan, resources, budget = ledger.plan, options.resources, options.budget
     loggers: dict[str, LoggerCallback] = {}
-    if sinks and trials_left(ledger):
+    if options.sinks and trials_left(ledger):
         from studies.sinks import loggers as loggers_of
 
-        loggers = loggers_of(sinks, study.name)
+        loggers = loggers_of(options.sinks, plan.name)
     stop = Stop(budget.hours, budget.gpu_hours, gpu_seconds_before(folder) if budget.gpu_hours else 0.0)
     with connected(resources.address, resources.patience, resources.trusted_network) as dashboard:
         console.print(f"Ray dashboard: http://{dashboard}" if dashboard else "Ray has no dashboard here")
-        preflight = Preflight(folder.path, folder.mirror(folder.path), study.base, data_dir)
-        view = View(study.name, study.trials, study.base.epochs, console)
+        preflight = Preflight(folder.path, folder.mirror(folder.path), plan.base, options.data_dir)
+        view = View(plan.name, plan.trials, plan.base.epochs, console)
         view.known(ledger.count(), ledger.best())
-        stop.meter.open(study.name)
+        stop.meter.open(plan.name)
+        study = Running(ledger, folder, options.data_dir, view, stop)
         try:
             with view, graceful(view, stop), watched(folder, view, stop):
                 while True:
                     try:
-                        train_all(ledger, folder, data_dir, resources, preflight, loggers, view, stop)
+                        train_all(study, resources, preflight, loggers)
                         break
                     except Early:
                         ledger.let_go()
@@ -168,21 +153,14 @@ def gpu_seconds_before(folder: StudyFolder) -> float:
 
 
 def train_all(
-    ledger: Ledger,
-    folder: StudyFolder,
-    data_dir: Path | None,
-    resources: Resources,
-    preflight: Preflight,
-    loggers: Mapping[str, LoggerCallback],
-    view: View,
-    stop: Stop,
+    study: Running, resources: Resources, preflight: Preflight, loggers: Mapping[str, LoggerCallback]
 ) -> None:
     """Whatever is left to train, in slots that are closed again at the end.
 
     Raises:
         KeyboardInterrupt, Early, UserError: see `heed`.
     """
-    study = ledger.plan
+    ledger, folder, view = study.ledger, study.folder, study.view
     left = trials_left(ledger)
     repeats = len(next_repeats(ledger, folder))
     placement = resources.placement
@@ -196,22 +174,22 @@ def train_all(
     if left or repeats:
         count, slot = plan_slots(
             cluster, resources.workers_per_trial, resources.max_concurrent,
-            share_of_gpu(resources, cluster, study, data_dir, view), left or None, resources.pack, placement,
+            share_of_gpu(resources, cluster, study), left or None, resources.pack, placement,
         )  # fmt: skip
         most = most_at_once(resources.max_concurrent, left) or repeats
         count = count if left else min(count, math.ceil(repeats / slot.pack))
-        slots = open_slots(folder, study, view, resources, count, slot)
+        slots = open_slots(study, resources.patience, count, slot)
         with slots, growing(slots, cluster, preflight, most, view):
             if left:
-                search(ledger, folder, data_dir, view, stop, slots, resources.max_concurrent or left, loggers)
-            train_repeats(ledger, folder, data_dir, view, stop, slots)
+                search(study, slots, resources.max_concurrent or left, loggers)
+            train_repeats(study, slots)
             if replace(slots.resources, pack=1) == last_slot:
-                train_final(ledger, folder, data_dir, view, stop, slots)
+                train_final(study, slots)
             view.phase("closing the slots")
         sweep(ledger, folder)
     if next_final(ledger, folder):
-        with open_slots(folder, study, view, resources, 1, last_slot) as slots:
-            train_final(ledger, folder, data_dir, view, stop, slots)
+        with open_slots(study, resources.patience, 1, last_slot) as slots:
+            train_final(study, slots)
 
 
 def trials_left(ledger: Trials) -> int:
@@ -219,9 +197,7 @@ def trials_left(ledger: Trials) -> int:
     return max(0, ledger.plan.trials - sum(ledger.count().values())) + len(ledger.interrupted())
 
 
-def share_of_gpu(
-    resources: Resources, cluster: list[Node], study: Study, data_dir: Path | None, view: View
-) -> float | None:
+def share_of_gpu(resources: Resources, cluster: list[Node], study: Running) -> float | None:
     """What of a GPU a worker takes; None lets `plan_slots` decide.
 
     Raises:
@@ -237,11 +213,11 @@ def share_of_gpu(
         raise UserError(
             f"--trials-per-gpu must find a GPU in the cluster, got {len(cluster)} node(s) without one"
         )
-    view.phase("measuring how many trials a GPU holds")
+    study.view.phase("measuring how many trials a GPU holds")
     where = resources.placement.options()
     measure = ray.remote(num_cpus=1, num_gpus=1, max_calls=1, **where)(processes_per_gpu)
     try:
-        found = measure.remote(study.largest(), data_dir, resources.pack)
+        found = measure.remote(study.ledger.plan.largest(), study.data_dir, resources.pack)
         return 1 / ray.get(found, timeout=resources.patience)
     except ray.exceptions.RayError as error:  # a timeout is one too
         reason = str(error).strip().splitlines()[-1]
@@ -250,17 +226,14 @@ def share_of_gpu(
         ) from error
 
 
-def open_slots(
-    folder: StudyFolder, study: Study, view: View, resources: Resources, count: int, slot: SlotResources
-) -> Slots:
+def open_slots(study: Running, patience: float, count: int, slot: SlotResources) -> Slots:
     from trainables.slot import Slots
 
-    view.phase(f"opening {count} slot(s) of {slot.workers} worker(s)")
+    study.view.phase(f"opening {count} slot(s) of {slot.workers} worker(s)")
     # unique in a cluster, and never seen by Ray Train before: it would resume a run of the same name
-    return Slots(
-        f"{study.name}-{time.strftime('%Y%m%d-%H%M%S')}", count, slot,
-        folder.mirror(folder.ray) or folder.ray, resources.patience,
-    )  # fmt: skip
+    name = f"{study.ledger.plan.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    place = study.folder.ray
+    return Slots(name, count, slot, study.folder.mirror(place) or place, patience)
 
 
 @contextmanager
@@ -295,16 +268,7 @@ def growing(slots: Slots, before: list[Node], preflight: Preflight, most: int, v
         yield
 
 
-def search(
-    ledger: Ledger,
-    folder: StudyFolder,
-    data_dir: Path | None,
-    view: View,
-    stop: Stop,
-    slots: Slots,
-    most: int,
-    loggers: Mapping[str, LoggerCallback],
-) -> None:
+def search(study: Running, slots: Slots, most: int, loggers: Mapping[str, LoggerCallback]) -> None:
     """Run Tune until the ledger holds the study's trials, as many at a time as the slots hold, and ``most``.
 
     Raises:
@@ -318,7 +282,8 @@ def search(
     from studies.sinks import Sink
     from trainables.trial import TRIAL_RESOURCES, tune_trial
 
-    driver = Driver(ledger, folder, data_dir, view, stop)
+    folder, view, stop = study.folder, study.view, study.stop
+    driver = Driver(study)
     sinks = [Sink(name, logger, driver, folder, view) for name, logger in loggers.items()]
     view.phase("searching")
     tuner = tune.Tuner(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from optuna.exceptions import StorageInternalError
@@ -13,10 +12,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from sqlalchemy.exc import SQLAlchemyError
 
-from studies.folder import StudyFolder
-from studies.ledger import Ledger
-from studies.stop import Stop
-from studies.view import View
+from studies.running import Running
 from trainables.config import Metrics
 from trainables.errors import UserError
 from trainables.mailbox import Job, Taking
@@ -27,11 +23,10 @@ from trainables.slot import Slots
 class Driver:
     """What happens to a trial, in the order that survives a crash: its record first, then the ledger."""
 
-    def __init__(
-        self, ledger: Ledger, folder: StudyFolder, data_dir: Path | None, view: View, stop: Stop
-    ) -> None:
-        self._ledger, self._folder, self._view, self._stop = ledger, folder, view, stop
-        self._data_dir = data_dir
+    def __init__(self, study: Running) -> None:
+        ledger = self._ledger = study.ledger
+        self._folder, self._data_dir = study.folder, study.data_dir
+        self._view, self._stop = study.view, study.stop
         self.space = tuple(ledger.plan.space)
         self._resumable = ledger.interrupted()
         self._left = ledger.plan.trials - sum(ledger.count().values())

@@ -28,6 +28,7 @@ from studies import sinks
 from studies.folder import StudyFolder, provenance
 from studies.ledger import Ledger, storage_url
 from studies.options import Sinks
+from studies.running import Running
 from studies.search import Driver
 from studies.sinks import Sink, loggers
 from studies.stop import Stop
@@ -172,7 +173,7 @@ class Run:
         path.mkdir(exist_ok=True)
         folder = StudyFolder(path)
         self.ledger = Ledger(study, storage_url(path, None))
-        self.driver = Driver(self.ledger, folder, None, view, Stop())
+        self.driver = Driver(Running(self.ledger, folder, None, view, Stop()))
         self.sinks = [Sink("Board", logger, self.driver, folder, view) for logger in loggers]
         job = self.driver.next_job()
         assert job is not None

@@ -19,7 +19,7 @@ import psutil
 import pytest
 import ray
 import torch
-from conftest import ROOT, script
+from conftest import ROOT, script, timeless
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from processes import process_of
 from rich.console import Console
@@ -32,6 +32,7 @@ from studies.folder import StudyFolder
 from studies.ledger import Ledger, same_question, storage_url, suggest
 from studies.options import Resources
 from studies.runner import share_of_gpu
+from studies.running import Running
 from studies.search import Driver
 from studies.stop import Stop
 from studies.study import Study
@@ -49,7 +50,6 @@ from trainables.train import load_pixels, train
 from vae_models import ModelConfig
 
 CONFIG = TrialConfig(model=ModelConfig(width=4, latent_dim=3), epochs=3, limit_train=200, limit_val=50)
-TIMES = {"images_per_second", "epoch_seconds", "cpu_seconds", "gpu_seconds"}
 SMALL = (
     "--set", "model.width=4", "--limit-train", "200", "--limit-val", "50", "--epochs", "3", "--no-report",
 )  # fmt: skip
@@ -61,10 +61,6 @@ def study(**fields: object) -> Study:
         "model.latent_dim": CategoricalDistribution((2, 4)),
     }
     return Study(**{"name": "small", "base": CONFIG, "space": space, "trials": 4} | fields)  # type: ignore[arg-type]
-
-
-def timeless(rows: list[Metrics]) -> list[Metrics]:
-    return [{name: value for name, value in row.items() if name not in TIMES} for row in rows]
 
 
 # The ledger, without Ray
@@ -139,7 +135,7 @@ def test_a_crash_before_the_ledger_heard_of_the_end_does_not_prune(tmp_path: Pat
     ledger = Ledger(study(trials=7), storage_url(tmp_path, None))
     view = View("small", 7, 3, Console(quiet=True))
     for number in range(7):
-        driver = Driver(ledger, folder, None, view, Stop())
+        driver = Driver(Running(ledger, folder, None, view, Stop()))
         job = driver.next_job()
         assert job is not None
         for epoch, bits in ((1, 5.0), (2, 4.0), (3, 4.5 if number == 6 else 3.0)):
@@ -148,7 +144,7 @@ def test_a_crash_before_the_ledger_heard_of_the_end_does_not_prune(tmp_path: Pat
             driver.complete(number)
     ledger = Ledger(study(trials=7), storage_url(tmp_path, None))
     assert ledger.interrupted() == [6]
-    assert Driver(ledger, folder, None, view, Stop()).next_job() is None
+    assert Driver(Running(ledger, folder, None, view, Stop())).next_job() is None
     assert dict(ledger.count()) == {"COMPLETE": 7}
 
 
@@ -160,7 +156,7 @@ def test_a_crash_while_a_trials_folder_is_made_is_made_good(tmp_path: Path, left
     for name in left:
         (folder.trial(0) / name).write_text("{")
     ledger = Ledger(study(), storage_url(tmp_path, None))
-    job = Driver(ledger, folder, None, View("small", 4, 3, Console(quiet=True)), Stop()).next_job()
+    job = Driver(Running(ledger, folder, None, View("small", 4, 3, Console(quiet=True)), Stop())).next_job()
     assert job is not None
     assert TrialFolder(folder.trial(0)).config() == job.config
 
@@ -274,7 +270,7 @@ def test_records_of_another_ledger_are_not_taken_for_a_trials_own(tmp_path: Path
     view = View("small", 1, 3, Console(quiet=True))
     ledger = Ledger(study(), storage_url(tmp_path, None))
     with pytest.raises(UserError, match=r"is not the folder of trial 0: its config\.json is another's"):
-        Driver(ledger, folder, None, view, Stop()).next_job()
+        Driver(Running(ledger, folder, None, view, Stop())).next_job()
     assert len(stale.rows()) == 3
 
 
@@ -396,9 +392,26 @@ def test_a_job_that_kills_its_workers_costs_those_beside_it_nothing() -> None:
     assert causes == {"good": None, "other": None, "deadly": "its workers died 3 times without a new epoch"}
 
 
-def test_trials_cannot_share_a_gpu_that_is_not_there() -> None:
+def test_a_study_is_checked_without_torch() -> None:
+    """It takes as long to import as Ray to come up, and is imported meanwhile."""
+    code = (
+        "import sys\n"
+        "from studies.digits_vae import STUDY\n"
+        "from studies.folder import provenance\n"
+        "from studies.runner import check_data\n"
+        "check_data(STUDY, None, 1)\n"
+        "provenance()\n"
+        "print([name for name in ('torch', 'ray.train') if name in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout == "[]\n"
+
+
+def test_trials_cannot_share_a_gpu_that_is_not_there(tmp_path: Path) -> None:
+    ledger, view = Ledger(study(), storage_url(tmp_path, None)), View("small", 4, 3, Console(quiet=True))
+    running = Running(ledger, StudyFolder(tmp_path), None, view, Stop())
     with pytest.raises(UserError, match=r"must find a GPU in the cluster, got 1 node\(s\) without one"):
-        share_of_gpu(Resources(trials_per_gpu="auto"), [Node(2, 0)], study(), None, Console())
+        share_of_gpu(Resources(trials_per_gpu="auto"), [Node(2, 0)], running)
 
 
 def test_more_workers_than_the_cluster_holds_are_refused() -> None:
@@ -457,7 +470,7 @@ def test_a_slot_of_two_workers_serves_good_and_bad_trials_and_survives_a_kill(
         assert first.cause is None
         assert [r["epoch"] for r in first.rows] == [1, 2, 3]
 
-        alone = timeless(list(train(CONFIG, TrialFolder(tmp_path / "alone"))))
+        alone = timeless(train(CONFIG, TrialFolder(tmp_path / "alone")))
         for ours, theirs in zip(timeless(first.rows), alone, strict=True):
             assert ours["val_bits_per_dim"] == pytest.approx(theirs["val_bits_per_dim"], rel=1e-4)
 
@@ -477,7 +490,7 @@ def test_a_trial_ends_as_it_would_have_whichever_part_of_its_slot_is_killed(
     cluster: object, tmp_path: Path
 ) -> None:
     config = CONFIG.replace({"epochs": 60})
-    expected = timeless(list(train(config, TrialFolder(tmp_path / "alone"))))
+    expected = timeless(train(config, TrialFolder(tmp_path / "alone")))
     with Slots("parts", 1, SlotResources(1), tmp_path / "ray") as slots:
         for part in ("Mailbox", "TrainController", "RayTrainWorker"):
             job = Job(part, config, tmp_path / part, None)
@@ -548,7 +561,7 @@ def test_a_slot_trains_a_pack_whose_trials_come_and_go(cluster: object, tmp_path
     assert str(ended.pop("diverges").cause).startswith("non-finite at epoch 1: ")
     for name, news in ended.items():
         assert news.cause is None, name
-        alone = timeless(list(train(configs[name], TrialFolder(tmp_path / "alone" / name))))
+        alone = timeless(train(configs[name], TrialFolder(tmp_path / "alone" / name)))
         for ours, theirs in zip(timeless(news.rows), alone, strict=True):
             assert ours["val_nelbo"] == pytest.approx(theirs["val_nelbo"], rel=1e-2), name
 
