@@ -84,8 +84,9 @@ def connected(
     logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
     # workers of a cluster that starts here inherit this process's environment; a running one needs to be told
     options: dict[str, Any] = {"runtime_env": {"env_vars": WORKER_ENVIRONMENT}}
-    # as long as Ray's processes take to come up: meanwhile
-    Thread(target=import_module, args=("torch",)).start()
+    # it takes as long to import as Ray's processes to come up
+    meanwhile = Thread(target=import_module, args=("torch",))
+    meanwhile.start()
     try:
         if address is None:
             options = {"include_dashboard": True, "dashboard_host": "127.0.0.1"}
@@ -106,6 +107,8 @@ def connected(
         raise
     except Exception as error:  # a node that does not come up in time is no class of its own
         raise not_joined(address, error) from error
+    finally:
+        meanwhile.join()  # a process that ends in the middle of an import says so
     yield context.dashboard_url
     ray.shutdown()
 

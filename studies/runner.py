@@ -178,7 +178,7 @@ def train_all(
         )  # fmt: skip
         most = most_at_once(resources.max_concurrent, left) or repeats
         count = count if left else min(count, math.ceil(repeats / slot.pack))
-        slots = open_slots(study, resources.patience, count, slot)
+        slots = open_slots(study, resources, count, slot)
         with slots, growing(slots, cluster, preflight, most, view):
             if left:
                 search(study, slots, resources.max_concurrent or left, loggers)
@@ -188,7 +188,7 @@ def train_all(
             view.phase("closing the slots")
         sweep(ledger, folder)
     if next_final(ledger, folder):
-        with open_slots(study, resources.patience, 1, last_slot) as slots:
+        with open_slots(study, resources, 1, last_slot) as slots:
             train_final(study, slots)
 
 
@@ -226,14 +226,15 @@ def share_of_gpu(resources: Resources, cluster: list[Node], study: Running) -> f
         ) from error
 
 
-def open_slots(study: Running, patience: float, count: int, slot: SlotResources) -> Slots:
+def open_slots(study: Running, resources: Resources, count: int, slot: SlotResources) -> Slots:
     from trainables.slot import Slots
 
     study.view.phase(f"opening {count} slot(s) of {slot.workers} worker(s)")
     # unique in a cluster, and never seen by Ray Train before: it would resume a run of the same name
     name = f"{study.ledger.plan.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     place = study.folder.ray
-    return Slots(name, count, slot, study.folder.mirror(place) or place, patience)
+    storage, shared = study.folder.mirror(place) or place, resources.address not in (None, "local")
+    return Slots(name, count, slot, storage, resources.patience, shared)
 
 
 @contextmanager

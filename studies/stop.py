@@ -12,7 +12,7 @@ from studies.folder import StudyFolder
 from studies.metrics import Meter
 from studies.view import View
 from trainables.config import Metrics
-from trainables.errors import Early, UserError
+from trainables.errors import Early, Interrupted, UserError
 
 WATCH_SECONDS = 1.0
 """How often a driver looks for orders, and shows that it lives."""
@@ -164,7 +164,7 @@ def wait_for_resume(folder: StudyFolder, view: View, stop: Stop) -> None:
 def heed(stop: Stop) -> None:
     """Raises: KeyboardInterrupt, Early or UserError where the study is to stop."""
     if stop.interrupted:
-        raise KeyboardInterrupt
+        raise Interrupted
     if stop.ordered:
         raise Early(stop.reason)
     if stop.reason:

@@ -10,3 +10,7 @@ class UserError(Exception):
 
 class Early(Exception):
     """A study is to end before its plan is done, in order and through no fault: what is open is closed."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, after which what was under way has come to its end."""

@@ -17,7 +17,7 @@ import ray.train
 import ray.train.torch
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from trainables.errors import Early
+from trainables.errors import Early, Interrupted
 from trainables.mailbox import IDLE_SECONDS, Mailbox
 from trainables.mirror import Mirror
 from trainables.resources import START_ATTEMPTS, SlotResources
@@ -47,14 +47,22 @@ class Slots:
         resources: of each slot.
         storage: a folder every node sees, or a place in an object store, for Ray Train's own files.
         patience: seconds after which the mailbox, if it does not answer, counts as lost.
+        shared: whether the cluster outlives this process. A slot that is not closed leaves an actor of Ray
+            Train there for good.
     """
 
     def __init__(
-        self, name: str, count: int, resources: SlotResources, storage: Path | Mirror, patience: float = 120.0
+        self,
+        name: str,
+        count: int,
+        resources: SlotResources,
+        storage: Path | Mirror,
+        patience: float = 120.0,
+        shared: bool = False,
     ) -> None:
         self.resources, self.patience, self._storage = resources, patience, storage
         self._name = name
-        self._abandoned = False
+        self._shared, self._abandoned = shared, False
         self._closing = threading.Event()
         self._lost: set[str] = set()
         self._threads: dict[str, threading.Thread] = {}
@@ -104,7 +112,8 @@ class Slots:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None and not issubclass(kind, Early):
+        in_order = (Early, Interrupted) if self._shared else Early
+        if kind is not None and not issubclass(kind, in_order):
             # the process ends next, and the slots with it (see `cluster.connect.end_process`): open none anew
             self._abandoned = True
             return
