@@ -20,7 +20,7 @@ from trainables.errors import UserError
 
 NODE_ENVIRONMENT = {
     "RAY_AUTH_MODE": "token",
-    # or the dashboard's Train page has nothing to show
+    # or the dashboard knows of no training runs
     "RAY_TRAIN_ENABLE_STATE_TRACKING": "1",
 }
 START_SECONDS = 60.0

@@ -218,6 +218,10 @@ class StudyFolder:
         """Undo `claim`, before a trial was begun."""
         for name in ("study.json", "study.db", "study.db-journal"):
             (self.path / name).unlink(missing_ok=True)
+        self.leave()
+
+    def leave(self) -> None:
+        """Remove the folder where nothing is in it."""
         with suppress(OSError):
             self.path.rmdir()
 
@@ -271,7 +275,9 @@ def git_commit() -> str | None:
 def said_by(*command: str) -> str:
     """What a command prints; nothing where it fails, hangs, or is not there."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=ANSWER_SECONDS)
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=ANSWER_SECONDS, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

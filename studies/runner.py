@@ -58,7 +58,7 @@ def run(study: Study, out: Path, options: Options, console: Console) -> None:
         final = {"epochs": study.final_epochs, "workers": resources.final_workers}
         plan = {"trials": study.trials, "seeds": study.seeds, "final": final}
         where = None if data_dir is None else str(data_dir)
-        new, ledger = not folder.question.exists(), None
+        new, record, ledger = not folder.question.exists(), None, None
         try:
             url = storage_url(folder.path, storage.ledger) if storage.ledger else None
             record = folder.claim(study, url, storage.checkpoints, data_dir=where, **plan)
@@ -71,10 +71,12 @@ def run(study: Study, out: Path, options: Options, console: Console) -> None:
             if not is_finished(ledger, folder):
                 execute(ledger, folder, options, console)
         except UserError:
-            if new and not folder.trials.exists():
+            if new and record and not folder.trials.exists():
                 if ledger:
                     ledger.forget()
                 folder.forget()
+            elif new:
+                folder.leave()
             raise
 
 

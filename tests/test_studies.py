@@ -407,6 +407,19 @@ def test_a_study_is_checked_without_torch() -> None:
     assert shown.stdout == "[]\n"
 
 
+@pytest.mark.parametrize("fresh", [(), ("--fresh",)])
+def test_a_folder_that_is_refused_keeps_all_it_holds(tmp_path: Path, fresh: tuple[str, ...]) -> None:
+    foreign = tmp_path / "mine"
+    foreign.mkdir()
+    for name in ("study.db", "study.db-journal"):
+        (foreign / name).write_text("mine")
+    done = script(ROOT / "studies/digits_vae.py", "--out", foreign, *fresh, cwd=tmp_path)
+    assert (done.returncode, "holds no study" in done.stderr) == (1, True), done.stderr
+    assert {path.name: path.read_text() for path in foreign.iterdir()} == {
+        "study.db": "mine", "study.db-journal": "mine",
+    }  # fmt: skip
+
+
 def test_trials_cannot_share_a_gpu_that_is_not_there(tmp_path: Path) -> None:
     ledger, view = Ledger(study(), storage_url(tmp_path, None)), View("small", 4, 3, Console(quiet=True))
     running = Running(ledger, StudyFolder(tmp_path), None, view, Stop())

@@ -32,7 +32,7 @@ OPENING_CPUS = 2
 def call_coordinator() -> None:
     """Start an actor now that Ray Train's first controller would wait for."""
     # Ray has no other name for it; where a later one knows this no more, it is as slow as it was
-    with suppress(ImportError):
+    with suppress(ImportError, AttributeError):
         from ray.data._internal.cluster_autoscaler import default_autoscaling_coordinator as coordinator
 
         coordinator.get_or_create_autoscaling_coordinator()
