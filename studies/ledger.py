@@ -40,7 +40,7 @@ def storage_url(folder: Path, storage: str | None) -> str:
     """The URL of a study's storage: SQLite in its folder, unless ``storage`` names another.
 
     Raises:
-        UserError: where ``storage`` is no URL.
+        UserError: where ``storage`` is no URL, or of a database in memory.
     """
     if storage is None:
         return sqlite_url(folder.resolve() / "study.db")
@@ -48,7 +48,9 @@ def storage_url(folder: Path, storage: str | None) -> str:
         url = make_url(storage)
     except ArgumentError as error:
         raise UserError(f"--storage must be a database's URL, got {storage!r}") from error
-    if url.drivername.startswith("sqlite") and url.database:
+    if url.drivername.startswith("sqlite"):
+        if url.database in (None, "", ":memory:"):
+            raise UserError(f"--storage must outlive the command, got {storage!r}, which is in memory alone")
         return sqlite_url(Path(url.database).absolute())  # relative, it would be another file elsewhere
     return storage
 

@@ -407,6 +407,12 @@ def test_a_study_is_checked_without_torch() -> None:
     assert shown.stdout == "[]\n"
 
 
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
+def test_a_database_in_memory_keeps_no_study(tmp_path: Path, url: str) -> None:
+    with pytest.raises(UserError, match="must outlive the command"):
+        storage_url(tmp_path, url)
+
+
 @pytest.mark.parametrize("fresh", [(), ("--fresh",)])
 def test_a_folder_that_is_refused_keeps_all_it_holds(tmp_path: Path, fresh: tuple[str, ...]) -> None:
     foreign = tmp_path / "mine"
