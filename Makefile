@@ -22,10 +22,10 @@ test: install
 	$(BIN)/python -m pytest
 
 chaos: install
-	$(BIN)/python tests/chaos.py --kills $(N) --seed $(SEED) --each $(EACH)
+	$(BIN)/python tests/support/chaos.py --kills $(N) --seed $(SEED) --each $(EACH)
 
 fuzz: install
-	VAE_FUZZ=2500 $(BIN)/python -m pytest tests/test_hostile.py -k any
+	VAE_FUZZ=2500 $(BIN)/python -m pytest tests/integration/test_hostile.py -k any
 
 bench: install
 	$(BIN)/python tests/benchmarks

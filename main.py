@@ -18,15 +18,15 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from studies.cli import run_command
-from trainables.commands import command_line
+from studies.command_line.command import run_command
 from trainables.config import Metrics, TrialConfig
-from trainables.data import image_shape, load_dataset
+from trainables.console import command_line
+from trainables.data.datasets import image_shape, load_dataset
 from trainables.errors import UserError
-from trainables.local import train_local
-from trainables.loop import NonFiniteError
-from trainables.records import TrialFolder
-from trainables.train import load_pixels
+from trainables.records.trial_folder import TrialFolder
+from trainables.training.local import train_local
+from trainables.training.loop import NonFiniteError
+from trainables.training.trial import load_pixels
 
 app = command_line()
 
@@ -43,9 +43,7 @@ class Mode(StrEnum):
 @app.command()
 def train(
     model: Annotated[Model, typer.Option(help="The kind of model.")] = Model.VAE,
-    dataset: Annotated[
-        str, typer.Option(help="mnist, fashion_mnist, cifar10, digits or imagefolder:PATH.")
-    ] = "mnist",
+    dataset: Annotated[str, typer.Option(help="mnist, fashion_mnist, cifar10, digits or imagefolder:PATH.")] = "mnist",
     latent_dim: Annotated[int, typer.Option("--latent_dim", "--latent-dim", help="Latent dimensions.")] = 32,
     vae_mode: Annotated[
         Mode | None,
@@ -55,9 +53,7 @@ def train(
     ] = None,
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 50,
     lr: Annotated[float, typer.Option(help="Learning rate.")] = 1e-3,
-    visualize: Annotated[
-        bool, typer.Option("--visualize", help="Draw the model's figures at the end.")
-    ] = False,
+    visualize: Annotated[bool, typer.Option("--visualize", help="Draw the model's figures at the end.")] = False,
     beta: Annotated[float, typer.Option(help="The KL weight.")] = 1.0,
     batch_size: Annotated[int, typer.Option("--batch_size", "--batch-size", help="Images a step.")] = 128,
     image_size: Annotated[
@@ -67,12 +63,10 @@ def train(
         int | None, typer.Option("--limit_train", "--limit-train", help="Train on at most this many images.")
     ] = None,
     limit_val: Annotated[
-        int | None,
-        typer.Option("--limit_val", "--limit-val", help="Validate, and test, on at most this many images."),
+        int | None, typer.Option("--limit_val", "--limit-val", help="Validate, and test, on at most this many images.")
     ] = None,
     data_dir: Annotated[
-        Path | None,
-        typer.Option("--data_dir", "--data-dir", envvar="VAE_DATA_DIR", help="Folder of the data sets."),
+        Path | None, typer.Option("--data_dir", "--data-dir", envvar="VAE_DATA_DIR", help="Folder of the data sets.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order and noise.")] = 0,
 ) -> None:
@@ -109,8 +103,7 @@ def train(
         raise UserError(f"training stopped: {error}\ntry a lower --lr") from error
     except KeyboardInterrupt:
         console.print(
-            f"\ninterrupted: {folder.path} keeps what is done; the same command goes on from there",
-            soft_wrap=True,
+            f"\ninterrupted: {folder.path} keeps what is done; the same command goes on from there", soft_wrap=True
         )
         raise typer.Exit(130) from None
     finish(config, folder, data_dir, visualize, console)
@@ -123,7 +116,7 @@ def run_name(config: TrialConfig) -> str:
 
 
 def visu_name(config: TrialConfig) -> str:
-    from analysis.report import visu_name
+    from analysis.report.report import visu_name
 
     return visu_name(config.dataset)
 
@@ -160,17 +153,15 @@ def describe(row: Metrics) -> str:
     )
 
 
-def finish(
-    config: TrialConfig, folder: TrialFolder, data_dir: Path | None, visualize: bool, console: Console
-) -> None:
+def finish(config: TrialConfig, folder: TrialFolder, data_dir: Path | None, visualize: bool, console: Console) -> None:
     """Test metrics of the best epoch, loss curves and figures."""
     from analysis.figures import FIGURES, run_figures
-    from analysis.figures.curves import draw_curves
+    from analysis.figures.model.curves import draw_curves
     from analysis.figures.style import save_figure
-    from analysis.metrics import PARTS, encode, measure
+    from analysis.measures.test_metrics import PARTS, encode, measure
     from analysis.progress import Steps, progress_bar
-    from trainables.checkpoint import load_weights
-    from trainables.world import first_device
+    from trainables.training.checkpoint import load_weights
+    from trainables.training.process_group import first_device
 
     best, metrics = load_weights(folder.best)
     best.to(first_device())
@@ -192,10 +183,7 @@ def finish(
             steps = Steps(progress, FIGURES).of("drawing")
             paths += run_figures(best, data, out, stem, config.seed, codes, steps).values()
     console.print(
-        f"checkpoints  {folder.checkpoints}",
-        *(f"figure       {path}" for path in paths),
-        sep="\n",
-        soft_wrap=True,
+        f"checkpoints  {folder.checkpoints}", *(f"figure       {path}" for path in paths), sep="\n", soft_wrap=True
     )
 
 

@@ -8,21 +8,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from analysis.best import load_best
-    from analysis.notebook import StudyView
-    from analysis.repeats import load_repeats
-    from analysis.trials import load_epochs, load_trials
+    from analysis.reading.best_runs import load_best
+    from analysis.reading.repeats import load_repeats
+    from analysis.reading.study_record import load_epochs, load_trials
+    from analysis.report.notebook import StudyView
 
 __all__ = ["StudyView", "load_best", "load_epochs", "load_repeats", "load_trials"]
 
-HOMES = {
-    "load_trials": "trials", "load_epochs": "trials", "load_repeats": "repeats", "load_best": "best",
-    "StudyView": "notebook",
-}  # fmt: skip
+_HOMES = {
+    "load_trials": "reading.study_record",
+    "load_epochs": "reading.study_record",
+    "load_repeats": "reading.repeats",
+    "load_best": "reading.best_runs",
+    "StudyView": "report.notebook",
+}
 
 
 def __getattr__(name: str) -> Any:
     # seconds of imports, which the command lines' --help can do without
-    if name in HOMES:
-        return getattr(import_module(f"analysis.{HOMES[name]}"), name)
+    if name in _HOMES:
+        return getattr(import_module(f"analysis.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,27 +11,37 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis.progress import progress_bar
-from trainables.commands import command_line, guarded
+from trainables.console import command_line, guarded
 from trainables.text import printable
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LISTED = {
-    "study": "study", "dataset": "data set", "trials": "trials", "complete": "complete", "pruned": "pruned",
-    "failed": "failed", "running": "running", "val_bits_per_dim": "bits/dim", "created": "created",
-}  # fmt: skip
+    "study": "study",
+    "dataset": "data set",
+    "trials": "trials",
+    "complete": "complete",
+    "pruned": "pruned",
+    "failed": "failed",
+    "running": "running",
+    "val_bits_per_dim": "bits/dim",
+    "created": "created",
+}
 COMPARED = {
-    "study": "study", "complete": "complete", "val_bits_per_dim": "bits/dim", "val_rate": "rate, nats",
-    "beta": "KL weight", "latent_dim": "latent size", "depth": "depth", "hypervolume": "front's area",
+    "study": "study",
+    "complete": "complete",
+    "val_bits_per_dim": "bits/dim",
+    "val_rate": "rate, nats",
+    "beta": "KL weight",
+    "latent_dim": "latent size",
+    "depth": "depth",
+    "hypervolume": "front's area",
     "hours": "hours",
-}  # fmt: skip
+}
 """Column of a frame -> its title in the terminal."""
 
-app = command_line(
-    help="Figures, tables and a page to read, from a study's folder.",
-    no_args_is_help=True,
-)
+app = command_line(help="Figures, tables and a page to read, from a study's folder.", no_args_is_help=True)
 
 
 @app.callback()
@@ -53,7 +63,7 @@ def report(
     """Draw the best runs and the study, export the best models, and write report.html."""
     console = Console(stderr=True)
     with guarded(), progress_bar(console) as progress:
-        from analysis.report import write_report  # seconds of imports, which --help can do without
+        from analysis.report.report import write_report  # seconds of imports, which --help can do without
 
         paths = write_report(study, top, data_dir, progress, inception)
     for name, path in paths.items():
@@ -67,7 +77,7 @@ def compare(
 ) -> None:
     """Studies beside each other: which answers better, in a table and a page."""
     with guarded():
-        from analysis.compare import compare_studies, write_comparison
+        from analysis.report.compare import compare_studies, write_comparison
 
         with progress_bar(Console(stderr=True)) as progress:
             comparison = compare_studies(studies, progress)
@@ -78,12 +88,10 @@ def compare(
 
 
 @app.command("list")
-def list_(
-    folder: Annotated[Path, typer.Argument(help="Where studies are, at any depth.")] = Path("runs"),
-) -> None:
+def list_(folder: Annotated[Path, typer.Argument(help="Where studies are, at any depth.")] = Path("runs")) -> None:
     """The studies in a folder, how far they are, and the best that each has found."""
     with guarded():
-        from analysis.compare import list_studies
+        from analysis.report.compare import list_studies
 
         with progress_bar(Console(stderr=True)) as progress:
             found = list_studies(folder, progress)
@@ -100,7 +108,7 @@ def print_table(frame: pd.DataFrame, shown: dict[str, str]) -> None:
     """Some of a frame's columns under other names; unknown values are empty."""
     from pandas.api.types import is_string_dtype
 
-    from analysis.page import cell
+    from analysis.report.page import cell
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column, title in shown.items():

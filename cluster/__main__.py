@@ -10,14 +10,11 @@ from typing import Annotated
 
 import typer
 
-from cluster.local import local_cluster
-from trainables.commands import command_line, guarded
+from cluster.local_cluster import local_cluster
+from trainables.console import command_line, guarded
 from trainables.errors import UserError
 
-app = command_line(
-    help="A Ray cluster of several nodes on this machine, to try things on.",
-    no_args_is_help=True,
-)
+app = command_line(help="A Ray cluster of several nodes on this machine, to try things on.", no_args_is_help=True)
 
 
 @app.callback()
@@ -30,9 +27,7 @@ def local(
     nodes: Annotated[int, typer.Option(min=1, max=64, help="Nodes, the head among them.")] = 2,
     workers_per_node: Annotated[
         int | None,
-        typer.Option(
-            min=1, max=1024, help="Workers of one CPU that a node holds. [default: its share of the cores]"
-        ),
+        typer.Option(min=1, max=1024, help="Workers of one CPU that a node holds. [default: its share of the cores]"),
     ] = None,
 ) -> None:
     """Start the nodes, say how to use them, and stop them at Ctrl-C. Each is a `ray start` of its own, with

@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 
 from trainables.errors import UserError
-from trainables.resources import START_ATTEMPTS
+from trainables.slots.resources import START_ATTEMPTS
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 15.0
@@ -42,18 +42,16 @@ DRIVER_ENVIRONMENT = {
 }
 SHARED_ENVIRONMENT = {
     # who else looks at the cluster finds the training runs; it costs 2 s of a core before the first trial
-    "RAY_TRAIN_ENABLE_STATE_TRACKING": "1",
+    "RAY_TRAIN_ENABLE_STATE_TRACKING": "1"
 }
 WORKER_ENVIRONMENT = {
     # a worker that does not answer does not say goodbye either; Train would wait for 30 s
-    "TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": "5",
+    "TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": "5"
 }
 
 
 @contextmanager
-def connected(
-    address: str | None, patience: float = PATIENCE, trusted_network: bool = False
-) -> Iterator[str | None]:
+def connected(address: str | None, patience: float = PATIENCE, trusted_network: bool = False) -> Iterator[str | None]:
     """A context in which this process is a Ray driver; yields the dashboard's address.
 
     ``address`` is that of a running cluster ("host:port", "auto"); without one, a cluster is started on
@@ -73,9 +71,7 @@ def connected(
     import ray
     import ray._private.services as ray_services
     import ray._private.worker as ray_worker
-    from ray._private.authentication.authentication_token_setup import (
-        maybe_enable_token_auth_if_token_available,
-    )
+    from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 
     # the raylet's notices go to its log anyway; Ray has no option that keeps them out of the terminal
     ray_worker.print_to_stdstream = lambda *_, **__: None
@@ -97,12 +93,7 @@ def connected(
                 address = found_here(ray_services)
             refuse_eavesdroppers(address, trusted_network)
             check_is_ray(address)
-        context = ray.init(
-            address=address or "local",
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            **options,
-        )
+        context = ray.init(address=address or "local", logging_level=logging.ERROR, log_to_driver=False, **options)
     except UserError:
         raise
     except Exception as error:  # a node that does not come up in time is no class of its own
@@ -177,9 +168,7 @@ def not_joined(address: str | None, error: Exception) -> UserError:
     where = f"the cluster at {address}" if address else "a cluster on this machine"
     lines = str(error).strip().splitlines() or [type(error).__name__]
     if lines[0].startswith("Version mismatch"):  # Ray's text: its versions, then ours, a line each
-        theirs, ours = (
-            " and ".join(line.strip().replace(":", "") for line in lines[at : at + 2]) for at in (1, 4)
-        )
+        theirs, ours = (" and ".join(line.strip().replace(":", "") for line in lines[at : at + 2]) for at in (1, 4))
         return UserError(f"{where} has {theirs}, this process {ours}\ninstall the same versions on both")
     hint = (
         "if it asks for a token, copy the head's ~/.ray/auth_token to this machine"

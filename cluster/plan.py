@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from trainables.errors import UserError
-from trainables.resources import Placement, SlotResources
+from trainables.slots.resources import Placement, SlotResources
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,7 @@ class Node:
         return min(by_cpus, int(self.gpus / gpus + 1e-9)) if gpus else by_cpus
 
     def is_in(self, placement: Placement) -> bool:
-        return (
-            placement.accelerator in (None, self.accelerator)
-            and placement.labels.items() <= self.labels.items()
-        )
+        return placement.accelerator in (None, self.accelerator) and placement.labels.items() <= self.labels.items()
 
 
 ACCELERATOR = "accelerator_type:"
@@ -47,8 +44,7 @@ def nodes() -> list[Node]:
             id=node["NodeID"],
             host=node["NodeManagerAddress"],
             accelerator=next(
-                (key.removeprefix(ACCELERATOR) for key in node["Resources"] if key.startswith(ACCELERATOR)),
-                "",
+                (key.removeprefix(ACCELERATOR) for key in node["Resources"] if key.startswith(ACCELERATOR)), ""
             ),
             labels=node["Labels"],
         )
@@ -64,9 +60,7 @@ def chosen(nodes: list[Node], placement: Placement) -> list[Node]:
         asked = [f"--accelerator {placement.accelerator}"] if placement.accelerator else []
         asked += [f"--label {key}={value}" for key, value in placement.labels.items()]
         accelerators = sorted({node.accelerator for node in nodes} - {""})
-        labels = sorted(
-            {f"{k}={v}" for node in nodes for k, v in node.labels.items() if k != "ray.io/node-id"}
-        )
+        labels = sorted({f"{k}={v}" for node in nodes for k, v in node.labels.items() if k != "ray.io/node-id"})
         raise UserError(
             f"{' '.join(asked)} must fit a node of the cluster, got {len(nodes)} without: "
             f"accelerators {', '.join(accelerators) or 'none'}; labels {', '.join(labels) or 'none'}\n"
@@ -118,16 +112,11 @@ def plan_slots(
             f"{slots * pack} trial(s) at once of {workers} worker(s) need room for {slots * workers} "
             "workers\n"
             f"the cluster holds {room} ({sum(node.cpus for node in nodes):g} CPUs; {kind}): lower "
-            "--max-concurrent, --workers-per-trial or --final-workers"
-            + (", or --gpus-per-worker" if share else "")
+            "--max-concurrent, --workers-per-trial or --final-workers" + (", or --gpus-per-worker" if share else "")
         )
     most = max(int(node.cpus) for node in nodes)
     # the largest share of CPUs at which all workers still find a node
-    cpus = max(
-        c
-        for c in range(1, most + 1)
-        if c == 1 or sum(node.room(c, share) for node in nodes) >= slots * workers
-    )
+    cpus = max(c for c in range(1, most + 1) if c == 1 or sum(node.room(c, share) for node in nodes) >= slots * workers)
     return slots, SlotResources(workers, cpus, share, pack, placement)
 
 

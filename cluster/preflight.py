@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cluster.plan import Node
     from trainables.config import TrialConfig
-    from trainables.mirror import Mirror
+    from trainables.records.object_store import Mirror
 
 ANSWER_SECONDS = 30.0
 PACKAGES = ("vae_models", "trainables")
@@ -59,9 +59,7 @@ class Preflight:
         ask(nodes, data_fault, (self.config.dataset, self.data_dir, self.config.image_size), None)
 
 
-def ask(
-    nodes: Sequence[Node], question: Callable[..., str], arguments: tuple[Any, ...], seconds: float | None
-) -> None:
+def ask(nodes: Sequence[Node], question: Callable[..., str], arguments: tuple[Any, ...], seconds: float | None) -> None:
     """Put a question to all nodes at once, whose answer is a fault, or empty."""
     import ray
     from ray import cloudpickle
@@ -72,13 +70,10 @@ def ask(
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     asked = {
         ray.remote(question)
-        .options(
-            num_cpus=0, max_retries=0,
-            scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
-        )
+        .options(num_cpus=0, max_retries=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False))
         .remote(*arguments): node
         for node in nodes
-    }  # fmt: skip
+    }
     cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
     ready, late = ray.wait(list(asked), num_returns=len(asked), timeout=seconds) if asked else ([], [])
     for answer in [*ready, *late]:
@@ -138,7 +133,7 @@ def fault_of(theirs: str, torch: str, marker: Path | None, mirror: Mirror | None
 
 def data_fault(dataset: str, data_dir: Path | None, image_size: int | None) -> str:
     """On a node: why its data set cannot be had."""
-    from trainables.data import load_dataset
+    from trainables.data.datasets import load_dataset
     from trainables.errors import UserError
 
     try:

@@ -8,15 +8,14 @@ from typing import Annotated
 
 import typer
 
-from studies.cli import run_command
-from studies.folder import Driver, StudyFolder
-from trainables.commands import command_line
+from studies.command_line.command import run_command
+from studies.record.study_folder import Driver, StudyFolder
+from trainables.console import command_line
 from trainables.errors import UserError
 from trainables.text import printable
 
 app = command_line(
-    help="Look at studies and steer them, from any machine that sees their folders.",
-    no_args_is_help=True,
+    help="Look at studies and steer them, from any machine that sees their folders.", no_args_is_help=True
 )
 StudyPath = Annotated[Path, typer.Argument(help="The study's folder, such as runs/digits_vae.")]
 Wait = Annotated[bool, typer.Option(help="Wait until it is so: running epochs end first.")]
@@ -27,13 +26,10 @@ POLL_SECONDS = 0.5
 
 
 @app.command()
-def status(
-    study: StudyPath,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
+def status(study: StudyPath, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """How far a study is, and what it cost. Exits with 0 where it is finished, 3 where it is not and nobody
     runs it, 4 while it runs, 5 while it is paused."""
-    from studies.operations import status_of
+    from studies.run.operations import status_of
 
     found = status_of(study)
     if as_json:
@@ -67,13 +63,11 @@ def stop(study: StudyPath, wait: Wait = True) -> None:
 @app.command("prune-checkpoints")
 def prune_checkpoints(
     study: StudyPath,
-    keep: Annotated[
-        int, typer.Option(min=1, help="Of how many of the best trials to keep the weights.")
-    ] = 10,
+    keep: Annotated[int, typer.Option(min=1, help="Of how many of the best trials to keep the weights.")] = 10,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed.")] = False,
 ) -> None:
     """Remove the weights of all ended trials but the best, and what is left of states to go on from."""
-    from studies.operations import prune
+    from studies.run.operations import prune
 
     files, size = prune(study, keep, dry_run)
     print(f"{'would remove' if dry_run else 'removed'} {files} files, {size / 1e6:,.1f} MB")

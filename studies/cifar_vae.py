@@ -6,7 +6,7 @@ python studies/cifar_vae.py --set model.width=16 --limit-train 4000 --trials 6 -
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from studies.cli import main
+from studies.command_line.command import main
 from studies.study import Study
 from trainables.config import TrialConfig
 from vae_models import ModelConfig
@@ -14,11 +14,7 @@ from vae_models import ModelConfig
 STUDY = Study(
     name="cifar_vae",
     base=TrialConfig(
-        dataset="cifar10",
-        model=ModelConfig(image_shape=(3, 32, 32), width=64),
-        epochs=20,
-        batch_size=128,
-        lr=1e-3,
+        dataset="cifar10", model=ModelConfig(image_shape=(3, 32, 32), width=64), epochs=20, batch_size=128, lr=1e-3
     ),
     space={
         "beta": FloatDistribution(0.05, 5.0, log=True),

@@ -2,7 +2,7 @@
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from studies.cli import main
+from studies.command_line.command import main
 from studies.study import Study
 from trainables.config import TrialConfig
 from vae_models import ModelConfig

@@ -2,7 +2,7 @@
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from studies.cli import main
+from studies.command_line.command import main
 from studies.study import Study
 from trainables.config import TrialConfig
 from vae_models import ModelConfig
@@ -10,11 +10,7 @@ from vae_models import ModelConfig
 STUDY = Study(
     name="mnist_vae",
     base=TrialConfig(
-        dataset="mnist",
-        model=ModelConfig(image_shape=(1, 28, 28), width=32),
-        epochs=10,
-        batch_size=128,
-        lr=2e-3,
+        dataset="mnist", model=ModelConfig(image_shape=(1, 28, 28), width=32), epochs=10, batch_size=128, lr=2e-3
     ),
     space={
         "beta": FloatDistribution(0.05, 5.0, log=True),

@@ -11,7 +11,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, distribution_to_json
 
 from trainables.config import TrialConfig
-from trainables.data import image_shape
+from trainables.data.datasets import image_shape
 from trainables.space import extremes
 
 OBJECTIVE = "val_bits_per_dim"

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
@@ -18,10 +15,6 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 # a shell starts what runs in the background deaf to Ctrl-C, and so would be the commands that tests start
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
-ROOT = Path(__file__).parent.parent
-TIMES = {"images_per_second", "epoch_seconds", "cpu_seconds", "gpu_seconds"}
-"""What no two trainings have the same of."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,20 +31,3 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-def timeless(rows: Iterable[Mapping[str, float]]) -> list[dict[str, float]]:
-    """Epochs' metrics without what differs between equal trainings."""
-    return [{name: value for name, value in row.items() if name not in TIMES} for row in rows]
-
-
-def script(*arguments: str | Path, cwd: Path, timeout: float = 240) -> subprocess.CompletedProcess[str]:
-    """Run one of the project's command lines as a person would, from ``cwd``."""
-    return subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )

@@ -7,15 +7,7 @@ from vae_models.config import ModelConfig
 if TYPE_CHECKING:
     from vae_models.vae import VAE, VAE_Decoder, VAE_DecoderPP, VAE_Encoder, VAE_EncoderPP, build_vae
 
-__all__ = [
-    "VAE",
-    "ModelConfig",
-    "VAE_Decoder",
-    "VAE_DecoderPP",
-    "VAE_Encoder",
-    "VAE_EncoderPP",
-    "build_vae",
-]
+__all__ = ["VAE", "ModelConfig", "VAE_Decoder", "VAE_DecoderPP", "VAE_Encoder", "VAE_EncoderPP", "build_vae"]
 
 
 def __getattr__(name: str) -> Any:

@@ -56,8 +56,4 @@ class Bernoulli:
         return F.binary_cross_entropy_with_logits(output, x, reduction="none").flatten(1).sum(1)
 
 
-LIKELIHOODS: dict[str, Likelihood] = {
-    "gaussian": Gaussian(),
-    "laplace": Laplace(),
-    "bernoulli": Bernoulli(),
-}
+LIKELIHOODS: dict[str, Likelihood] = {"gaussian": Gaussian(), "laplace": Laplace(), "bernoulli": Bernoulli()}

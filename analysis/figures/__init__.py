@@ -9,22 +9,22 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from analysis.figures.aggregate_posterior import compute_aggregate_posterior, draw_aggregate_posterior
-from analysis.figures.class_means import compute_class_means, draw_class_means
-from analysis.figures.curves import draw_curves
-from analysis.figures.extremes import compute_extremes, draw_extremes
-from analysis.figures.interp import compute_interp, draw_interp
-from analysis.figures.kl_latents import compute_kl_latents, draw_kl_latents
-from analysis.figures.latents import compute_pca, compute_umap, draw_pca, draw_umap
-from analysis.figures.manifold import compute_manifold, draw_manifold
-from analysis.figures.neighbours import compute_neighbours, draw_neighbours
-from analysis.figures.noise import compute_noise, draw_noise
-from analysis.figures.recon import compute_recon, draw_recon
+from analysis.figures.model.aggregate_posterior import compute_aggregate_posterior, draw_aggregate_posterior
+from analysis.figures.model.class_means import compute_class_means, draw_class_means
+from analysis.figures.model.curves import draw_curves
+from analysis.figures.model.extremes import compute_extremes, draw_extremes
+from analysis.figures.model.interp import compute_interp, draw_interp
+from analysis.figures.model.kl_latents import compute_kl_latents, draw_kl_latents
+from analysis.figures.model.latents import compute_pca, compute_umap, draw_pca, draw_umap
+from analysis.figures.model.manifold import compute_manifold, draw_manifold
+from analysis.figures.model.neighbours import compute_neighbours, draw_neighbours
+from analysis.figures.model.noise import compute_noise, draw_noise
+from analysis.figures.model.recon import compute_recon, draw_recon
+from analysis.figures.model.traversal import compute_traversal, draw_traversal
+from analysis.figures.model.traversal_gif import draw_traversal_gif, save_gif
 from analysis.figures.style import save_figure
-from analysis.figures.traversal import compute_traversal, draw_traversal
-from analysis.figures.traversal_gif import draw_traversal_gif, save_gif
-from analysis.metrics import Codes, encode
-from trainables.data import Dataset
+from analysis.measures.test_metrics import Codes, encode
+from trainables.data.datasets import Dataset
 from vae_models import VAE
 
 __all__ = ["draw_curves", "run_figures", "save_figure"]
@@ -51,7 +51,7 @@ def run_figures(
         out: folder, made as needed; files of the same name are replaced.
         stem: file name without ending, such as ``epoch_0005``.
         seed: of the choice of images, the embedding and the samples.
-        codes: the test images' posteriors, where they have been computed (`analysis.metrics.encode`).
+        codes: the test images' posteriors, where they have been computed (`analysis.measures.test_metrics.encode`).
         progress: told each figure's name before it is drawn, `FIGURES` in all.
 
     Returns the paths by name in the order to read them: what the model renders, what it makes up, what each
@@ -88,16 +88,12 @@ def of_images(model: VAE, data: Dataset, seed: int, mean_NZ: np.ndarray) -> dict
     }
 
 
-def of_codes(
-    model: VAE, data: Dataset, seed: int, mean_NZ: np.ndarray, logvar_NZ: np.ndarray
-) -> dict[str, Drawing]:
+def of_codes(model: VAE, data: Dataset, seed: int, mean_NZ: np.ndarray, logvar_NZ: np.ndarray) -> dict[str, Drawing]:
     labels, classes = data.test.labels, data.classes
     return {
         "manifold": lambda: draw_manifold(compute_manifold(model, mean_NZ, logvar_NZ)),
         "kl_latents": lambda: draw_kl_latents(compute_kl_latents(mean_NZ, logvar_NZ)),
-        "aggregate_posterior": lambda: draw_aggregate_posterior(
-            compute_aggregate_posterior(mean_NZ, logvar_NZ, seed)
-        ),
+        "aggregate_posterior": lambda: draw_aggregate_posterior(compute_aggregate_posterior(mean_NZ, logvar_NZ, seed)),
         "pca": lambda: draw_pca(compute_pca(mean_NZ, labels, classes)),
         "umap": lambda: draw_umap(compute_umap(mean_NZ, labels, classes, seed)),
         "class_means": lambda: draw_class_means(compute_class_means(model, mean_NZ, labels, classes)),

@@ -18,7 +18,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
-from trainables.files import write_atomic
+from trainables.records.atomic_files import write_atomic
 
 P = ParamSpec("P")
 

@@ -24,9 +24,9 @@ MB = 1 << 20
 
 def opened(name: str) -> dict[str, float]:
     """Seconds to open the set, and to its first batch after that."""
-    from trainables.batches import Pixels
-    from trainables.data import load_dataset
+    from trainables.data.datasets import load_dataset
     from trainables.errors import UserError
+    from trainables.training.batches import Pixels
 
     began = time.perf_counter()
     try:
@@ -42,9 +42,12 @@ def opened(name: str) -> dict[str, float]:
 
 def start(name: str, cache: str) -> tuple[subprocess.Popen[str], dict[str, Any]]:
     process = subprocess.Popen(
-        [sys.executable, __file__, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        [sys.executable, __file__, name],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
         env=os.environ | {"VAE_CACHE_DIR": cache},
-    )  # fmt: skip
+    )
     assert process.stdout
     line = process.stdout.readline()
     if not line:

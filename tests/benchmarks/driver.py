@@ -30,13 +30,13 @@ from optuna.distributions import (
 from rounds import Comparison, alternate
 
 from analysis import load_epochs, load_trials
-from analysis.trials import EPOCH_METRICS, read_study, trials_frame
-from studies.folder import StudyFolder
-from studies.ledger import Ledger, storage_url
+from analysis.reading.study_record import EPOCH_METRICS, read_study, trials_frame
+from studies.record.ledger import Ledger, storage_url
+from studies.record.study_folder import StudyFolder
 from studies.study import Study
 from trainables.config import TrialConfig
-from trainables.files import seal, unseal
-from trainables.records import TrialFolder
+from trainables.records.atomic_files import seal, unseal
+from trainables.records.trial_folder import TrialFolder
 
 EPOCHS = 50
 SPACE: dict[str, BaseDistribution] = {
@@ -64,8 +64,7 @@ def make(folder: StudyFolder, trials: int) -> Ledger:
             )
             drawn = (float(np.exp(rng.uniform(-2.9, 1.6))), int(rng.integers(5)), int(rng.integers(2)))
             db.executemany(
-                "INSERT INTO trial_params (trial_id, param_name, param_value, distribution_json) "
-                "VALUES (?, ?, ?, ?)",
+                "INSERT INTO trial_params (trial_id, param_name, param_value, distribution_json) VALUES (?, ?, ?, ?)",
                 [(key, path, drawn[k], distribution_to_json(SPACE[path])) for k, path in enumerate(SPACE)],
             )
             values = 5 + abs(np.log(drawn[0])) + np.exp(-np.arange(EPOCHS) / 9) + rng.normal(0, 0.01, EPOCHS)
@@ -75,8 +74,7 @@ def make(folder: StudyFolder, trials: int) -> Ledger:
                 [(key, step + 1, float(value)) for step, value in enumerate(values)],
             )
             db.execute(
-                "INSERT INTO trial_values (trial_id, objective, value, value_type) "
-                "VALUES (?, 0, ?, 'FINITE')",
+                "INSERT INTO trial_values (trial_id, objective, value, value_type) VALUES (?, 0, ?, 'FINITE')",
                 (key, float(values.min())),
             )
             rows = [
@@ -146,12 +144,7 @@ def costs(rounds: int) -> list[Comparison]:
     few = SIZES[0]
     return [
         Comparison(
-            f"driver, {count:,} trials",
-            what,
-            "s",
-            times[f"{name} {count}"],
-            f"{few} trials",
-            times[f"{name} {few}"],
+            f"driver, {count:,} trials", what, "s", times[f"{name} {count}"], f"{few} trials", times[f"{name} {few}"]
         )
         for name, what in {"ask": "a suggestion", "report": "a report, pruning decision"}.items()
         for count in SIZES[1:]

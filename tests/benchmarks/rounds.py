@@ -27,9 +27,14 @@ class Comparison:
         value, other, ratio = (statistics.median(v) for v in (self.values, self.others, self.ratios))
         spread = f"{min(self.ratios):.2f} to {max(self.ratios):.2f}"
         return [
-            self.section, self.what, f"{value:,.4g} {self.unit}", self.against, f"{other:,.4g} {self.unit}",
-            f"{ratio:.2f}", spread,
-        ]  # fmt: skip
+            self.section,
+            self.what,
+            f"{value:,.4g} {self.unit}",
+            self.against,
+            f"{other:,.4g} {self.unit}",
+            f"{ratio:.2f}",
+            spread,
+        ]
 
     def record(self) -> dict[str, Any]:
         return vars(self) | {"ratios": self.ratios}

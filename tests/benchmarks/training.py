@@ -25,11 +25,11 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.transforms.v2.functional import to_dtype, to_image
 
-from trainables import loop
-from trainables.batches import Pixels
 from trainables.config import TrialConfig
-from trainables.loop import NonFiniteError, Run, fit, make_optimizer, next_epochs, seeded_vae
-from trainables.memory import keep_freed_memory
+from trainables.training import loop
+from trainables.training.batches import Pixels
+from trainables.training.loop import NonFiniteError, Run, fit, make_optimizer, next_epochs, seeded_vae
+from trainables.training.memory import keep_freed_memory
 from vae_models import ModelConfig
 from vae_models.blocks import UpConv
 from vae_models.elbo import rate
@@ -116,9 +116,7 @@ def reference(network: Network) -> float:
     return network.images / min(plain_epochs(network.model, some_images(network), network.batch, EPOCHS))
 
 
-def ours(
-    network: Network, precision: str = "float32", threads: int | None = None, keep: bool = True
-) -> float:
+def ours(network: Network, precision: str = "float32", threads: int | None = None, keep: bool = True) -> float:
     if threads:
         torch.set_num_threads(threads)
     if keep:
@@ -173,9 +171,7 @@ def memory(rounds: int) -> list[Comparison]:
         peaks = alternate(turns, rounds)
         what = "the most of one process"
         found.append(
-            Comparison(
-                f"memory, {name}", what, "MiB", peaks["memory"], "plain loop", peaks["reference memory"]
-            )
+            Comparison(f"memory, {name}", what, "MiB", peaks["memory"], "plain loop", peaks["reference memory"])
         )
     return found
 
@@ -186,9 +182,7 @@ def throughput(rounds: int) -> list[Comparison]:
     for name in NETWORKS:
         times = alternate({v: lambda v=v, n=name: measured(v, n) for v in ("reference", *VARIANTS)}, rounds)
         found += [
-            Comparison(
-                f"training, {name}", VARIANTS[v], "images/s", times[v], "plain loop", times["reference"]
-            )
+            Comparison(f"training, {name}", VARIANTS[v], "images/s", times[v], "plain loop", times["reference"])
             for v in VARIANTS
         ]
     return found
@@ -224,10 +218,7 @@ def flops_per_image(name: str) -> float:
 def best_rate() -> float:
     """FLOP/s, float32, all cores: the faster of a large matrix product and a large convolution."""
     a, x, weight = torch.rand(2048, 2048), torch.rand(32, 128, 32, 32), torch.rand(128, 128, 3, 3)
-    kinds = [
-        (2 * 2048**3, lambda: a @ a),
-        (2 * 32 * 128 * 128 * 9 * 32 * 32, lambda: F.conv2d(x, weight, padding=1)),
-    ]
+    kinds = [(2 * 2048**3, lambda: a @ a), (2 * 32 * 128 * 128 * 9 * 32 * 32, lambda: F.conv2d(x, weight, padding=1))]
     best = 0.0
     for operations, work in kinds:
         for _ in range(6):
@@ -242,15 +233,10 @@ def limit(rounds: int) -> list[Comparison]:
     found = []
     for name in NETWORKS:
         work = flops_per_image(name)
-        turns = {
-            "ours": lambda n=name, w=work: measured("one", n) * w / 1e9,
-            "best": lambda: best_rate() / 1e9,
-        }
+        turns = {"ours": lambda n=name, w=work: measured("one", n) * w / 1e9, "best": lambda: best_rate() / 1e9}
         rates = alternate(turns, rounds)
         what = f"{work / 1e6:.1f} MFLOP an image"
-        found.append(
-            Comparison(f"limit, {name}", what, "GFLOP/s", rates["ours"], "best operation", rates["best"])
-        )
+        found.append(Comparison(f"limit, {name}", what, "GFLOP/s", rates["ours"], "best operation", rates["best"]))
     return found
 
 

@@ -21,8 +21,8 @@ from rounds import Comparison, alternate
 from training import plain_epochs
 
 from analysis import load_epochs
-from analysis.trials import read_study
-from trainables.data import load_dataset
+from analysis.reading.study_record import read_study
+from trainables.data.datasets import load_dataset
 from trainables.errors import UserError
 from vae_models import ModelConfig
 
@@ -51,9 +51,17 @@ def overhead(workers: int) -> float:
     with tempfile.TemporaryDirectory() as place:
         out = Path(place) / "study"
         study(
-            out, *TINY, "--epochs", "1", "--trials", str(TRIALS), "--max-concurrent", "1",
-            "--workers-per-trial", str(workers),
-        )  # fmt: skip
+            out,
+            *TINY,
+            "--epochs",
+            "1",
+            "--trials",
+            str(TRIALS),
+            "--max-concurrent",
+            "1",
+            "--workers-per-trial",
+            str(workers),
+        )
         first, *rest = (trial.datetime_complete for trial in read_study(out).trials)
         epochs = load_epochs(out)
     if first is None or rest[-1] is None:
@@ -101,10 +109,9 @@ def run_stock(what: str, workers: int) -> float:
             # less than a CPU each: the Tune trial has a share of one, and the rest must hold all workers
             scaling_config=train.ScalingConfig(num_workers=workers, resources_per_worker={"CPU": 0.5}),
             run_config=train.RunConfig(
-                name=f"trial-{tune.get_context().get_trial_id()}", storage_path=place,
-                callbacks=[TuneReportCallback()],
+                name=f"trial-{tune.get_context().get_trial_id()}", storage_path=place, callbacks=[TuneReportCallback()]
             ),
-        ).fit()  # fmt: skip
+        ).fit()
 
     with tempfile.TemporaryDirectory() as place:
         ray.init(log_to_driver=False, include_dashboard=True)
@@ -156,8 +163,7 @@ def overheads(rounds: int) -> list[Comparison]:
         ("ours, 1 worker", "plain Optuna"),
     ]
     found = [
-        Comparison("a trial beyond its training", one, "s", times[one], other, times[other])
-        for one, other in pairs
+        Comparison("a trial beyond its training", one, "s", times[one], other, times[other]) for one, other in pairs
     ]
     what = "from the command to its end"
     return [*found, Comparison("the first trial", what, "s", times["first"], "stock", times["stock, first"])]
@@ -177,10 +183,24 @@ def whole_study(rounds: int) -> list[Comparison]:
         with tempfile.TemporaryDirectory() as place:
             out = Path(place) / "study"
             seconds = study(
-                out, "--set", "dataset=mnist", "--set", "model.width=32", "--set", "model.depth=0", "--set",
-                "batch_size=128", "--limit-train", str(STUDY_IMAGES), "--limit-val", "500", "--trials",
-                str(STUDY_TRIALS), "--epochs", str(STUDY_EPOCHS),
-            )  # fmt: skip
+                out,
+                "--set",
+                "dataset=mnist",
+                "--set",
+                "model.width=32",
+                "--set",
+                "model.depth=0",
+                "--set",
+                "batch_size=128",
+                "--limit-train",
+                str(STUDY_IMAGES),
+                "--limit-val",
+                "500",
+                "--trials",
+                str(STUDY_TRIALS),
+                "--epochs",
+                str(STUDY_EPOCHS),
+            )
             return len(load_epochs(out)) * STUDY_IMAGES / seconds
 
     def plain() -> float:
@@ -195,9 +215,7 @@ def whole_study(rounds: int) -> list[Comparison]:
 
     speeds = alternate({"ours": ours, "plain": plain}, rounds)
     what = f"{STUDY_TRIALS} trials x {STUDY_EPOCHS} epochs x {STUDY_IMAGES:,} images"
-    return [
-        Comparison("whole study", what, "images/s", speeds["ours"], "Optuna, plain loop", speeds["plain"])
-    ]
+    return [Comparison("whole study", what, "images/s", speeds["ours"], "Optuna, plain loop", speeds["plain"])]
 
 
 if __name__ == "__main__":

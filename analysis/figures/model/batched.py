@@ -1,0 +1,28 @@
+"""Codes through a decoder: in batches, on the model's own device, back as arrays.
+
+N codes of Z latents, images of C x H x W.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from trainables.training.evaluate import BATCH
+from vae_models import VAE
+
+
+@torch.no_grad()
+def decode(model: VAE, z_NZ: np.ndarray) -> np.ndarray:
+    """Codes (N, Z) -> images (N, C, H, W) float32 in [0, 1]."""
+    device = next(model.parameters()).device
+    images = np.empty((len(z_NZ), *model.config.image_shape), dtype=np.float32)
+    for start in range(0, len(z_NZ), BATCH):
+        part = torch.from_numpy(z_NZ[start : start + BATCH]).float().to(device)
+        images[start : start + BATCH] = model.decode(part).cpu().numpy()
+    return images
+
+
+def unit(images: np.ndarray) -> np.ndarray:
+    """uint8 images -> float32 in [0, 1], of the same shape."""
+    return images.astype(np.float32) / 255

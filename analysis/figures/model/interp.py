@@ -1,0 +1,93 @@
+"""From an image of one class to one of another, through the latent space: on a line and on an arc."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from analysis.figures.model.batched import decode, unit
+from analysis.figures.model.recon import varied_rows
+from analysis.figures.style import draw_note, plain, show_tiles, styled
+from analysis.measures.test_metrics import encode
+from trainables.data.datasets import Split
+from vae_models import VAE
+
+STEPS = 9
+PAIRS = 4
+
+
+@dataclass(frozen=True)
+class Interpolations:
+    """P pairs of test images and T decoded points between them."""
+
+    ends: np.ndarray
+    """(P, 2, C, H, W) in [0, 1]: the test images."""
+    decoded: np.ndarray
+    """(P, 2, T, C, H, W) in [0, 1]: linear, then spherical."""
+    names: list[tuple[str, str]]
+    """The classes of each pair."""
+
+
+def lerp(a_Z: np.ndarray, b_Z: np.ndarray, t_T: np.ndarray) -> np.ndarray:
+    """Points on the line from a to b: (Z,), (Z,), (T,) in [0, 1] -> (T, Z)."""
+    return (1 - t_T[:, None]) * a_Z + t_T[:, None] * b_Z
+
+
+def slerp(a_Z: np.ndarray, b_Z: np.ndarray, t_T: np.ndarray) -> np.ndarray:
+    """Points on the great arc from a to b (Shoemake 1985), (T, Z), the norm going linearly from |a| to |b|:
+    samples of a Gaussian of many dimensions lie near a sphere, and a line cuts through its empty middle.
+
+    Vectors that are parallel, opposite or zero span no arc; between those it is the line.
+    """
+    norm_a, norm_b = np.linalg.norm(a_Z), np.linalg.norm(b_Z)
+    if norm_a == 0 or norm_b == 0:
+        return lerp(a_Z, b_Z, t_T)
+    unit_a, unit_b = a_Z / norm_a, b_Z / norm_b
+    angle = np.arccos(np.clip(unit_a @ unit_b, -1, 1))
+    if np.sin(angle) < 1e-4:
+        return lerp(a_Z, b_Z, t_T)
+    weights_a, weights_b = np.sin((1 - t_T) * angle), np.sin(t_T * angle)
+    directions = (weights_a[:, None] * unit_a + weights_b[:, None] * unit_b) / np.sin(angle)
+    return directions * ((1 - t_T) * norm_a + t_T * norm_b)[:, None]
+
+
+def compute_interp(model: VAE, test: Split, classes: tuple[str, ...], seed: int = 0) -> Interpolations:
+    """Up to 4 pairs of test images, of two classes each where there are two."""
+    rows = varied_rows(test.labels, 2 * PAIRS, seed)
+    rows = rows[: len(rows) // 2 * 2]
+    images = test.images[rows]
+    shape = images.shape[1:]
+    if not len(rows):
+        return Interpolations(np.zeros((0, 2, *shape)), np.zeros((0, 2, STEPS, *shape)), [])
+    mean_NZ = encode(model, images)[0].astype(np.float64)
+    t = np.linspace(0, 1, STEPS)
+    paths = [path(a, b, t) for a, b in zip(mean_NZ[::2], mean_NZ[1::2], strict=True) for path in (lerp, slerp)]
+    decoded = decode(model, np.concatenate(paths))
+    names = [classes[label] for label in test.labels[rows]]
+    return Interpolations(
+        unit(images).reshape(-1, 2, *shape),
+        decoded.reshape(-1, 2, STEPS, *shape),
+        list(zip(names[::2], names[1::2], strict=True)),
+    )
+
+
+@styled
+def draw_interp(interp: Interpolations) -> Figure:
+    """A block a pair: the linear path over the spherical one, between the two test images."""
+    if not interp.names:
+        return draw_note("An interpolation needs two test images")
+    pairs, _, steps, _, height, width = interp.decoded.shape
+    figure = Figure(figsize=(12, (1.98 * height / width + 0.42) * pairs + 0.8))
+    figure.suptitle("Between two test images: decoded from points on a line and on an arc of the latent space")
+    blocks = figure.subplots(pairs, 1, squeeze=False).ravel()
+    for axes, ends, decoded, (first, last) in zip(blocks, interp.ends, interp.decoded, interp.names, strict=True):
+        left, right = (np.stack([end, end])[:, None] for end in ends)
+        centres, _ = show_tiles(axes, np.concatenate([left, decoded, right], 1), ["linear", "spherical"])
+        axes.set_title(f"{plain(first)} → {plain(last)}", loc="left", fontsize=13, weight="bold")
+    ticks = [str(Fraction(k, steps - 1)) for k in range(steps)]
+    blocks[-1].set_xticks(centres, ["image", *ticks, "image"])
+    blocks[-1].set_xlabel("share of the way")
+    return figure

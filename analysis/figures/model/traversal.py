@@ -1,0 +1,104 @@
+"""What each latent does: one test image's code, moved along one latent at a time.
+
+R latents, T positions, Z latents of the model, images of C x H x W.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from analysis.figures.model.batched import decode, unit
+from analysis.figures.model.recon import varied_rows
+from analysis.figures.style import OKABE_ITO, latents, plain, show_tiles, styled
+from analysis.measures.test_metrics import kl_per_latent
+from trainables.data.datasets import Split
+from vae_models import VAE
+
+ROWS = 8
+REACH = 3.0
+POSITIONS = 13
+
+
+@dataclass(frozen=True)
+class Traversal:
+    """One test image's code with one latent replaced, for the latents of the largest KL, largest first."""
+
+    image: np.ndarray
+    """(C, H, W) in [0, 1]."""
+    name: str
+    """Its class."""
+    latents: np.ndarray
+    """(R,) indices."""
+    kl: np.ndarray
+    """(R,) nats per image, averaged over the test set."""
+    own: np.ndarray
+    """(R,) the image's own posterior mean."""
+    positions: np.ndarray
+    """(T,) what the latent is set to, in prior standard deviations."""
+    decoded: np.ndarray
+    """(R, T, C, H, W) in [0, 1]."""
+    latent_dim: int
+
+
+def compute_traversal(
+    model: VAE, test: Split, classes: tuple[str, ...], mean_NZ: np.ndarray, logvar_NZ: np.ndarray, seed: int = 0
+) -> Traversal:
+    """Traverse at most 8 latents from -3 to 3 from one test image's posterior mean (as in Higgins et al.
+    2017, beta-VAE, ICLR). ``mean_NZ`` and ``logvar_NZ`` are those of the test images."""
+    kl_Z = kl_per_latent(mean_NZ, logvar_NZ)
+    chosen = np.argsort(-kl_Z, kind="stable")[:ROWS]
+    row = varied_rows(test.labels, 1, seed)[0]
+    positions = np.linspace(-REACH, REACH, POSITIONS)
+    z = np.tile(mean_NZ[row], (len(chosen), POSITIONS, 1))
+    z[np.arange(len(chosen)), :, chosen] = positions
+    decoded = decode(model, z.reshape(-1, z.shape[-1]))
+    return Traversal(
+        image=unit(test.images[row]),
+        name=classes[test.labels[row]],
+        latents=chosen,
+        kl=kl_Z[chosen],
+        own=mean_NZ[row, chosen],
+        positions=positions,
+        decoded=decoded.reshape(*z.shape[:2], *decoded.shape[1:]),
+        latent_dim=mean_NZ.shape[1],
+    )
+
+
+@styled
+def draw_traversal(traversal: Traversal) -> Figure:
+    """A row a latent: the image, then decoded from left to right; a frame where the image's own code is."""
+    rows, _, channels, height, width = traversal.decoded.shape
+    image = np.broadcast_to(traversal.image, (rows, 1, channels, height, width))
+    figure = Figure(figsize=(12, max(0.74 * height / width, 0.5) * rows + 1.2))
+    axes = figure.subplots()
+    labels = [f"latent {k}\n{nats:.2f} nats" for k, nats in zip(traversal.latents, traversal.kl, strict=True)]
+    centres, _ = show_tiles(axes, np.concatenate([image, traversal.decoded], 1), labels)
+    axes.tick_params(axis="y", labelsize=11)
+    axes.set_xticks(
+        centres[[0, *range(1, len(centres), 2)]], ["image", *(f"{value:g}" for value in traversal.positions[::2])]
+    )
+    axes.set_xlabel("the latent's value, in prior standard deviations")
+    for row, own in enumerate(traversal.own):
+        nearest = int(np.abs(traversal.positions - own).argmin())
+        frame(axes, centres[1 + nearest], float(axes.get_yticks()[row]), width, height)
+    most = f"the {rows} of largest KL of " if rows < traversal.latent_dim else ""
+    figure.suptitle(
+        f"Latent traversals of a test image (class {plain(traversal.name)}): "
+        f"{most}{latents(traversal.latent_dim)}; "
+        "framed: its own code",
+        fontsize=14,
+    )
+    return figure
+
+
+def frame(axes: Axes, x: float, y: float, width: int, height: int) -> None:
+    """A frame in the gap around the tile centred at (x, y)."""
+    margin = max(1, round(width / 14)) / 2
+    corner = (x - width / 2 - margin, y - height / 2 - margin)
+    size = (width + 2 * margin, height + 2 * margin)
+    axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=OKABE_ITO["vermillion"], linewidth=2, clip_on=False))

@@ -1,0 +1,153 @@
+"""When trials ran: a bar a trial, in as few lanes as trials ran at once.
+
+N trials with a known start.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from optuna.trial import FrozenTrial
+
+from analysis.figures.style import OKABE_ITO, draw_note, styled
+
+STATE_COLORS = {
+    "COMPLETE": OKABE_ITO["blue"],
+    "PRUNED": "#999999",
+    "FAIL": OKABE_ITO["vermillion"],
+    "RUNNING": OKABE_ITO["green"],
+}
+UNITS = {"days": 86400.0, "hours": 3600.0, "minutes": 60.0, "seconds": 1.0}
+NUMBERED = 60
+"""Trials above which the bars have no numbers."""
+NO_TIMES = "No trial has started yet, so there is no timeline"
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Each (N,), by start; seconds after the first trial's start."""
+
+    number: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+    """Of a running trial, the latest time that any trial tells."""
+    state: np.ndarray
+    lane: np.ndarray
+    """From 0; no two trials of a lane overlap."""
+    left_out: int
+    """Trials without a start, or finished without an end."""
+
+    @property
+    def lanes(self) -> int:
+        """Trials that ran at once, at most."""
+        return int(self.lane.max()) + 1 if len(self.lane) else 0
+
+    @property
+    def idle(self) -> float:
+        """Share of the lanes' time without a trial, in [0, 1]."""
+        available = self.lanes * float(self.end.max(initial=0))
+        return 1 - float((self.end - self.start).sum()) / available if available else 0.0
+
+    @property
+    def unit(self) -> tuple[str, float]:
+        """The name and the seconds of the unit that suits the whole."""
+        span = float(self.end.max(initial=0))
+        return next(((name, size) for name, size in UNITS.items() if span >= 2 * size), ("seconds", 1.0))
+
+    @property
+    def title(self) -> str:
+        """What it sums up to, in words."""
+        lanes = f"{self.lanes} slot{'s'[: self.lanes != 1]}"
+        out = f", {self.left_out} trials without times left out" if self.left_out else ""
+        count = len(self.number)
+        return f"{count} trial{'s'[: count != 1]} in {lanes}, idle {100 * self.idle:.0f} % of the time{out}"
+
+
+def compute_timeline(trials: Sequence[FrozenTrial]) -> Timeline:
+    """From a `StudyRecord`'s trials. One that was interrupted counts from its first start to its
+    end; an end before the start, by a clock that was set, counts as the start."""
+    times = [time for t in trials for time in (t.datetime_start, t.datetime_complete) if time is not None]
+    spans: list[tuple[datetime, datetime, FrozenTrial]] = []
+    for trial in trials:
+        start = trial.datetime_start
+        end = max(times) if trial.state.name == "RUNNING" else trial.datetime_complete
+        if start is not None and end is not None:
+            spans.append((start, max(start, end), trial))
+    spans.sort(key=lambda span: (span[0], span[2].number))
+    origin = spans[0][0] if spans else datetime.min
+    start_N = np.array([(start - origin).total_seconds() for start, _, _ in spans])
+    end_N = np.array([(end - origin).total_seconds() for _, end, _ in spans])
+    return Timeline(
+        np.array([trial.number for _, _, trial in spans], dtype=int),
+        start_N,
+        end_N,
+        np.array([trial.state.name for _, _, trial in spans], dtype=str),
+        packed(start_N, end_N),
+        len(trials) - len(spans),
+    )
+
+
+def packed(start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """The lowest free lane for each of (N,) intervals, sorted by start: as many lanes as ever overlap, the
+    least there can be (Kleinberg & Tardos 2005, section 4.1)."""
+    busy: list[tuple[float, int]] = []
+    free: list[int] = []
+    lanes = []
+    for first, last in zip(start.tolist(), end.tolist(), strict=True):
+        while busy and busy[0][0] <= first:
+            heapq.heappush(free, heapq.heappop(busy)[1])
+        lane = heapq.heappop(free) if free else len(busy)
+        heapq.heappush(busy, (last, lane))
+        lanes.append(lane)
+    return np.array(lanes, dtype=int)
+
+
+@styled
+def draw_timeline(timeline: Timeline) -> Figure:
+    """Colour is how a trial ended; hatched ones still run."""
+    if not len(timeline.number):
+        return draw_note(NO_TIMES)
+    figure = Figure(figsize=(13, min(2.2 + 0.55 * timeline.lanes, 9)))
+    axes = figure.subplots()
+    name, size = timeline.unit
+    start, end = timeline.start / size, timeline.end / size
+    whole = end.max() or 1.0
+    handles = []
+    for state, color in STATE_COLORS.items():
+        chosen = timeline.state == state
+        if chosen.any():
+            look: dict[str, Any] = {
+                "facecolor": color,
+                "hatch": "///" if state == "RUNNING" else None,
+                "edgecolor": "white",
+            }
+            # a trial of no length is a line, not nothing
+            width = np.maximum(end - start, whole / 1000)[chosen]
+            axes.barh(timeline.lane[chosen], width, left=start[chosen], height=0.84, lw=0.8, **look)
+            handles.append(Patch(label="failed" if state == "FAIL" else state.lower(), **look))
+    for k in np.flatnonzero(end - start > whole / 45) if len(end) <= NUMBERED else ():
+        axes.text(
+            (start[k] + end[k]) / 2,
+            timeline.lane[k],
+            f"{timeline.number[k]}",
+            color="white",
+            ha="center",
+            va="center",
+            fontsize=11,
+            weight="bold",
+        )
+    axes.set_xlim(-0.005 * whole, 1.01 * whole)
+    axes.set_ylim(timeline.lanes - 0.4, -0.6)
+    axes.set_yticks(range(0, timeline.lanes, max(1, timeline.lanes // 10)))
+    axes.set_ylabel("slot")
+    axes.set_xlabel(f"{name} since the first trial started")
+    axes.set_title(timeline.title, loc="left")
+    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    return figure

@@ -1,0 +1,105 @@
+"""How likely the model finds an image: the importance-weighted bound on log p(x).
+
+N images of C x H x W, Z latents, K samples of each image's posterior; nats per image.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from analysis.measures.information import standard_error
+from trainables.training.batches import Pixels
+from trainables.training.evaluate import encoded
+from trainables.training.process_group import World
+from vae_models import VAE
+from vae_models.elbo import discrete_gaussian_nll
+from vae_models.vae import Posterior
+
+IMAGES = 50
+"""A batch of images, of which each step draws one sample or more."""
+PIXELS = {"cpu": 100_000, "cuda": 10_000_000}
+"""Decoded at once, which bounds the memory whatever the image size and K; few stay in a CPU's caches."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Of each image, (N,) float64."""
+
+    log_likelihood: np.ndarray
+    """log 1/K sum_k p(x, z_k) / q(z_k | x), at most log p(x) on average, nearer to it the larger K."""
+    elbo: np.ndarray
+    """1/K sum_k log p(x, z_k) / q(z_k | x), at most the bound: what one sample gives, on average."""
+    effective_samples: np.ndarray
+    """(sum_k w_k)^2 / sum_k w_k^2, from 1 to K (Kong 1992): near 1, a single weight makes the bound."""
+
+    @property
+    def mean(self) -> float:
+        return float(self.log_likelihood.mean())
+
+    @property
+    def standard_error(self) -> float:
+        """Of `mean`, from the spread over images; NaN of a single one."""
+        return standard_error(self.log_likelihood)
+
+
+@torch.no_grad()
+def iwae(
+    model: VAE, images: np.ndarray, sigma: float, samples: int, seed: int = 0, known: Posterior | None = None
+) -> Bound:
+    """The importance-weighted bound (Burda et al. 2016, arXiv:1509.00519, equation 8) of each image.
+
+    Args:
+        model: on the device to compute on.
+        images: (N, C, H, W) uint8.
+        sigma: of the discretised Gaussian likelihood, as in `trainables.training.evaluate`: with one sample this is
+            minus its ``nelbo``.
+        samples: K, drawn in chunks: memory does not grow with it.
+        seed: of the samples.
+        known: the images' posteriors, (N, Z) on any device, where they are encoded already.
+
+    Raises:
+        ValueError: for fewer than one sample.
+    """
+    if samples < 1:
+        raise ValueError(f"samples must be at least 1, got {samples}")
+    device = next(model.parameters()).device
+    generator = torch.Generator(device).manual_seed(seed)
+    parts = []
+    for rows, x in Pixels(images, device=device).in_order(IMAGES, World(device=device)):
+        posterior = encoded(model, x, rows, known)
+        parts.append(batch_weights(model, x, posterior, sigma, samples, generator))
+    total, squares, logs = (torch.cat(column) for column in zip(*parts, strict=True))
+    found = total - math.log(samples), logs / samples, (2 * total - squares).exp()
+    return Bound(*(part.cpu().numpy() for part in found))
+
+
+def batch_weights(
+    model: VAE, x: Tensor, posterior: Posterior, sigma: float, samples: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """log sum_k w_k, log sum_k w_k^2 and sum_k log w_k of each image of a batch, (B,) float64;
+    w = p(x, z) / q(z | x)."""
+    batch, latents = posterior.mean.shape
+    total = torch.full((batch,), -math.inf, device=x.device, dtype=torch.float64)
+    squares, logs = total.clone(), torch.zeros_like(total)
+    at_once = max(1, PIXELS[x.device.type] // x.numel())
+    for start in range(0, samples, at_once):
+        count = min(at_once, samples - start)
+        # one draw a sample, so that the chunks' size does not change the numbers
+        draws = [torch.randn(batch, latents, generator=generator, device=x.device) for _ in range(count)]
+        noise = torch.stack(draws)
+        z = posterior.mean + noise * (0.5 * posterior.logvar).exp()
+        # log p(z) - log q(z | x): the constants of the two Gaussians cancel
+        log_ratio = 0.5 * (noise.square() - z.square() + posterior.logvar).sum(2).double()
+        images = model.decode(z.flatten(0, 1))
+        repeated = x.expand(count, *x.shape).flatten(0, 1)
+        nll = discrete_gaussian_nll(images, repeated, sigma).view(count, batch).double()
+        weights = log_ratio - nll
+        total = torch.logaddexp(total, weights.logsumexp(0))
+        squares = torch.logaddexp(squares, (2 * weights).logsumexp(0))
+        logs += weights.sum(0)
+    return total, squares, logs

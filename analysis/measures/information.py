@@ -1,0 +1,94 @@
+"""What the code says about the image, and how far the codes lie from the prior.
+
+The rate splits in two (Hoffman & Johnson 2016, "ELBO surgery"): E_x KL(q(z | x), p(z)) is the mutual
+information I(x; z) plus the aggregate posterior's KL(q(z), p(z)), with q(z) the mean of q(z | x) over the
+images. N images, Z latents; nats.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+BLOCK = 500
+"""Codes compared with all posteriors at once: a BLOCK x N matrix of float64."""
+MARGIN = 1.0
+"""Nats below the cap from which on the estimates say no more than "at least" and "at most"."""
+
+
+@dataclass(frozen=True)
+class Information:
+    """Two parts that sum to the rate, nats per image, and their standard errors over images, NaN of one.
+
+    N images stand for all there could be. On average ``mutual_information`` is at most theirs and
+    ``marginal_kl`` at least theirs: by little far below the cap, by any amount where they are `capped`. The
+    standard errors do not know of this.
+    """
+
+    mutual_information: float
+    mutual_information_error: float
+    marginal_kl: float
+    """KL(q(z), p(z)) of the aggregate posterior."""
+    marginal_kl_error: float
+    cap: float
+    """log N, the mutual information of images told apart without fail."""
+
+
+def capped(mutual_information: float, cap: float) -> bool:
+    """Whether the images are too few to tell more than that the mutual information is at least this, and the
+    marginal KL at most what it leaves of the rate: they hardly overlap, whatever they all would cover."""
+    return mutual_information > cap - MARGIN
+
+
+def standard_error(each: np.ndarray) -> float:
+    """Of the mean of independent values, (N,); NaN of a single one."""
+    return float(each.std(ddof=1) / math.sqrt(len(each))) if len(each) > 1 else math.nan
+
+
+def information(
+    mean_NZ: np.ndarray, logvar_NZ: np.ndarray, seed: int = 0, device: torch.device | str = "cpu"
+) -> Information:
+    """The two parts of the rate, from the posteriors of a set of images and one sample of each.
+
+    Args:
+        mean_NZ, logvar_NZ: of q(z | x), as `analysis.measures.test_metrics.encode` gives them.
+        seed: of the samples.
+        device: to compare each code with all posteriors on.
+    """
+    mean, logvar = mean_NZ.astype(np.float64), logvar_NZ.astype(np.float64)
+    noise = np.random.default_rng(seed).standard_normal(mean.shape)
+    z = mean + noise * np.exp(0.5 * logvar)
+    # log q(z | x), log q(z) and log p(z), without the constant that all three share
+    own, prior = -0.5 * (noise**2 + logvar).sum(1), -0.5 * (z**2).sum(1)
+    aggregate = log_mixture(*(torch.from_numpy(part).to(device) for part in (z, mean, logvar))).cpu().numpy()
+    rate = kl_each(mean, logvar).sum(1)
+    told, luck = own - aggregate, own - prior - rate
+    # the sampled rate is off by this much luck, and told by a part of it: a control variate, which is all of
+    # it where codes overlap and none where they are told apart, so that both ends are free of noise
+    told -= np.dot(told - told.mean(), luck) / max(np.dot(luck, luck), np.finfo(float).tiny) * luck
+    off = rate - told
+    return Information(
+        float(told.mean()), standard_error(told), float(off.mean()), standard_error(off), math.log(len(z))
+    )
+
+
+def kl_each(mean_NZ: np.ndarray, logvar_NZ: np.ndarray) -> np.ndarray:
+    """KL(q(z | x), N(0, 1)) of each image and latent, nats, (N, Z) float64: `vae_models.elbo.rate` where sums
+    over images want more digits than float32 has."""
+    mean, logvar = mean_NZ.astype(np.float64), logvar_NZ.astype(np.float64)
+    return 0.5 * (mean**2 + np.exp(logvar) - 1 - logvar)
+
+
+def log_mixture(z_MZ: Tensor, mean_NZ: Tensor, logvar_NZ: Tensor) -> Tensor:
+    """log 1/N sum_n q(z | x_n) of each code, (M,), without Z/2 log(2 pi); all float64."""
+    precision = torch.exp(-logvar_NZ)
+    # -(z - m)^2 / 2v is linear in (z^2, z): one matrix product, and M x N numbers instead of M x N x Z
+    weight = torch.cat([-0.5 * precision, mean_NZ * precision], 1)
+    bias = -0.5 * (mean_NZ.square() * precision + logvar_NZ).sum(1)
+    codes = torch.cat([z_MZ.square(), z_MZ], 1).split(BLOCK)
+    return torch.cat([linear(part, weight, bias).logsumexp(1) for part in codes]) - math.log(len(mean_NZ))

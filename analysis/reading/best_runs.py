@@ -1,0 +1,128 @@
+"""The best runs of a study: ranked, loaded, exported."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis.reading.study_record import Row, StudyRecord, best_row, read_epochs, read_study, trial_folder
+from trainables.config import TrialConfig
+from trainables.errors import UserError
+from trainables.records.atomic_files import write_atomic
+from trainables.records.trial_folder import TrialFolder
+from trainables.training.checkpoint import load_weights
+from vae_models import VAE
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training: a complete trial, or the final one."""
+
+    label: str
+    """For people: "trial 7", "final"."""
+    slug: str
+    """For file names: "trial_0007", "final"."""
+    folder: TrialFolder
+    config: TrialConfig
+    best: Row
+    """Metrics of the epoch whose weights are kept."""
+
+    @property
+    def number(self) -> int:
+        """Of the trial. Raises: ValueError for the final training, which has none."""
+        return int(self.slug.removeprefix("trial_"))
+
+    @property
+    def stem(self) -> str:
+        """File name of this run's figures: "trial_0007_epoch_0012"."""
+        return f"{self.slug}_epoch_{int(self.best['epoch']):04d}"
+
+    def load(self) -> VAE:
+        """The weights of the best epoch, on the CPU in evaluation mode.
+
+        Raises:
+            UserError: as `load_weights`, and for weights of another training.
+        """
+        model, metrics = load_weights(self.folder.best)
+        if model.config != self.config.model or any(
+            metrics.get(name) != self.best[name] for name in ("epoch", "val_bits_per_dim")
+        ):
+            raise UserError(f"{self.folder.best} must hold the weights of {self.label}'s best epoch\nrestore it")
+        return model
+
+
+def ranked_runs(folder: Path | str) -> list[Run]:
+    """The complete trials, and the final training once it is finished, by ``val_bits_per_dim``, best first.
+
+    Raises:
+        UserError: where the folder is missing, or holds no whole study.
+    """
+    return rank_runs(read_study(folder))
+
+
+def rank_runs(study: StudyRecord) -> list[Run]:
+    """`ranked_runs` of a study that is read already."""
+    runs = []
+    for trial, rows in zip(study.trials, study.epochs, strict=True):
+        if trial.state.name == "COMPLETE" and len(rows):
+            record = trial_folder(study.folder, trial.number)
+            slug = f"trial_{trial.number:04d}"
+            runs.append(Run(f"trial {trial.number}", slug, record, record.config(), best_row(rows)))
+    final = final_run(study.folder)
+    runs += [final] if final else []
+    return sorted(runs, key=lambda run: run.best["val_bits_per_dim"])
+
+
+def final_run(folder: Path) -> Run | None:
+    """The best configuration's last, longer training; None before all its epochs are there."""
+    record = TrialFolder(folder / "trials" / "final")
+    rows = read_epochs(record)
+    if not len(rows):
+        return None
+    config = record.config()
+    return Run("final", "final", record, config, best_row(rows)) if len(rows) == config.epochs else None
+
+
+def load_best(folder: Path | str, rank: int = 0) -> VAE:
+    """The study's best model, or the ``rank``-th after it, on the CPU, ready to ``encode``, ``decode``,
+    ``sample`` and ``reconstruct``.
+
+    Raises:
+        UserError: where the study has no such run, or its weights are missing, torn or altered.
+    """
+    return run_of(read_study(folder), rank).load()
+
+
+def run_of(study: StudyRecord, rank: int) -> Run:
+    """Raises: UserError where the study has no such run."""
+    runs = rank_runs(study)
+    if not 0 <= rank < len(runs):
+        raise UserError(f"rank must be below the number of finished runs in {study.folder}, {len(runs)}, got {rank}")
+    return runs[rank]
+
+
+def export_best(folder: Path | str, runs: Iterable[Run]) -> list[Path]:
+    """Copy the runs' best weights to ``models/VAE/<slug>.safetensors``, each with its config beside it.
+
+    Raises:
+        UserError: where a run's weights are missing, torn or altered.
+    """
+    paths = []
+    for run in runs:
+        run.load()  # a torn file is refused here, not by who is given it
+        weights = Path(folder) / "models" / "VAE" / f"{run.slug}.safetensors"
+        weights.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(weights, run.folder.best.read_bytes())
+        write_atomic(weights.with_suffix(".json"), run.config.model_dump_json(indent=2) + "\n")
+        paths += [weights, weights.with_suffix(".json")]
+    return paths
+
+
+def clear_exports(folder: Path | str, slugs: Iterable[str]) -> None:
+    """Remove the exported models of runs other than ``slugs``: they were among the best once."""
+    kept = set(slugs)
+    for path in (Path(folder) / "models" / "VAE").glob("*.*"):
+        if re.fullmatch(r"trial_\d+|final", path.stem) and path.stem not in kept:
+            path.unlink(missing_ok=True)

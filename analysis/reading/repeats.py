@@ -1,0 +1,72 @@
+"""The best trials, trained again with other seeds: what of a difference is the seed's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.reading.study_record import StudyRecord, best_row, drawn_config, read_epochs, read_study
+from trainables.config import TrialConfig
+from trainables.records.trial_folder import TrialFolder
+
+REPEATED = 3
+"""Trials that a study repeats, the best by its search."""
+METRICS = ("val_bits_per_dim", "val_rate", "val_nelbo")
+STRIDE = 100_003
+"""Between the seeds of a trial's repeats: no study has as many trials, so no seed is another trial's."""
+
+
+def repeat_folder(folder: Path, number: int, repeat: int) -> Path:
+    """Where the ``repeat``-th training of a trial with another seed is, counted from 1."""
+    return folder / "repeats" / f"{number:04d}" / f"{repeat:02d}"
+
+
+def repeat_config(config: TrialConfig, repeat: int) -> TrialConfig:
+    """A trial's config with its ``repeat``-th other seed."""
+    return config.replace({"seed": (config.seed + repeat * STRIDE) % 2**31})
+
+
+def load_repeats(folder: Path | str) -> pd.DataFrame:
+    """One row a finished repeat: ``number`` of the trial, ``repeat``, ``seed`` (Int64), ``state`` (category
+    COMPLETE, FAIL), ``val_bits_per_dim val_rate val_nelbo`` (float64) of its best epoch, ``cause`` (str).
+
+    The search chose its best trials for their values, which are low by luck too; a repeat was not chosen,
+    so the repeats alone say how good a configuration is.
+
+    Raises:
+        UserError: as `analysis.load_trials`.
+    """
+    return repeats_frame(read_study(folder))
+
+
+def repeats_frame(study: StudyRecord) -> pd.DataFrame:
+    """`load_repeats` of a study that is read already. Repeats of another config than the ledger's trial, as
+    when a folder was mixed up, are left out."""
+    rows: list[dict[str, object]] = []
+    for trial in study.trials:
+        config = drawn_config(trial, study.base, study.space)
+        for path in sorted((study.folder / "repeats" / f"{trial.number:04d}").glob("[0-9][0-9]")):
+            record, repeat = TrialFolder(path), int(path.name)
+            again = config and repeat and repeat_config(config, repeat)
+            if not again or not record.holds(again):
+                continue
+            epochs, cause = read_epochs(record), record.cause()
+            row: dict[str, object] = {"number": trial.number, "repeat": repeat, "seed": again.seed}
+            if cause:
+                rows.append(row | {"state": "FAIL", "cause": cause})
+            elif len(epochs) == again.epochs:
+                best = best_row(epochs)
+                rows.append(row | {"state": "COMPLETE"} | {name: best[name] for name in METRICS})
+    frame = pd.DataFrame(rows, columns=["number", "repeat", "seed", "state", *METRICS, "cause"])
+    kinds: dict[str, Any] = dict.fromkeys(["number", "repeat", "seed"], "Int64")
+    kinds |= dict.fromkeys(METRICS, "float64")
+    return frame.astype(kinds | {"state": pd.CategoricalDtype(["COMPLETE", "FAIL"]), "cause": "str"})
+
+
+def repeated_bits(repeats: pd.DataFrame, number: int) -> np.ndarray:
+    """``val_bits_per_dim`` of a trial's repeats, (R,); its own, for which it was chosen, is left out."""
+    chosen = (repeats["number"] == number) & (repeats["state"] == "COMPLETE")
+    return repeats.loc[chosen, "val_bits_per_dim"].to_numpy(float)

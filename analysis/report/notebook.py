@@ -1,0 +1,87 @@
+"""A study in a notebook: it shows itself as a table."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from html import escape
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.reading.best_runs import Run, run_of
+from analysis.reading.repeats import repeats_frame
+from analysis.reading.study_record import StudyRecord, epochs_frame, read_study, trials_frame
+from trainables.text import printable
+from vae_models import VAE
+
+SHOWN_ROWS = 20
+COLUMNS = ["number", "state", "beta", "latent_dim", "depth", "val_bits_per_dim", "val_rate", "val_active_units"]
+
+
+class StudyView:
+    """What a folder held when it was opened.
+
+    Args:
+        folder: the study's.
+
+    Raises:
+        UserError: as `analysis.load_trials`.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.record: StudyRecord = read_study(folder)
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        """As `analysis.load_trials`."""
+        return trials_frame(self.record)
+
+    @cached_property
+    def epochs(self) -> pd.DataFrame:
+        """As `analysis.load_epochs`."""
+        return epochs_frame(self.record)
+
+    @cached_property
+    def repeats(self) -> pd.DataFrame:
+        """As `analysis.load_repeats`."""
+        return repeats_frame(self.record)
+
+    def run(self, rank: int = 0) -> Run:
+        """The best finished run, or the ``rank``-th after it: its config, best epoch and weights.
+
+        Raises:
+            UserError: where there is no such run.
+        """
+        return run_of(self.record, rank)
+
+    def model(self, rank: int = 0) -> VAE:
+        """As `analysis.load_best`.
+
+        Raises:
+            UserError: where there is no such run, or its weights are missing, torn or altered.
+        """
+        return self.run(rank).load()
+
+    @property
+    def title(self) -> str:
+        counts = self.trials["state"].value_counts()
+        states = ", ".join(f"{count} {str(state).lower()}" for state, count in counts.items() if count)
+        return f"{printable(self.record.info['name'])}: {len(self.trials)} trials ({states or 'none yet'})"
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The best complete trials by ``val_bits_per_dim``, then the others."""
+        complete = self.trials["state"] == "COMPLETE"
+        ranked = self.trials.assign(rest=~complete).sort_values(
+            ["rest", "val_bits_per_dim"], na_position="last", kind="stable"
+        )
+        return ranked[COLUMNS].head(SHOWN_ROWS)
+
+    def __repr__(self) -> str:
+        return f"{self.title}\n{self.table.to_string(index=False)}"
+
+    def _repr_html_(self) -> str:
+        left = len(self.trials) - len(self.table)
+        more = f"<p>and {left} more, in <code>.trials</code></p>" if left else ""
+        table = self.table.to_html(index=False, escape=True, na_rep="", border=0, float_format="{:.4g}".format)
+        return f"<h4>{escape(self.title)}</h4>{table}{more}"

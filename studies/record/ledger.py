@@ -1,0 +1,242 @@
+"""The Optuna storage: the one truth about which trials exist and how they ended.
+
+The driver alone writes it. Samplers are seeded by the trial's number and pruners are functions of the
+storage, so a driver that was killed leaves nothing behind that the next one would need.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from analysis.reading.ledger import OWNER
+from studies.study import Study
+from trainables.config import Metrics
+from trainables.errors import UserError
+from trainables.text import without_passwords
+
+STARTUP_TRIALS = 5
+"""Trials drawn at random, and never pruned, before TPE and the median have something to learn from."""
+
+
+def storage_url(folder: Path, storage: str | None) -> str:
+    """The URL of a study's storage: SQLite in its folder, unless ``storage`` names another.
+
+    Raises:
+        UserError: where ``storage`` is no URL, or of a database in memory.
+    """
+    if storage is None:
+        return sqlite_url(folder.resolve() / "study.db")
+    try:
+        url = make_url(storage)
+    except ArgumentError as error:
+        raise UserError(f"--storage must be a database's URL, got {storage!r}") from error
+    if url.drivername.startswith("sqlite"):
+        if url.database in (None, "", ":memory:"):
+            raise UserError(f"--storage must outlive the command, got {storage!r}, which is in memory alone")
+        return sqlite_url(Path(url.database).absolute())  # relative, it would be another file elsewhere
+    return storage
+
+
+def sqlite_url(path: Path) -> str:
+    return URL.create("sqlite", database=str(path)).render_as_string()
+
+
+class Trials(ABC):
+    """The trials of one study, wherever they are read from."""
+
+    plan: Study
+
+    @abstractmethod
+    def all(self) -> list[FrozenTrial]:
+        """By number."""
+
+    def count(self) -> Counter[str]:
+        """Trials by state: COMPLETE, PRUNED, FAIL, RUNNING."""
+        return Counter(trial.state.name for trial in self.all())
+
+    def interrupted(self) -> list[int]:
+        """Numbers of the trials without an end."""
+        return [trial.number for trial in self.all() if not trial.state.is_finished()]
+
+    def ended(self) -> list[int]:
+        """Numbers of the trials that will not run again."""
+        return [trial.number for trial in self.all() if trial.state.is_finished()]
+
+    def ranked(self) -> list[FrozenTrial]:
+        """The complete trials, the lowest value first."""
+        done = [trial for trial in self.all() if trial.state == TrialState.COMPLETE]
+        return sorted(done, key=lambda trial: trial.value)  # type: ignore[arg-type, return-value]
+
+    def best(self) -> FrozenTrial | None:
+        """The complete trial with the lowest value, if any."""
+        return next(iter(self.ranked()), None)
+
+
+@dataclass(frozen=True)
+class Recorded(Trials):
+    """As they stood when they were read."""
+
+    plan: Study
+    trials: list[FrozenTrial]
+
+    def all(self) -> list[FrozenTrial]:
+        return self.trials
+
+
+class Ledger(Trials):
+    """The trials of one study in its storage.
+
+    Args:
+        study: what is asked.
+        url: of the Optuna storage.
+        owner: of the study in that storage, which others may share; its folder's identity.
+
+    Raises:
+        UserError: where the storage cannot be opened, or holds another owner's study of this name.
+    """
+
+    def __init__(self, study: Study, url: str, owner: str = "") -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self.plan = study
+        pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=2)
+        try:
+            self._study = optuna.create_study(
+                storage=url, study_name=study.name, direction="minimize", pruner=pruner, load_if_exists=True
+            )
+            if OWNER not in self._study.user_attrs:
+                self._study.set_user_attr(OWNER, owner)
+            found = self._study.user_attrs[OWNER]
+        except Exception as error:  # any of SQLAlchemy's, Optuna's or a driver's
+            raise unopened(url, error) from error
+        if found != owner:
+            raise UserError(
+                f"{without_passwords(url)} holds a study {study.name!r} of another folder\nuse another --storage"
+            )
+        self._live: dict[int, Trial] = {}
+
+    def forget(self) -> None:
+        """Remove the study from its storage, if it has no trials yet."""
+        if not self.all():
+            optuna.delete_study(study_name=self.plan.name, storage=self._study._storage)
+
+    def all(self) -> list[FrozenTrial]:
+        return self._study.get_trials(deepcopy=False)
+
+    def interrupted(self) -> list[int]:
+        """Numbers of the trials that a driver which was killed, or paused, left without an end."""
+        return [number for number in super().interrupted() if number not in self._live]
+
+    def let_go(self) -> None:
+        """Leave the running trials as a crash would."""
+        self._live.clear()
+
+    def ask(self) -> int:
+        """A new trial's number, its parameters chosen."""
+        self._seed_sampler(len(self.all()))
+        return self._take_up(self._study.ask())
+
+    def resume(self, number: int) -> int:
+        """Take an interrupted trial up under its own number; parameters it still lacks are chosen now."""
+        self._seed_sampler(number)
+        frozen = self.all()[number]
+        return self._take_up(Trial(self._study, frozen._trial_id))
+
+    def _seed_sampler(self, *position: int) -> None:
+        """Before what TPE draws jointly, and before each parameter that it draws alone: a crash may come
+        between two of them."""
+        seed = int(np.random.SeedSequence([self.plan.seed, *position]).generate_state(1)[0])
+        self._study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS)
+
+    def _take_up(self, trial: Trial) -> int:
+        for index, (path, distribution) in enumerate(self.plan.space.items(), start=1):
+            self._seed_sampler(trial.number, index)
+            suggest(trial, path, distribution)
+        self._live[trial.number] = trial
+        return trial.number
+
+    def parameters(self, number: int) -> dict[str, Any]:
+        return dict(self._live[number].params)
+
+    def report(self, number: int, row: Metrics) -> bool:
+        """An epoch's row; answers whether to prune the trial, as of the last that is known. An epoch told
+        before changes nothing."""
+        trial, epoch = self._live[number], int(row["epoch"])
+        if epoch not in self._frozen(number).intermediate_values:
+            trial.report(row["val_bits_per_dim"], epoch)
+        return trial.should_prune()
+
+    def _frozen(self, number: int) -> FrozenTrial:
+        return self._study._storage.get_trial(self._live[number]._trial_id)
+
+    def complete(self, number: int) -> None:
+        """The trial ran to its end: its value is its best epoch's."""
+        self._tell(number, value=min(self._frozen(number).intermediate_values.values()))
+
+    def prune(self, number: int) -> None:
+        self._tell(number, state=TrialState.PRUNED)
+
+    def fail(self, number: int, cause: str) -> None:
+        self._live[number].set_user_attr("cause", cause)
+        self._tell(number, state=TrialState.FAIL)
+
+    def _tell(self, number: int, value: float | None = None, state: TrialState | None = None) -> None:
+        self._study.tell(self._live.pop(number), value, state=state)
+
+
+def suggest(trial: Trial, path: str, distribution: BaseDistribution) -> Any:
+    match distribution:
+        case FloatDistribution(low=low, high=high, log=log, step=step):
+            return trial.suggest_float(path, low, high, log=log, step=step)
+        case IntDistribution(low=low, high=high, log=log, step=step):
+            return trial.suggest_int(path, low, high, log=log, step=step)
+        case CategoricalDistribution(choices=choices):
+            return trial.suggest_categorical(path, choices)
+    raise ValueError(f"{distribution!r} is no distribution that can be searched")
+
+
+def set_aside(study_name: str, url: str) -> str | None:
+    """Rename a study in an external storage, so that a fresh one can take its name; None without one."""
+    try:
+        if study_name not in optuna.get_all_study_names(url):
+            return None
+        kept = f"{study_name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        optuna.copy_study(from_study_name=study_name, from_storage=url, to_storage=url, to_study_name=kept)
+        optuna.delete_study(study_name=study_name, storage=url)
+    except Exception as error:
+        raise unopened(url, error) from error
+    return kept
+
+
+def unopened(url: str, error: Exception) -> UserError:
+    reason = str(error).strip().splitlines()[0]
+    return UserError(f"the study's storage cannot be opened: {without_passwords(url)}\n{reason}")
+
+
+def same_question(asked: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """The differences between a folder's question and this one's, a line each."""
+
+    def flat(value: Any, path: str = "") -> dict[str, Any]:
+        if isinstance(value, Mapping):
+            parts = [flat(v, f"{path}.{k}" if path else str(k)) for k, v in value.items()]
+            return {k: v for part in parts for k, v in part.items()}
+        return {path: value}
+
+    before, after = flat(asked), flat(now)
+    return [
+        f"{key}: {before.get(key, 'not there')} in the folder, {after.get(key, 'not there')} now"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    ]

@@ -1,0 +1,228 @@
+"""What a person watches while a study runs: a live board in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import math
+import sys
+import termios
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from optuna.trial import FrozenTrial
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from trainables.config import Metrics
+
+STYLES = {"complete": "green", "pruned": "yellow", "failed": "red", "running": "cyan"}
+LEDGER_STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
+
+
+@dataclass
+class Running:
+    parameters: Mapping[str, Any]
+    started: float
+    row: Metrics = field(default_factory=dict)
+    best: float = math.inf
+
+
+def short(parameters: Mapping[str, Any]) -> str:
+    """{"beta": 0.1234, "model.depth": 1} -> "beta 0.123  depth 1"."""
+    return "  ".join(
+        f"{path.rpartition('.')[2]} {value:.3g}" if isinstance(value, float) else f"{path.rpartition('.')[2]} {value}"
+        for path, value in parameters.items()
+    )
+
+
+def clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+class View:
+    """The state of a study as its driver tells it. As a context it draws itself until it is left.
+
+    Args:
+        title: the study's name.
+        total: trials in all.
+        epochs: epochs a trial.
+        console: where to draw; a console that is no terminal gets a line an event.
+    """
+
+    def __init__(self, title: str, total: int, epochs: int, console: Console) -> None:
+        self._title, self._total, self._epochs = title, total, epochs
+        self.at_once = 1
+        """Trials that run at once, for the time left."""
+        self.console = console
+        self._counts: Counter[str] = Counter()
+        self._running: dict[str, Running] = {}
+        self._best: tuple[float, str, Mapping[str, Any]] | None = None
+        self._phase = "starting"
+        self._opened = time.monotonic()
+        self._spent = [0.0, 0]
+        self._live = Live(get_renderable=self._board, console=console, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> View:
+        if self.console.is_terminal:
+            self._echo(False)
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+        if self.console.is_terminal:
+            self._echo(True)
+
+    def _echo(self, on: bool) -> None:
+        """Whether the terminal shows ^C and other keys, which would push the board out of its place."""
+        with suppress(termios.error, ValueError, OSError):  # no keyboard
+            mode = termios.tcgetattr(sys.stdin)
+            mode[3] = mode[3] | termios.ECHO if on else mode[3] & ~termios.ECHO
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, mode)
+
+    def known(self, counts: Mapping[str, int], best: FrozenTrial | None) -> None:
+        """What the ledger held before this driver: trials by Optuna's states, and the best of them."""
+        self._counts.update({LEDGER_STATES[s]: n for s, n in counts.items() if s in LEDGER_STATES})
+        if best is not None:
+            assert best.value is not None
+            self._best = (best.value, f"trial {best.number}", best.params)
+
+    def counts(self) -> dict[str, int]:
+        """Trials by state; what trains outside the search is among those that run."""
+        return {state: self._counts[state] for state in STYLES} | {"running": len(self._running)}
+
+    def best_value(self) -> float | None:
+        """The lowest bits per dimension so far."""
+        return self._best and self._best[0]
+
+    def images_per_second(self) -> float:
+        """Of all that runs."""
+        return sum(r.row.get("images_per_second", 0.0) for r in list(self._running.values()))
+
+    def phase(self, text: str) -> None:
+        """What the study is at as a whole."""
+        self._phase = text
+        self._line(text)
+
+    def note(self, text: str) -> None:
+        """What a person should know of afterwards: it stays, on a terminal too."""
+        self.console.print(Text(text), soft_wrap=True)
+
+    def started(self, number: int | str, parameters: Mapping[str, Any], rows: Sequence[Metrics] = ()) -> None:
+        """``rows``: those that it reported before it was interrupted."""
+        label = self._label(number)
+        self._running[label] = Running(parameters, time.monotonic())
+        how = f"goes on after epoch {len(rows)}" if rows else "started"
+        self._line(f"{label} {how}: {short(parameters)}")
+        for row in rows:
+            self._note(label, row)
+
+    def reported(self, number: int | str, row: Metrics) -> None:
+        label = self._label(number)
+        self._line(
+            f"{label} epoch {row['epoch']}: {row['val_bits_per_dim']:.4f} bits/dim, "
+            f"rate {row['val_rate']:.2f} nats, {row['images_per_second']:,.0f} images/s"
+        )
+        self._note(label, row)
+
+    def _note(self, label: str, row: Metrics) -> None:
+        running = self._running[label]
+        running.row = row
+        value = row["val_bits_per_dim"]
+        running.best = min(running.best, value)
+        if self._best is None or value < self._best[0]:
+            self._best = (value, label, running.parameters)
+
+    def ended(self, number: int | str, state: str, cause: str | None = None) -> None:
+        running = self._running.pop(self._label(number))
+        if isinstance(number, int):
+            self._counts[state] += 1
+            self._spent[0] += time.monotonic() - running.started
+            self._spent[1] += 1
+        text = Text(f"{self._label(number)} ")
+        text.append(state, STYLES.get(state, ""))
+        if cause:
+            text.append(f": {cause}")
+        elif running.row:
+            text.append(f" after epoch {running.row['epoch']}: best {running.best:.4f} bits/dim")
+        if cause or not self.console.is_terminal:
+            self.console.print(text, soft_wrap=True)
+        left = self._time_left()
+        done = sum(self._counts.values())
+        self._line(f"{done} of {self._total} trials done" + (f", about {clock(left)} left" if left else ""))
+
+    def pause(self) -> None:
+        """Nothing runs any more, until it is started again."""
+        self._running.clear()
+        self.phase("paused: `python -m studies resume` goes on")
+
+    def _label(self, number: int | str) -> str:
+        return f"trial {number}" if isinstance(number, int) else number
+
+    def _line(self, text: str) -> None:
+        if not self.console.is_terminal:
+            self.console.print(f"[{clock(time.monotonic() - self._opened)}] {text}", soft_wrap=True, markup=False)
+
+    def _time_left(self) -> float | None:
+        """Seconds, from what a trial took so far; None before the first has ended or after the last."""
+        seconds, trials = self._spent
+        left = self._total - sum(self._counts.values())
+        if not trials or left <= 0:
+            return None
+        running = sum(time.monotonic() - r.started for label, r in self._running.items() if "trial" in label)
+        return max(0.0, (left * seconds / trials - running) / self.at_once)
+
+    def _board(self) -> RenderableType:
+        done = sum(self._counts.values())
+        counts = Text()
+        for state, count in self.counts().items():
+            counts.append(f"{count} ", f"bold {STYLES[state]}").append(f"{state}   ", "dim")
+        speed = self.images_per_second()
+        left = self._time_left()
+        counts.append(f"{speed:,.0f} ", "bold").append("images/s   ", "dim")
+        counts.append(clock(left) if left is not None else "-", "bold").append(" left", "dim")
+
+        head = Table.grid(padding=(0, 1), expand=True)
+        head.add_column(ratio=1)
+        head.add_column(justify="right")
+        head.add_row(
+            ProgressBar(total=self._total, completed=done, complete_style="green"),
+            Text(f"{done}/{self._total} trials  {clock(time.monotonic() - self._opened)}", "bold"),
+        )
+        best = Text().append("best so far  ", "dim")
+        if self._best:
+            value, label, parameters = self._best
+            best.append(f"{value:.4f} bits/dim", "bold green").append(f"  {label}  {short(parameters)}")
+        else:
+            best.append("-")
+        parts: list[RenderableType] = [head, counts, best]
+        if self._running:
+            parts += [Text(), self._table()]
+        return Panel(Group(*parts), title=Text(self._title, "bold"), subtitle=Text(self._phase), padding=(1, 2))
+
+    def _table(self) -> Table:
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for name in ("running", "epoch", "", "bits/dim", "rate/nats", "images/s", "parameters"):
+            table.add_column(name, no_wrap=name != "parameters")
+        for label, running in list(self._running.items()):
+            row, epochs = running.row, int(running.parameters.get("epochs", self._epochs))
+            epoch = int(row.get("epoch", 0))
+            table.add_row(
+                label,
+                f"{epoch}/{epochs}",
+                ProgressBar(total=epochs, completed=epoch, width=12, complete_style="cyan"),
+                f"{row['val_bits_per_dim']:.4f}" if row else "-",
+                f"{row['val_rate']:.2f}" if row else "-",
+                f"{row['images_per_second']:,.0f}" if row else "-",
+                short({k: v for k, v in running.parameters.items() if k != "epochs"}),
+            )
+        return table

@@ -1,0 +1,180 @@
+"""The page in a real browser: Debian's Chromium, without a screen."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.wait import WebDriverWait
+from support.analysis_fixture import BASE, SIX, Made, build_study
+
+from analysis.report.report import write_report
+from trainables.config import TrialConfig
+
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+LOCAL = ("file:", "data:", "blob:", "chrome:", "about:")
+
+pytestmark = pytest.mark.skipif(
+    not (shutil.which("chromium") and shutil.which("chromedriver")),
+    reason="chromium and chromedriver are not installed (Debian: chromium chromium-driver)",
+)
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    options = ChromeOptions()
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(flag)
+    options.binary_location = str(shutil.which("chromium"))
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = Chrome(options, Service(str(shutil.which("chromedriver"))))
+    driver.set_window_size(1280, 900)
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    base = BASE.model_copy(update={"dataset": "nothing"})
+    folder = build_study(tmp_path_factory.mktemp("browser") / "study", final_bits=[2.6, 2.4, 2.3, 2.35], base=base)
+    return write_report(folder)["report"]
+
+
+@pytest.fixture
+def page(driver: Chrome, report: Path) -> Chrome:
+    driver.get(report.as_uri())
+    return driver
+
+
+def column(page: Chrome, name: str) -> list[str]:
+    """A column's cells in the rows that are shown, from the top."""
+    heads = [head.text.strip(" ▲▼") for head in page.find_elements(By.CSS_SELECTOR, "#table th")]
+    rows = page.find_elements(By.CSS_SELECTOR, "#table tbody tr")
+    return [row.find_elements(By.TAG_NAME, "td")[heads.index(name)].text for row in rows if row.is_displayed()]
+
+
+def head(page: Chrome, name: str) -> tuple[object, object]:
+    for cell in page.find_elements(By.CSS_SELECTOR, "#table th[aria-sort]"):
+        if cell.text.strip(" ▲▼") == name:
+            return cell, cell.find_element(By.TAG_NAME, "button")
+    raise LookupError(name)
+
+
+def test_it_loads_without_an_error_or_a_network(page: Chrome) -> None:
+    assert [entry for entry in page.get_log("browser") if entry["level"] == "SEVERE"] == []
+    events = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
+    asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+    assert asked
+    assert [url for url in asked if not url.startswith(LOCAL)] == []
+    pictures = page.find_elements(By.TAG_NAME, "img")
+    assert pictures
+    for picture in pictures:
+        page.execute_script("arguments[0].scrollIntoView()", picture)
+        WebDriverWait(page, 10).until(lambda _, p=picture: p.get_property("naturalWidth"))
+        assert picture.get_attribute("alt")
+
+
+def test_a_heading_sorts_by_mouse_and_keyboard_and_the_unknown_come_last(page: Chrome) -> None:
+    cell, button = head(page, "val_bits_per_dim")
+    assert cell.get_attribute("aria-sort") == "none"
+    button.click()
+    assert cell.get_attribute("aria-sort") == "ascending"
+    assert column(page, "number") == ["4", "0", "1", "5", "2", "3"]
+    button.send_keys(Keys.ENTER)
+    assert cell.get_attribute("aria-sort") == "descending"
+    assert column(page, "number") == ["2", "5", "1", "0", "4", "3"]
+    head(page, "state")[1].click()
+    assert column(page, "state") == sorted(made.state for made in SIX)
+    assert cell.get_attribute("aria-sort") == "none"
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("complete", ["0", "1", "4"]),
+        ("complete beta<1", ["4"]),
+        ("latent_dim=16", ["4", "5"]),
+        ("val_bits_per_dim>=2.65", ["1", "2", "5"]),
+        ("script", ["3"]),
+        ("nowhere", []),
+        ("", ["0", "1", "2", "3", "4", "5"]),
+    ],
+)
+def test_the_field_filters_by_words_and_numbers(page: Chrome, text: str, numbers: list[str]) -> None:
+    page.find_element(By.ID, "filter").send_keys(text)
+    assert column(page, "number") == numbers
+    assert page.find_element(By.ID, "shown").text == f"{len(numbers)} of 6 shown"
+
+
+def test_copy_gives_the_whole_config_of_a_trial(page: Chrome) -> None:
+    page.execute_cdp_cmd("Browser.grantPermissions", {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]})
+    row = page.find_elements(By.CSS_SELECTOR, "#table tbody tr")[4]
+    button = row.find_element(By.TAG_NAME, "button")
+    button.click()
+    WebDriverWait(page, 10).until(lambda _: button.text == "copied")
+    text = page.execute_async_script("navigator.clipboard.readText().then(arguments[0])")
+    base = BASE.model_copy(update={"dataset": "nothing"})
+    assert TrialConfig.model_validate_json(text) == base.of_trial(4, SIX[4].params)
+
+
+def test_the_plots_draw(page: Chrome) -> None:
+    for details in page.find_elements(By.CSS_SELECTOR, "details.chart"):
+        page.execute_script("arguments[0].scrollIntoView()", details)
+        details.find_element(By.TAG_NAME, "summary").click()
+        plot = details.find_element(By.CSS_SELECTOR, ".js-plotly-plot .main-svg")
+        WebDriverWait(page, 10).until(lambda _, p=plot: p.size["width"] > 600 and p.size["height"] > 300)
+    assert len(page.find_elements(By.CSS_SELECTOR, "#rate_distortion .trace.scatter .point")) >= 4
+    assert [entry for entry in page.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+@pytest.mark.parametrize("spread", [0.1, 1e-14, 0.0])
+def test_all_charts_draw_also_where_trials_hardly_differ(spread: float, driver: Chrome, tmp_path: Path) -> None:
+    made = [
+        Made("COMPLETE", {"beta": 1.0 + k, "model.latent_dim": 2 + k % 3, "model.depth": k % 2}, [3.1, bits])
+        for k, bits in enumerate(3 + spread * np.sin(np.arange(8)))
+    ]
+    base = BASE.model_copy(update={"dataset": "nothing"})
+    driver.set_page_load_timeout(60)
+    driver.get(write_report(build_study(tmp_path / "study", made, base=base))["report"].as_uri())
+    names = [plot.get_attribute("id") for plot in driver.find_elements(By.CLASS_NAME, "js-plotly-plot")]
+    assert {"rate_distortion", "contour", "parallel", "history", "timeline"} <= set(names)
+    assert [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+def test_it_fits_a_phone_and_a_dark_room(page: Chrome) -> None:
+    def background() -> str:
+        return str(page.execute_script("return getComputedStyle(document.body).backgroundColor"))
+
+    light = background()
+    page.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+    )
+    page.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    )
+    try:
+        assert light == "rgb(255, 255, 255)"
+        assert background() == "rgb(13, 17, 23)"
+        widths = "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+        wide, visible = page.execute_script(widths)
+        assert wide <= visible == 390
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})

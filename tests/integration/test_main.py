@@ -1,0 +1,93 @@
+"""The command line of a single model, as a person runs it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from support.commands import ROOT, script
+
+from trainables.records.trial_folder import TrialFolder
+from trainables.training.checkpoint import load_weights
+
+FAST = ("--dataset", "digits", "--latent_dim", "4", "--limit_train", "200")
+
+
+def only(folder: Path, pattern: str) -> Path:
+    (path,) = folder.glob(pattern)
+    return path
+
+
+@pytest.mark.slow
+def test_a_model_is_trained_drawn_and_continued(tmp_path: Path) -> None:
+    command = (ROOT / "main.py", "--model", "VAE", *FAST, "--vae_mode", "pp", "--epochs", "2", "--visualize")
+    done = script(*command, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "bits_per_dim" in done.stdout
+    folder = TrialFolder(only(tmp_path, "models/VAE/digits_vae_latent4_depth1_*"))
+    assert len(folder.rows()) == 2
+    model, metrics = load_weights(folder.best)
+    assert (model.config.depth, model.config.latent_dim) == (1, 4)
+    figures = {}
+    for kind in ("recon", "pca", "umap", "interp", "noise"):
+        path = only(tmp_path, f"visu/digits_vae/{kind}/*_epoch_{int(metrics['epoch']):04d}.png")
+        figures[kind] = Image.open(path).convert("L")
+        assert min(figures[kind].size) > 200
+        low, high = figures[kind].getextrema()
+        assert high - low > 100, kind
+    assert only(tmp_path, "visu/digits_vae/loss_*_epoch_*.png").stat().st_size > 5000
+
+    again = script(*command[:-1], cwd=tmp_path)
+    assert again.returncode == 0
+    assert "holds 2 of 2 epochs" in again.stdout
+    longer = script(*command[:-2], "3", cwd=tmp_path)
+    assert longer.returncode == 0
+    assert len(list(tmp_path.glob("models/VAE/*"))) == 2
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "main.py"), *FAST, "--epochs", "400"]
+    running = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not list(tmp_path.glob("models/VAE/*/checkpoints/epoch_0002.*.pt")):
+        assert running.poll() is None
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    output, errors = running.communicate(timeout=60)
+    assert running.returncode == 130, errors
+    (folder,) = tmp_path.glob("models/VAE/*")
+    assert f"interrupted: {folder.relative_to(tmp_path)} keeps what is done; the same command goes on" in output
+    assert "Traceback" not in errors
+    folder = TrialFolder(only(tmp_path, "models/VAE/*"))
+    assert 1 <= len(folder.rows()) < 400
+    assert json.loads((folder.path / "config.json").read_text())["epochs"] == 400
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--datset", "mnist"], 2, "--datset"),
+        (["--model", "GAN"], 2, "GAN"),
+        (["--dataset", "imagenet"], 1, "imagenet"),
+        (["--latent_dim", "0"], 2, "model.latent_dim: should be greater than or equal to 1, got 0"),
+        (["--beta", "-1"], 2, "beta: should be greater than or equal to 0, got -1.0"),
+        (["--lr", "nan"], 2, "lr"),
+        (["--vae_mode", "deep"], 2, "deep"),
+        (["--dataset", "imagefolder:/nowhere"], 1, "/nowhere"),
+    ],
+)
+@pytest.mark.slow
+def test_a_wrong_request_is_named_and_leaves_nothing(
+    tmp_path: Path, arguments: list[str], code: int, message: str
+) -> None:
+    done = script(ROOT / "main.py", *FAST[2:], *arguments, cwd=tmp_path)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []

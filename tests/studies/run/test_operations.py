@@ -1,0 +1,306 @@
+"""Looking at a study and steering it from outside its driver; budgets, costs, and what happens at its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from rich.console import Console
+from support.commands import ROOT, script, timeless
+from support.processes import process_of
+
+from analysis import load_trials
+from analysis.reading.ledger import private, public
+from studies.record.study_folder import StudyFolder
+from studies.run.options import Budget, Storage
+from studies.watch.live_view import View
+from studies.watch.stopping import Stop, heed
+from trainables.errors import Early, UserError
+from trainables.records.trial_folder import TrialFolder
+from trainables.training.process_group import World
+from trainables.training.trial import train
+
+EPOCHS = 60
+STUDY = (
+    ROOT / "studies/digits_vae.py",
+    "--set",
+    "model.width=4",
+    "--limit-train",
+    "200",
+    "--limit-val",
+    "50",
+    "--trials",
+    "2",
+    "--epochs",
+    str(EPOCHS),
+    "--final-epochs",
+    "0",
+    "--max-concurrent",
+    "1",
+    "--no-report",
+)
+
+
+def operate(what: str, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "studies", what, str(folder), *options]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+
+def until(ready: Callable[[], object], process: subprocess.Popen[str], seconds: float = 120) -> None:
+    began = time.monotonic()
+    while not ready():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() - began < seconds
+        time.sleep(0.05)
+
+
+def epochs(folder: Path) -> int:
+    return sum(len(TrialFolder(path).rows()) for path in folder.glob("trials/[0-9]*"))
+
+
+@pytest.mark.slow
+def test_a_study_is_watched_paused_resumed_stopped_and_finished(tmp_path: Path, one_thread: None) -> None:
+    """Its result is what it would have been, and each step has the exit code that its documentation says."""
+    folder, told = tmp_path / "s", tmp_path / "told"
+    hook = f'echo "$VAE_STUDY $VAE_OUTCOME $VAE_EXIT_CODE $VAE_FOLDER" >> {told}'
+    command = [sys.executable, *map(str, STUDY), "--out", str(folder), "--on-finish", hook]
+    first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path)
+    until(lambda: epochs(folder) > 2, first)
+    running = operate("status", folder)
+    assert running.returncode == 4, running.stderr
+    assert f"running: process {first.pid} on " in running.stdout
+    second = script(*STUDY, "--out", folder, cwd=tmp_path)
+    assert second.returncode == 1
+    assert f"process {first.pid} on " in second.stderr
+
+    paused = operate("pause", folder)
+    assert paused.returncode == 0, paused.stderr
+    done = epochs(folder)
+    status = operate("status", folder, "--json")
+    assert status.returncode == 5
+    found = json.loads(status.stdout)
+    assert (found["driver"]["phase"], found["planned"], found["is_finished"]) == ("paused", 2, False)
+    assert sum(found["counts"].values()) == len(list(folder.glob("trials/[0-9]*")))
+    assert epochs(folder) == done  # nothing trains
+    assert process_of(first.pid, "RayTrainWorker") is None  # the cluster is free
+    assert operate("resume", folder).returncode == 0
+    again = operate("pause", folder)  # at once: what was paused before is no answer
+    assert again.returncode == 0, again.stderr
+    assert json.loads(operate("status", folder, "--json").stdout)["driver"]["phase"] == "paused"
+    assert process_of(first.pid, "RayTrainWorker") is None
+    assert operate("resume", folder).returncode == 0
+    until(lambda: epochs(folder) > done, first)
+
+    stopped = operate("stop", folder)
+    assert stopped.returncode == 0, stopped.stderr
+    output = first.communicate(timeout=60)[0]
+    assert first.returncode == 3, output
+    assert "the study ended early: it was asked to stop; the same command goes on from there" in output
+    assert told.read_text() == f"digits_vae early 3 {folder}\n"
+    after = operate("status", folder)
+    assert after.returncode == 3
+    assert "not running" in after.stdout
+    for what in ("pause", "resume", "stop"):
+        refused = operate(what, folder)
+        assert refused.returncode == 1
+        assert f"nobody runs {folder}" in refused.stderr
+
+    assert not (load_trials(folder)["state"] == "COMPLETE").all()
+    last = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert last.returncode == 0, last.stdout + last.stderr
+    assert told.read_text().splitlines()[1] == f"digits_vae finished 0 {folder}"
+    finished = operate("status", folder, "--json")
+    assert finished.returncode == 0
+    trials = load_trials(folder)
+    torch.set_num_threads(os.cpu_count() or 1)  # as the one trial at a time has, for equality to the bit
+    for number in range(2):
+        record = TrialFolder(folder / f"trials/{number:04d}")
+        rows = record.rows()
+        alone = list(train(record.config(), TrialFolder(tmp_path / f"alone{number}"), None))
+        assert timeless(rows) == timeless(alone[: len(rows)])
+        cores = sum(row["cpu_seconds"] for row in rows) / 3600
+        assert trials["cpu_hours"][number] == pytest.approx(cores)
+    assert json.loads(finished.stdout)["cpu_hours"] == pytest.approx(trials["cpu_hours"].sum())
+    assert json.loads(finished.stdout)["gpu_hours"] == 0
+
+    would = operate("prune-checkpoints", folder, "--keep", "1", "--dry-run")
+    assert len(list(folder.rglob("best.safetensors"))) == 2
+    pruned = operate("prune-checkpoints", folder, "--keep", "1")
+    assert pruned.returncode == 0, pruned.stderr
+    assert would.stdout.removeprefix("would remove") == pruned.stdout.removeprefix("removed")
+    assert [path.parents[1].name for path in folder.rglob("best.safetensors")] == [
+        f"{trials['val_bits_per_dim'].idxmin():04d}"
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["driver", "raylet"])
+def test_who_is_to_be_told_is_told_whatever_ends_the_study(tmp_path: Path, victim: str) -> None:
+    """Ray ends a driver without a word when its raylet is gone; a kill leaves none to anyone."""
+    folder, told = tmp_path / "s", tmp_path / "told"
+    endless = (*map(str, STUDY), "--epochs", "100000")
+    command = [*endless, "--out", str(folder), "--on-finish", f"echo $VAE_OUTCOME > {told}"]
+    study = subprocess.Popen(
+        [sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path
+    )
+    until(lambda: epochs(folder) > 1, study)
+    process = process_of(study.pid, "raylet/raylet") if victim == "raylet" else psutil.Process(study.pid)
+    assert process is not None
+    rest = psutil.Process(study.pid).children(recursive=True)
+    process.kill()
+    output = study.communicate(timeout=120)[0]  # its last word too: that has the same pipe
+    assert study.returncode not in (0, 3)
+    assert re.search(
+        r"error: the study('s process was ended, by a kill or| stopped early: Ray's node) .* is gone\n"
+        r"the same command goes on from there\n$",
+        output,
+    )
+    assert told.read_text() == "failed\n"
+    assert operate("status", folder).returncode == 3
+    for left in rest:  # Ray's own end by themselves, but not soon
+        with suppress(psutil.Error):
+            left.kill()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_budget_of_hours_ends_a_study_in_order_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    """25 s are enough for two trials of so many epochs on no machine."""
+    command = (*STUDY, "--out", tmp_path / "s", "--epochs", "100000")
+    done = script(*command, "--max-hours", str(25 / 3600), cwd=tmp_path)
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "the study ended early: its 0.00694444 hours are over" in done.stdout
+    assert "Traceback" not in done.stderr
+    assert operate("status", tmp_path / "s").returncode == 3
+
+
+def test_gpu_hours_are_counted_over_all_commands() -> None:
+    stop = Stop(gpu_hours=1, spent=1800)
+    row = {"epoch_seconds": 600.0, "cpu_seconds": 1200.0, "gpu_seconds": 900.0}
+    stop.spend(row)
+    heed(stop)
+    stop.spend(row)
+    with pytest.raises(Early, match="its 1 GPU hours are spent"):
+        heed(stop)
+    assert (stop.meter.cpu_seconds, stop.meter.gpu_seconds) == (2400, 1800)
+
+
+def test_a_fault_goes_before_an_order_and_an_order_before_a_pause() -> None:
+    stop = Stop()
+    stop.pause()
+    assert stop.paused
+    stop.order("it was asked to stop")
+    assert not stop.paused
+    with pytest.raises(Early, match="asked"):
+        heed(stop)
+    stop = Stop()
+    stop.reason = "the disk is full"
+    stop.pause()
+    stop.order("late")
+    with pytest.raises(UserError, match="the disk is full"):
+        heed(stop)
+
+
+def test_what_processes_hold_is_their_cost() -> None:
+    threads = torch.get_num_threads()
+    assert World(0, 3).cost(2.0) == {"cpu_seconds": 6.0 * threads, "gpu_seconds": 0.0}
+    gpu = World(0, 2, torch.device("cuda"), gpus=0.25)
+    assert gpu.cost(8.0)["gpu_seconds"] == 4.0
+
+
+def test_a_driver_is_seen_from_its_own_machine_and_from_others(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path / "s")
+    assert folder.driver() is None
+    with folder.locked():
+        driver = folder.driver()
+        assert driver is not None
+        assert (driver.pid, driver.phase) == (os.getpid(), "starting")
+        folder.beat("running", folder.ask("stop"))
+        heard = folder.driver()
+        assert heard is not None
+        assert folder.request() == ("stop", heard.heard)
+        beat = tmp_path / ".s.driver"
+        away = json.loads(beat.read_text()) | {"host": "elsewhere"}
+        beat.write_text(json.dumps(away))
+        seen = folder.driver()
+        assert seen is not None
+        assert (seen.host, seen.phase) == ("elsewhere", "running")
+        os.utime(beat, (0, 0))  # silent for long
+        assert folder.driver() is None
+        later = away | {"host": driver.host, "began": driver.began - 3600}  # its pid is another's by now
+        beat.write_text(json.dumps(later))
+        assert folder.driver() is None
+    assert [path.name for path in tmp_path.iterdir() if path.name != ".s.lock"] == ["s"]
+
+
+def test_passwords_stay_out_of_what_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "postgresql://ada:geheim%40x@db.example/studies?sslmode=require"
+    shown = public(url)
+    assert "geheim" not in shown
+    assert private(shown) == url
+    assert private("postgresql://ada@db.example/other") == "postgresql://ada@db.example/other"
+    monkeypatch.setenv("VAE_STORAGE", "s3://bucket mysql://eva:secret@db2.example/a")
+    assert private("mysql://eva:***@db2.example/a") == "mysql://eva:secret@db2.example/a"
+
+
+def test_storages_are_told_apart_and_credentials_of_object_stores_refused() -> None:
+    both = Storage.of(["s3://bucket/a?region=eu-central-1", "sqlite:///x.db"])
+    assert both == Storage(ledger="sqlite:///x.db", checkpoints="s3://bucket/a?region=eu-central-1")
+    with pytest.raises(ValueError, match="one database and one object store at most, got two ledger"):
+        Storage.of(["sqlite:///x.db", "sqlite:///y.db"])
+    with pytest.raises(ValueError, match="no credentials") as refused:
+        Storage.of(["s3://key:geheim@bucket/a"])
+    assert "geheim" not in str(refused.value)
+
+
+@pytest.mark.parametrize("hours", [0, -1, float("nan"), 1e6])
+def test_a_budget_of_nothing_is_refused(hours: float) -> None:
+    with pytest.raises(ValueError, match="--max-hours must be above 0"):
+        Budget(hours=hours)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["status", "nowhere"], "nowhere"),
+        (["pause", "nowhere"], "no study at nowhere"),
+        (["stop", "nowhere"], "no study at nowhere"),
+        (["prune-checkpoints", "nowhere"], "nowhere"),
+        (["prune-checkpoints", "nowhere", "--keep", "0"], "--keep"),
+        (["begin"], "begin"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_short(arguments: list[str], message: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "studies", *arguments],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in (1, 2)
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_view_counts_what_prometheus_is_told() -> None:
+    view = View("s", 5, 3, Console(quiet=True))
+    view.known({"COMPLETE": 1, "RUNNING": 1}, None)
+    view.started(1, {"beta": 1.0})
+    view.reported(1, {"epoch": 1, "val_bits_per_dim": 2.5, "val_rate": 1.0, "images_per_second": 100.0})
+    assert view.counts() == {"complete": 1, "pruned": 0, "failed": 0, "running": 1}
+    assert (view.best_value(), view.images_per_second()) == (2.5, 100.0)
+    view.ended(1, "pruned")
+    assert view.counts() == {"complete": 1, "pruned": 1, "failed": 0, "running": 0}

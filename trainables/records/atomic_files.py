@@ -1,0 +1,116 @@
+"""Files that no crash can tear, and that tell when something else did.
+
+`write_atomic` shows a reader the old file or the new one, never a part; `seal` and `unseal` put a hash into
+JSON, so that a flipped bit is found and not believed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from trainables.errors import UserError
+
+SEAL = "content_sha256"
+HASH_DIGITS = 16
+PARTIAL = ".*.partial"
+"""Names of what a crash left half written."""
+LARGEST_RECORD = 1 << 28
+"""Bytes of a JSON file that is read as a whole."""
+
+
+def write_atomic(path: Path, content: bytes | str) -> None:
+    """Write to a temporary name beside ``path``, flush to disk, rename.
+
+    Raises:
+        OSError: where it cannot be written; a folder that has vanished is not made anew.
+    """
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the new name, too
+        finally:
+            os.close(folder)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_bounded(path: Path) -> bytes:
+    """A record's content. Raises: OSError; ValueError for a file that no record can be as large as."""
+    if (size := path.stat().st_size) > LARGEST_RECORD:
+        raise ValueError(f"it must hold at most {LARGEST_RECORD:,} bytes, got {size:,}")
+    return path.read_bytes()
+
+
+def refuse_escapes(folder: Path, unread: str = "") -> None:
+    """Refuse a folder from which a path leads out, or where opening a file may wait for ever.
+
+    Args:
+        folder: to look through.
+        unread: a folder directly in it that is left out, as nothing reads it; no link may lead there.
+
+    Raises:
+        UserError: for a link to somewhere outside, and for what is neither file, folder nor link.
+    """
+    root = folder.resolve()
+    left_out = root / unread if unread else None
+    places = [root]
+    while places:
+        # of a study that runs, a folder may be renamed meanwhile
+        with suppress(FileNotFoundError), os.scandir(places.pop()) as entries:
+            for entry in entries:
+                path = Path(entry.path)
+                if path == left_out and entry.is_dir(follow_symlinks=False):
+                    continue
+                if entry.is_symlink():
+                    target = Path(os.path.realpath(path))  # of a loop too
+                    if not target.is_relative_to(root) or (left_out and target.is_relative_to(left_out)):
+                        raise UserError(f"{path} must not be a link out of {root}\ncopy what it names, or remove it")
+                elif entry.is_dir():
+                    places.append(path)
+                elif not entry.is_file():
+                    raise UserError(f"{path} must be a file, a folder or a link\nremove it")
+
+
+def seal(values: Mapping[str, Any], indent: int | None = None) -> str:
+    """JSON of ``values`` with the hash of its own text as the last key.
+
+    Raises:
+        ValueError: for NaN and infinity, which JSON does not have.
+    """
+    body = json.dumps(values, indent=indent, allow_nan=False)[:-1].rstrip()
+    comma, space, end = ("," if values else "", "\n" + " " * indent if indent else " ", "\n}" if indent else "}")
+    return f'{body}{comma}{space}"{SEAL}": "{digest(body.encode())}"{end}'
+
+
+def unseal(text: bytes | str) -> dict[str, Any]:
+    """What was sealed. Raises: ValueError where the text is not what its hash says, or no JSON."""
+    data = text.encode() if isinstance(text, str) else text
+    body, key, rest = data.rpartition(f'"{SEAL}": "'.encode())
+    if not key:
+        raise ValueError(f"it has no {SEAL}")
+    if rest[:HASH_DIGITS] != digest(body.rstrip().removesuffix(b",")).encode():
+        raise ValueError(f"its content is not what its {SEAL} says")
+    values = orjson.loads(data)
+    if not isinstance(values, dict) or values.pop(SEAL, None) is None:
+        raise ValueError(f"it has no {SEAL} of its own")
+    return values
+
+
+def digest(content: bytes) -> str:
+    """The first `HASH_DIGITS` hexadecimal digits of the content's SHA-256."""
+    return hashlib.sha256(content).hexdigest()[:HASH_DIGITS]

@@ -1,0 +1,145 @@
+"""A trial's folder: what it was asked, what it reported, its checkpoints.
+
+config.json      the TrialConfig                       written once, before the first epoch
+metrics.jsonl    a line an epoch                       appended by the driver alone
+failed.json      why it failed                         where no ledger says so
+workers.log      where it ran, and its workers' logs   a line a worker, whenever a slot takes it
+checkpoints/     see `trainables.training.checkpoint`           written by the trial's rank 0
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from trainables.config import TrialConfig, explain
+from trainables.errors import UserError
+from trainables.records.atomic_files import PARTIAL, read_bounded, seal, unseal, write_atomic
+from trainables.slots.mailbox import Taking
+
+
+class TrialFolder:
+    """One trial's records under ``path``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self.checkpoints = self.path / "checkpoints"
+        self.best = self.checkpoints / "best.safetensors"
+        self._config = self.path / "config.json"
+        self._metrics = self.path / "metrics.jsonl"
+        self._failed = self.path / "failed.json"
+        self._workers = self.path / "workers.log"
+
+    def create(self, config: TrialConfig) -> None:
+        """Write the config; a no-op where the same is there already."""
+        if not self.holds(config):
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_atomic(self._config, seal(config.model_dump(mode="json"), indent=2) + "\n")
+
+    def config(self) -> TrialConfig:
+        """Raises: UserError where there is none, or it is none."""
+        try:
+            return TrialConfig.model_validate(unseal(read_bounded(self._config)))
+        except FileNotFoundError as error:
+            raise UserError(f"no trial at {self.path}: {self._config.name} is missing\nrestore it") from error
+        except ValidationError as error:
+            raise UserError(f"{self._config} is not a trial's config: {explain(error).splitlines()[0]}") from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise UserError(f"{self._config} is damaged: {error}\nrestore it") from error
+
+    def holds(self, config: TrialConfig) -> bool:
+        """Whether this is a trial of ``config``."""
+        try:
+            return self.config() == config
+        except UserError:
+            return False
+
+    def is_of_another(self, config: TrialConfig) -> bool:
+        """Whether there is a whole config here, and not ``config``. One that a crash kept from being written
+        is nobody's."""
+        try:
+            return self.config() != config
+        except UserError:
+            return False
+
+    def rows(self) -> list[dict[str, float]]:
+        """One dictionary a reported epoch, in order; what a crash tore off at the end is no row.
+
+        Raises:
+            UserError: where a line before the end is damaged: what follows it cannot be vouched for.
+        """
+        return self._whole_lines()[0]
+
+    def append(self, row: dict[str, float]) -> None:
+        """Record an epoch. Epochs already recorded are left alone: training is deterministic.
+
+        Raises:
+            UserError: as `rows`.
+        """
+        rows, length = self._whole_lines()
+        if row["epoch"] <= len(rows):
+            return
+        with self._metrics.open("ab") as file:
+            file.truncate(length)
+            file.write(seal(row).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _whole_lines(self) -> tuple[list[dict[str, float]], int]:
+        """The rows, and the bytes they take; a line without its end is the rest of a crash."""
+        try:
+            content = read_bounded(self._metrics)
+        except FileNotFoundError:
+            content = b""
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self._metrics} cannot be read: {error}") from error
+        whole = content[: content.rfind(b"\n") + 1]
+        rows = []
+        for number, line in enumerate(whole.splitlines(), start=1):
+            try:
+                row = unseal(line)
+                if row["epoch"] != number:
+                    raise ValueError(f"it is epoch {row['epoch']!r:.40}")
+            except (ValueError, KeyError, RecursionError) as error:
+                raise UserError(
+                    f"line {number} of {self._metrics} is damaged: {error}\n"
+                    "restore it; the folder of a trial that has not ended may be removed, to train it again"
+                ) from error
+            rows.append(row)
+        return rows, len(whole)
+
+    def note(self, takings: Iterable[Taking]) -> None:
+        """Record where it is trained from now on. Raises: OSError."""
+        places = [place for taking in takings for place in taking.places]
+        if places:
+            now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+            with self._workers.open("a") as file:
+                for it in places:
+                    where = f"process {it.pid} on {it.host}, node {it.node}"
+                    file.write(f"{now} rank {it.rank}: {where}, log {it.log}\n")
+
+    def fail(self, cause: str) -> None:
+        """Record that the training failed, for one that is in no ledger."""
+        write_atomic(self._failed, seal({"cause": cause}) + "\n")
+
+    def cause(self) -> str | None:
+        """What `fail` was told; None where it was not.
+
+        Raises:
+            UserError: where the file is damaged.
+        """
+        try:
+            return str(unseal(read_bounded(self._failed))["cause"])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, RecursionError) as error:
+            raise UserError(f"{self._failed} is damaged: {error}\nremove it, to train again") from error
+
+    def drop_states(self) -> None:
+        """Forget how to go on with a finished trial, and what crashes left half written."""
+        for state in (*self.checkpoints.glob("epoch_*.pt"), *self.path.rglob(PARTIAL)):
+            state.unlink(missing_ok=True)

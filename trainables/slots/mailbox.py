@@ -1,0 +1,250 @@
+"""The mailbox between Tune's trials and the slots: jobs on their way there, reports on their way back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from trainables.config import Metrics, TrialConfig
+from trainables.records.object_store import Mirror
+
+MAX_DEATHS = 3
+"""A job whose workers die this often without a new epoch between is at fault itself."""
+VERDICT_SHARE = 0.1
+"""How long a worker waits to hear whether its trial is pruned, as a share of the epoch's time."""
+IDLE_SECONDS = 10.0
+"""Nobody waits longer for news: idle ranks must meet far more often than the process group times out."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One trial to train."""
+
+    id: str
+    config: TrialConfig
+    folder: Path
+    data_dir: Path | None
+    mirror: Mirror | None = None
+    """Of its checkpoints, where not every node sees the folder."""
+    recorded: int = 0
+    """Epochs that its reader has seen."""
+    takings: int = 0
+    """How often its reader has seen it taken."""
+
+    def after(self, epochs: int, takings: int = 0) -> Job:
+        """The same job, of which its reader has seen as many more."""
+        return replace(self, recorded=self.recorded + epochs, takings=self.takings + takings)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a rank of a slot runs, and the file that its output goes to."""
+
+    rank: int
+    host: str
+    node: str
+    pid: int
+    log: str
+
+
+@dataclass(frozen=True)
+class Taking:
+    """A slot has taken a job; ``waited`` seconds, or None where it had the job before its workers died."""
+
+    places: tuple[Place, ...]
+    waited: float | None
+
+
+@dataclass(frozen=True)
+class News:
+    """A job's rows that its reader has not seen; ``ended`` once no more will come, ``cause`` if it failed."""
+
+    rows: list[Metrics]
+    ended: bool = False
+    cause: str | None = None
+    lost: bool = False
+    """Whether the cause is not the job's own, but that of where it ran, or that no slot is left."""
+    takings: list[Taking] = field(default_factory=list)
+    """Those that its reader has not seen."""
+
+
+@dataclass
+class _Entry:
+    job: Job
+    slot: str | None = None
+    queued: float | None = field(default_factory=time.monotonic)
+    takings: list[Taking] = field(default_factory=list)
+    rows: list[Metrics] = field(default_factory=list)
+    judged: int = 0
+    """Epochs after which the reader let the job go on."""
+    deaths: int = 0
+    cancelled: bool = False
+    ended: bool = False
+    cause: str | None = None
+    lost: bool = False
+
+    def left(self) -> Job:
+        return self.job.after(len(self.rows))
+
+    def give(self, slot: str, places: tuple[Place, ...]) -> Job:
+        """What is left of it, to a slot."""
+        waited = None if self.queued is None else time.monotonic() - self.queued
+        self.slot, self.queued = slot, None
+        self.takings.append(Taking(places, waited))
+        return self.left()
+
+
+class Mailbox:
+    """Jobs on their way to slots and reports on their way back; asyncio, so that no call blocks another.
+
+    Ray restarts one that dies, and it starts empty: readers ask again for their jobs, which queues them
+    again, and a slot that reports on a job it was not given here is told to stop. Nothing is lost, as a job
+    goes on from its checkpoints.
+    """
+
+    def __init__(self, slots: list[str]) -> None:
+        self._entries: dict[str, _Entry] = {}
+        self._queue: deque[str] = deque()
+        self._slots = set(slots)
+        self._gone: set[str] = set()
+        self._taken: Counter[str] = Counter()
+        self._lost = ""
+        self._closed = False
+        self._changed = asyncio.Condition()
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def _wait(self, ready: Callable[[], bool], timeout: float | None = None) -> None:
+        async with self._changed:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait_for(ready), timeout)
+
+    async def news(self, job: Job) -> News:
+        """Waits for rows after the ``job.recorded`` that its reader lets stand; or until a slot takes the job
+        once more than ``job.takings``; or for an end, or a while.
+
+        A job that is not known is queued.
+        """
+        entry = self._entries.get(job.id)
+        if entry is not None and entry.cancelled:  # by an earlier reader: wait until its slot lets go of it
+            await self._wait(lambda: job.id not in self._entries, IDLE_SECONDS)
+            return News([])
+        if entry is None:
+            entry = self._entries[job.id] = _Entry(job)
+            self._queue.append(job.id)
+        entry.judged = job.recorded
+        await self._notify()
+        seen, known = job.recorded - entry.job.recorded, job.takings - entry.job.takings
+
+        def ready() -> bool:
+            return len(entry.rows) > seen or len(entry.takings) > known or entry.ended or is_over()
+
+        def is_over() -> bool:
+            return self._slots <= self._gone
+
+        await self._wait(ready, IDLE_SECONDS)
+        if is_over():
+            return News([], ended=True, cause=self._lost, lost=True)
+        return News(entry.rows[seen:], entry.ended, entry.cause, entry.lost, entry.takings[known:])
+
+    async def take(self, slot: str, held: frozenset[str] = frozenset(), places: tuple[Place, ...] = ()) -> Job | str:
+        """The next job for a slot, "idle" where there is none, "close" at the end.
+
+        A slot that says which jobs it has, by their ids in ``held``, does not wait; one that has none waits a
+        while. One that was given a job and does not hold it lost its workers: it gets the same job again. It
+        gets no other until that has an epoch more: of several, the one that kills its workers shows itself.
+        """
+        self._taken[slot] += 1
+        self._slots.add(slot)  # it may have been opened later than the others
+        await self._notify()
+        given = [entry for entry in self._entries.values() if entry.slot == slot and not entry.ended]
+        if any(entry.deaths for entry in given if entry.job.id in held):
+            return "idle"
+        for entry in [entry for entry in given if entry.job.id not in held]:
+            entry.deaths += 1
+            if entry.deaths < MAX_DEATHS and not entry.cancelled:
+                job = entry.give(slot, places)
+                await self._notify()
+                return job
+            await self.finish(slot, entry.job.id, f"its workers died {entry.deaths} times without a new epoch")
+        if not held:
+            await self._wait(lambda: bool(self._queue) or self._closed, IDLE_SECONDS)
+        if self._queue:
+            job = self._entries[self._queue.popleft()].give(slot, places)
+            await self._notify()
+            return job
+        return "close" if self._closed else "idle"
+
+    async def is_open(self, slot: str) -> bool:
+        """Whether a slot has asked for a job, or never will; waits for it a while."""
+
+        def ready() -> bool:
+            return bool(self._taken[slot]) or slot in self._gone or self._closed
+
+        await self._wait(ready, IDLE_SECONDS)
+        return ready()
+
+    async def taken(self, slot: str) -> int:
+        """How often a slot has asked for a job."""
+        return self._taken[slot]
+
+    async def report(self, slot: str, job_id: str, row: Metrics) -> bool:
+        """An epoch's row; answers whether to go on.
+
+        Waits for the reader's verdict up to VERDICT_SHARE of the epoch's time: a poor trial ends here where
+        epochs are long, and none waits where they are short (it may then train an epoch too many).
+        """
+        entry = self._entries.get(job_id)
+        if entry is None or entry.slot != slot:
+            return False
+        epoch = int(row["epoch"])
+        if epoch > entry.left().recorded:
+            entry.rows.append(row)
+        entry.deaths = 0
+        await self._notify()
+        patience = VERDICT_SHARE * row["epoch_seconds"]
+        await self._wait(lambda: entry.judged >= epoch or entry.cancelled, patience)
+        return not entry.cancelled
+
+    async def finish(self, slot: str, job_id: str, cause: str | None, lost: bool = False) -> None:
+        """The job ended in its slot; `News` has the rest. A cancelled one is forgotten."""
+        entry = self._entries.get(job_id)
+        if entry is not None and entry.slot == slot:
+            entry.ended, entry.cause, entry.lost, entry.slot = True, cause, lost, None
+            if entry.cancelled:
+                del self._entries[job_id]
+        await self._notify()
+
+    async def cancel(self, job_id: str) -> None:
+        """Stop a job at its next epoch; its slot takes the next one then."""
+        entry = self._entries.get(job_id)
+        if entry is None:
+            return
+        entry.cancelled = True
+        if entry.slot is None:
+            if job_id in self._queue:
+                self._queue.remove(job_id)
+            del self._entries[job_id]
+        await self._notify()
+
+    async def lose(self, slot: str, cause: str) -> None:
+        """A slot is gone for good: its jobs go back to the queue."""
+        self._gone.add(slot)
+        self._lost = cause
+        for job_id, entry in self._entries.items():
+            if entry.slot == slot and not entry.ended:
+                entry.slot, entry.queued = None, time.monotonic()
+                self._queue.appendleft(job_id)
+        await self._notify()
+
+    async def close(self) -> None:
+        """No more jobs: slots end when they are idle."""
+        self._closed = True
+        await self._notify()

@@ -1,0 +1,183 @@
+"""What each DDP worker of a slot runs: it takes jobs from the mailbox, trains them, and reports."""
+
+from __future__ import annotations
+
+import gc
+import os
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.train.torch
+import ray.util
+import torch
+import torch.distributed as dist
+
+from trainables.config import Metrics
+from trainables.errors import UserError
+from trainables.records.trial_folder import TrialFolder
+from trainables.slots.mailbox import Job, Place
+from trainables.training.loop import NonFiniteError, alike
+from trainables.training.process_group import World
+from trainables.training.trial import Training, next_rows
+
+
+def serve(slot: dict[str, Any]) -> None:
+    """Serve a slot, a dictionary of ``name mailbox threads gpus pack``, until the mailbox closes."""
+    import torch._dynamo  # the first optimiser would, for a second, while the next slot already opens
+
+    torch.set_num_threads(slot["threads"])
+    device = ray.train.torch.get_device()
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    worker = Worker(slot["name"], slot["mailbox"], slot["pack"], World.current(device, slot["gpus"]))
+    while worker.take():
+        worker.train()
+
+
+@dataclass
+class Held:
+    """A job that this worker trains; ``alone`` once training it beside others went wrong."""
+
+    job: Job
+    training: Training
+    alone: bool = False
+
+
+class Worker:
+    """One rank of a slot, with the jobs it holds: up to ``pack``."""
+
+    def __init__(self, slot: str, mailbox: Any, pack: int, world: World) -> None:
+        self._slot, self._mailbox, self._pack, self._world = slot, mailbox, pack, world
+        self._held: dict[str, Held] = {}
+        self._again: list[Job] = []
+        self._unclean = False
+        # control messages travel over gloo, whatever the gradients use
+        self._control: Any = dist.new_group(backend="gloo") if world.size > 1 else None
+        self._places = self._all_ranks(this_place(world.rank))
+
+    def _all_ranks(self, place: Place) -> tuple[Place, ...]:
+        places = [place] * self._world.size
+        if self._control is not None:
+            dist.all_gather_object(places, place, group=self._control)
+        return tuple(places)
+
+    def _ask_rank_0(self, question: Callable[[], Any]) -> Any:
+        answer = [question() if self._world.rank == 0 else None]
+        if self._control is not None:
+            dist.broadcast_object_list(answer, src=0, group=self._control)
+        return answer[0]
+
+    def take(self) -> bool:
+        """Take what jobs there are, and wait for one where there is none; False at the end."""
+        if self._unclean:
+            self._clean()
+        while self._again:
+            self._begin(self._again.pop(), alone=True)
+        while len(self._held) < self._pack:
+            held = frozenset(self._held)
+            job = self._ask_rank_0(partial(self._next_job, held))
+            if isinstance(job, str):
+                return job != "close" or bool(held)
+            self._begin(job)
+        return True
+
+    def _next_job(self, held: frozenset[str]) -> Job | str:
+        return ray.get(self._mailbox.take.remote(self._slot, held, self._places))
+
+    def _clean(self) -> None:
+        """Let go of what ended trials leave: the next must find nothing of them."""
+        torch.compiler.reset()
+        gc.collect()
+        if not self._held and not gc.get_freeze_count():
+            gc.freeze()  # the libraries' 400,000 objects need not be searched after each trial
+        if self._world.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self._unclean = False
+
+    def _begin(self, job: Job, alone: bool = False) -> None:
+        try:
+            folder = TrialFolder(job.folder)
+            if job.mirror is None and not folder.holds(job.config):
+                raise UserError(f"{job.folder} must be a folder that every node sees; this node does not")
+            beside = [held.training for held in self._held.values() if held.job.data_dir == job.data_dir]
+            training = Training(job.config, folder, job.data_dir, self._world, beside, job.mirror)
+        except Exception as error:
+            self._fail(job, error)
+            return
+        self._held[job.id] = Held(job, training, alone)
+        unseen = training.history[job.recorded :]
+        if not all(self._tell([(job, row)])[0] for row in unseen) or training.is_done:
+            self._finish(job)
+
+    def train(self) -> None:
+        """An epoch more of every job, those together whose configs are alike."""
+        groups: dict[str, list[Held]] = {}
+        for held in self._held.values():
+            groups.setdefault(held.job.id if held.alone else alike(held.job.config), []).append(held)
+        for group in groups.values():
+            self._train_together(group)
+
+    def _train_together(self, group: list[Held]) -> None:
+        try:
+            rows = next_rows([held.training for held in group])
+        except Exception as error:
+            if len(group) == 1:
+                self._fail(group[0].job, error)
+                return
+            # whose fault it was, each shows when it goes on alone, from its checkpoint
+            traceback.print_exc()
+            for held in group:
+                del self._held[held.job.id]
+                self._again.append(held.job)
+            self._unclean = True
+            return
+        trained = [(held, row) for held, row in zip(group, rows, strict=True) if isinstance(row, dict)]
+        verdicts = self._tell([(held.job, row) for held, row in trained])
+        for (held, _), goes_on in zip(trained, verdicts, strict=True):
+            if not goes_on or held.training.is_done:
+                self._finish(held.job)
+        for held, row in zip(group, rows, strict=True):
+            if isinstance(row, NonFiniteError):
+                self._finish(held.job, str(row))
+
+    def _tell(self, rows: list[tuple[Job, Metrics]]) -> list[bool]:
+        """Report jobs' rows at once; whether each is to go on."""
+        report = self._mailbox.report
+        return self._ask_rank_0(lambda: ray.get([report.remote(self._slot, job.id, row) for job, row in rows]))
+
+    def _fail(self, job: Job, error: Exception) -> None:
+        traceback.print_exc()
+        # no data, no shared folder, a full disk: not the trial's fault, which goes on when that is mended
+        lost = isinstance(error, UserError | OSError)
+        cause = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        if self._world.size > 1:
+            # the other ranks may wait in a collective for ever: let Train restart the group. The trial ends
+            # if the fault was its own; if a peer died, it goes on from its checkpoint
+            if not lost_a_peer(error):
+                ray.get(self._mailbox.finish.remote(self._slot, job.id, cause, lost))
+            raise error
+        self._finish(job, cause, lost)
+
+    def _finish(self, job: Job, cause: str | None = None, lost: bool = False) -> None:
+        self._held.pop(job.id, None)
+        self._unclean = True
+        self._ask_rank_0(lambda: ray.get(self._mailbox.finish.remote(self._slot, job.id, cause, lost)))
+
+
+def this_place(rank: int) -> Place:
+    context = ray.get_runtime_context()
+    log = ""
+    with suppress(OSError):  # only Linux says what a process writes to
+        log = str(Path("/proc/self/fd/1").readlink())
+    return Place(rank, ray.util.get_node_ip_address(), context.get_node_id(), os.getpid(), log)
+
+
+def lost_a_peer(error: Exception) -> bool:
+    """Whether a collective broke under this rank; gloo says so in a plain RuntimeError's text alone."""
+    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error).lower())

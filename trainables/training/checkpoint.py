@@ -1,0 +1,129 @@
+"""Checkpoints that a crash cannot tear: the name of each holds the hash of its content.
+
+checkpoints/epoch_0003.5f0c6a21b9d4e870.pt    full state, the last KEEP of them
+checkpoints/best.safetensors                  weights of the best epoch so far
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+
+from trainables.config import TrialConfig
+from trainables.errors import UserError
+from trainables.records.atomic_files import digest, write_atomic
+from trainables.training.loop import Epoch
+from vae_models import VAE, ModelConfig
+
+KEEP = 2
+
+
+def save(folder: Path, epoch: Epoch, config: TrialConfig) -> list[str]:
+    """Write an epoch's weights if they are the best, and its full state; keep the last KEEP states. Returns
+    the names of what was written."""
+    state = {
+        "config": config.model_dump_json(),
+        "history": epoch.history,
+        "model": epoch.model.state_dict(),
+        "optimizer": epoch.optimizer.state_dict(),
+    }
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    content = buffer.getvalue()
+    names = [f"epoch_{len(epoch.history):04d}.{digest(content)}.pt"]
+    if epoch.is_best:
+        save_weights(folder / "best.safetensors", epoch.model, epoch.metrics)
+        names.insert(0, "best.safetensors")
+    write_atomic(folder / names[-1], content)
+    for old in states(folder)[KEEP:]:
+        old.unlink(missing_ok=True)
+    return names
+
+
+def states(folder: Path) -> list[Path]:
+    """Full states, newest first."""
+    return sorted(folder.glob("epoch_*.pt"), key=lambda path: (len(path.name), path.name), reverse=True)
+
+
+def load_latest(folder: Path, config: TrialConfig, device: torch.device | str) -> dict[str, Any] | None:
+    """The newest state that is whole, with its best weights, and was made with ``config``, for
+    `fit(resume=...)`; None without one.
+
+    A file whose content does not match the hash in its name is passed over: the one before it is as good,
+    as training is deterministic.
+
+    Raises:
+        UserError: for a file that has its hash and is none of ours.
+    """
+    for path in states(folder):
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:  # a worker that was taken for dead writes here still
+            continue
+        if digest(content) != path.name.split(".")[1]:
+            continue
+        try:
+            state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:  # not written by `save`
+            raise UserError(f"{path} is no checkpoint of this project\nremove it") from error
+        if TrialConfig.model_validate_json(state["config"]) == config and best_is_there(folder, state):
+            return state
+    return None
+
+
+def best_is_there(folder: Path, state: dict[str, Any]) -> bool:
+    """Whether the best epoch's weights that go with a state are whole, or newer than it."""
+    best = min(state["history"], key=lambda row: row["val_bits_per_dim"])["epoch"]
+    try:
+        epoch = load_weights(folder / "best.safetensors")[1]["epoch"]
+    except (UserError, KeyError, TypeError):
+        return False
+    return epoch == best or epoch > len(state["history"])
+
+
+def save_weights(path: Path, model: VAE, metrics: dict[str, float]) -> None:
+    """Weights as safetensors, with the model's config, the epoch's metrics and a hash in the header."""
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    metadata = {"model": model.config.model_dump_json(), "metrics": json.dumps(metrics)}
+    write_atomic(path, safetensors.torch.save(weights, metadata | {"sha256": weights_hash(weights, metadata)}))
+
+
+def load_weights(path: Path) -> tuple[VAE, dict[str, float]]:
+    """The model of a weights file, on the CPU, to be used and not trained, and its epoch's metrics.
+
+    Raises:
+        UserError: where the file is missing, torn or altered, or does not fit its own config.
+    """
+    if not path.is_file():
+        raise UserError(f"no weights at {path}\nthe run may not have finished its first epoch")
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            metadata = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        if metadata.pop("sha256") != weights_hash(weights, metadata):
+            raise ValueError("its content does not match its hash")
+        with torch.device("meta"):  # what the file says takes no memory before it fits the file's weights
+            model = VAE(ModelConfig.model_validate_json(metadata["model"]))
+        model.load_state_dict(weights, assign=True)
+        metrics = json.loads(metadata["metrics"])
+        if not isinstance(metrics, dict):
+            raise ValueError("its metrics are no object")
+        return model.float().eval().requires_grad_(False), metrics
+    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        raise UserError(f"{path} is not a whole weights file: {str(error).splitlines()[0]}") from error
+
+
+def weights_hash(weights: dict[str, torch.Tensor], metadata: dict[str, str]) -> str:
+    sha = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name in sorted(weights):
+        sha.update(f"{name} {tuple(weights[name].shape)} {weights[name].dtype}".encode())
+        sha.update(weights[name].numpy().tobytes())
+    return sha.hexdigest()

@@ -1,0 +1,107 @@
+"""One trial on this machine without Ray: in this process, or in one process a GPU under DDP."""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from multiprocessing.queues import Queue
+from pathlib import Path
+from queue import Empty
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from trainables.config import Metrics, TrialConfig
+from trainables.errors import UserError
+from trainables.records.trial_folder import TrialFolder
+from trainables.training.loop import NonFiniteError, Track
+from trainables.training.process_group import World, first_device
+from trainables.training.trial import train
+
+
+def train_local(
+    config: TrialConfig, folder: TrialFolder, data_dir: Path | None, workers: int | None = None, track: Track = iter
+) -> Iterator[Metrics]:
+    """Train ``config`` in ``folder``, recording and yielding each epoch's row that was not recorded before.
+
+    Args:
+        workers: processes; by default one a GPU, or one where there is none.
+        track: what each epoch's steps are iterated through where there is one process (see `fit`).
+
+    Raises:
+        UserError, NonFiniteError: see `trainables.training.trial.train`.
+        torch.multiprocessing.ProcessRaisedException: where one of several processes raised.
+    """
+    folder.create(config)
+    gpus = torch.cuda.device_count()
+    workers = workers or max(1, gpus)
+    recorded = len(folder.rows())
+    if workers == 1:
+        world = World(device=first_device())
+        rows: Iterator[Metrics] = train(config, folder, data_dir, world, recorded, track)
+    else:
+        rows = spawned(config, folder, data_dir, workers, recorded)
+    for row in rows:
+        folder.append(row)
+        yield row
+
+
+def spawned(
+    config: TrialConfig, folder: TrialFolder, data_dir: Path | None, workers: int, recorded: int
+) -> Iterator[Metrics]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    queue: Queue[Metrics | Exception] = mp.get_context("spawn").Queue()
+    processes = mp.spawn(worker, (url, workers, config, folder, data_dir, recorded, queue), nprocs=workers, join=False)
+    try:
+        ended = False
+        while not ended:
+            with suppress(Empty):
+                while True:
+                    news = queue.get(timeout=0.2)
+                    if isinstance(news, Exception):
+                        raise news
+                    yield news
+            ended = processes.join(timeout=0)
+    finally:
+        for process in processes.processes:
+            process.kill()  # those that have ended do not mind
+            process.join()
+
+
+def worker(
+    rank: int,
+    url: str,
+    workers: int,
+    config: TrialConfig,
+    folder: TrialFolder,
+    data_dir: Path | None,
+    recorded: int,
+    queue: Queue[Metrics | Exception],
+) -> None:
+    device = torch.device("cpu")
+    if workers <= torch.cuda.device_count():
+        device = torch.device("cuda", rank)
+        torch.cuda.set_device(device)
+    else:
+        torch.set_num_threads(max(1, torch.get_num_threads() // workers))
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, init_method=url, rank=rank, world_size=workers)
+    try:
+        for row in train(config, folder, data_dir, World.current(device), recorded):
+            if rank == 0:
+                queue.put(row)
+    except (UserError, NonFiniteError) as error:  # of the run, and so of every rank
+        if rank == 0:
+            queue.put(error)
+    gc.collect()  # DDP's cycles go before their group does
+    dist.destroy_process_group()
+    queue.close()
+    queue.join_thread()
+    # an interpreter that takes itself apart under C++ threads can abort; seen once
+    os._exit(0)

@@ -1,0 +1,310 @@
+"""The one training loop, for one process and for DDP over gloo or NCCL, for one run and for several at once.
+
+A run is a function of its config: weights, the order of the images and the noise all derive from
+``config.seed``, the epoch and the step, and are cut from the *global* batch. So a resumed run repeats an
+uninterrupted one without any saved generator, and two workers see together what one would see alone.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.parallel import DistributedDataParallel
+
+from trainables.config import Metrics, TrialConfig
+from trainables.training.batches import Pixels
+from trainables.training.evaluate import evaluate, residual_sigma
+from trainables.training.process_group import World
+from vae_models import VAE
+from vae_models.elbo import rate
+from vae_models.vae import Posterior
+
+Track = Callable[[range], Iterable[int]]
+"""Passes an epoch's steps on, as a progress bar does."""
+MAY_DIFFER = {"beta", "kl_warmup", "epochs", "lr", "optimizer", "weight_decay", "schedule", "grad_clip", "seed"}
+"""What runs that are trained together need not share."""
+COMPILE_STEPS = 20_000
+"""Steps from which a run compiles by itself on a GPU: a guess, not measured yet."""
+
+
+class NonFiniteError(ArithmeticError):
+    """A metric became NaN or infinite; raised by every rank alike, as metrics are reduced first."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What a finished epoch leaves: its metrics, those before it, and the live model and optimiser."""
+
+    history: list[Metrics]
+    model: VAE
+    optimizer: torch.optim.Optimizer
+
+    @property
+    def metrics(self) -> Metrics:
+        return self.history[-1]
+
+    @property
+    def is_best(self) -> bool:
+        """Whether no earlier epoch had a lower ``val_bits_per_dim``."""
+        values = [row["val_bits_per_dim"] for row in self.history]
+        return min(values) == values[-1] and values.index(values[-1]) == len(values) - 1
+
+
+class Run:
+    """A training run between its epochs: model, optimiser, learning-rate schedule and history.
+
+    Args:
+        config: what to train; ``batch_size`` is shared among the world's ranks.
+        train, validation: image sets on the world's device, the whole of them on every rank.
+        world: the process group; this process alone by default.
+        resume: ``history``, ``model`` and ``optimizer`` of an earlier epoch (`trainables.training.checkpoint`).
+
+    Raises:
+        ValueError: where a batch has fewer images than there are workers.
+    """
+
+    def __init__(
+        self,
+        config: TrialConfig,
+        train: Pixels,
+        validation: Pixels,
+        world: World | None = None,
+        resume: dict[str, Any] | None = None,
+    ) -> None:
+        self.config, self.train, self.validation, self.world = config, train, validation, world or World()
+        self.batch = min(config.batch_size, len(train))
+        self.steps = len(train) // self.batch
+        if self.batch < self.world.size:
+            raise ValueError(
+                f"a batch must hold at least 1 image a worker, got {self.batch} for {self.world.size} workers"
+            )
+        self.model = seeded_vae(config).to(self.world.device)
+        self.optimizer = make_optimizer(config, self.model)
+        self.history: list[Metrics] = []
+        if resume is not None:
+            self.model.load_state_dict(resume["model"])
+            self.optimizer.load_state_dict(resume["optimizer"])
+            self.history = list(resume["history"])
+        self._plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(self.optimizer, factor=0.5, patience=3)
+        if config.schedule == "plateau":
+            for group in self.optimizer.param_groups:
+                group["lr"] = config.lr
+            for row in self.history:
+                self._plateau.step(row["val_nelbo"])
+        self.trained = wrapped(config, self.model, self.world, self.steps * config.epochs)
+
+    @property
+    def is_done(self) -> bool:
+        return len(self.history) >= self.config.epochs
+
+    def epoch_ends(self, metrics: Metrics, trained: float, beside: int = 1) -> Epoch:
+        """Evaluate, and write the epoch into the history, whose training took ``trained`` seconds, together
+        with that of the others of ``beside`` runs.
+
+        Raises:
+            NonFiniteError: see `fit`.
+        """
+        started = time.perf_counter()
+        sigma = residual_sigma(self.model, self.train.spread(len(self.validation)), self.world)
+        validated = evaluate(self.model, self.validation, sigma, self.world)
+        metrics |= {f"val_{name}": value for name, value in validated.items()}
+        metrics |= {"sigma": sigma, "lr": self.optimizer.param_groups[0]["lr"]}
+        evaluated = time.perf_counter() - started
+        metrics["epoch_seconds"] = trained + evaluated
+        metrics |= self.world.cost(trained / beside + evaluated)
+        refuse_non_finite(metrics, epoch=len(self.history) + 1)
+        if self.config.schedule == "plateau":
+            self._plateau.step(metrics["val_nelbo"])
+        self.history = [*self.history, {"epoch": len(self.history) + 1, **metrics}]
+        return Epoch(self.history, self.model, self.optimizer)
+
+
+def fit(
+    config: TrialConfig,
+    train: Pixels,
+    validation: Pixels,
+    world: World | None = None,
+    resume: dict[str, Any] | None = None,
+    track: Track = iter,
+) -> Generator[Epoch]:
+    """Train ``config`` alone and yield after every epoch.
+
+    Args:
+        config, train, validation, world, resume: see `Run`.
+        track: what each epoch's steps are iterated through.
+
+    Raises:
+        NonFiniteError: at the end of the first epoch with a NaN or infinite loss, gradient or metric.
+        ValueError: where a batch has fewer images than there are workers.
+    """
+    run = Run(config, train, validation, world, resume)
+    while not run.is_done:
+        (epoch,) = next_epochs([run], track)
+        if isinstance(epoch, NonFiniteError):
+            raise epoch
+        yield epoch
+
+
+def next_epochs(runs: Sequence[Run], track: Track = iter) -> list[Epoch | NonFiniteError]:
+    """Train one epoch more of each run: together, as runs that are `alike` can be, and each as if it were
+    alone (but for rounding). Returns what each came to."""
+    started = time.perf_counter()
+    metrics = train_epoch(runs, track)
+    trained = time.perf_counter() - started
+    ended: list[Epoch | NonFiniteError] = []
+    for run, row in zip(runs, metrics, strict=True):
+        try:
+            ended.append(run.epoch_ends(row, trained, len(runs)))
+        except NonFiniteError as error:
+            ended.append(error)
+    return ended
+
+
+def alike(config: TrialConfig) -> str:
+    """Equal for configs that can be trained together: they may differ in KL weight, seed and optimiser, but
+    share architecture, data and batches."""
+    return config.model_dump_json(exclude=MAY_DIFFER)
+
+
+def seeded_vae(config: TrialConfig) -> VAE:
+    """The untrained VAE of ``config``, on the CPU, whatever the global generator's state (left as it was)."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return VAE(config.model)
+
+
+def make_optimizer(config: TrialConfig, model: nn.Module) -> torch.optim.Optimizer:
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
+    return kind(model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
+
+
+def wrapped(config: TrialConfig, model: VAE, world: World, steps: int) -> nn.Module:
+    """The model as it is trained for ``steps``: compiled where that pays, in DDP where there are several
+    ranks."""
+    module: Any = model
+    if pays_to_compile(config, world, steps):
+        # on a GPU into CUDA graphs; Inductor's own cache keeps the code for the next trial of an architecture
+        module = torch.compile(model, mode="reduce-overhead" if world.device.type == "cuda" else None)
+    if world.size == 1:
+        return module
+    devices = [world.device] if world.device.type == "cuda" else None
+    return DistributedDataParallel(module, device_ids=devices, gradient_as_bucket_view=True)
+
+
+def pays_to_compile(config: TrialConfig, world: World, steps: int) -> bool:
+    """What ``config.compile`` says; by default only where the work ahead is long, on a GPU: on a CPU the
+    compiled step was measured no faster, for 8 to 30 s of compiling."""
+    if config.compile is not None:
+        return config.compile
+    return world.device.type == "cuda" and steps >= COMPILE_STEPS
+
+
+def together(models: Sequence[nn.Module], xs: list[Tensor], noises: list[Tensor]) -> list[tuple[Tensor, Posterior]]:
+    """Each model's output and posterior for its own batch, (B, C, H, W) and (B, Z); several models of one
+    architecture as one whose every layer is K times as wide (`torch.func`: convolutions become grouped)."""
+    if len(models) == 1:
+        return [models[0](xs[0], noises[0])]
+    weights = {
+        name: torch.stack([model.get_parameter(name) for model in models]) for name, _ in models[0].named_parameters()
+    }
+
+    def one(weights: dict[str, Tensor], x: Tensor, noise: Tensor) -> tuple[Tensor, Posterior]:
+        return functional_call(models[0], weights, (x, noise))
+
+    outputs, posteriors = torch.vmap(one)(weights, torch.stack(xs), torch.stack(noises))
+    return [(output, Posterior(*parts)) for output, *parts in zip(outputs, *posteriors, strict=True)]
+
+
+def generator(config: TrialConfig, epoch: int, device: torch.device) -> torch.Generator:
+    """The randomness of one epoch. SeedSequence, because neighbouring seeds must not share streams."""
+    seed = np.random.SeedSequence([config.seed, epoch]).generate_state(1, np.uint64)[0]
+    return torch.Generator(device).manual_seed(int(seed >> np.uint64(1)))
+
+
+class Pass:
+    """A run's share of an epoch: its batches in a new order, its noise, and what its steps add up to."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.epoch = run, len(run.history)
+        config, device = run.config, run.world.device
+        cpu = torch.device("cpu")
+        self._order = torch.randperm(len(run.train), generator=generator(config, self.epoch, cpu)).numpy()
+        self._noise = generator(config, self.epoch, device)
+        # images, D, R and loss summed over this rank's images; the gradient's norm, equal on all, over steps
+        self._sums = torch.zeros(4, dtype=torch.float64, device=device)
+        self._grad_norms = torch.zeros((), dtype=torch.float64, device=device)
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """This rank's images and noise, (B, C, H, W) and (B, Z)."""
+        run = self.run
+        rows = run.world.share(self._order[step * run.batch : (step + 1) * run.batch])
+        shape = (run.batch, run.config.model.latent_dim)
+        noise = torch.randn(shape, generator=self._noise, device=run.world.device)
+        return run.train.batch(rows), run.world.share(noise)
+
+    def loss(self, step: int, x: Tensor, output: Tensor, posterior: Posterior) -> Tensor:
+        """The scalar whose gradient, averaged over ranks as DDP does, is that of the global batch's mean."""
+        run = self.run
+        distortion = run.model.likelihood.distortion(output, x)
+        nats = rate(posterior)
+        loss = (distortion + run.config.beta_at(self.epoch + step / run.steps) * nats).sum()
+        self._sums += torch.stack([loss.new_tensor(len(x)), distortion.sum(), nats.sum(), loss]).detach()
+        return loss * (run.world.size / (run.batch * run.config.model.dimensions))
+
+    def update(self, step: int) -> None:
+        """One step of the optimiser, along the gradients that are there."""
+        run = self.run
+        if run.config.schedule == "cosine":
+            set_lr(run.optimizer, run.config, (self.epoch + step / run.steps) / run.config.epochs)
+        self._grad_norms += nn.utils.clip_grad_norm_(run.model.parameters(), run.config.grad_clip)
+        run.optimizer.step()
+
+    def metrics(self) -> Metrics:
+        count, distortion, nats, loss = self.run.world.sum(self._sums).tolist()
+        return {
+            "train_loss": loss / count,
+            "train_distortion": distortion / count,
+            "train_rate": nats / count,
+            "grad_norm": float(self._grad_norms) / self.run.steps,
+        }
+
+
+def train_epoch(runs: Sequence[Run], track: Track) -> list[Metrics]:
+    """One pass of each run over its images, in batches of one size (what remains sits out this epoch)."""
+    first = runs[0]
+    started = time.perf_counter()
+    passes = [Pass(run) for run in runs]
+    models = [first.trained] if len(runs) == 1 else [run.model for run in runs]
+    for step in track(range(first.steps)):
+        xs, noises = map(list, zip(*[each.batch(step) for each in passes], strict=True))
+        with torch.autocast(first.world.device.type, torch.bfloat16, enabled=first.config.precision == "bf16"):
+            outputs = together(models, xs, noises)
+        losses = [each.loss(step, x, *out) for each, x, out in zip(passes, xs, outputs, strict=True)]
+        for run in runs:
+            run.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(losses)
+        for each in passes:
+            each.update(step)
+    metrics = [each.metrics() for each in passes]
+    speed = first.steps * first.batch / (time.perf_counter() - started)
+    return [row | {"images_per_second": speed} for row in metrics]
+
+
+def set_lr(optimizer: torch.optim.Optimizer, config: TrialConfig, progress: float) -> None:
+    """Cosine decay (Loshchilov & Hutter 2017, arXiv:1608.03983) at ``progress`` of the whole run."""
+    for group in optimizer.param_groups:
+        group["lr"] = config.lr * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def refuse_non_finite(metrics: Metrics, epoch: int) -> None:
+    bad = [f"{name} = {value}" for name, value in metrics.items() if not math.isfinite(value)]
+    if bad:
+        raise NonFiniteError(f"non-finite at epoch {epoch}: {', '.join(bad)}")
