@@ -19,10 +19,11 @@ from rich.progress import (
 )
 
 from studies.command_line.command import run_command
-from trainables.config import Metrics, TrialConfig
+from trainables.config import TrialConfig
 from trainables.console import command_line
 from trainables.data.datasets import image_shape, load_dataset
 from trainables.errors import UserError
+from trainables.metrics import Metrics
 from trainables.records.trial_folder import TrialFolder
 from trainables.training.local import train_local
 from trainables.training.loop import NonFiniteError

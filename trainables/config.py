@@ -6,12 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from vae_models import ModelConfig
-
-Metrics = dict[str, float]
-"""What an epoch of a training measured, by name."""
 
 
 class TrialConfig(BaseModel):
@@ -87,14 +84,3 @@ class TrialConfig(BaseModel):
     def of_trial(self, number: int, parameters: Mapping[str, Any]) -> TrialConfig:
         """What trial ``number`` of a search around this config trains, with the parameters drawn for it."""
         return self.replace({**parameters, "seed": (self.seed + number) % 2**31})
-
-
-def explain(error: ValidationError) -> str:
-    """A pydantic error as one line a problem: "model.latent_dim: must be at least 1, got 0"."""
-    lines = []
-    for problem in error.errors():
-        where = ".".join(str(part) for part in problem["loc"])
-        message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
-        got = "" if problem["type"] == "value_error" else f", got {problem['input']!r}"
-        lines.append(f"{where}: {message}{got}" if where else f"{message}{got}")
-    return "\n".join(lines)

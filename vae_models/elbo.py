@@ -1,4 +1,4 @@
-"""Rate, distortion and the yardstick that compares every KL weight: bits per dimension.
+"""The loss D + beta R, and the yardstick that compares every KL weight: bits per dimension.
 
 Shapes: B images of C x H x W, Z latents; nats per image unless the name says otherwise.
 """
@@ -6,10 +6,12 @@ Shapes: B images of C x H x W, Z latents; nats per image unless the name says ot
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from vae_models.likelihoods import Likelihood
 from vae_models.vae import Posterior
 
 LEVELS = 256
@@ -18,12 +20,41 @@ MIN_SIGMA = 1e-3
 ACTIVE_VARIANCE = 0.01
 
 
+class Loss(NamedTuple):
+    """What training minimises, and its parts: each (B,), nats per image."""
+
+    total: Tensor
+    """distortion + beta rate: minus the ELBO where beta is 1."""
+    distortion: Tensor
+    rate: Tensor
+
+
+def loss(output: Tensor, posterior: Posterior, x: Tensor, likelihood: Likelihood, beta: float | Tensor) -> Loss:
+    """D + beta R of each image (Higgins et al. 2017, "beta-VAE", ICLR, equation 4; Kingma & Welling 2014 at beta 1).
+
+    Args:
+        output: of the decoder for one sample of each image's posterior, (B, C, H, W).
+        posterior: q(z | x), of which the samples are.
+        x: the images, (B, C, H, W) in [0, 1].
+        likelihood: log p(x | z), by which the distortion is measured.
+        beta: the KL weight.
+    """
+    distortion, nats = likelihood.distortion(output, x), rate(posterior)
+    return Loss(distortion + beta * nats, distortion, nats)
+
+
 def rate(posterior: Posterior) -> Tensor:
-    """KL(q(z | x), N(0, I)) in nats, summed over latents, (B,): Kingma & Welling 2014, appendix B."""
-    mean, logvar = posterior
-    # float32: squares of means and exp(logvar) lose their small differences in bfloat16
-    mean, logvar = mean.float(), logvar.float()
-    return 0.5 * (mean.square() + logvar.exp() - 1 - logvar).sum(1)
+    """KL(q(z | x), N(0, I)) in nats, summed over latents, (B,)."""
+    return kl_per_latent(posterior).sum(1)
+
+
+def kl_per_latent(posterior: Posterior) -> Tensor:
+    """KL(q(z | x), N(0, I)) of each image and latent in nats, (B, Z): Kingma & Welling 2014, appendix B.
+
+    In float32 at least: squares of means and exp(logvar) lose their small differences in bfloat16.
+    """
+    mean, logvar = (part if part.dtype == torch.float64 else part.float() for part in posterior)
+    return 0.5 * (mean.square() + logvar.exp() - 1 - logvar)
 
 
 def discrete_gaussian_nll(mean: Tensor, x: Tensor, sigma: float) -> Tensor:

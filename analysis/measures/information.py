@@ -15,6 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from vae_models.elbo import kl_per_latent
+from vae_models.vae import Posterior
+
 BLOCK = 500
 """Codes compared with all posteriors at once: a BLOCK x N matrix of float64."""
 MARGIN = 1.0
@@ -78,10 +81,10 @@ def information(
 
 
 def kl_each(mean_NZ: np.ndarray, logvar_NZ: np.ndarray) -> np.ndarray:
-    """KL(q(z | x), N(0, 1)) of each image and latent, nats, (N, Z) float64: `vae_models.elbo.rate` where sums
+    """KL(q(z | x), N(0, 1)) of each image and latent, nats, (N, Z) float64: where sums
     over images want more digits than float32 has."""
-    mean, logvar = mean_NZ.astype(np.float64), logvar_NZ.astype(np.float64)
-    return 0.5 * (mean**2 + np.exp(logvar) - 1 - logvar)
+    posterior = Posterior(*(torch.from_numpy(part.astype(np.float64)) for part in (mean_NZ, logvar_NZ)))
+    return kl_per_latent(posterior).numpy()
 
 
 def log_mixture(z_MZ: Tensor, mean_NZ: Tensor, logvar_NZ: Tensor) -> Tensor:

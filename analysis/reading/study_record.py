@@ -22,8 +22,8 @@ from pydantic import ValidationError
 
 from analysis.reading.ledger import LARGEST, is_number, read_ledger
 from analysis.reading.remembered import remembered
-from trainables.config import TrialConfig, explain
-from trainables.errors import UserError
+from trainables.config import TrialConfig
+from trainables.errors import UserError, explain
 from trainables.records.atomic_files import read_bounded, refuse_escapes, unseal
 from trainables.records.trial_folder import TrialFolder
 from trainables.space import extremes

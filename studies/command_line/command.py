@@ -15,9 +15,8 @@ from rich.table import Table
 
 from studies.run.options import Budget, Options, Resources, Sinks, Storage
 from studies.study import Study
-from trainables.config import explain
 from trainables.console import command_line, guarded, tell
-from trainables.errors import Early, UserError
+from trainables.errors import Early, UserError, explain
 from trainables.slots.resources import Placement
 from trainables.space import describe
 from trainables.text import without_passwords

@@ -23,8 +23,8 @@ from sqlalchemy.exc import ArgumentError
 
 from analysis.reading.ledger import OWNER
 from studies.study import Study
-from trainables.config import Metrics
 from trainables.errors import UserError
+from trainables.metrics import Metrics
 from trainables.text import without_passwords
 
 STARTUP_TRIALS = 5

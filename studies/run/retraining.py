@@ -17,7 +17,7 @@ from studies.watch.stopping import heed
 from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.records.trial_folder import TrialFolder
-from trainables.slots.mailbox import Job, News
+from trainables.slots.messages import Job, News
 
 if TYPE_CHECKING:
     from trainables.slots.slots import Slots
@@ -145,7 +145,7 @@ def follow(study: Running, slots: Slots, record: TrialFolder, job: Job, label: s
 
     try:
         for news in all_news(slots.mailbox, job, slots.patience):
-            record.note(news.takings)
+            record.note(place for taking in news.takings for place in taking.places)
             study.stop.meter.taken(news.takings)
             for row in news.rows:
                 record.append(row)

@@ -27,7 +27,7 @@ from studies.search.tune import Driver, Unsaved
 from studies.watch.live_view import View
 from trainables.errors import UserError
 from trainables.records.trial_folder import TrialFolder
-from trainables.slots.mailbox import Job
+from trainables.slots.messages import Job
 from trainables.text import printable, without_passwords
 
 START_SECONDS = 20.0

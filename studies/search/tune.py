@@ -13,10 +13,10 @@ from ray.tune.search import Searcher
 from sqlalchemy.exc import SQLAlchemyError
 
 from studies.watch.session import Running
-from trainables.config import Metrics
 from trainables.errors import UserError
+from trainables.metrics import Metrics
 from trainables.records.trial_folder import TrialFolder
-from trainables.slots.mailbox import Job, Taking
+from trainables.slots.messages import Job, Taking
 from trainables.slots.slots import Slots
 
 
@@ -69,7 +69,7 @@ class Driver:
 
     def taken(self, number: int, takings: Sequence[Taking]) -> None:
         if number in self._records:
-            self._records[number].note(takings)
+            self._records[number].note(place for taking in takings for place in taking.places)
             self._stop.meter.taken(takings)
 
     def report(self, number: int, row: Metrics) -> bool:

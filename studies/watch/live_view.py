@@ -20,7 +20,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from trainables.config import Metrics
+from trainables.metrics import Metrics
 
 STYLES = {"complete": "green", "pruned": "yellow", "failed": "red", "running": "cyan"}
 LEDGER_STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}

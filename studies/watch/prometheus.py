@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from studies.watch.live_view import View
-from trainables.config import Metrics
-from trainables.slots.mailbox import Taking
+from trainables.metrics import Metrics
+from trainables.slots.messages import Taking
 
 METRICS = {
     "vae_trials": "Trials by state: complete, pruned, failed, running.",

@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from studies.record.study_folder import StudyFolder
 from studies.watch.live_view import View
 from studies.watch.prometheus import Meter
-from trainables.config import Metrics
 from trainables.errors import Early, Interrupted, UserError
+from trainables.metrics import Metrics
 
 WATCH_SECONDS = 1.0
 """How often a driver looks for orders, and shows that it lives."""

@@ -33,8 +33,9 @@ from cluster.plan import Node, chosen, fitting, plan_slots
 from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.records.object_store import Mirror
-from trainables.records.trial_folder import TrialFolder
-from trainables.slots.mailbox import Job, Mailbox, Place
+from trainables.records.trial_folder import Place, TrialFolder
+from trainables.slots.mailbox import Mailbox
+from trainables.slots.messages import Job
 from trainables.slots.resources import Placement, SlotResources
 from trainables.training.process_group import World
 from trainables.training.trial import Training, train
@@ -414,11 +415,10 @@ def test_readers_hear_where_a_job_is_taken_and_how_long_it_waited() -> None:
 
 
 def test_takings_are_noted_in_the_trials_folder(tmp_path: Path) -> None:
-    from trainables.slots.mailbox import Taking
 
     record = TrialFolder(tmp_path / "t")
     record.create(CONFIG)
-    record.note([Taking((Place(0, "h0", "n0", 1, "/a"), Place(1, "h1", "n1", 2, "/b")), 0.5)])
+    record.note((Place(0, "h0", "n0", 1, "/a"), Place(1, "h1", "n1", 2, "/b")))
     lines = (tmp_path / "t/workers.log").read_text().splitlines()
     assert [line.partition(" ")[2] for line in lines] == [
         "rank 0: process 1 on h0, node n0, log /a",

@@ -21,10 +21,10 @@ from filelock import FileLock
 from numpy.typing import ArrayLike
 
 from trainables.config import TrialConfig
-from trainables.errors import UserError
-from trainables.records.atomic_files import seal, unseal
 from trainables.data.readers import Labelled
 from trainables.data.sources import KNOWN, Source, download, find
+from trainables.errors import UserError
+from trainables.records.atomic_files import seal, unseal
 
 PREPARED_FORMAT = 3  # a change of what is prepared, or how, makes every old copy stale
 DEFAULT_IMAGE_SIZE = 32
@@ -73,10 +73,7 @@ class Dataset:
 
 
 def load_dataset(
-    name: str,
-    data_dir: str | Path | None = None,
-    image_size: int | None = None,
-    may_download: bool = True,
+    name: str, data_dir: str | Path | None = None, image_size: int | None = None, may_download: bool = True
 ) -> Dataset:
     """The set called `name`: mnist, fashion_mnist, cifar10, digits or imagefolder:PATH.
 
@@ -121,8 +118,7 @@ def training_images(
     data = load_dataset(config.dataset, data_dir, config.image_size)
     if data.image_shape != config.model.image_shape:
         raise UserError(
-            f"model.image_shape must be that of {config.dataset}, {data.image_shape}, "
-            f"got {config.model.image_shape}"
+            f"model.image_shape must be that of {config.dataset}, {data.image_shape}, got {config.model.image_shape}"
         )
     images, held_out = data.train.images, data.validation_rows
     if not len(held_out):
@@ -150,9 +146,7 @@ def image_shape(name: str, image_size: int | None = None) -> tuple[int, int, int
         raise UserError(f"dataset must be one of {', '.join(KNOWN)}, imagefolder:PATH, got {name!r}")
     shape = KNOWN[name].shape
     if image_size not in (None, shape[1]):
-        raise UserError(
-            f"image_size must be {shape[1]} for {name} (imagefolder takes others), got {image_size}"
-        )
+        raise UserError(f"image_size must be {shape[1]} for {name} (imagefolder takes others), got {image_size}")
     return shape
 
 
@@ -172,9 +166,7 @@ def holdout(labels: ArrayLike, fraction: float = 0.1, seed: int = 0) -> tuple[np
     stratify = labels if counts.min() > 1 and min(held, len(labels) - held) >= len(counts) else None
     from sklearn.model_selection import train_test_split  # takes a second to import, and only this needs it
 
-    train, validation = train_test_split(
-        np.arange(len(labels)), test_size=held, random_state=seed, stratify=stratify
-    )
+    train, validation = train_test_split(np.arange(len(labels)), test_size=held, random_state=seed, stratify=stratify)
     return np.sort(train), np.sort(validation)
 
 

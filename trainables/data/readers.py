@@ -100,8 +100,7 @@ def read_cifar_pickled(data_dir: Path, train: bool) -> Labelled:
         cifar = CIFAR10(data_dir, train=train, download=False)
     except (OSError, RuntimeError) as error:
         raise UserError(
-            f"{data_dir / CIFAR10.base_folder} must hold CIFAR-10's published files, unaltered by their MD5: "
-            f"{error}"
+            f"{data_dir / CIFAR10.base_folder} must hold CIFAR-10's published files, unaltered by their MD5: {error}"
         ) from error
     return cifar.data.transpose(0, 3, 1, 2), np.asarray(cifar.targets, np.int64)
 
@@ -178,9 +177,7 @@ def _idx_shape(path: Path, header: bytes, dimensions: int) -> tuple[int, ...]:
             f"dimension(s), found 0x{magic:08x}"
         )
     if not 1 <= math.prod(shape) <= MAX_FILE_BYTES:
-        raise UserError(
-            f"{path} must hold from 1 to {MAX_FILE_BYTES:,} bytes of data, its header says {shape}"
-        )
+        raise UserError(f"{path} must hold from 1 to {MAX_FILE_BYTES:,} bytes of data, its header says {shape}")
     return tuple(shape)
 
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from trainables.errors import UserError
 from trainables.data.readers import (
     CIFAR_SHAPE,
     Labelled,
@@ -24,6 +23,7 @@ from trainables.data.readers import (
     read_idx_pair,
     read_images,
 )
+from trainables.errors import UserError
 
 NETWORK_SECONDS = 10.0  # of silence that count as no network
 
@@ -33,12 +33,7 @@ CLOTHES = (
     *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
 )
 OBJECTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-IDX_FILES = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
+IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 CIFAR_BATCHES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")
 
 
@@ -56,18 +51,10 @@ class Known:
 KNOWN = {
     "mnist": Known((1, 28, 28), DIGITS, "MNIST", ("MNIST/raw", "MNIST", "mnist", "."), "MNIST/raw"),
     "fashion_mnist": Known(
-        (1, 28, 28),
-        CLOTHES,
-        "FashionMNIST",
-        ("FashionMNIST/raw", "FashionMNIST", "fashion_mnist"),
-        "FashionMNIST/raw",
+        (1, 28, 28), CLOTHES, "FashionMNIST", ("FashionMNIST/raw", "FashionMNIST", "fashion_mnist"), "FashionMNIST/raw"
     ),
     "cifar10": Known(
-        CIFAR_SHAPE,
-        OBJECTS,
-        "CIFAR10",
-        ("cifar-10-batches-bin", "cifar-10-batches-py"),
-        "cifar-10-batches-py",
+        CIFAR_SHAPE, OBJECTS, "CIFAR10", ("cifar-10-batches-bin", "cifar-10-batches-py"), "cifar-10-batches-py"
     ),
     "digits": Known((1, 28, 28), DIGITS),
 }

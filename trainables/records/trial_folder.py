@@ -12,14 +12,25 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from trainables.config import TrialConfig, explain
-from trainables.errors import UserError
+from trainables.config import TrialConfig
+from trainables.errors import UserError, explain
 from trainables.records.atomic_files import PARTIAL, read_bounded, seal, unseal, write_atomic
-from trainables.slots.mailbox import Taking
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a rank of a slot runs, and the file that its output goes to."""
+
+    rank: int
+    host: str
+    node: str
+    pid: int
+    log: str
 
 
 class TrialFolder:
@@ -112,13 +123,12 @@ class TrialFolder:
             rows.append(row)
         return rows, len(whole)
 
-    def note(self, takings: Iterable[Taking]) -> None:
+    def note(self, places: Iterable[Place]) -> None:
         """Record where it is trained from now on. Raises: OSError."""
-        places = [place for taking in takings for place in taking.places]
-        if places:
+        if found := list(places):
             now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
             with self._workers.open("a") as file:
-                for it in places:
+                for it in found:
                     where = f"process {it.pid} on {it.host}, node {it.node}"
                     file.write(f"{now} rank {it.rank}: {where}, log {it.log}\n")
 

@@ -7,11 +7,11 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 
-from trainables.config import Metrics, TrialConfig
-from trainables.records.object_store import Mirror
+from trainables.metrics import Metrics
+from trainables.records.trial_folder import Place
+from trainables.slots.messages import Job, News, Taking
 
 MAX_DEATHS = 3
 """A job whose workers die this often without a new epoch between is at fault itself."""
@@ -19,58 +19,6 @@ VERDICT_SHARE = 0.1
 """How long a worker waits to hear whether its trial is pruned, as a share of the epoch's time."""
 IDLE_SECONDS = 10.0
 """Nobody waits longer for news: idle ranks must meet far more often than the process group times out."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One trial to train."""
-
-    id: str
-    config: TrialConfig
-    folder: Path
-    data_dir: Path | None
-    mirror: Mirror | None = None
-    """Of its checkpoints, where not every node sees the folder."""
-    recorded: int = 0
-    """Epochs that its reader has seen."""
-    takings: int = 0
-    """How often its reader has seen it taken."""
-
-    def after(self, epochs: int, takings: int = 0) -> Job:
-        """The same job, of which its reader has seen as many more."""
-        return replace(self, recorded=self.recorded + epochs, takings=self.takings + takings)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a rank of a slot runs, and the file that its output goes to."""
-
-    rank: int
-    host: str
-    node: str
-    pid: int
-    log: str
-
-
-@dataclass(frozen=True)
-class Taking:
-    """A slot has taken a job; ``waited`` seconds, or None where it had the job before its workers died."""
-
-    places: tuple[Place, ...]
-    waited: float | None
-
-
-@dataclass(frozen=True)
-class News:
-    """A job's rows that its reader has not seen; ``ended`` once no more will come, ``cause`` if it failed."""
-
-    rows: list[Metrics]
-    ended: bool = False
-    cause: str | None = None
-    lost: bool = False
-    """Whether the cause is not the job's own, but that of where it ran, or that no slot is left."""
-    takings: list[Taking] = field(default_factory=list)
-    """Those that its reader has not seen."""
 
 
 @dataclass

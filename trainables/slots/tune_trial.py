@@ -8,7 +8,8 @@ from typing import Any
 import ray
 from ray import tune
 
-from trainables.slots.mailbox import IDLE_SECONDS, Job, News
+from trainables.slots.mailbox import IDLE_SECONDS
+from trainables.slots.messages import Job, News
 
 TRIAL_RESOURCES = {"node:__internal_head__": 0.001}
 """A Tune trial only waits for its slot, which has the CPUs and GPUs: it takes none of its own."""

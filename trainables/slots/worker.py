@@ -18,10 +18,10 @@ import ray.util
 import torch
 import torch.distributed as dist
 
-from trainables.config import Metrics
 from trainables.errors import UserError
-from trainables.records.trial_folder import TrialFolder
-from trainables.slots.mailbox import Job, Place
+from trainables.metrics import Metrics
+from trainables.records.trial_folder import Place, TrialFolder
+from trainables.slots.messages import Job
 from trainables.training.loop import NonFiniteError, alike
 from trainables.training.process_group import World
 from trainables.training.trial import Training, next_rows

@@ -15,8 +15,9 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from trainables.config import Metrics, TrialConfig
+from trainables.config import TrialConfig
 from trainables.errors import UserError
+from trainables.metrics import Metrics
 from trainables.records.trial_folder import TrialFolder
 from trainables.training.loop import NonFiniteError, Track
 from trainables.training.process_group import World, first_device

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.parallel import DistributedDataParallel
 
-from trainables.config import Metrics, TrialConfig
+from trainables.config import TrialConfig
+from trainables.metrics import Metrics
 from trainables.training.batches import Pixels
 from trainables.training.evaluate import evaluate, residual_sigma
 from trainables.training.process_group import World
-from vae_models import VAE
-from vae_models.elbo import rate
+from vae_models import VAE, elbo
 from vae_models.vae import Posterior
 
 Track = Callable[[range], Iterable[int]]
@@ -253,11 +253,11 @@ class Pass:
     def loss(self, step: int, x: Tensor, output: Tensor, posterior: Posterior) -> Tensor:
         """The scalar whose gradient, averaged over ranks as DDP does, is that of the global batch's mean."""
         run = self.run
-        distortion = run.model.likelihood.distortion(output, x)
-        nats = rate(posterior)
-        loss = (distortion + run.config.beta_at(self.epoch + step / run.steps) * nats).sum()
-        self._sums += torch.stack([loss.new_tensor(len(x)), distortion.sum(), nats.sum(), loss]).detach()
-        return loss * (run.world.size / (run.batch * run.config.model.dimensions))
+        beta = run.config.beta_at(self.epoch + step / run.steps)
+        each = elbo.loss(output, posterior, x, run.model.likelihood, beta)
+        total, distortion, nats = (part.sum() for part in each)
+        self._sums += torch.stack([total.new_tensor(len(x)), distortion, nats, total]).detach()
+        return total * (run.world.size / (run.batch * run.config.model.dimensions))
 
     def update(self, step: int) -> None:
         """One step of the optimiser, along the gradients that are there."""

@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 
-from trainables.config import Metrics, TrialConfig
+from trainables.config import TrialConfig
 from trainables.data.datasets import training_images
 from trainables.errors import UserError
+from trainables.metrics import Metrics
 from trainables.records.object_store import Mirror
 from trainables.records.trial_folder import TrialFolder
 from trainables.training import checkpoint

@@ -34,10 +34,11 @@ from studies.study import Study
 from studies.watch.live_view import View
 from studies.watch.session import Running
 from studies.watch.stopping import Stop
-from trainables.config import Metrics, TrialConfig
+from trainables.config import TrialConfig
 from trainables.errors import UserError
+from trainables.metrics import Metrics
 from trainables.records.trial_folder import TrialFolder
-from trainables.slots.mailbox import Job
+from trainables.slots.messages import Job
 from vae_models import ModelConfig
 
 SCRIPT = """

@@ -20,15 +20,13 @@ import psutil
 import pytest
 from PIL import Image
 
-from trainables.data import datasets as data
-
-from trainables.data import readers as formats
-
-from trainables.data import sources
-from trainables.training.batches import Pixels
 from trainables.config import TrialConfig
+from trainables.data import datasets as data
+from trainables.data import readers as formats
+from trainables.data import sources
 from trainables.data.datasets import holdout, image_shape, limit, load_dataset
 from trainables.errors import UserError
+from trainables.training.batches import Pixels
 from trainables.training.trial import load_pixels
 
 REPOSITORY = Path(__file__).parents[3]
@@ -78,9 +76,7 @@ def write_cifar(folder: Path) -> list[tuple[np.ndarray, np.ndarray]]:
     folder.mkdir(parents=True)
     batches = [random_split(4 + i, (3, 32, 32)) for i in range(6)]
     for name, (images, labels) in zip(sources.CIFAR_BATCHES, batches, strict=True):
-        records = b"".join(
-            bytes([label]) + image.tobytes() for image, label in zip(images, labels, strict=True)
-        )
+        records = b"".join(bytes([label]) + image.tobytes() for image, label in zip(images, labels, strict=True))
         (folder / f"{name}.bin").write_bytes(records)
     return batches
 
@@ -215,11 +211,7 @@ def test_every_truncation_of_an_idx_pair_is_refused(tmp_path, packed):
         ("train-images-idx3-ubyte", lambda b: b + b"\0", "must be 23,536 bytes .* found 23,537 or more"),
         ("train-images-idx3-ubyte", lambda b: b"\0\0\x0d\x03" + b[4:], "magic 0x00000803.*found 0x00000d03"),
         ("train-images-idx3-ubyte", lambda b: b[:4] + b"\xff" * 12 + b[16:], "its header says"),
-        (
-            "train-images-idx3-ubyte",
-            lambda b: b[:8] + struct.pack(">II", 14, 56) + b[16:],
-            r"found \(14, 56\)",
-        ),
+        ("train-images-idx3-ubyte", lambda b: b[:8] + struct.pack(">II", 14, 56) + b[16:], r"found \(14, 56\)"),
         ("t10k-labels-idx1-ubyte", lambda b: b[:7] + b"\7" + b[8:-1], "a label for each of the 8 .* found 7"),
         ("t10k-labels-idx1-ubyte", lambda b: b[:-1] + b"\x0a", "labels from 0 to 9, found 10"),
         ("t10k-labels-idx1-ubyte", lambda b: b[:4] + b"\0" * 4, "from 1 to .* its header says"),
@@ -343,9 +335,7 @@ def test_a_folder_without_pictures_is_named(tmp_path):
 # ---- names
 
 
-@pytest.mark.parametrize(
-    "name", ["", "MNIST", "imagenet", "imagefolder", "imagefolder:", "mnist:/tmp", "../x"]
-)
+@pytest.mark.parametrize("name", ["", "MNIST", "imagenet", "imagefolder", "imagefolder:", "mnist:/tmp", "../x"])
 def test_an_unknown_name_is_answered_with_the_known_ones(name):
     for ask in (load_dataset, image_shape):
         with pytest.raises(UserError) as caught:
@@ -493,9 +483,7 @@ def test_serving_images_takes_no_memory_but_the_files_own(tmp_path):
     for rows in np.array_split(np.arange(count), 500):
         pixels.batch(rows)
     # this process's own memory: pages of the file are shared with whoever maps it too
-    shared = sum(
-        m.private_clean for m in psutil.Process().memory_maps() if m.path.endswith("train_images.npy")
-    )
+    shared = sum(m.private_clean for m in psutil.Process().memory_maps() if m.path.endswith("train_images.npy"))
     assert psutil.Process().memory_full_info().uss - shared - before < images.nbytes / 4
 
 
@@ -503,7 +491,7 @@ def test_two_processes_prepare_at_once(tmp_path, cache):
     write_images(tmp_path / "own", {"a": 150, "b": 150})
     program = (
         "import sys, time\n"
-        "from trainables import data\n"
+        "from trainables.data import datasets as data\n"
         "prepare = data._prepare\n"
         "data._prepare = lambda *args: (print('prepared'), time.sleep(0.5), prepare(*args))\n"
         "print(sys.stdin.readline() and data.load_dataset(sys.argv[1]).train.images.sum())\n"

@@ -11,9 +11,10 @@ import torch
 from support.commands import TIMES, timeless
 from torch import Tensor, nn
 
-from trainables.config import Metrics, TrialConfig, explain
+from trainables.config import TrialConfig
 from trainables.data.datasets import load_dataset
-from trainables.errors import UserError
+from trainables.errors import UserError, explain
+from trainables.metrics import Metrics
 from trainables.records.trial_folder import TrialFolder
 from trainables.training import checkpoint, loop
 from trainables.training.batches import Pixels

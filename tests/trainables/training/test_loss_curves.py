@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from support.commands import TIMES
 from torch import Tensor, nn
 
-from trainables.config import Metrics, TrialConfig
+from trainables.config import TrialConfig
 from trainables.data.datasets import load_dataset
+from trainables.metrics import Metrics
 from trainables.training import loop
 from trainables.training.batches import Pixels
 from trainables.training.loop import Epoch, NonFiniteError, Run, alike, fit, generator, next_epochs, seeded_vae

@@ -1,0 +1,63 @@
+"""What an epoch of a training measures: every metric, said once.
+
+A metric that is added here with the version that first records it is a column of every frame, and NaN for the epochs
+of studies that are older. What computes it: `trainables.training.evaluate` for the validation set's, whose names begin
+with ``val_``, and `trainables.training.loop` for the others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Metrics = dict[str, float]
+"""What an epoch measured, by name."""
+
+FIRST = "0.1"
+"""Metrics since this version are in every epoch's record."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number of an epoch."""
+
+    name: str
+    unit: str
+    meaning: str
+    whole: bool = False
+    """Whether it is a whole number."""
+    least: float | None = None
+    """The lowest that it can be, where there is a lowest."""
+    since: str = FIRST
+    """The version of this package that first recorded it; older records lack it."""
+
+    @property
+    def is_required(self) -> bool:
+        """Whether a record without it is damaged."""
+        return self.since == FIRST
+
+
+NATS = "nats per image"
+
+EPOCH = (
+    Metric("epoch", "", "counted from 1", whole=True),
+    Metric("train_loss", NATS, "distortion + beta rate of the training images, as training saw them"),
+    Metric("train_distortion", NATS, "-log p(x given z) under the training likelihood, likewise"),
+    Metric("train_rate", NATS, "KL(q(z given x), N(0, I)), likewise"),
+    Metric("grad_norm", "", "norm of the gradient of the loss per dimension before clipping, mean over steps"),
+    Metric("images_per_second", "1/s", "training images, over all workers"),
+    Metric("val_bits_per_dim", "bits", "val_nelbo per number in an image"),
+    Metric("val_nelbo", NATS, "rate + distortion at beta 1 under the calibrated discrete likelihood"),
+    Metric("val_rate", NATS, "KL(q(z given x), N(0, I)) of the validation images"),
+    Metric("val_distortion", NATS, "-log p(x given z) under the training likelihood"),
+    Metric("val_mse", "", "squared error of pixels in [0, 1], mean over pixels and images"),
+    Metric("val_active_units", "latents", "latents whose posterior mean has a variance above 0.01", whole=True),
+    Metric("sigma", "", "the calibrated likelihood's, of pixels in [0, 1]"),
+    Metric("lr", "", "the learning rate after the epoch's last step"),
+    Metric("epoch_seconds", "s", "of training and evaluation"),
+    Metric("cpu_seconds", "s", "of cores held by all workers, a packed trial's share", least=0.0, since="0.1.1"),
+    Metric("gpu_seconds", "s", "of GPUs held by all workers, a packed trial's share", least=0.0, since="0.1.1"),
+)
+"""In the order of the frames' columns."""
+
+VALIDATION = tuple(metric.name for metric in EPOCH if metric.name.startswith("val_"))
+"""Names of what is measured on the validation images."""

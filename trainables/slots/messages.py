@@ -1,0 +1,52 @@
+"""What is said between the trials of Tune and the slots: jobs one way, news the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from trainables.config import TrialConfig
+from trainables.metrics import Metrics
+from trainables.records.object_store import Mirror
+from trainables.records.trial_folder import Place
+
+
+@dataclass(frozen=True)
+class Job:
+    """One trial to train."""
+
+    id: str
+    config: TrialConfig
+    folder: Path
+    data_dir: Path | None
+    mirror: Mirror | None = None
+    """Of its checkpoints, where not every node sees the folder."""
+    recorded: int = 0
+    """Epochs that its reader has seen."""
+    takings: int = 0
+    """How often its reader has seen it taken."""
+
+    def after(self, epochs: int, takings: int = 0) -> Job:
+        """The same job, of which its reader has seen as many more."""
+        return replace(self, recorded=self.recorded + epochs, takings=self.takings + takings)
+
+
+@dataclass(frozen=True)
+class Taking:
+    """A slot has taken a job; ``waited`` seconds, or None where it had the job before its workers died."""
+
+    places: tuple[Place, ...]
+    waited: float | None
+
+
+@dataclass(frozen=True)
+class News:
+    """A job's rows that its reader has not seen; ``ended`` once no more will come, ``cause`` if it failed."""
+
+    rows: list[Metrics]
+    ended: bool = False
+    cause: str | None = None
+    lost: bool = False
+    """Whether the cause is not the job's own, but that of where it ran, or that no slot is left."""
+    takings: list[Taking] = field(default_factory=list)
+    """Those that its reader has not seen."""
