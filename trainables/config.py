@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from vae_models import ModelConfig
 
+_REPEAT_STRIDE = 100_003
+"""Between the seeds of a trial's repeats: no study has as many trials, so no seed is another trial's."""
+
 
 class TrialConfig(BaseModel):
     """One training run. Equal configs give equal results on equal hardware.
@@ -84,3 +87,7 @@ class TrialConfig(BaseModel):
     def of_trial(self, number: int, parameters: Mapping[str, Any]) -> TrialConfig:
         """What trial ``number`` of a search around this config trains, with the parameters drawn for it."""
         return self.replace({**parameters, "seed": (self.seed + number) % 2**31})
+
+    def of_repeat(self, repeat: int) -> TrialConfig:
+        """What the ``repeat``-th training of this trial with another seed trains, counted from 1."""
+        return self.replace({"seed": (self.seed + repeat * _REPEAT_STRIDE) % 2**31})

@@ -7,11 +7,10 @@ asks its tables, through its own models of them, for columns.
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,43 +22,14 @@ from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Engine, select
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from trainables.errors import UserError
-from trainables.text import SECRETS
+from trainables.records.storage_urls import OWNER, unmasked
 
-OWNER = "folder"
-"""The user attribute of an Optuna study that says whose it is: the ``id`` in study.json."""
 LARGEST = 1e18
 """Of a metric; what is larger, infinite or NaN was not written by the loop."""
-
-
-STORAGE_VARIABLE = "VAE_STORAGE"
-_given: dict[str, str] = {}
-
-
-def public(url: str) -> str:
-    """A storage's URL as a file may hold it, its password masked, which this process remembers.
-
-    Raises:
-        sqlalchemy.exc.ArgumentError: where it is no URL.
-    """
-    parts = make_url(url).set(password=None)
-    shown = parts.difference_update_query(SECRETS).render_as_string()
-    if shown != url:
-        _given[shown] = url
-    return shown
-
-
-def private(url: str) -> str:
-    """A `public` URL with the password that this process was given for it, or that $VAE_STORAGE has."""
-    for known in os.environ.get(STORAGE_VARIABLE, "").split():
-        with suppress(ArgumentError):
-            public(known)
-    with suppress(ArgumentError):
-        return _given.get(public(url), url)
-    return url
 
 
 def read_ledger(folder: Path, info: dict[str, Any], space: dict[str, BaseDistribution]) -> list[FrozenTrial]:
@@ -78,7 +48,7 @@ def read_ledger(folder: Path, info: dict[str, Any], space: dict[str, BaseDistrib
             # quoted twice: SQLAlchemy reads the URL, then SQLite the path in it
             url = f"sqlite:///file:{quote(quote(str(path.resolve())))}?mode=ro&uri=true"
             refuse_programs(path)
-        storage = optuna.storages.RDBStorage(private(url), skip_table_creation=True)
+        storage = optuna.storages.RDBStorage(unmasked(url), skip_table_creation=True)
         try:
             if info["name"] not in [study.study_name for study in storage.get_all_studies()]:
                 raise UserError(f"{shown} holds no study named {info['name']!r}, as study.json says")

@@ -9,24 +9,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.reading.study_record import StudyRecord, best_row, drawn_config, read_epochs, read_study
-from trainables.config import TrialConfig
+from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
 
-REPEATED = 3
-"""Trials that a study repeats, the best by its search."""
 METRICS = ("val_bits_per_dim", "val_rate", "val_nelbo")
-STRIDE = 100_003
-"""Between the seeds of a trial's repeats: no study has as many trials, so no seed is another trial's."""
-
-
-def repeat_folder(folder: Path, number: int, repeat: int) -> Path:
-    """Where the ``repeat``-th training of a trial with another seed is, counted from 1."""
-    return folder / "repeats" / f"{number:04d}" / f"{repeat:02d}"
-
-
-def repeat_config(config: TrialConfig, repeat: int) -> TrialConfig:
-    """A trial's config with its ``repeat``-th other seed."""
-    return config.replace({"seed": (config.seed + repeat * STRIDE) % 2**31})
 
 
 def load_repeats(folder: Path | str) -> pd.DataFrame:
@@ -48,9 +34,9 @@ def repeats_frame(study: StudyRecord) -> pd.DataFrame:
     rows: list[dict[str, object]] = []
     for trial in study.trials:
         config = drawn_config(trial, study.base, study.space)
-        for path in sorted((study.folder / "repeats" / f"{trial.number:04d}").glob("[0-9][0-9]")):
+        for path in sorted(StudyLayout(study.folder).repeats(trial.number).glob("[0-9][0-9]")):
             record, repeat = TrialFolder(path), int(path.name)
-            again = config and repeat and repeat_config(config, repeat)
+            again = config and repeat and config.of_repeat(repeat)
             if not again or not record.holds(again):
                 continue
             epochs, cause = read_epochs(record), record.cause()

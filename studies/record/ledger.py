@@ -11,47 +11,21 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
 
-from analysis.reading.ledger import OWNER
 from studies.study import Study
 from trainables.errors import UserError
 from trainables.metrics import Metrics
+from trainables.records.storage_urls import OWNER
 from trainables.text import without_passwords
 
 STARTUP_TRIALS = 5
 """Trials drawn at random, and never pruned, before TPE and the median have something to learn from."""
-
-
-def storage_url(folder: Path, storage: str | None) -> str:
-    """The URL of a study's storage: SQLite in its folder, unless ``storage`` names another.
-
-    Raises:
-        UserError: where ``storage`` is no URL, or of a database in memory.
-    """
-    if storage is None:
-        return sqlite_url(folder.resolve() / "study.db")
-    try:
-        url = make_url(storage)
-    except ArgumentError as error:
-        raise UserError(f"--storage must be a database's URL, got {storage!r}") from error
-    if url.drivername.startswith("sqlite"):
-        if url.database in (None, "", ":memory:"):
-            raise UserError(f"--storage must outlive the command, got {storage!r}, which is in memory alone")
-        return sqlite_url(Path(url.database).absolute())  # relative, it would be another file elsewhere
-    return storage
-
-
-def sqlite_url(path: Path) -> str:
-    return URL.create("sqlite", database=str(path)).render_as_string()
 
 
 class Trials(ABC):

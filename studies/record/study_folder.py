@@ -23,12 +23,12 @@ from filelock import FileLock, Timeout
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from analysis.reading.ledger import private, public
 from studies.record.ledger import same_question
 from studies.study import Study
 from trainables.errors import UserError
 from trainables.records.atomic_files import PARTIAL, seal, unseal, write_atomic
 from trainables.records.object_store import Mirror
+from trainables.records.storage_urls import masked, unmasked
 from trainables.records.trial_folder import TrialFolder
 from trainables.text import SECRETS, without_passwords
 
@@ -147,7 +147,7 @@ class StudyFolder:
         lasting = {
             "id": uuid.uuid4().hex,
             "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            "storage": storage and public(storage),
+            "storage": storage and masked(storage),
             "checkpoints": checkpoints,
         }
         if self.question.exists():
@@ -156,7 +156,7 @@ class StudyFolder:
                 known = {key: found[key] for key in asked}
                 asked_now = lasting
                 lasting = {key: found.get(key) if key == "checkpoints" else found[key] for key in lasting}
-                lasting["storage"] = lasting["storage"] and public(lasting["storage"])
+                lasting["storage"] = lasting["storage"] and masked(lasting["storage"])
             except (ValueError, KeyError, RecursionError) as error:
                 raise UserError(
                     f"{self.question} is damaged: {error}\nrestore it, or use another --out, or --fresh"
@@ -190,7 +190,7 @@ class StudyFolder:
     def storage(self) -> str | None:
         """The storage that the study began with, if it is not the folder's own."""
         url = self._recorded().get("storage")
-        return url and private(url)
+        return url and unmasked(url)
 
     def mirror(self, path: Path) -> Mirror | None:
         """Where the checkpoints of what trains in ``path`` are kept, if not there."""
@@ -254,7 +254,7 @@ def without_secrets(arguments: list[str]) -> list[str]:
         if "://" in value:
             with suppress(ArgumentError):
                 url = make_url(value)
-                value = public(value) if url.password or set(SECRETS) & set(url.query) else value
+                value = masked(value) if url.password or set(SECRETS) & set(url.query) else value
         shown.append(f"{option}{equals}{value}")
     return shown
 

@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING
 
 from optuna.trial import FrozenTrial
 
-from analysis.reading.repeats import REPEATED, repeat_config, repeat_folder
 from studies.record.ledger import Trials
 from studies.record.study_folder import StudyFolder
 from studies.watch.session import Running
 from studies.watch.stopping import heed
 from trainables.config import TrialConfig
 from trainables.errors import UserError
+from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
 from trainables.slots.messages import Job, News
 
 if TYPE_CHECKING:
     from trainables.slots.slots import Slots
+
+_REPEATED = 3
+"""Trials that are repeated, the best by the search."""
 
 
 def final_config(ledger: Trials) -> TrialConfig | None:
@@ -40,10 +43,10 @@ def next_final(ledger: Trials, folder: StudyFolder) -> TrialConfig | None:
 def next_repeats(ledger: Trials, folder: StudyFolder) -> list[tuple[FrozenTrial, int, TrialConfig]]:
     """(trial, repeat from 1, config) of what ``seeds`` asks for and is still to do."""
     found = []
-    for trial in ledger.ranked()[:REPEATED]:
+    for trial in ledger.ranked()[:_REPEATED]:
         for repeat in range(1, ledger.plan.seeds + 1):
-            config = repeat_config(ledger.plan.config(trial.number, trial.params), repeat)
-            record = TrialFolder(repeat_folder(folder.path, trial.number, repeat))
+            config = ledger.plan.config(trial.number, trial.params).of_repeat(repeat)
+            record = TrialFolder(StudyLayout(folder.path).repeat(trial.number, repeat))
             if not is_trained(folder, record, config) and not (record.holds(config) and record.cause()):
                 found.append((trial, repeat, config))
     return found
@@ -79,7 +82,7 @@ def train_repeats(study: Running, slots: Slots) -> None:
 
     def train(trial: FrozenTrial, repeat: int, config: TrialConfig) -> None:
         heed(stop)
-        record = prepared(repeat_folder(folder.path, trial.number, repeat), config)
+        record = prepared(StudyLayout(folder.path).repeat(trial.number, repeat), config)
         label = f"trial {trial.number}, repeat {repeat}"
         view.started(label, {**trial.params, "seed": config.seed}, record.rows())
         name = f"{trial.number}-{repeat}"

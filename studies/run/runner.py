@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from cluster.connect import check_address, connected, refuse_vanishing
+from cluster.access import check_address, refuse_vanishing
+from cluster.connect import connected
 from cluster.plan import Node, chosen, fitting, most_at_once, nodes, plan_slots
 from cluster.preflight import Preflight
-from studies.record.ledger import Ledger, Trials, set_aside, storage_url
+from studies.record.ledger import Ledger, Trials, set_aside
 from studies.record.study_folder import StudyFolder
 from studies.run.options import Options, Resources
 from studies.run.retraining import next_final, next_repeats, train_final, train_repeats
@@ -26,6 +27,7 @@ from studies.watch.session import Running
 from studies.watch.stopping import Stop, every, graceful, heed, wait_for_resume, watched
 from trainables.data.datasets import training_images
 from trainables.errors import Early, UserError
+from trainables.records.storage_urls import storage_url
 from trainables.records.trial_folder import TrialFolder
 from trainables.slots.resources import SlotResources
 

@@ -31,11 +31,12 @@ from rounds import Comparison, alternate
 
 from analysis import load_epochs, load_trials
 from analysis.reading.study_record import EPOCH_METRICS, read_study, trials_frame
-from studies.record.ledger import Ledger, storage_url
+from studies.record.ledger import Ledger
 from studies.record.study_folder import StudyFolder
 from studies.study import Study
 from trainables.config import TrialConfig
 from trainables.records.atomic_files import seal, unseal
+from trainables.records.storage_urls import storage_url
 from trainables.records.trial_folder import TrialFolder
 
 EPOCHS = 50

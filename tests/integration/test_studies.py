@@ -25,10 +25,11 @@ from support.commands import ROOT, script, timeless
 from support.processes import process_of
 
 from analysis import load_best, load_epochs, load_trials
-from analysis.reading.repeats import load_repeats, repeat_config
-from cluster.connect import check_address, connected
+from analysis.reading.repeats import load_repeats
+from cluster.access import check_address
+from cluster.connect import connected
 from cluster.plan import Node, plan_slots
-from studies.record.ledger import Ledger, same_question, storage_url, suggest
+from studies.record.ledger import Ledger, same_question, suggest
 from studies.record.study_folder import StudyFolder
 from studies.run.options import Resources
 from studies.run.runner import share_of_gpu
@@ -40,6 +41,7 @@ from studies.watch.stopping import Stop
 from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.metrics import Metrics
+from trainables.records.storage_urls import storage_url
 from trainables.records.trial_folder import TrialFolder
 from trainables.slots.mailbox import Mailbox
 from trainables.slots.messages import Job, News
@@ -400,12 +402,6 @@ def test_a_study_is_checked_without_torch() -> None:
     assert shown.stdout == "[]\n"
 
 
-@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
-def test_a_database_in_memory_keeps_no_study(tmp_path: Path, url: str) -> None:
-    with pytest.raises(UserError, match="must outlive the command"):
-        storage_url(tmp_path, url)
-
-
 @pytest.mark.parametrize("fresh", [(), ("--fresh",)])
 def test_a_folder_that_is_refused_keeps_all_it_holds(tmp_path: Path, fresh: tuple[str, ...]) -> None:
     foreign = tmp_path / "mine"
@@ -611,7 +607,7 @@ def test_the_best_trials_are_repeated_with_other_seeds_whatever_is_killed(tmp_pa
     assert repeats["val_bits_per_dim"].nunique() == 6
     # an oracle: the same config, trained here
     config = TrialFolder(tmp_path / f"s/trials/{best[0]:04d}").config()
-    again = repeat_config(config, 2)
+    again = config.of_repeat(2)
     assert again == config.replace({"seed": again.seed})
     rows = [epoch.metrics for epoch in fit(again, *load_pixels(again, None, "cpu"))]
     lowest = min(row["val_bits_per_dim"] for row in rows)

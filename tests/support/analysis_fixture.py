@@ -11,9 +11,9 @@ import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution, distribution_to_json
 from optuna.trial import TrialState, create_trial
 
-from analysis.reading.ledger import OWNER
 from trainables.config import TrialConfig
 from trainables.records.atomic_files import seal
+from trainables.records.storage_urls import OWNER
 from trainables.records.trial_folder import TrialFolder
 from trainables.training.checkpoint import save_weights
 from trainables.training.loop import seeded_vae

@@ -20,11 +20,12 @@ from analysis.figures.charts import fronts_chart
 from analysis.figures.study.importance import Importance
 from analysis.figures.study.rate_distortion import compute_rate_distortion
 from analysis.reading.best_runs import rank_runs
-from analysis.reading.repeats import load_repeats, repeat_config, repeat_folder, repeats_frame
+from analysis.reading.repeats import load_repeats, repeats_frame
 from analysis.reading.study_record import read_study, trials_frame
 from analysis.report.compare import compare_studies, labels, list_studies, write_comparison
 from analysis.report.findings import Findings, collapsed, findings, last_gain, no_bend
 from trainables.errors import UserError
+from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
 
 
@@ -32,7 +33,7 @@ def repeat(folder: Path, number: int, values: list[float], base: object = BASE) 
     """Repeats of a trial of SIX whose best epochs have these bits per dimension."""
     config = BASE.of_trial(number, SIX[number].params)
     for k, value in enumerate(values, 1):
-        record(TrialFolder(repeat_folder(folder, number, k)), repeat_config(config, k), [3.0, 2.9, value])
+        record(TrialFolder(StudyLayout(folder).repeat(number, k)), config.of_repeat(k), [3.0, 2.9, value])
 
 
 def said(folder: Path) -> Findings:
@@ -55,11 +56,11 @@ def test_repeats_are_read_and_those_of_another_config_left_out(tmp_path: Path) -
     folder = build_study(tmp_path / "study")
     assert len(load_repeats(folder)) == 0
     repeat(folder, 4, [2.41, 2.43])
-    failed = TrialFolder(repeat_folder(folder, 4, 3))
-    failed.create(repeat_config(BASE.of_trial(4, SIX[4].params), 3))
+    failed = TrialFolder(StudyLayout(folder).repeat(4, 3))
+    failed.create(BASE.of_trial(4, SIX[4].params).of_repeat(3))
     failed.fail("the loss is nan")
-    TrialFolder(repeat_folder(folder, 0, 1)).create(repeat_config(BASE.of_trial(0, SIX[0].params), 1))
-    record(TrialFolder(repeat_folder(folder, 1, 1)), BASE, [1.0, 1.0, 1.0])  # another's
+    TrialFolder(StudyLayout(folder).repeat(0, 1)).create(BASE.of_trial(0, SIX[0].params).of_repeat(1))
+    record(TrialFolder(StudyLayout(folder).repeat(1, 1)), BASE, [1.0, 1.0, 1.0])  # another's
     (folder / "repeats" / "0004" / "4x").mkdir()
     found = load_repeats(folder)
     assert found["number"].tolist() == [4, 4, 4]
@@ -82,13 +83,6 @@ def test_the_cause_of_a_failed_repeat_is_whole_or_refused(tmp_path: Path) -> Non
             failed.cause()
     (tmp_path / "failed.json").write_bytes(whole)
     assert failed.cause() == "the loss is nan"
-
-
-def test_no_repeat_has_the_seed_of_a_trial_or_of_another_repeat() -> None:
-    configs = [BASE.of_trial(number, {}) for number in range(1000)]
-    seeds = [config.seed for config in configs]
-    seeds += [repeat_config(config, k).seed for config in configs for k in range(1, 100)]
-    assert len(set(seeds)) == len(seeds)
 
 
 # ---- findings
@@ -236,8 +230,8 @@ def test_why_a_front_has_no_bend(rate: list[float], distortion: list[float], wor
 def test_failed_repeats_are_counted(tmp_path: Path) -> None:
     folder = build_study(tmp_path / "study")
     for k in (1, 2):
-        lost = TrialFolder(repeat_folder(folder, 4, k))
-        lost.create(repeat_config(BASE.of_trial(4, SIX[4].params), k))
+        lost = TrialFolder(StudyLayout(folder).repeat(4, k))
+        lost.create(BASE.of_trial(4, SIX[4].params).of_repeat(k))
         lost.fail("the loss is nan")
     found = said(folder)
     assert "one training of each (2 repeats failed) cannot tell merit from luck." in found.answer[0]

@@ -20,7 +20,6 @@ from support.commands import ROOT, script, timeless
 from support.processes import process_of
 
 from analysis import load_trials
-from analysis.reading.ledger import private, public
 from studies.record.study_folder import StudyFolder
 from studies.run.options import Budget, Storage
 from studies.watch.live_view import View
@@ -241,16 +240,6 @@ def test_a_driver_is_seen_from_its_own_machine_and_from_others(tmp_path: Path) -
         beat.write_text(json.dumps(later))
         assert folder.driver() is None
     assert [path.name for path in tmp_path.iterdir() if path.name != ".s.lock"] == ["s"]
-
-
-def test_passwords_stay_out_of_what_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    url = "postgresql://ada:geheim%40x@db.example/studies?sslmode=require"
-    shown = public(url)
-    assert "geheim" not in shown
-    assert private(shown) == url
-    assert private("postgresql://ada@db.example/other") == "postgresql://ada@db.example/other"
-    monkeypatch.setenv("VAE_STORAGE", "s3://bucket mysql://eva:secret@db2.example/a")
-    assert private("mysql://eva:***@db2.example/a") == "mysql://eva:secret@db2.example/a"
 
 
 def test_storages_are_told_apart_and_credentials_of_object_stores_refused() -> None:

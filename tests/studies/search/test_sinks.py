@@ -24,7 +24,7 @@ from support.commands import ROOT, script
 from tensorboardX.proto import event_pb2
 
 from analysis import load_epochs, load_trials
-from studies.record.ledger import Ledger, storage_url
+from studies.record.ledger import Ledger
 from studies.record.study_folder import StudyFolder, provenance
 from studies.run.options import Sinks
 from studies.search import sinks
@@ -37,6 +37,7 @@ from studies.watch.stopping import Stop
 from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.metrics import Metrics
+from trainables.records.storage_urls import storage_url
 from trainables.records.trial_folder import TrialFolder
 from trainables.slots.messages import Job
 from vae_models import ModelConfig
