@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import os
-import secrets
-import socket
-import stat
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import psutil
 
+from cluster import ray_private
+from cluster.access import check_address, ensure_token, private_folder, refuse_eavesdroppers, use_token
 from trainables.errors import UserError
 from trainables.slots.resources import START_ATTEMPTS
 
-CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 15.0
-ADDRESS_HINT = "it is that of the head's `ray start --head`, such as 10.0.0.1:6379, and not the dashboard's"
 PATIENCE = 120.0
 """Seconds after which what does not answer, or finds no place, counts as lost."""
 
-DRIVER_ENVIRONMENT = {
+_DRIVER_ENVIRONMENT = {
     # Tune would swallow Ctrl-C; its and Train's banners would tear the live view
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -40,11 +34,11 @@ DRIVER_ENVIRONMENT = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
-SHARED_ENVIRONMENT = {
+_SHARED_ENVIRONMENT = {
     # who else looks at the cluster finds the training runs; it costs 2 s of a core before the first trial
     "RAY_TRAIN_ENABLE_STATE_TRACKING": "1"
 }
-WORKER_ENVIRONMENT = {
+_WORKER_ENVIRONMENT = {
     # a worker that does not answer does not say goodbye either; Train would wait for 30 s
     "TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": "5"
 }
@@ -62,88 +56,55 @@ def connected(address: str | None, patience: float = PATIENCE, trusted_network: 
         UserError: where no cluster answers at ``address``.
     """
     address = check_address(address, trusted_network)
-    if address is None:
-        ensure_token()
-    ours = DRIVER_ENVIRONMENT | (SHARED_ENVIRONMENT if address else WORKER_ENVIRONMENT)
-    os.environ.update({k: v for k, v in ours.items() if k not in os.environ})
-    os.environ["RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S"] = str(patience)
-    os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(patience / START_ATTEMPTS)
+    _set_environment(address, patience)
     import ray
-    import ray._private.services as ray_services
-    import ray._private.worker as ray_worker
-    from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 
-    # the raylet's notices go to its log anyway; Ray has no option that keeps them out of the terminal
-    ray_worker.print_to_stdstream = lambda *_, **__: None
-    # nor its traceback when an actor dies that is started again
+    ray_private.silence_notices()
+    # nor is Tune's traceback wanted when an actor dies that is started again
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
-    # workers of a cluster that starts here inherit this process's environment; a running one needs to be told
-    options: dict[str, Any] = {"runtime_env": {"env_vars": WORKER_ENVIRONMENT}}
     # it takes as long to import as Ray's processes to come up
     meanwhile = Thread(target=import_module, args=("torch",))
     meanwhile.start()
     try:
         if address is None:
-            options = {"include_dashboard": True, "dashboard_host": "127.0.0.1"}
-            options["_temp_dir"] = str(private_folder())
+            options: dict[str, Any] = {"include_dashboard": True, "dashboard_host": "127.0.0.1"}
+            options |= ray_private.options_of_temp_dir(str(private_folder()))
         else:
-            maybe_enable_token_auth_if_token_available()  # as `ray start` does, but not `ray.init`
-            if address == "auto":
-                address = found_here(ray_services)
-            refuse_eavesdroppers(address, trusted_network)
-            check_is_ray(address)
+            address = _checked(address, trusted_network)
+            # a cluster that starts here hands this process's environment on; a running one needs to be told
+            options = {"runtime_env": {"env_vars": _WORKER_ENVIRONMENT}}
         context = ray.init(address=address or "local", logging_level=logging.ERROR, log_to_driver=False, **options)
     except UserError:
         raise
     except Exception as error:  # a node that does not come up in time is no class of its own
-        raise not_joined(address, error) from error
+        raise _not_joined(address, error) from error
     finally:
         meanwhile.join()  # a process that ends in the middle of an import says so
     yield context.dashboard_url
     ray.shutdown()
 
 
-def found_here(services: Any) -> str:
-    """The address of the cluster that this machine is a node of. Raises: UserError where there is not one."""
-    try:
-        return str(services.canonicalize_bootstrap_address("auto"))
-    except ConnectionError as error:
-        raise UserError(
-            f"--address auto must find one Ray cluster on this machine: {str(error).splitlines()[0]}\n"
-            "start one with `ray start --head`, or give its host:port"
-        ) from error
+def _set_environment(address: str | None, patience: float) -> None:
+    """What Ray reads of its environment when it is imported, and what its processes inherit."""
+    if address is None:
+        ensure_token()
+    else:
+        use_token()
+    for name, value in (_DRIVER_ENVIRONMENT | (_SHARED_ENVIRONMENT if address else _WORKER_ENVIRONMENT)).items():
+        os.environ.setdefault(name, value)
+    os.environ["RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S"] = str(patience)
+    os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(patience / START_ATTEMPTS)
 
 
-def ensure_token() -> None:
-    """Make the token that the processes of a cluster show each other, unless there is one; mode 0600."""
-    if "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ:
-        return
-    path = Path.home() / ".ray" / "auth_token"
-    path.parent.mkdir(exist_ok=True)
-    # whole and closed to others from the moment that it has its name; who comes second takes the first's
-    handle, new = tempfile.mkstemp(dir=path.parent)
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(secrets.token_hex(32))
-        with suppress(FileExistsError):
-            os.link(new, path)
-    finally:
-        Path(new).unlink()
-    path.chmod(0o600)
-
-
-def private_folder() -> Path:
-    """A folder for what Ray writes, below one that no other user of this machine enters: Ray opens its own to
-    all, sockets and logs too. Short, as the paths of sockets have 107 bytes at most."""
-    path = Path(f"/tmp/ray-{os.getuid()}")
-    with suppress(FileExistsError):
-        path.mkdir(mode=0o700)
-    found = path.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        path = Path(tempfile.mkdtemp(prefix="ray-"))
-    path.chmod(0o700)
-    return path / "ray"
+def _checked(address: str, trusted_network: bool) -> str:
+    """The address of a running cluster, which answers there. Raises: UserError."""
+    if address == "auto":
+        address = _found_here()
+    if address != "auto":  # else `ray.init` finds it, on this machine
+        refuse_eavesdroppers(address, trusted_network)
+        check_is_ray(address)
+    return address
 
 
 def end_process(code: int) -> None:
@@ -164,7 +125,7 @@ def end_process(code: int) -> None:
     os._exit(code)
 
 
-def not_joined(address: str | None, error: Exception) -> UserError:
+def _not_joined(address: str | None, error: Exception) -> UserError:
     where = f"the cluster at {address}" if address else "a cluster on this machine"
     lines = str(error).strip().splitlines() or [type(error).__name__]
     if lines[0].startswith("Version mismatch"):  # Ray's text: its versions, then ours, a line each
@@ -178,32 +139,15 @@ def not_joined(address: str | None, error: Exception) -> UserError:
     return UserError(f"Ray could not join {where}: {lines[0]}\n{hint}")
 
 
-def check_address(address: str | None, trusted_network: bool = False) -> str | None:
-    """The address as Ray is told of it: "auto" is RAY_ADDRESS, where there is one; None is this machine.
-
-    Ray waits for minutes for a cluster that is not there: knock first.
-
-    Raises:
-        UserError: where nobody answers, or others could listen.
-    """
-    if address == "auto":
-        address = os.environ.get("RAY_ADDRESS") or "auto"
-    if address in (None, "local"):
-        return None
-    if address == "auto":
-        return address
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdecimal() or "/" in host:
-        raise UserError(f"--address must be host:port or auto, got {address!r}\n{ADDRESS_HINT}")
-    refuse_eavesdroppers(address, trusted_network)
+def _found_here() -> str:
+    """The address of the cluster that this machine is a node of. Raises: UserError where there is not one."""
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
-    except (OSError, OverflowError) as error:
+        return ray_private.running_here()
+    except ConnectionError as error:
         raise UserError(
-            f"no Ray cluster answers at {address}: {error}\n"
-            "start one with `ray start --head`, or leave --address out to run on this machine"
+            f"--address auto must find one Ray cluster on this machine: {str(error).splitlines()[0]}\n"
+            "start one with `ray start --head`, or give its host:port"
         ) from error
-    return address
 
 
 def check_is_ray(address: str) -> None:
@@ -212,53 +156,15 @@ def check_is_ray(address: str) -> None:
     Raises:
         UserError: where no Ray cluster answers at an address, or one that refuses this process's token.
     """
-    import grpc
-    from ray._private.grpc_utils import init_grpc_channel
-    from ray.core.generated.gcs_service_pb2 import CheckAliveRequest  # type: ignore[attr-defined]
-    from ray.core.generated.gcs_service_pb2_grpc import NodeInfoGcsServiceStub
-
     try:
-        with init_grpc_channel(address.removeprefix("ray://")) as channel:
-            NodeInfoGcsServiceStub(channel).CheckAlive(CheckAliveRequest(), timeout=ANSWER_SECONDS)
-    except grpc.RpcError as error:
-        if error.code() == grpc.StatusCode.UNAUTHENTICATED:
-            raise UserError(
-                f"the cluster at {address} asks for a token that this process does not have\n"
-                "copy the head's ~/.ray/auth_token to this machine, with mode 0600"
-            ) from error
+        ray_private.is_alive(address, ANSWER_SECONDS)
+    except PermissionError as error:
         raise UserError(
-            f"what listens at {address} does not answer as a Ray cluster ({error.code().name.lower()})\n"
+            f"the cluster at {address} asks for a token that this process does not have\n"
+            "copy the head's ~/.ray/auth_token to this machine, with mode 0600"
+        ) from error
+    except ConnectionError as error:
+        raise UserError(
+            f"what listens at {address} does not answer as a Ray cluster ({error})\n"
             "give the port of its head (6379, unless `ray start --head --port` said another)"
         ) from error
-
-
-def refuse_eavesdroppers(address: str, trusted_network: bool) -> None:
-    """Raises: UserError for an address on another machine where nothing is encrypted, as what a driver sends
-    is run there, and who sees its token can send as much."""
-    if trusted_network or os.environ.get("RAY_USE_TLS", "").lower() in ("1", "true"):
-        return
-    host = address.removeprefix("ray://").rpartition(":")[0].strip("[]")
-    try:
-        found = [ipaddress.ip_address(info[4][0]) for info in socket.getaddrinfo(host, None)]
-    except (OSError, UnicodeError, ValueError) as error:
-        raise UserError(f"no Ray cluster answers at {address}: {error}\n{ADDRESS_HINT}") from error
-    here = {
-        ipaddress.ip_address(a.address.partition("%")[0])
-        for addresses in psutil.net_if_addrs().values()
-        for a in addresses
-        if a.family in (socket.AF_INET, socket.AF_INET6)
-    }
-    if not all(ip.is_loopback or ip in here for ip in found):
-        raise UserError(
-            f"a cluster on another machine must be reached by TLS (RAY_USE_TLS=1), got {address}\n"
-            "--trusted-network says that nobody else can listen there; see cluster/README.md"
-        )
-
-
-def refuse_vanishing(path: Path) -> None:
-    """Raises: UserError for a path in the copy of a working directory that Ray makes for a job."""
-    if "working_dir_files" in path.parts and "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
-        raise UserError(
-            f"--out must be outside the job's working directory, which Ray removes, got {path}\n"
-            "give an absolute path, in a folder that all nodes see"
-        )

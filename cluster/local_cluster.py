@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from cluster.connect import ensure_token
+from cluster.access import ensure_token
 from trainables.errors import UserError
 
 NODE_ENVIRONMENT = {

@@ -13,6 +13,8 @@ from trainables.slots.resources import Placement, SlotResources
 
 @dataclass(frozen=True)
 class Node:
+    """What a node of the cluster has, whether it is in use or not."""
+
     cpus: float
     gpus: float
     id: str = ""
@@ -26,6 +28,7 @@ class Node:
         return min(by_cpus, int(self.gpus / gpus + 1e-9)) if gpus else by_cpus
 
     def is_in(self, placement: Placement) -> bool:
+        """Whether it has the accelerator and the labels that are asked for."""
         return placement.accelerator in (None, self.accelerator) and placement.labels.items() <= self.labels.items()
 
 

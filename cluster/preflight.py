@@ -11,7 +11,7 @@ import importlib.metadata
 import importlib.util
 import sys
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,29 +106,32 @@ def code() -> str:
 
 def fault_of(theirs: str, torch: str, marker: Path | None, mirror: Mirror | None) -> str:
     """On a node: what is wrong there, as the end of a sentence."""
+    return next(_faults(theirs, torch, marker, mirror), "")
+
+
+def _faults(theirs: str, torch: str, marker: Path | None, mirror: Mirror | None) -> Iterator[str]:
     ours = code()
     if not ours:
         where = f"its Python is {sys.executable}"
-        return f"must have the package vae-studies: {where}\ninstall there what this machine has"
+        yield f"must have the package vae-studies: {where}\ninstall there what this machine has"
     if ours != theirs:
-        return "must have the same code of vae-studies as this machine\nupdate it there"
+        yield "must have the same code of vae-studies as this machine\nupdate it there"
     if (found := importlib.metadata.version("torch")) != torch:
-        return f"must have torch {torch}, as this machine, got {found}\ninstall there what this machine has"
+        yield f"must have torch {torch}, as this machine, got {found}\ninstall there what this machine has"
     if marker is not None:
         if not marker.exists():
-            return f"must see the folder {marker.parent}\ngive an --out that all nodes share, or --storage"
+            yield f"must see the folder {marker.parent}\ngive an --out that all nodes share, or --storage"
         try:
             Path(f"{marker}-{uuid.uuid4().hex[:12]}").write_bytes(b"x" * 4096)
         except OSError as error:
-            return f"must be able to write in {marker.parent}: {error.strerror}\nmend that"
+            yield f"must be able to write in {marker.parent}: {error.strerror}\nmend that"
     if mirror is not None:
         from trainables.errors import UserError
 
         try:
             mirror.check()
         except UserError as error:
-            return f"cannot do with this storage: {error}"
-    return ""
+            yield f"cannot do with this storage: {error}"
 
 
 def data_fault(dataset: str, data_dir: Path | None, image_size: int | None) -> str:

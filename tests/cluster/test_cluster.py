@@ -20,6 +20,7 @@ from threading import Thread
 from urllib.parse import quote
 
 import pytest
+import torch
 from moto.server import ThreadedMotoServer
 from pyarrow import fs
 from support.commands import ROOT, script, timeless
@@ -27,7 +28,8 @@ from support.commands import ROOT, script, timeless
 import trainables
 from analysis import load_trials
 from cluster import preflight
-from cluster.connect import check_address, check_is_ray
+from cluster.access import check_address
+from cluster.connect import check_is_ray
 from cluster.local_cluster import local_cluster
 from cluster.plan import Node, chosen, fitting, plan_slots
 from trainables.config import TrialConfig
@@ -37,6 +39,7 @@ from trainables.records.trial_folder import Place, TrialFolder
 from trainables.slots.mailbox import Mailbox
 from trainables.slots.messages import Job
 from trainables.slots.resources import Placement, SlotResources
+from trainables.training.checkpoint import load_weights
 from trainables.training.process_group import World
 from trainables.training.trial import Training, train
 from vae_models import ModelConfig
@@ -107,9 +110,10 @@ def test_a_training_in_a_mirror_goes_on_anywhere_to_the_same_end(
     assert not (tmp_path / "unseen").exists()
     mirror.remove("epoch_*.pt")
     mirror.pull(tmp_path)
-    best = (tmp_path / "whole/checkpoints/best.safetensors").read_bytes()
-    weights = (tmp_path / "best.safetensors").read_bytes()
-    assert len(weights) == len(best)
+    best, metrics = load_weights(tmp_path / "whole/checkpoints/best.safetensors")
+    found, found_metrics = load_weights(tmp_path / "best.safetensors")
+    assert timeless([found_metrics]) == timeless([metrics])
+    assert all(torch.equal(weight, found.get_parameter(name)) for name, weight in best.named_parameters())
     assert [path.name for path in tmp_path.glob("*.*")] == ["best.safetensors"]
 
 

@@ -1,0 +1,124 @@
+"""How a cluster is reached, and by whom: its address, the token, encryption, and folders that others do not enter."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import secrets
+import socket
+import stat
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from trainables.errors import UserError
+
+_CONNECT_SECONDS = 5.0
+_ADDRESS_HINT = "it is that of the head's `ray start --head`, such as 10.0.0.1:6379, and not the dashboard's"
+_TOKEN_VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+
+
+def token_path() -> Path:
+    """Where Ray keeps the token that the processes of a cluster show each other, unless a variable has it."""
+    return Path.home() / ".ray" / "auth_token"
+
+
+def ensure_token() -> None:
+    """Make the token that the processes of a cluster show each other, unless there is one; mode 0600."""
+    if any(name in os.environ for name in _TOKEN_VARIABLES):
+        return
+    path = token_path()
+    path.parent.mkdir(exist_ok=True)
+    # whole and closed to others from the moment that it has its name; who comes second takes the first's
+    handle, new = tempfile.mkstemp(dir=path.parent)
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_hex(32))
+        with suppress(FileExistsError):
+            os.link(new, path)
+    finally:
+        Path(new).unlink()
+    path.chmod(0o600)
+
+
+def use_token() -> None:
+    """Show the token, where there is one, to the cluster that this process joins: as `ray start` does, but not
+    `ray.init`. To be called before Ray is imported.
+    """
+    if any(name in os.environ for name in _TOKEN_VARIABLES) or token_path().exists():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
+def private_folder() -> Path:
+    """A folder for what Ray writes, below one that no other user of this machine enters: Ray opens its own to
+    all, sockets and logs too. Short, as the paths of sockets have 107 bytes at most."""
+    path = Path(f"/tmp/ray-{os.getuid()}")
+    with suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        path = Path(tempfile.mkdtemp(prefix="ray-"))
+    path.chmod(0o700)
+    return path / "ray"
+
+
+def check_address(address: str | None, trusted_network: bool = False) -> str | None:
+    """The address as Ray is told of it: "auto" is RAY_ADDRESS, where there is one; None is this machine.
+
+    Ray waits for minutes for a cluster that is not there: knock first.
+
+    Raises:
+        UserError: where nobody answers, or others could listen.
+    """
+    if address == "auto":
+        address = os.environ.get("RAY_ADDRESS") or "auto"
+    if address in (None, "local"):
+        return None
+    if address == "auto":
+        return address
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal() or "/" in host:
+        raise UserError(f"--address must be host:port or auto, got {address!r}\n{_ADDRESS_HINT}")
+    refuse_eavesdroppers(address, trusted_network)
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(
+            f"no Ray cluster answers at {address}: {error}\n"
+            "start one with `ray start --head`, or leave --address out to run on this machine"
+        ) from error
+    return address
+
+
+def refuse_eavesdroppers(address: str, trusted_network: bool) -> None:
+    """Raises: UserError for an address on another machine where nothing is encrypted, as what a driver sends
+    is run there, and who sees its token can send as much."""
+    if trusted_network or os.environ.get("RAY_USE_TLS", "").lower() in ("1", "true"):
+        return
+    host = address.removeprefix("ray://").rpartition(":")[0].strip("[]")
+    try:
+        found = [ipaddress.ip_address(info[4][0]) for info in socket.getaddrinfo(host, None)]
+    except (OSError, UnicodeError, ValueError) as error:
+        raise UserError(f"no Ray cluster answers at {address}: {error}\n{_ADDRESS_HINT}") from error
+    here = {
+        ipaddress.ip_address(a.address.partition("%")[0])
+        for addresses in psutil.net_if_addrs().values()
+        for a in addresses
+        if a.family in (socket.AF_INET, socket.AF_INET6)
+    }
+    if not all(ip.is_loopback or ip in here for ip in found):
+        raise UserError(
+            f"a cluster on another machine must be reached by TLS (RAY_USE_TLS=1), got {address}\n"
+            "--trusted-network says that nobody else can listen there; see cluster/README.md"
+        )
+
+
+def refuse_vanishing(path: Path) -> None:
+    """Raises: UserError for a path in the copy of a working directory that Ray makes for a job."""
+    if "working_dir_files" in path.parts and "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+        raise UserError(
+            f"--out must be outside the job's working directory, which Ray removes, got {path}\n"
+            "give an absolute path, in a folder that all nodes see"
+        )

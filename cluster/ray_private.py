@@ -1,0 +1,88 @@
+"""Ray's private names: all that this project uses of them is here, and each may be missing in another release.
+
+Each is tried, and where it is not there the function does without it, as its docstring says. `NAMES` is what a test
+looks for in the Ray that is installed.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_NOTICES = ("ray._private.worker", "print_to_stdstream")
+_ADDRESS = ("ray._private.services", "canonicalize_bootstrap_address")
+_CHANNEL = ("ray._private.grpc_utils", "init_grpc_channel")
+_REQUEST = ("ray.core.generated.gcs_service_pb2", "CheckAliveRequest")
+_STUB = ("ray.core.generated.gcs_service_pb2_grpc", "NodeInfoGcsServiceStub")
+_COORDINATOR = (
+    "ray.data._internal.cluster_autoscaler.default_autoscaling_coordinator",
+    "get_or_create_autoscaling_coordinator",
+)
+NAMES = (_NOTICES, _ADDRESS, _CHANNEL, _REQUEST, _STUB, _COORDINATOR)
+"""(module, name) of each."""
+
+
+def find(module: str, name: str) -> Any:
+    """What Ray has by a private name; None where it has nothing."""
+    try:
+        return getattr(import_module(module), name, None)
+    except ImportError:
+        return None
+
+
+def silence_notices() -> None:
+    """Keep the raylet's notices out of the terminal, for which Ray has no option; they are in its log anyway. Without
+    the name they are printed over the live view.
+    """
+    module, name = _NOTICES
+    if find(module, name) is not None:
+        setattr(import_module(module), name, lambda *_, **__: None)
+
+
+def options_of_temp_dir(path: str) -> dict[str, str]:
+    """What `ray.init` takes to keep its files below ``path``; nothing, and then below /tmp/ray, where it takes that no
+    more.
+    """
+    import ray
+
+    # one of its keyword arguments that only its documentation names
+    return {"_temp_dir": path} if "_temp_dir" in str(ray.init.__doc__) else {}
+
+
+def running_here() -> str:
+    """The address of the cluster that this machine is a node of. Without the name it is "auto", which `ray.init` finds.
+
+    Raises:
+        ConnectionError: where there is none, or more than one.
+    """
+    resolve = find(*_ADDRESS)
+    return "auto" if resolve is None else str(resolve("auto"))
+
+
+def is_alive(address: str, seconds: float) -> None:
+    """Ask a cluster's head whether it is one. Without the names nothing is asked, and `ray.init` itself finds out, in
+    minutes.
+
+    Raises:
+        PermissionError: where it asks for a token that this process does not have.
+        ConnectionError: where nothing that answers there is a cluster's head; the text says how it answered.
+    """
+    channel_of, request, stub = find(*_CHANNEL), find(*_REQUEST), find(*_STUB)
+    if None in (channel_of, request, stub):
+        return
+    import grpc
+
+    try:
+        with channel_of(address.removeprefix("ray://")) as channel:
+            stub(channel).CheckAlive(request(), timeout=seconds)
+    except grpc.RpcError as error:
+        if error.code() == grpc.StatusCode.UNAUTHENTICATED:
+            raise PermissionError(str(error.details())) from error
+        raise ConnectionError(error.code().name.lower()) from error
+
+
+def start_coordinator() -> None:
+    """Start an actor now that Ray Train's first controller would wait for; without the name it is a second slower."""
+    start = find(*_COORDINATOR)
+    if start is not None:
+        start()
