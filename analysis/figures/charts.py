@@ -10,11 +10,12 @@ import plotly.graph_objects as go
 
 from analysis.figures.model.curves import LearningCurves
 from analysis.figures.study.history import History
-from analysis.figures.study.importance import REMAINDER, SHARE_LABEL, Importance
+from analysis.figures.study.importance import REMAINDER, SHARE_LABEL
 from analysis.figures.study.parallel import Parallel
 from analysis.figures.study.rate_distortion import RateDistortion, front_order, hypervolume_words, outside_words
 from analysis.figures.study.timeline import STATE_COLORS, Timeline
 from analysis.figures.style import BITS_LABEL, OKABE_ITO, TITLES
+from analysis.statistics.importance import Importance
 
 SYMBOLS = ["circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star"]
 NEUTRAL = "#888888"

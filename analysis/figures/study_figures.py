@@ -21,13 +21,13 @@ from analysis.figures.model.curves import LearningCurves, compute_learning_curve
 from analysis.figures.study.by_beta import ByBeta, compute_by_beta, draw_active_units, draw_bits_by_beta
 from analysis.figures.study.contour import Contours, compute_contours, draw_contours
 from analysis.figures.study.history import History, compute_history, draw_history
-from analysis.figures.study.importance import Importance, compute_importance, draw_importance
+from analysis.figures.study.importance import draw_importance
 from analysis.figures.study.parallel import Parallel, compute_parallel, draw_parallel
 from analysis.figures.study.rate_distortion import RateDistortion, compute_rate_distortion, draw_rate_distortion
 from analysis.figures.study.timeline import Timeline, compute_timeline, draw_timeline
 from analysis.reading.best_runs import final_run
 from analysis.reading.study_record import StudyRecord, epochs_frame
-from analysis.statistics.resampling import IMPORTANCE_RESAMPLES
+from analysis.statistics.importance import IMPORTANCE_RESAMPLES, Importance, compute_importance
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""A study's folder, read by someone who does not trust it."""

@@ -21,7 +21,7 @@ from analysis.reading.repeats import repeats_frame
 from analysis.reading.study_record import StudyRecord, read_study, study_info, trials_frame, trials_of
 from analysis.report.findings import ALIKE, Repeated, told_apart
 from analysis.report.page import cell, plotly_js, templates
-from analysis.statistics.resampling import reference_point
+from analysis.statistics.pareto import reference_point
 from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.records.atomic_files import write_atomic

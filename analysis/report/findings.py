@@ -9,13 +9,16 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from analysis.figures.study.importance import REMAINDER, Importance
+from analysis.figures.study.importance import REMAINDER
 from analysis.figures.study.rate_distortion import RateDistortion
 from analysis.figures.style import TITLES
 from analysis.reading.best_runs import Run
 from analysis.reading.repeats import repeated_bits
 from analysis.reading.study_record import EPOCH_METRICS, STATES, read_epochs
-from analysis.statistics.resampling import FLAT, Interval, Rank, below_chord, ranks, separable
+from analysis.statistics.importance import Importance
+from analysis.statistics.pareto import FLAT, below_chord
+from analysis.statistics.resampling import Interval
+from analysis.statistics.separability import Rank, ranks, separable
 from trainables.text import printable, without_passwords
 
 WORDS = {"COMPLETE": "complete", "PRUNED": "pruned early", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}

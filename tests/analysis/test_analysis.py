@@ -26,7 +26,7 @@ from analysis.figures.model.latents import apart, compute_pca, compute_umap, dra
 from analysis.figures.model.noise import compute_noise, draw_noise
 from analysis.figures.model.recon import compute_recon, draw_recon, varied_rows
 from analysis.figures.study.history import compute_history
-from analysis.figures.study.importance import compute_importance, draw_importance
+from analysis.figures.study.importance import draw_importance
 from analysis.figures.study.parallel import compute_parallel
 from analysis.figures.study.rate_distortion import compute_rate_distortion, pareto_front
 from analysis.measures.test_metrics import encode, kl_per_latent, measure
@@ -34,6 +34,7 @@ from analysis.reading.best_runs import export_best, ranked_runs
 from analysis.reading.ledger import stored_trials
 from analysis.reading.study_record import read_study
 from analysis.report.report import visu_name, write_report
+from analysis.statistics.importance import compute_importance
 from trainables.config import TrialConfig
 from trainables.data.datasets import Dataset, Split, load_dataset
 from trainables.errors import UserError

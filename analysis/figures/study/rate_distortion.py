@@ -18,14 +18,8 @@ from matplotlib.lines import Line2D
 
 from analysis.figures.style import HALO, INK, MARKERS, OKABE_ITO, SEQUENTIAL, beta_bar, beta_norm, draw_note, styled
 from analysis.reading.best_runs import Run
-from analysis.statistics.resampling import (
-    Interval,
-    hypervolume_interval,
-    knee,
-    knee_share,
-    pareto_front,
-    reference_point,
-)
+from analysis.statistics.pareto import hypervolume_interval, knee, knee_share, pareto_front, reference_point
+from analysis.statistics.resampling import Interval
 
 LABELLED = 14
 """Runs above which only the front's are labelled."""
@@ -53,9 +47,9 @@ class RateDistortion:
     nats_per_bit: float
     """Nats per image that make one bit per dimension: dimensions x ln 2."""
     knee: int | None = None
-    """Position of the trial where the front bends; see `analysis.statistics.resampling.knee`."""
+    """Position of the trial where the front bends; see `analysis.statistics.pareto.knee`."""
     knee_share: float | None = None
-    """How surely; see `analysis.statistics.resampling.knee_share`."""
+    """How surely; see `analysis.statistics.pareto.knee_share`."""
     reference: tuple[float, float] | None = None
     """The rate and distortion that the hypervolume is measured from."""
     hypervolume: Interval | None = None
@@ -100,7 +94,7 @@ def compute_rate_distortion(
     trials: pd.DataFrame, final: Run | None, dimensions: int, reference: tuple[float, float] | None = None
 ) -> RateDistortion:
     """From `analysis.load_trials`, the finished final training, and the numbers in an image. ``reference``
-    is the hypervolume's, for studies to be compared; by default `analysis.statistics.resampling.reference_point`."""
+    is the hypervolume's, for studies to be compared; by default `analysis.statistics.pareto.reference_point`."""
     known = trials[(trials["state"] == "COMPLETE") & trials["val_nelbo"].notna()]
     columns = ["val_rate", "val_nelbo", "beta", "latent_dim", "depth"]
     table = [[float(value) for value in row] for row in known[columns].to_numpy()]

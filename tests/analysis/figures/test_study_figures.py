@@ -30,7 +30,7 @@ from analysis.figures.effect_charts import active_units_chart, bits_by_beta_char
 from analysis.figures.model.curves import compute_learning_curves, draw_learning_curves
 from analysis.figures.study.by_beta import ByBeta, compute_by_beta, draw_active_units, draw_bits_by_beta, panels_of
 from analysis.figures.study.contour import compute_contours, draw_contours
-from analysis.figures.study.importance import REMAINDER, Importance, compute_importance, draw_importance, main_effects
+from analysis.figures.study.importance import REMAINDER, draw_importance
 from analysis.figures.study.parallel import compute_parallel, draw_parallel
 from analysis.figures.study.rate_distortion import compute_rate_distortion, draw_rate_distortion
 from analysis.figures.study.timeline import compute_timeline, draw_timeline, packed
@@ -38,7 +38,9 @@ from analysis.reading.best_runs import final_run
 from analysis.reading.study_record import StudyRecord, epochs_frame, read_study, trials_frame
 from analysis.report.findings import what_mattered
 from analysis.statistics.gaussian_process import gaussian_process
-from analysis.statistics.resampling import Interval, hypervolume
+from analysis.statistics.importance import Importance, compute_importance, main_effects
+from analysis.statistics.pareto import hypervolume
+from analysis.statistics.resampling import Interval
 from trainables.records.trial_folder import TrialFolder
 
 DIMENSIONS = 784

@@ -1,0 +1,192 @@
+"""Which parameters mattered: the variance of the trials' values that each explains alone.
+
+N complete trials, P parameters.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from optuna.search_space import intersection_search_space
+from optuna.trial import FrozenTrial, TrialState
+
+from analysis.statistics.resampling import LEVEL, Interval
+
+IMPORTANCE_RESAMPLES = 200
+"""So that five lie beyond either end."""
+_LARGEST_RESAMPLE = 200
+"""Trials of a resample at most, for time. Beyond, the intervals are wider than they need be."""
+_LEAST_TRIALS = 5
+"""Complete trials below which an importance would be noise."""
+_TREES = 64
+_LEAVES = (1, 5)
+"""Trials of a leaf at least; the out-of-bag R² chooses, as single trials mislead where there is noise."""
+_RESAMPLE_TREES = 16
+"""Of a resample's forest: its noise only widens the interval."""
+_GRID, _BACKGROUND = 24, 48
+"""Values of a parameter at which its effect is taken, and draws of the others that it is averaged over."""
+_Shares = Callable[[np.ndarray, np.ndarray, int], np.ndarray | None]
+"""(rows drawn, rows left out, seed) -> (P,) shares; None where they cannot be told."""
+
+
+@dataclass(frozen=True)
+class Importance:
+    """Shares of the variance of the trials' values that each parameter alone explains, largest first; or why
+    there are none."""
+
+    names: list[str]
+    shares: np.ndarray
+    trials: int
+    note: str = ""
+    intervals: list[Interval] | None = None
+    """Of each share, over resampled trials; None where they were not asked for or cannot be told."""
+
+    @property
+    def remainder(self) -> float:
+        """The share of interactions, and of what no forest of these trials explains."""
+        return max(0.0, 1 - float(self.shares.sum()))
+
+    @property
+    def separable(self) -> bool | None:
+        """The intervals of the two largest shares do not overlap; None where that cannot be told."""
+        if self.intervals is None or len(self.intervals) < 2:
+            return None
+        return self.intervals[0].low > self.intervals[1].high
+
+
+def compute_importance(
+    trials: Sequence[FrozenTrial], columns: dict[str, str], seed: int = 0, resamples: int = 0
+) -> Importance:
+    """The main effects of a forest over the complete trials (functional ANOVA: Hutter et al. 2014), times its
+    out-of-bag R²: of the variance of the trials' values, what each parameter alone lets one predict. That
+    leans low, as a forest of few trials does not see all there is; where it sees nothing (R² <= 0), neither
+    do we. ``columns`` maps a path to its column; ``resamples`` of the trials give intervals
+    (`IMPORTANCE_RESAMPLES` is enough).
+
+    Pruned trials are left out: their values are those of fewer epochs.
+    """
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE and math.isfinite(trial.value or 0.0)]
+    count = len(complete)
+
+    def none(note: str) -> Importance:
+        return Importance([], np.zeros(0), count, note)
+
+    if count < _LEAST_TRIALS:
+        return none(f"Parameter importance needs {_LEAST_TRIALS} complete trials; there are {count} so far")
+    paths, points = _positions(complete)
+    values = np.array([trial.value for trial in complete], dtype=float)
+    same = "parameters" if not np.ptp(points, axis=0).any() else "values" if not np.ptp(values) > 0 else ""
+    if same:
+        return none(f"Parameter importance cannot be told from these trials: their {same} do not differ")
+    forests = [_forest(points, values, seed, _TREES, leaf, bootstrap=True, oob_score=True) for leaf in _LEAVES]
+    # the first is the strict judge: pure noise passes it in a twentieth of studies, and the best of two more
+    if not forests[0].oob_score_ > 0:
+        return none(
+            f"Which parameters mattered cannot be told from these {count} complete trials: a forest "
+            "of them predicts the value of a trial it has not seen no better than the mean does"
+        )
+    best = max(forests, key=lambda forest: float(forest.oob_score_))
+    shares = main_effects(best, points) * best.oob_score_
+    resampled = _resampled_shares(points, values, best.min_samples_leaf)
+    found = importance_intervals(count, shares, resampled, resamples, seed) if resamples else None
+    order = np.argsort(-shares, kind="stable")
+    names = [columns[paths[k]] for k in order]
+    return Importance(names, shares[order], count, intervals=[found[k] for k in order] if found else None)
+
+
+def _resampled_shares(points: np.ndarray, values: np.ndarray, leaf: int) -> _Shares:
+    """Those of the trials, (N, P) and (N,)."""
+
+    def shares(drawn: np.ndarray, left: np.ndarray, seed: int) -> np.ndarray | None:
+        # scored on the trials that were not drawn: out-of-bag rows of a resample have their copies in the bag
+        miss = ((values[left] - values[drawn].mean()) ** 2).sum()
+        if not miss > 0 or not np.ptp(values[drawn]) > 0:
+            return None
+        forest = _forest(points[drawn], values[drawn], seed, _RESAMPLE_TREES, leaf)
+        skill = 1 - ((values[left] - forest.predict(points[left])) ** 2).sum() / miss
+        explained: np.ndarray = main_effects(forest, points[drawn]) * max(skill, 0.0)
+        return explained
+
+    return shares
+
+
+def importance_intervals(
+    count: int, estimate: np.ndarray, shares: _Shares, resamples: int = IMPORTANCE_RESAMPLES, seed: int = 0
+) -> list[Interval] | None:
+    """Percentile bootstrap of each parameter's share of the variance.
+
+    Args:
+        count: of the complete trials.
+        estimate: (P,) shares, from all trials.
+        shares: of a resample.
+        resamples: forests to fit, a hundredth of a second each.
+        seed: of the resamples and the forests.
+
+    Returns P intervals, stretched to the estimate where that lies outside; None where fewer than half the
+    resamples had an answer.
+    """
+    rng = np.random.default_rng(seed)
+    answers = []
+    for k in range(resamples):
+        drawn = rng.integers(count, size=min(count, _LARGEST_RESAMPLE))
+        answer = shares(drawn, np.setdiff1d(np.arange(count), drawn), seed + k)
+        if answer is not None:
+            answers.append(answer)
+    if not answers or 2 * len(answers) < resamples:
+        return None
+    low, high = np.quantile(answers, ((1 - LEVEL) / 2, (1 + LEVEL) / 2), axis=0)
+    return [
+        Interval(*map(float, ends))
+        for ends in zip(estimate, np.minimum(low, estimate), np.maximum(high, estimate), strict=True)
+    ]
+
+
+def _positions(complete: Sequence[FrozenTrial]) -> tuple[list[str], np.ndarray]:
+    """The P paths that all N trials have, and (N, P): where each trial lies, by the logarithm where it is
+    searched by it, as a forest splits a range evenly; a choice by its index."""
+    space = intersection_search_space(list(complete))
+    points = np.array(
+        [[of.to_internal_repr(trial.params[path]) for path, of in space.items()] for trial in complete], float
+    )
+    logarithmic = [getattr(of, "log", False) for of in space.values()]
+    points[:, logarithmic] = np.log(points[:, logarithmic])
+    return list(space), points
+
+
+def _forest(points: np.ndarray, values: np.ndarray, seed: int, trees: int, leaf: int, **options: bool) -> Any:
+    """Extremely randomised trees (Geurts et al. 2006): of smooth functions their out-of-bag R² is above a
+    random forest's, and a parameter of two values is not passed over."""
+    from sklearn.ensemble import ExtraTreesRegressor  # a second of imports: here, where it is needed
+
+    return ExtraTreesRegressor(trees, min_samples_leaf=leaf, random_state=seed, **options).fit(points, values)
+
+
+def main_effects(forest: Any, points: np.ndarray) -> np.ndarray:
+    """(N, P) -> (P,) shares of the variance of the forest, all parameters drawn from the trials' values but
+    independently of one another; what is missing from 1 are interactions."""
+    count = points.shape[1]
+    others = _independent(points, _BACKGROUND)
+    at_PGBP = np.tile(others, (count, _GRID, 1, 1))
+    for k, column in enumerate(points.T):
+        at_PGBP[k, :, :, k] = _levels(column, _GRID)[:, None]
+    found_PGB = forest.predict(at_PGBP.reshape(-1, count)).reshape(count, _GRID, _BACKGROUND)
+    effects: np.ndarray = found_PGB.mean(2).var(1)
+    # the total is of a sample and may fall short of its parts
+    total: float = max(forest.predict(_independent(points, _GRID * _BACKGROUND)).var(), effects.sum())
+    return effects / total if total > 0 else effects
+
+
+def _independent(points: np.ndarray, rows: int) -> np.ndarray:
+    """(N, P) -> (rows, P): each column's quantiles in an order of their own (a Latin hypercube)."""
+    rng = np.random.default_rng(0)
+    return np.stack([rng.permutation(_levels(column, rows)) for column in points.T], 1)
+
+
+def _levels(column: np.ndarray, count: int) -> np.ndarray:
+    """(N,) -> (count,) of its values, as frequent as there."""
+    found: np.ndarray = np.quantile(column, (np.arange(count) + 0.5) / count, method="inverted_cdf")
+    return found

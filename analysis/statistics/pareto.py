@@ -1,0 +1,107 @@
+"""The front of rate against distortion: what lies on it, what it is worth, and where it bends. N trials."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analysis.statistics.resampling import RESAMPLES, Interval, bootstrap
+
+FLAT = 1e-9
+"""Of the scaled front: what bends less is a line."""
+_KNEE_RESAMPLES = 300
+
+
+def pareto_front(rate: np.ndarray, distortion: np.ndarray) -> np.ndarray:
+    """(N,), (N,) -> (N,) bool: the points that no other is at least as low as in both and lower in one.
+    Finite; in time N log N, as a long study has 10,000 trials."""
+    points, place = np.unique(np.stack([rate, distortion], 1), axis=0, return_inverse=True)
+    # sorted by rate, then distortion: only an earlier point can dominate, and does unless this one is lower
+    lowest_before = np.fmin.accumulate(np.concatenate([[np.inf], points[:-1, 1]]))
+    return (points[:, 1] < lowest_before)[place.reshape(-1)]
+
+
+def reference_point(*studies: tuple[np.ndarray, np.ndarray]) -> tuple[float, float]:
+    """The corner that hypervolumes are measured from: a tenth of the range beyond the worst rate and the
+    worst distortion on any study's front, so that the fronts' ends count too and a dominated trial, however
+    bad, does not. Studies are compared by a reference that they share.
+
+    Takes each study's rates and distortions, (N,) and (N,), finite, of one trial or more together.
+    """
+
+    def beyond(values: np.ndarray) -> float:
+        low, high = float(values.min()), float(values.max())
+        return high + (0.1 * (high - low) or 0.1 * abs(high) or 1.0)
+
+    rate, distortion = np.concatenate([np.stack(study)[:, pareto_front(*study)] for study in studies], 1)
+    return beyond(rate), beyond(distortion)
+
+
+def hypervolume(rate: np.ndarray, distortion: np.ndarray, reference: tuple[float, float]) -> float:
+    """The area between the front and the reference point, in nats squared: all that some trial is at least
+    as good as in both (Zitzler & Thiele 1999, IEEE Trans. Evol. Comput. 3(4)).
+
+    Takes (N,), (N,) in nats per image. Points that are not below ``reference`` in both, or not finite, add
+    nothing; no points have none.
+    """
+    inside = (rate < reference[0]) & (distortion < reference[1]) & np.isfinite(rate + distortion)
+    order = np.argsort(rate[inside])
+    x, y = rate[inside][order], np.minimum.accumulate(distortion[inside][order])
+    return float(np.sum(np.diff(x, append=reference[0]) * (reference[1] - y)))
+
+
+def hypervolume_interval(
+    rate: np.ndarray, distortion: np.ndarray, reference: tuple[float, float], resamples: int = RESAMPLES, seed: int = 0
+) -> Interval | None:
+    """The hypervolume, and its interval over resampled trials; None of fewer than 2.
+
+    A resample lacks about a third of the trials and has none that is new, so the interval ends at the
+    estimate: it says how much of the front hangs on a few trials, not how far a longer search would get.
+    """
+
+    def area(rate: np.ndarray, distortion: np.ndarray) -> float:
+        return hypervolume(rate, distortion, reference)
+
+    found = bootstrap(area, rate, distortion, resamples=resamples, seed=seed)
+    return found and Interval(found.estimate, min(found.low, found.estimate), found.estimate)
+
+
+def below_chord(rate: np.ndarray, distortion: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """How far the front's points lie below the chord between its ends, both axes scaled to [0, 1]: their
+    positions and their distances, each (F,); negative above it. None for fewer than 3 different points.
+
+    Takes (N,), (N,); only the points of the front count.
+    """
+    front = np.flatnonzero(pareto_front(rate, distortion) & np.isfinite(rate + distortion))
+    if len(np.unique(rate[front])) < 3:
+        return None
+    x, y = rate[front], distortion[front]
+    return front, 1 - (x - x.min()) / np.ptp(x) - (y - y.min()) / np.ptp(y)
+
+
+def knee(rate: np.ndarray, distortion: np.ndarray) -> int | None:
+    """Where more rate begins to buy less: the position of the front's point that lies farthest below its
+    chord (Kneedle: Satopää et al. 2011, ICDCS workshops). None for a front of fewer than 3 different points,
+    or one that does not bend inwards. Takes (N,), (N,)."""
+    found = below_chord(rate, distortion)
+    if found is None or found[1].max() <= FLAT:
+        return None
+    return int(found[0][found[1].argmax()])
+
+
+def knee_share(
+    rate: np.ndarray, distortion: np.ndarray, resamples: int = _KNEE_RESAMPLES, seed: int = 0
+) -> float | None:
+    """How surely the knee is where it is: of the resamples of the trials that hold its point, as two thirds
+    do, the share in which it is the knee. None where there is no knee. Takes (N,), (N,)."""
+    at = knee(rate, distortion)
+    if at is None:
+        return None
+    rng, points = np.random.default_rng(seed), np.stack([rate, distortion], 1)
+    with_it = same = 0
+    for _ in range(resamples):
+        drawn = np.unique(rng.integers(len(rate), size=len(rate)))  # a front does not count its points
+        if (points[drawn] == points[at]).all(1).any():
+            found = knee(rate[drawn], distortion[drawn])
+            with_it += 1
+            same += found is not None and bool((points[drawn[found]] == points[at]).all())
+    return same / with_it if with_it else None
