@@ -1,0 +1,1 @@
+"""How one trial is trained: the loop, its evaluation, its checkpoints, in one process or several. No Ray."""

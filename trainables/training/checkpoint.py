@@ -71,15 +71,15 @@ def load_latest(folder: Path, config: TrialConfig, device: torch.device | str) -
         if digest(content) != path.name.split(".")[1]:
             continue
         try:
-            state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+            state: dict[str, Any] = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
         except (pickle.UnpicklingError, RuntimeError, EOFError) as error:  # not written by `save`
             raise UserError(f"{path} is no checkpoint of this project\nremove it") from error
-        if TrialConfig.model_validate_json(state["config"]) == config and best_is_there(folder, state):
+        if TrialConfig.model_validate_json(state["config"]) == config and _best_is_there(folder, state):
             return state
     return None
 
 
-def best_is_there(folder: Path, state: dict[str, Any]) -> bool:
+def _best_is_there(folder: Path, state: dict[str, Any]) -> bool:
     """Whether the best epoch's weights that go with a state are whole, or newer than it."""
     best = min(state["history"], key=lambda row: row["val_bits_per_dim"])["epoch"]
     try:
@@ -122,6 +122,7 @@ def load_weights(path: Path) -> tuple[VAE, dict[str, float]]:
 
 
 def weights_hash(weights: dict[str, torch.Tensor], metadata: dict[str, str]) -> str:
+    """What the header of a weights file says of all the rest of it."""
     sha = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
     for name in sorted(weights):
         sha.update(f"{name} {tuple(weights[name].shape)} {weights[name].dtype}".encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import os
 import socket
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from queue import Empty
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from torch.multiprocessing.spawn import spawn
 
 from trainables.config import TrialConfig
 from trainables.errors import UserError
@@ -45,20 +46,20 @@ def train_local(
         world = World(device=first_device())
         rows: Iterator[Metrics] = train(config, folder, data_dir, world, recorded, track)
     else:
-        rows = spawned(config, folder, data_dir, workers, recorded)
+        rows = _spawned(config, folder, data_dir, workers, recorded)
     for row in rows:
         folder.append(row)
         yield row
 
 
-def spawned(
+def _spawned(
     config: TrialConfig, folder: TrialFolder, data_dir: Path | None, workers: int, recorded: int
 ) -> Iterator[Metrics]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-    queue: Queue[Metrics | Exception] = mp.get_context("spawn").Queue()
-    processes = mp.spawn(worker, (url, workers, config, folder, data_dir, recorded, queue), nprocs=workers, join=False)
+    queue: Queue[Metrics | Exception] = multiprocessing.get_context("spawn").Queue()
+    processes = spawn(_worker, (url, workers, config, folder, data_dir, recorded, queue), nprocs=workers, join=False)
     try:
         ended = False
         while not ended:
@@ -75,7 +76,7 @@ def spawned(
             process.join()
 
 
-def worker(
+def _worker(
     rank: int,
     url: str,
     workers: int,
@@ -104,5 +105,4 @@ def worker(
     dist.destroy_process_group()
     queue.close()
     queue.join_thread()
-    # an interpreter that takes itself apart under C++ threads can abort; seen once
-    os._exit(0)
+    os._exit(0)  # a normal exit unloads libraries under their running C++ threads, which was seen to abort

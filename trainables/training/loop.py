@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.parallel import DistributedDataParallel
 
 from trainables.config import TrialConfig
 from trainables.metrics import Metrics
 from trainables.training.batches import Pixels
 from trainables.training.evaluate import evaluate, residual_sigma
+from trainables.training.optimization import make_optimizer, set_lr, trained_module
 from trainables.training.process_group import World
 from vae_models import VAE, elbo
 from vae_models.vae import Posterior
@@ -31,8 +31,6 @@ Track = Callable[[range], Iterable[int]]
 """Passes an epoch's steps on, as a progress bar does."""
 MAY_DIFFER = {"beta", "kl_warmup", "epochs", "lr", "optimizer", "weight_decay", "schedule", "grad_clip", "seed"}
 """What runs that are trained together need not share."""
-COMPILE_STEPS = 20_000
-"""Steps from which a run compiles by itself on a GPU: a guess, not measured yet."""
 
 
 class NonFiniteError(ArithmeticError):
@@ -49,6 +47,7 @@ class Epoch:
 
     @property
     def metrics(self) -> Metrics:
+        """Of this epoch."""
         return self.history[-1]
 
     @property
@@ -99,10 +98,11 @@ class Run:
                 group["lr"] = config.lr
             for row in self.history:
                 self._plateau.step(row["val_nelbo"])
-        self.trained = wrapped(config, self.model, self.world, self.steps * config.epochs)
+        self.trained = trained_module(config, self.model, self.world, self.steps * config.epochs)
 
     @property
     def is_done(self) -> bool:
+        """Whether all epochs are trained."""
         return len(self.history) >= self.config.epochs
 
     def epoch_ends(self, metrics: Metrics, trained: float, beside: int = 1) -> Epoch:
@@ -120,7 +120,7 @@ class Run:
         evaluated = time.perf_counter() - started
         metrics["epoch_seconds"] = trained + evaluated
         metrics |= self.world.cost(trained / beside + evaluated)
-        refuse_non_finite(metrics, epoch=len(self.history) + 1)
+        _refuse_non_finite(metrics, epoch=len(self.history) + 1)
         if self.config.schedule == "plateau":
             self._plateau.step(metrics["val_nelbo"])
         self.history = [*self.history, {"epoch": len(self.history) + 1, **metrics}]
@@ -157,7 +157,7 @@ def next_epochs(runs: Sequence[Run], track: Track = iter) -> list[Epoch | NonFin
     """Train one epoch more of each run: together, as runs that are `alike` can be, and each as if it were
     alone (but for rounding). Returns what each came to."""
     started = time.perf_counter()
-    metrics = train_epoch(runs, track)
+    metrics = _train_epoch(runs, track)
     trained = time.perf_counter() - started
     ended: list[Epoch | NonFiniteError] = []
     for run, row in zip(runs, metrics, strict=True):
@@ -181,33 +181,7 @@ def seeded_vae(config: TrialConfig) -> VAE:
         return VAE(config.model)
 
 
-def make_optimizer(config: TrialConfig, model: nn.Module) -> torch.optim.Optimizer:
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
-    return kind(model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
-
-
-def wrapped(config: TrialConfig, model: VAE, world: World, steps: int) -> nn.Module:
-    """The model as it is trained for ``steps``: compiled where that pays, in DDP where there are several
-    ranks."""
-    module: Any = model
-    if pays_to_compile(config, world, steps):
-        # on a GPU into CUDA graphs; Inductor's own cache keeps the code for the next trial of an architecture
-        module = torch.compile(model, mode="reduce-overhead" if world.device.type == "cuda" else None)
-    if world.size == 1:
-        return module
-    devices = [world.device] if world.device.type == "cuda" else None
-    return DistributedDataParallel(module, device_ids=devices, gradient_as_bucket_view=True)
-
-
-def pays_to_compile(config: TrialConfig, world: World, steps: int) -> bool:
-    """What ``config.compile`` says; by default only where the work ahead is long, on a GPU: on a CPU the
-    compiled step was measured no faster, for 8 to 30 s of compiling."""
-    if config.compile is not None:
-        return config.compile
-    return world.device.type == "cuda" and steps >= COMPILE_STEPS
-
-
-def together(models: Sequence[nn.Module], xs: list[Tensor], noises: list[Tensor]) -> list[tuple[Tensor, Posterior]]:
+def _together(models: Sequence[nn.Module], xs: list[Tensor], noises: list[Tensor]) -> list[tuple[Tensor, Posterior]]:
     """Each model's output and posterior for its own batch, (B, C, H, W) and (B, Z); several models of one
     architecture as one whose every layer is K times as wide (`torch.func`: convolutions become grouped)."""
     if len(models) == 1:
@@ -217,7 +191,8 @@ def together(models: Sequence[nn.Module], xs: list[Tensor], noises: list[Tensor]
     }
 
     def one(weights: dict[str, Tensor], x: Tensor, noise: Tensor) -> tuple[Tensor, Posterior]:
-        return functional_call(models[0], weights, (x, noise))
+        found: tuple[Tensor, Posterior] = functional_call(models[0], weights, (x, noise))
+        return found
 
     outputs, posteriors = torch.vmap(one)(weights, torch.stack(xs), torch.stack(noises))
     return [(output, Posterior(*parts)) for output, *parts in zip(outputs, *posteriors, strict=True)]
@@ -268,6 +243,7 @@ class Pass:
         run.optimizer.step()
 
     def metrics(self) -> Metrics:
+        """Means over the images that all ranks have seen, and the gradient's norm over steps."""
         count, distortion, nats, loss = self.run.world.sum(self._sums).tolist()
         return {
             "train_loss": loss / count,
@@ -277,7 +253,7 @@ class Pass:
         }
 
 
-def train_epoch(runs: Sequence[Run], track: Track) -> list[Metrics]:
+def _train_epoch(runs: Sequence[Run], track: Track) -> list[Metrics]:
     """One pass of each run over its images, in batches of one size (what remains sits out this epoch)."""
     first = runs[0]
     started = time.perf_counter()
@@ -286,7 +262,7 @@ def train_epoch(runs: Sequence[Run], track: Track) -> list[Metrics]:
     for step in track(range(first.steps)):
         xs, noises = map(list, zip(*[each.batch(step) for each in passes], strict=True))
         with torch.autocast(first.world.device.type, torch.bfloat16, enabled=first.config.precision == "bf16"):
-            outputs = together(models, xs, noises)
+            outputs = _together(models, xs, noises)
         losses = [each.loss(step, x, *out) for each, x, out in zip(passes, xs, outputs, strict=True)]
         for run in runs:
             run.optimizer.zero_grad(set_to_none=True)
@@ -298,13 +274,7 @@ def train_epoch(runs: Sequence[Run], track: Track) -> list[Metrics]:
     return [row | {"images_per_second": speed} for row in metrics]
 
 
-def set_lr(optimizer: torch.optim.Optimizer, config: TrialConfig, progress: float) -> None:
-    """Cosine decay (Loshchilov & Hutter 2017, arXiv:1608.03983) at ``progress`` of the whole run."""
-    for group in optimizer.param_groups:
-        group["lr"] = config.lr * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-def refuse_non_finite(metrics: Metrics, epoch: int) -> None:
+def _refuse_non_finite(metrics: Metrics, epoch: int) -> None:
     bad = [f"{name} = {value}" for name, value in metrics.items() if not math.isfinite(value)]
     if bad:
         raise NonFiniteError(f"non-finite at epoch {epoch}: {', '.join(bad)}")

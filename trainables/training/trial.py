@@ -78,10 +78,12 @@ class Training:
 
     @property
     def history(self) -> list[Metrics]:
+        """The rows of the epochs that are trained."""
         return self.run.history
 
     @property
     def is_done(self) -> bool:
+        """Whether all epochs are trained."""
         return self.run.is_done
 
     def save(self, epoch: Epoch) -> Metrics:

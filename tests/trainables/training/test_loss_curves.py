@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from trainables.config import TrialConfig
 from trainables.data.datasets import load_dataset
 from trainables.metrics import Metrics
-from trainables.training import loop
+from trainables.training import loop, optimization
 from trainables.training.batches import Pixels
 from trainables.training.loop import Epoch, NonFiniteError, Run, alike, fit, generator, next_epochs, seeded_vae
 from trainables.training.process_group import World
@@ -173,4 +173,4 @@ def test_a_model_is_compiled_where_that_pays_or_it_is_told_to(
     device: str, steps: int, wanted: bool | None, compiles: bool
 ) -> None:
     world = World(device=torch.device(device))
-    assert loop.pays_to_compile(PACK.replace({"compile": wanted}), world, steps) == compiles
+    assert optimization.pays_to_compile(PACK.replace({"compile": wanted}), world, steps) == compiles
