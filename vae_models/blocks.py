@@ -6,13 +6,14 @@ import math
 from collections.abc import Callable
 from functools import partial
 
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, conv_transpose2d, pad
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"silu": nn.SiLU, "leaky_relu": partial(nn.LeakyReLU, 0.2)}
 
 
 def conv(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
+    """3 x 3, padded so that stride 1 keeps the shape and stride 2 halves it."""
     return nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=stride, padding=1)
 
 
@@ -36,7 +37,9 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.body(x)
+        """As the class says."""
+        change: Tensor = self.body(x)
+        return x + change
 
 
 class UpConv(nn.Conv2d):
@@ -51,6 +54,7 @@ class UpConv(nn.Conv2d):
         super().__init__(in_channels, out_channels, kernel_size=3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """As the class says."""
         # each of the 4 x 4 is the sum of the 3 x 3 taps, flipped, that meet the same input pixel
-        kernel = 4 * F.avg_pool2d(F.pad(self.weight.flip(2, 3), (1, 1, 1, 1)), kernel_size=2, stride=1)
-        return F.conv_transpose2d(x, kernel.transpose(0, 1), self.bias, stride=2, padding=1)
+        kernel = 4 * avg_pool2d(pad(self.weight.flip(2, 3), (1, 1, 1, 1)), kernel_size=2, stride=1)
+        return conv_transpose2d(x, kernel.transpose(0, 1), self.bias, stride=2, padding=1)

@@ -73,8 +73,8 @@ def discrete_gaussian_nll(mean: Tensor, x: Tensor, sigma: float) -> Tensor:
     flip = lower > -upper
     a = torch.where(flip, -upper, lower)
     b = torch.where(flip, -lower, upper)
-    log_b = torch.special.log_ndtr(b)
-    log_p = log_b + torch.log(-torch.expm1(torch.special.log_ndtr(a) - log_b))
+    log_b: Tensor = torch.special.log_ndtr(b)
+    log_p: Tensor = log_b + torch.log(-torch.expm1(torch.special.log_ndtr(a) - log_b))
     return -log_p.flatten(1).sum(1)
 
 

@@ -10,11 +10,13 @@ import math
 from typing import Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 
 class Likelihood(Protocol):
+    """log p(x | z): what a decoder's output says of an image."""
+
     def mean(self, output: Tensor) -> Tensor:
         """Decoder output (B, C, H, W) -> the image it stands for, (B, C, H, W) in [0, 1]."""
         ...
@@ -28,9 +30,11 @@ class Gaussian:
     """Unit-variance Gaussian on pixels scaled to [-1, 1], its mean through tanh: the squared error."""
 
     def mean(self, output: Tensor) -> Tensor:
+        """See `Likelihood`."""
         return (torch.tanh(output) + 1) / 2
 
     def distortion(self, output: Tensor, x: Tensor) -> Tensor:
+        """See `Likelihood`."""
         error = torch.tanh(output) - (2 * x - 1)
         return (0.5 * error.square() + 0.5 * math.log(2 * math.pi)).flatten(1).sum(1)
 
@@ -39,21 +43,26 @@ class Laplace:
     """Unit-scale Laplace on pixels scaled to [-1, 1], its mean through tanh: the absolute error."""
 
     def mean(self, output: Tensor) -> Tensor:
+        """See `Likelihood`."""
         return (torch.tanh(output) + 1) / 2
 
     def distortion(self, output: Tensor, x: Tensor) -> Tensor:
+        """See `Likelihood`."""
         error = torch.tanh(output) - (2 * x - 1)
         return (error.abs() + math.log(2)).flatten(1).sum(1)
 
 
 class Bernoulli:
-    """Each pixel in [0, 1] read as the probability of ink: the cross-entropy of the logits."""
+    """Each pixel in [0, 1] read as the probability that it is white: the cross-entropy of the logits."""
 
     def mean(self, output: Tensor) -> Tensor:
+        """See `Likelihood`."""
         return torch.sigmoid(output)
 
     def distortion(self, output: Tensor, x: Tensor) -> Tensor:
-        return F.binary_cross_entropy_with_logits(output, x, reduction="none").flatten(1).sum(1)
+        """See `Likelihood`."""
+        return binary_cross_entropy_with_logits(output, x, reduction="none").flatten(1).sum(1)
 
 
 LIKELIHOODS: dict[str, Likelihood] = {"gaussian": Gaussian(), "laplace": Laplace(), "bernoulli": Bernoulli()}
+"""By the name that `ModelConfig.likelihood` has for it."""

@@ -50,6 +50,7 @@ class VAE_Encoder(nn.Module):
         self.logvar = nn.Linear(features, config.latent_dim)
 
     def forward(self, x: Tensor) -> Posterior:
+        """As the class says."""
         features = self.features(2 * x - 1)
         # tanh, not clamp: a clamped log-variance has no gradient and never comes back
         logvar = LOGVAR_BOUND * torch.tanh(self.logvar(features).float() / LOGVAR_BOUND)
@@ -86,24 +87,26 @@ class VAE_Decoder(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, z_BZ: Tensor) -> Tensor:
-        return self.layers(z_BZ).float()
+        """As the class says."""
+        output: Tensor = self.layers(z_BZ)
+        return output.float()
 
 
 class VAE_EncoderPP(VAE_Encoder):
     """The encoder at depth 1, whatever the config's depth."""
 
     def __init__(self, config: ModelConfig) -> None:
-        super().__init__(at_depth(config, 1))
+        super().__init__(_at_depth(config, 1))
 
 
 class VAE_DecoderPP(VAE_Decoder):
     """The decoder at depth 1, whatever the config's depth."""
 
     def __init__(self, config: ModelConfig) -> None:
-        super().__init__(at_depth(config, 1))
+        super().__init__(_at_depth(config, 1))
 
 
-def at_depth(config: ModelConfig, depth: int) -> ModelConfig:
+def _at_depth(config: ModelConfig, depth: int) -> ModelConfig:
     return ModelConfig.model_validate(config.model_dump() | {"depth": depth})
 
 
@@ -125,7 +128,8 @@ class VAE(nn.Module):
 
     def encode(self, x: Tensor) -> Posterior:
         """Images (B, C, H, W) in [0, 1] -> q(z | x)."""
-        return self.encoder(x)
+        posterior: Posterior = self.encoder(x)
+        return posterior
 
     def decode(self, z_BZ: Tensor) -> Tensor:
         """Latents (B, Z) -> images (B, C, H, W) in [0, 1]."""
