@@ -1,42 +1,67 @@
 # Everything happens in .venv; no target needs more than Python 3.11 or newer and make.
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 N ?= 200
 SEED ?= 0
 EACH ?= 6
+# make lock UPGRADE=--upgrade takes the newest of everything; without it what still fits stays
+UPGRADE ?=
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+    --custom-compile-command 'make lock'
 
-.PHONY: install demo test check chaos fuzz bench scale clean
+.PHONY: install install-dev demo test quick check lock chaos fuzz bench scale clean
 
 install: .venv/installed
 
-.venv/installed: pyproject.toml constraints.txt
+install-dev: .venv/installed-dev
+
+$(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
+
+# the locks name every package with its hashes, setuptools too, so that nothing else is downloaded to build the project
+.venv/installed: requirements/user.lock pyproject.toml | $(BIN)/python
+	$(PIP) install -q --require-hashes -r $<
+	$(PIP) install -q --no-deps --no-build-isolation -e .
 	@touch $@
+
+.venv/installed-dev: requirements/dev.lock pyproject.toml | $(BIN)/python
+	$(PIP) install -q --require-hashes -r $<
+	$(PIP) install -q --no-deps --no-build-isolation -e .
+	@touch .venv/installed $@
 
 demo: install
 	$(BIN)/python studies/digits_vae.py --final-workers 2
 
-test: install
+test: install-dev
 	$(BIN)/python -m pytest
 
-chaos: install
-	$(BIN)/python tests/support/chaos.py --kills $(N) --seed $(SEED) --each $(EACH)
-
-fuzz: install
-	VAE_FUZZ=2500 $(BIN)/python -m pytest tests/integration/test_hostile.py -k any
-
-bench: install
-	$(BIN)/python tests/benchmarks
-
-scale: install
-	$(BIN)/python tests/benchmarks/driver.py --trials 100 --trials 1000 --trials 10000
-
-check: install
+check: install-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# before each commit: at most three minutes on two cores
+quick: check
+	$(BIN)/python -m pytest -q -m "not slow and not real_data" --durations=10
+
+lock: install-dev
+	$(LOCK) $(UPGRADE) pyproject.toml --extra dev -o requirements/dev.lock
+	$(LOCK) pyproject.toml -c requirements/dev.lock -o requirements/user.lock
+
+chaos: install-dev
+	$(BIN)/python tests/support/chaos.py --kills $(N) --seed $(SEED) --each $(EACH)
+
+fuzz: install-dev
+	VAE_FUZZ=2500 $(BIN)/python -m pytest tests/integration/test_hostile.py -k any
+
+bench: install-dev
+	$(BIN)/python tests/benchmarks
+
+scale: install-dev
+	$(BIN)/python tests/benchmarks/driver.py --trials 100 --trials 1000 --trials 10000
 
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf .venv build dist *.egg-info .*_cache .hypothesis

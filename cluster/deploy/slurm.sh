@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # One study on the nodes of a Slurm job, from the project's folder, which all nodes see as they do the home folder:
-#   sbatch --nodes=4 cluster/slurm.sh studies/cifar_vae.py --out /shared/runs/cifar_vae --data-dir /shared/data
+#   sbatch --nodes=4 cluster/deploy/slurm.sh studies/cifar_vae.py --out /shared/runs/cifar_vae --data-dir /shared/data
 # The same command again continues a study that met the time limit.
 #
 # Whole nodes: symmetric-run refuses one where any Ray runs, and ends with `ray stop`, which ends all of the user's.
@@ -12,7 +12,7 @@
 #SBATCH --gpus-per-node=4
 #SBATCH --time=24:00:00
 set -euo pipefail
-: "${1:?the study is missing: cluster/slurm.sh studies/cifar_vae.py ...}"
+: "${1:?the study is missing: cluster/deploy/slurm.sh studies/cifar_vae.py ...}"
 cd "${SLURM_SUBMIT_DIR:?this is for sbatch}"
 export PATH="$PWD/.venv/bin:$PATH"
 

@@ -92,7 +92,12 @@ def test_ray_up_copies_the_project_without_its_data(path: Path) -> None:
     config = yaml.safe_load(path.read_text())
     assert config["file_mounts"]["~/vae-studies"] == "."
     assert {f"/{name}" for name in LEFT_OUT} <= set(config["rsync_exclude"])
-    assert any("pip install -q -c constraints.txt ." in command for command in config["setup_commands"])
+    locked, project = (
+        [i for i, command in enumerate(config["setup_commands"]) if f"pip install -q {how}" in command]
+        for how in ("--require-hashes -r requirements/user.lock", "--no-deps --no-build-isolation .")
+    )
+    assert locked < project  # one of each, in this order
+    assert len(locked) == len(project) == 1
 
 
 # KubeRay
@@ -100,7 +105,7 @@ def test_ray_up_copies_the_project_without_its_data(path: Path) -> None:
 
 @pytest.mark.parametrize("path", KUBERAY, ids=lambda path: path.name)
 def test_kuberay_knows_every_field(path: Path) -> None:
-    schema = json.loads((ROOT / "tests" / "kuberay_schema.json").read_text())
+    schema = json.loads((ROOT / "tests" / "cluster" / "kuberay_schema.json").read_text())
     for document in yaml.safe_load_all(path.read_text()):
         jsonschema.validate(document, schema | {"$ref": f"#/$defs/{document['kind']}"})
 
@@ -308,9 +313,13 @@ def test_the_image_is_made_of_what_is_there_and_is_not_root() -> None:
     copied = {source for words in lines if words[0] == "COPY" for source in words[1:-1]}
     assert all((ROOT / source).exists() for source in copied)
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
-    assert packages | {"main.py", "pyproject.toml", "constraints.txt", "README.md"} <= copied
+    assert packages | {"main.py", "pyproject.toml", "requirements/user.lock", "README.md", "LICENSE"} <= copied
     assert not copied & set(LEFT_OUT)
-    assert any("-c constraints.txt ." in " ".join(words) for words in lines if words[0] == "RUN")
+    installs = [" ".join(words[1:]) for words in lines if words[:3] == ["RUN", "pip", "install"]]
+    assert installs == [
+        "pip install --no-cache-dir --require-hashes -r requirements/user.lock",
+        "pip install --no-cache-dir --no-deps --no-build-isolation .",
+    ]
     instruction, user = lines[-1]
     assert instruction == "USER"
     contexts = [group["template"]["spec"] for group in groups(documents()["RayCluster"]["spec"])]
