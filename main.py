@@ -21,6 +21,7 @@ from rich.progress import (
 from studies.command_line.command import run_command
 from trainables.config import TrialConfig
 from trainables.console import command_line
+from trainables.data.catalog import NAMES
 from trainables.data.datasets import image_shape, load_dataset
 from trainables.errors import UserError
 from trainables.metrics import Metrics
@@ -44,7 +45,7 @@ class Mode(StrEnum):
 @app.command()
 def train(
     model: Annotated[Model, typer.Option(help="The kind of model.")] = Model.VAE,
-    dataset: Annotated[str, typer.Option(help="mnist, fashion_mnist, cifar10, digits or imagefolder:PATH.")] = "mnist",
+    dataset: Annotated[str, typer.Option(help=f"{', '.join(NAMES[:-1])} or {NAMES[-1]}.")] = "mnist",
     latent_dim: Annotated[int, typer.Option("--latent_dim", "--latent-dim", help="Latent dimensions.")] = 32,
     vae_mode: Annotated[
         Mode | None,
@@ -159,7 +160,8 @@ def finish(config: TrialConfig, folder: TrialFolder, data_dir: Path | None, visu
     from analysis.figures import FIGURES, run_figures
     from analysis.figures.model.curves import draw_curves
     from analysis.figures.style import save_figure
-    from analysis.measures.test_metrics import PARTS, encode, measure
+    from analysis.measures.codes import encode
+    from analysis.measures.test_metrics import PARTS, measure
     from analysis.progress import Steps, progress_bar
     from trainables.training.checkpoint import load_weights
     from trainables.training.process_group import first_device
@@ -170,7 +172,7 @@ def finish(config: TrialConfig, folder: TrialFolder, data_dir: Path | None, visu
     data = data.limited(config.limit_train, config.limit_val)
     with progress_bar(console) as progress:
         codes = encode(best, data.test.images)
-        steps = Steps(progress, PARTS).of("measuring on the test set")
+        steps = Steps(progress, len(PARTS)).of("measuring on the test set")
         test = measure(best, data, metrics["sigma"], codes, progress=steps)
     console.print(f"test set, epoch {metrics['epoch']:.0f}, the best of {config.epochs}:")
     for name, value in test.items():

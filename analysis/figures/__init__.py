@@ -23,7 +23,7 @@ from analysis.figures.model.recon import compute_recon, draw_recon
 from analysis.figures.model.traversal import compute_traversal, draw_traversal
 from analysis.figures.model.traversal_gif import draw_traversal_gif, save_gif
 from analysis.figures.style import save_figure
-from analysis.measures.test_metrics import Codes, encode
+from analysis.measures.codes import Codes, encode
 from trainables.data.datasets import Dataset
 from vae_models import VAE
 
@@ -51,7 +51,7 @@ def run_figures(
         out: folder, made as needed; files of the same name are replaced.
         stem: file name without ending, such as ``epoch_0005``.
         seed: of the choice of images, the embedding and the samples.
-        codes: the test images' posteriors, where they have been computed (`analysis.measures.test_metrics.encode`).
+        codes: the test images' posteriors, where they have been computed (`analysis.measures.codes.encode`).
         progress: told each figure's name before it is drawn, `FIGURES` in all.
 
     Returns the paths by name in the order to read them: what the model renders, what it makes up, what each

@@ -12,7 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.measures.information import standard_error
+from analysis.measures.codes import Codes, posteriors
+from analysis.measures.parts import TRADE_OFF, Metric, Part, chosen_rows
+from analysis.statistics.resampling import standard_error
 from trainables.training.batches import Pixels
 from trainables.training.evaluate import encoded
 from trainables.training.process_group import World
@@ -20,6 +22,9 @@ from vae_models import VAE
 from vae_models.elbo import discrete_gaussian_nll
 from vae_models.vae import Posterior
 
+LIKELIHOOD_IMAGES = 100
+LIKELIHOOD_SAMPLES = 50
+"""Test images and K of `likelihood`: decoding them is most of what measuring a large model costs."""
 IMAGES = 50
 """A batch of images, of which each step draws one sample or more."""
 PIXELS = {"cpu": 100_000, "cuda": 10_000_000}
@@ -39,6 +44,7 @@ class Bound:
 
     @property
     def mean(self) -> float:
+        """The bound on the mean of log p(x)."""
         return float(self.log_likelihood.mean())
 
     @property
@@ -72,16 +78,16 @@ def iwae(
     parts = []
     for rows, x in Pixels(images, device=device).in_order(IMAGES, World(device=device)):
         posterior = encoded(model, x, rows, known)
-        parts.append(batch_weights(model, x, posterior, sigma, samples, generator))
+        parts.append(_batch_weights(model, x, posterior, sigma, samples, generator))
     total, squares, logs = (torch.cat(column) for column in zip(*parts, strict=True))
     found = total - math.log(samples), logs / samples, (2 * total - squares).exp()
     return Bound(*(part.cpu().numpy() for part in found))
 
 
-def batch_weights(
+def _batch_weights(
     model: VAE, x: Tensor, posterior: Posterior, sigma: float, samples: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """log sum_k w_k, log sum_k w_k^2 and sum_k log w_k of each image of a batch, (B,) float64;
+    """Log sum_k w_k, log sum_k w_k^2 and sum_k log w_k of each image of a batch, (B,) float64;
     w = p(x, z) / q(z | x)."""
     batch, latents = posterior.mean.shape
     total = torch.full((batch,), -math.inf, device=x.device, dtype=torch.float64)
@@ -103,3 +109,42 @@ def batch_weights(
         squares = torch.logaddexp(squares, (2 * weights).logsumexp(0))
         logs += weights.sum(0)
     return total, squares, logs
+
+
+def likelihood(
+    model: VAE, images: np.ndarray, codes: Codes, sigma: float, nelbo: float, seed: int = 0
+) -> dict[str, float]:
+    """``log_likelihood``, nats per image: minus the ``nelbo`` of all images, plus what the bound of
+    ``log_likelihood_samples`` samples (`iwae`) gains, in the mean over ``log_likelihood_images`` of them.
+
+    The gain is over the ELBO of the same image by the same samples: images differ in it far less than in
+    their likelihood. ``log_likelihood_error`` is its standard error, without the ``nelbo``'s own.
+    ``effective_samples`` is the median over those images of the samples that carry the bound."""
+    rows = chosen_rows(len(images), LIKELIHOOD_IMAGES, seed)
+    bound = iwae(model, images[rows], sigma, LIKELIHOOD_SAMPLES, seed, posteriors(codes, rows))
+    gain = bound.log_likelihood - bound.elbo
+    return {
+        "log_likelihood": float(gain.mean()) - nelbo,
+        "log_likelihood_error": standard_error(gain),
+        "log_likelihood_images": len(rows),
+        "log_likelihood_samples": LIKELIHOOD_SAMPLES,
+        "effective_samples": float(np.median(bound.effective_samples)),
+    }
+
+
+LIKELIHOOD = Part(
+    "likelihood",
+    TRADE_OFF,
+    (
+        Metric(
+            "log_likelihood",
+            "log-likelihood, bound of {log_likelihood_samples:.0f} samples",
+            ".2f",
+            "nats per image, by {log_likelihood_images:.0f} images' gain on the ELBO",
+        ),
+        Metric("effective_samples", "samples that carry this bound", ".1f", "effective, median of these images"),
+    ),
+    lambda subject: likelihood(
+        subject.model, subject.images, subject.codes, subject.sigma, subject.evaluated["nelbo"], subject.seed
+    ),
+)

@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from vae_models.elbo import kl_per_latent
-from vae_models.vae import Posterior
+from analysis.measures.codes import Codes, image_rates, latent_rates
+from analysis.measures.parts import CODE, Metric, Part
+from analysis.statistics.resampling import standard_error
 
-BLOCK = 500
-"""Codes compared with all posteriors at once: a BLOCK x N matrix of float64."""
-MARGIN = 1.0
+_BLOCK = 500
+"""Codes compared with all posteriors at once: a _BLOCK x N matrix of float64."""
+_MARGIN = 1.0
 """Nats below the cap from which on the estimates say no more than "at least" and "at most"."""
 
 
@@ -45,12 +46,7 @@ class Information:
 def capped(mutual_information: float, cap: float) -> bool:
     """Whether the images are too few to tell more than that the mutual information is at least this, and the
     marginal KL at most what it leaves of the rate: they hardly overlap, whatever they all would cover."""
-    return mutual_information > cap - MARGIN
-
-
-def standard_error(each: np.ndarray) -> float:
-    """Of the mean of independent values, (N,); NaN of a single one."""
-    return float(each.std(ddof=1) / math.sqrt(len(each))) if len(each) > 1 else math.nan
+    return mutual_information > cap - _MARGIN
 
 
 def information(
@@ -59,7 +55,7 @@ def information(
     """The two parts of the rate, from the posteriors of a set of images and one sample of each.
 
     Args:
-        mean_NZ, logvar_NZ: of q(z | x), as `analysis.measures.test_metrics.encode` gives them.
+        mean_NZ, logvar_NZ: of q(z | x), as `analysis.measures.codes.encode` gives them.
         seed: of the samples.
         device: to compare each code with all posteriors on.
     """
@@ -69,29 +65,52 @@ def information(
     # log q(z | x), log q(z) and log p(z), without the constant that all three share
     own, prior = -0.5 * (noise**2 + logvar).sum(1), -0.5 * (z**2).sum(1)
     aggregate = log_mixture(*(torch.from_numpy(part).to(device) for part in (z, mean, logvar))).cpu().numpy()
-    rate = kl_each(mean, logvar).sum(1)
-    told, luck = own - aggregate, own - prior - rate
-    # the sampled rate is off by this much luck, and told by a part of it: a control variate, which is all of
+    rate = image_rates(mean, logvar).sum(1)
+    mutual, error = own - aggregate, own - prior - rate
+    # the sampled rate is off by this error, and the estimate by a part of it: a control variate, which is all of
     # it where codes overlap and none where they are told apart, so that both ends are free of noise
-    told -= np.dot(told - told.mean(), luck) / max(np.dot(luck, luck), np.finfo(float).tiny) * luck
-    off = rate - told
+    mutual -= np.dot(mutual - mutual.mean(), error) / max(np.dot(error, error), np.finfo(float).tiny) * error
+    marginal = rate - mutual
     return Information(
-        float(told.mean()), standard_error(told), float(off.mean()), standard_error(off), math.log(len(z))
+        float(mutual.mean()), standard_error(mutual), float(marginal.mean()), standard_error(marginal), math.log(len(z))
     )
 
 
-def kl_each(mean_NZ: np.ndarray, logvar_NZ: np.ndarray) -> np.ndarray:
-    """KL(q(z | x), N(0, 1)) of each image and latent, nats, (N, Z) float64: where sums
-    over images want more digits than float32 has."""
-    posterior = Posterior(*(torch.from_numpy(part.astype(np.float64)) for part in (mean_NZ, logvar_NZ)))
-    return kl_per_latent(posterior).numpy()
-
-
 def log_mixture(z_MZ: Tensor, mean_NZ: Tensor, logvar_NZ: Tensor) -> Tensor:
-    """log 1/N sum_n q(z | x_n) of each code, (M,), without Z/2 log(2 pi); all float64."""
+    """Log 1/N sum_n q(z | x_n) of each code, (M,), without Z/2 log(2 pi); all float64."""
     precision = torch.exp(-logvar_NZ)
     # -(z - m)^2 / 2v is linear in (z^2, z): one matrix product, and M x N numbers instead of M x N x Z
     weight = torch.cat([-0.5 * precision, mean_NZ * precision], 1)
     bias = -0.5 * (mean_NZ.square() * precision + logvar_NZ).sum(1)
-    codes = torch.cat([z_MZ.square(), z_MZ], 1).split(BLOCK)
+    codes = torch.split(torch.cat([z_MZ.square(), z_MZ], 1), _BLOCK)
     return torch.cat([linear(part, weight, bias).logsumexp(1) for part in codes]) - math.log(len(mean_NZ))
+
+
+def code_metrics(codes: Codes, seed: int = 0, device: torch.device | str = "cpu") -> dict[str, float]:
+    """``mutual_information marginal_kl``, the errors and the cap of both, ``kl_largest kl_median``; nats per
+    image."""
+    kl_Z, parts = latent_rates(*codes), information(*codes, seed, device)
+    return {
+        "mutual_information": parts.mutual_information,
+        "mutual_information_error": parts.mutual_information_error,
+        "marginal_kl": parts.marginal_kl,
+        "marginal_kl_error": parts.marginal_kl_error,
+        "mutual_information_cap": parts.cap,
+        "kl_largest": float(kl_Z.max()),
+        "kl_median": float(np.median(kl_Z)),
+    }
+
+
+CODES = Part(
+    "code",
+    CODE,
+    (
+        Metric("active_units", "active units", ".0f", "latents"),  # of the trade-off's part
+        Metric("kl_largest", "largest rate of a latent", ".2f", "nats per image"),
+        Metric("kl_median", "median rate of a latent", ".2f", "nats per image"),
+        Metric("mutual_information", "mutual information of image and code", ".2f", "nats per image", bound="≥"),
+        Metric("mutual_information_cap", "the most it can be found to be", ".2f", "log of the images, nats"),
+        Metric("marginal_kl", "aggregate posterior to the prior, KL", ".2f", "nats", bound="≤"),
+    ),
+    lambda subject: code_metrics(subject.codes, subject.seed, subject.device),
+)

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from analysis.measures.parts import Metric, Part, Subject
 from trainables.errors import UserError
 from trainables.training.batches import Pixels
 from trainables.training.evaluate import BATCH
@@ -27,19 +28,19 @@ from vae_models import VAE
 if TYPE_CHECKING:
     from torchmetrics.image.fid import FrechetInceptionDistance
 
-SAMPLES = 2_000
+_SAMPLES = 2_000
 """Real images, and as many samples, that pixel-space metrics compare at most."""
-NUMBERS = 2**28
+_NUMBERS = 2**28
 """In those images at most, which bounds the memory: above 209 x 209 colour pixels they are fewer."""
-PROJECTIONS = 512
-PRECISION_NEIGHBOURS = 3
+_PROJECTIONS = 512
+_PRECISION_NEIGHBOURS = 3
 """k of precision and recall, as Kynkäänniemi et al. have it."""
-COVERAGE_NEIGHBOURS = 5
+_COVERAGE_NEIGHBOURS = 5
 """k of density and coverage, as Naeem et al. have it."""
-FID_IMAGES = 5_000
+_FID_IMAGES = 5_000
 """Real images, and as many samples, that the FID compares at most: of each, 0.2 CPU seconds."""
 FID_FEATURES = 2048
-FID_BATCH = 50
+_FID_BATCH = 50
 INCEPTION = "weights-inception-2015-12-05-6726825d.pth"
 """What torch-fidelity calls the file that it downloads."""
 
@@ -65,7 +66,7 @@ def sample_quality(model: VAE, images: np.ndarray, seed: int = 0) -> dict[str, f
         images: (N, C, H, W) uint8.
         seed: of the choice of images, the samples and the projections.
     """
-    count = max(1, min(SAMPLES, len(images), NUMBERS // math.prod(images.shape[1:])))
+    count = max(1, min(_SAMPLES, len(images), _NUMBERS // math.prod(images.shape[1:])))
     rows = np.random.default_rng(seed).permutation(len(images))[:count]
     device = next(model.parameters()).device
     real_ND = Pixels(images, rows, device).batch(np.arange(count)).flatten(1)
@@ -88,21 +89,21 @@ def prior_samples(model: VAE, count: int, seed: int = 0) -> Tensor:
     """``model.sample(count, seed)``, decoded in batches: (count, C, H, W) in [0, 1] on the model's device."""
     noise = torch.randn(count, model.config.latent_dim, generator=torch.Generator().manual_seed(seed))
     device = next(model.parameters()).device
-    return torch.cat([model.decode(z_BZ.to(device)) for z_BZ in noise.split(BATCH)])
+    return torch.cat([model.decode(z_BZ.to(device)) for z_BZ in torch.split(noise, BATCH)])
 
 
 def distances(real_ND: Tensor, fake_MD: Tensor) -> Distances:
     """All pairs of vectors, (N, D) and (M, D) on one device."""
-    real, fake = squared_distances(real_ND, real_ND), squared_distances(fake_MD, fake_MD)
-    return Distances(real.fill_diagonal_(0), fake.fill_diagonal_(0), squared_distances(real_ND, fake_MD))
+    real, fake = _squared_distances(real_ND, real_ND), _squared_distances(fake_MD, fake_MD)
+    return Distances(real.fill_diagonal_(0), fake.fill_diagonal_(0), _squared_distances(real_ND, fake_MD))
 
 
-def squared_distances(x_ND: Tensor, y_MD: Tensor) -> Tensor:
+def _squared_distances(x_ND: Tensor, y_MD: Tensor) -> Tensor:
     """(N, M) float64."""
     squares = torch.zeros(len(x_ND), len(y_MD), dtype=torch.float64, device=x_ND.device)
     # |x|^2 + |y|^2 - 2 x y cancels: in float64, of which a part of the columns is enough at a time
-    for x, y in zip(x_ND.split(4096, 1), y_MD.split(4096, 1), strict=True):
-        x, y = x.double(), y.double()
+    for parts in zip(torch.split(x_ND, 4096, 1), torch.split(y_MD, 4096, 1), strict=True):
+        x, y = (part.double() for part in parts)
         squares += x.square().sum(1)[:, None] + y.square().sum(1) - 2 * x @ y.T
     return squares.clamp_(min=0)
 
@@ -143,13 +144,13 @@ def sliced_wasserstein(real_ND: Tensor, fake_ND: Tensor, seed: int = 0) -> float
 
     Of two sets from one distribution it is not 0 but the projections' sampling error.
     """
-    draws = torch.randn(real_ND.shape[1], PROJECTIONS, generator=torch.Generator().manual_seed(seed))
+    draws = torch.randn(real_ND.shape[1], _PROJECTIONS, generator=torch.Generator().manual_seed(seed))
     directions = (draws / draws.norm(dim=0)).to(real_ND)
     ordered = [(vectors @ directions).sort(0).values.double() for vectors in (real_ND, fake_ND)]
-    return (ordered[0] - ordered[1]).square().mean().sqrt().item()
+    return float((ordered[0] - ordered[1]).square().mean().sqrt())
 
 
-def precision_recall(apart: Distances, neighbours: int = PRECISION_NEIGHBOURS) -> tuple[float, float]:
+def precision_recall(apart: Distances, neighbours: int = _PRECISION_NEIGHBOURS) -> tuple[float, float]:
     """Improved precision and recall (Kynkäänniemi et al. 2019, arXiv:1904.06991, equations 1 and 2): the
     share of samples within some real image's distance to its k-th neighbour among real images, and the
     share of real images within some sample's to its k-th among samples. NaN without k neighbours.
@@ -158,12 +159,12 @@ def precision_recall(apart: Distances, neighbours: int = PRECISION_NEIGHBOURS) -
     """
     if min(apart.cross.shape) <= neighbours:
         return math.nan, math.nan
-    precise = (apart.cross <= neighbour(apart.real, neighbours)[:, None]).any(0)
-    recalled = (apart.cross <= neighbour(apart.fake, neighbours)).any(1)
+    precise = (apart.cross <= _neighbour(apart.real, neighbours)[:, None]).any(0)
+    recalled = (apart.cross <= _neighbour(apart.fake, neighbours)).any(1)
     return precise.double().mean().item(), recalled.double().mean().item()
 
 
-def density_coverage(apart: Distances, neighbours: int = COVERAGE_NEIGHBOURS) -> tuple[float, float]:
+def density_coverage(apart: Distances, neighbours: int = _COVERAGE_NEIGHBOURS) -> tuple[float, float]:
     """Density and coverage (Naeem et al. 2020, arXiv:2002.09797, section 3): how many balls around real
     images a sample lies in, relative to k, so that samples like the data have 1 on average and crowded ones
     more; and the share of balls with a sample in them. A ball is open and reaches to the k-th neighbour
@@ -171,17 +172,17 @@ def density_coverage(apart: Distances, neighbours: int = COVERAGE_NEIGHBOURS) ->
     count, others = apart.cross.shape
     if count <= neighbours or others == 0:
         return math.nan, math.nan
-    inside = apart.cross < neighbour(apart.real, neighbours)[:, None]
+    inside = apart.cross < _neighbour(apart.real, neighbours)[:, None]
     return inside.sum().item() / (neighbours * others), inside.any(1).double().mean().item()
 
 
-def neighbour(squares_NN: Tensor, k: int) -> Tensor:
+def _neighbour(squares_NN: Tensor, k: int) -> Tensor:
     """Squared distance of each to its k-th neighbour, itself not counted, (N,)."""
     return squares_NN.kthvalue(k + 1, dim=1).values
 
 
 def inception_distance(weights: Path | None = None) -> FrechetInceptionDistance | None:
-    """torchmetrics' FID with its Inception network's weights, read from ``weights`` or from where
+    """Torchmetrics' FID with its Inception network's weights, read from ``weights`` or from where
     torch-fidelity keeps its download; None where none are given and none lie there whole. Nothing is
     downloaded.
 
@@ -214,16 +215,40 @@ def fid(model: VAE, images: np.ndarray, metric: FrechetInceptionDistance, seed: 
     Its bias falls with the number of images: values are comparable at the same number alone. NaN with fewer
     than two images, and for images of neither 1 nor 3 channels.
     """
-    count, channels = min(FID_IMAGES, len(images)), images.shape[1]
+    count, channels = min(_FID_IMAGES, len(images)), images.shape[1]
     if count < 2 or channels not in (1, 3):
         return math.nan
     rows = np.random.default_rng(seed).permutation(len(images))[:count]
     device = next(model.parameters()).device
     metric = metric.to(device)
     noise = torch.randn(count, model.config.latent_dim, generator=torch.Generator().manual_seed(seed))
-    for part, z_BZ in zip(np.split(rows, range(FID_BATCH, count, FID_BATCH)), noise.split(FID_BATCH), strict=True):
+    batches = np.split(rows, range(_FID_BATCH, count, _FID_BATCH))
+    for part, z_BZ in zip(batches, torch.split(noise, _FID_BATCH), strict=True):
         fake = (model.decode(z_BZ.to(device)) * 255).round().byte()
         real = torch.from_numpy(images[part]).to(device)
         metric.update(real.expand(-1, 3, -1, -1), real=True)
         metric.update(fake.expand(-1, 3, -1, -1), real=False)
     return metric.compute().item()
+
+
+def _measured(subject: Subject) -> dict[str, float]:
+    found = sample_quality(subject.model, subject.images, subject.seed)
+    if subject.inception is not None:
+        found["fid"] = fid(subject.model, subject.images, subject.inception, subject.seed)
+    return found
+
+
+SAMPLES = Part(
+    "samples",
+    "Samples from the prior, against test images in pixel space, where blur counts as precise",
+    (
+        Metric("precision", "precision", ".2%", "samples among images"),
+        Metric("recall", "recall", ".2%", "images among samples"),
+        Metric("density", "density", ".3f", "about 1 for the data itself"),
+        Metric("coverage", "coverage", ".2%", "of images"),
+        Metric("mmd", "squared MMD, Gaussian kernel", ".5f", "0 for the data itself"),
+        Metric("sliced_wasserstein", "sliced Wasserstein distance", ".4f", "pixels in [0, 1]"),
+        Metric("fid", "Fréchet Inception distance", ".2f", "0 for the data itself"),
+    ),
+    _measured,
+)

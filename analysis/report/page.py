@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, cached_property
@@ -21,7 +20,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from analysis.figures.charts import to_html
-from analysis.measures.information import capped
+from analysis.measures.test_metrics import tables
 from analysis.reading.best_runs import Run
 from analysis.reading.study_record import StudyRecord, drawn_config
 from analysis.report.findings import Findings
@@ -89,47 +88,6 @@ CAPTIONS = {
 }
 MOVING = ("traversal_gif",)
 """Closed until the reader opens them: what moves must be possible to stop (WCAG 2.2, 2.2.2)."""
-METRICS = {
-    "The trade-off": {
-        "bits_per_dim": ("bits per dimension", ".4f", ""),
-        "nelbo": ("negative ELBO, calibrated", ".2f", "nats per image"),
-        "log_likelihood": (
-            "log-likelihood, bound of {log_likelihood_samples:.0f} samples",
-            ".2f",
-            "nats per image, by {log_likelihood_images:.0f} images' gain on the ELBO",
-        ),
-        "effective_samples": ("samples that carry this bound", ".1f", "effective, median of these images"),
-        "rate": ("rate", ".2f", "nats per image"),
-        "distortion": ("distortion, training likelihood", ".2f", "nats per image"),
-    },
-    "The code": {
-        "active_units": ("active units", ".0f", "latents"),
-        "kl_largest": ("largest rate of a latent", ".2f", "nats per image"),
-        "kl_median": ("median rate of a latent", ".2f", "nats per image"),
-        "mutual_information": ("mutual information of image and code", ".2f", "nats per image"),
-        "mutual_information_cap": ("the most it can be found to be", ".2f", "log of the images, nats"),
-        "marginal_kl": ("aggregate posterior to the prior, KL", ".2f", "nats"),
-        "probe_accuracy": ("linear probe accuracy", ".2%", "of test images"),
-        "knn_accuracy": ("5 nearest neighbours' accuracy", ".2%", "of test images"),
-        "silhouette": ("silhouette of the classes", ".3f", "-1 to 1"),
-    },
-    "Reconstructions": {
-        "mse": ("mean squared error, sampled codes", ".5f", "pixels in [0, 1]"),
-        "psnr_db": ("peak signal-to-noise ratio", ".2f", "dB"),
-        "ssim": ("structural similarity", ".4f", "at most 1"),
-    },
-    "Samples from the prior, against test images in pixel space, where blur counts as precise": {
-        "precision": ("precision", ".2%", "samples among images"),
-        "recall": ("recall", ".2%", "images among samples"),
-        "density": ("density", ".3f", "about 1 for the data itself"),
-        "coverage": ("coverage", ".2%", "of images"),
-        "mmd": ("squared MMD, Gaussian kernel", ".5f", "0 for the data itself"),
-        "sliced_wasserstein": ("sliced Wasserstein distance", ".4f", "pixels in [0, 1]"),
-        "fid": ("Fréchet Inception distance", ".2f", "0 for the data itself"),
-    },
-}
-BOUNDS = {"mutual_information": "≥", "marginal_kl": "≤"}
-"""Which side of a mutual information that is `capped` the truth is on."""
 MOST_ROWS = 2000
 """Trials in the page's table, which a browser must hold."""
 PAGE_BYTES = 9_500_000
@@ -150,24 +108,8 @@ class RunSection:
 
     @property
     def tables(self) -> dict[str, list[tuple[str, str, str]]]:
-        """(name, value, unit) of what was measured, by group."""
-        groups = {
-            title: [
-                (label.format_map(self.measured), self.value(name, style), unit.format_map(self.measured))
-                for name, (label, style, unit) in group.items()
-                if math.isfinite(self.measured.get(name, math.nan))
-            ]
-            for title, group in METRICS.items()
-        }
-        return {title: rows for title, rows in groups.items() if rows}
-
-    def value(self, name: str, style: str) -> str:
-        """With the sign of the bound that it is, or with its standard error."""
-        measured, text = self.measured, format(self.measured[name], style)
-        if name in BOUNDS and capped(measured["mutual_information"], measured["mutual_information_cap"]):
-            return f"{BOUNDS[name]} {text}"
-        error = measured.get(f"{name}_error", math.nan)
-        return f"{text} ± {format(error, style)}" if math.isfinite(error) else text
+        """(label, value, unit) of what was measured, by title."""
+        return tables(self.measured)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ import numpy as np
 from analysis.figures import FIGURES, draw_curves, run_figures, save_figure
 from analysis.figures.study.across_beta import compute_across_beta, draw_across_beta
 from analysis.figures.study_figures import compute_study, draw_study, study_charts
-from analysis.measures.test_metrics import PARTS, encode, measure
+from analysis.measures.codes import encode
+from analysis.measures.test_metrics import PARTS, measure
 from analysis.progress import Steps, Tell, untold
 from analysis.reading.best_runs import Run, clear_exports, export_best, rank_runs
 from analysis.reading.repeats import repeats_frame
@@ -88,7 +89,7 @@ def write_all(
     ranked, missing = rank_runs(study), list[str]()
     runs, data = best_runs(ranked, top), load_data(study, data_dir, missing)
     models = models_by_beta(ranked) if data else []
-    steps.plan(bool(models) + (len(runs) * FIGURES + PARTS if runs and data else 0))
+    steps.plan(bool(models) + (len(runs) * FIGURES + len(PARTS) if runs and data else 0))
     visu = study.folder / "visu" / visu_name(study.base.dataset)
     steps("analysing the study")
     arrays = compute_study(study, trials)

@@ -23,6 +23,11 @@ class Interval:
     high: float
 
 
+def standard_error(each: np.ndarray) -> float:
+    """Of the mean of independent values, (N,); NaN of a single one."""
+    return float(each.std(ddof=1) / math.sqrt(len(each))) if len(each) > 1 else math.nan
+
+
 def bootstrap(
     statistic: Callable[..., float], *samples: np.ndarray, resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval | None:

@@ -29,7 +29,8 @@ from analysis.figures.study.history import compute_history
 from analysis.figures.study.importance import draw_importance
 from analysis.figures.study.parallel import compute_parallel
 from analysis.figures.study.rate_distortion import compute_rate_distortion, pareto_front
-from analysis.measures.test_metrics import encode, kl_per_latent, measure
+from analysis.measures.codes import encode, latent_rates
+from analysis.measures.test_metrics import measure
 from analysis.reading.best_runs import export_best, ranked_runs
 from analysis.reading.ledger import stored_trials
 from analysis.reading.study_record import read_study
@@ -297,7 +298,7 @@ def test_kl_per_latent_sums_to_the_rate(model: VAE, digits: Dataset) -> None:
     mean, logvar = encode(model, digits.test.images)
     with torch.no_grad():
         posterior = model.encode(torch.from_numpy(digits.test.images.copy()).float() / 255)
-    assert kl_per_latent(mean, logvar).sum() == pytest.approx(rate(posterior).mean().item(), rel=1e-4)
+    assert latent_rates(mean, logvar).sum() == pytest.approx(rate(posterior).mean().item(), rel=1e-4)
 
 
 def test_pca_agrees_with_scikit_learn() -> None:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from analysis.figures.model.batched import decode, unit
 from analysis.figures.model.recon import varied_rows
 from analysis.figures.style import draw_note, plain, show_tiles, styled
-from analysis.measures.test_metrics import encode
+from analysis.measures.codes import encode
 from trainables.data.datasets import Split
 from vae_models import VAE
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures.style import FADED, OKABE_ITO, latents, styled
-from analysis.measures.test_metrics import kl_per_latent
+from analysis.measures.codes import latent_rates
 from vae_models.elbo import ACTIVE_VARIANCE
 
 BARS = 64
@@ -44,7 +44,7 @@ class KlLatents:
 
 def compute_kl_latents(mean_NZ: np.ndarray, logvar_NZ: np.ndarray) -> KlLatents:
     """Of the posteriors of the test images, (N, Z)."""
-    kl_Z = kl_per_latent(mean_NZ, logvar_NZ)
+    kl_Z = latent_rates(mean_NZ, logvar_NZ)
     order = np.argsort(-kl_Z, kind="stable")
     return KlLatents(order, kl_Z[order], mean_NZ.astype(np.float64).var(0)[order])
 

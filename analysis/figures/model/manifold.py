@@ -13,7 +13,7 @@ from scipy.stats import norm
 
 from analysis.figures.model.batched import decode
 from analysis.figures.style import latents, mosaic, styled
-from analysis.measures.test_metrics import kl_per_latent
+from analysis.measures.codes import latent_rates
 from vae_models import VAE
 
 STEPS, STEPS_LARGE = 21, 13  # odd: the middle is 0
@@ -40,7 +40,7 @@ class Manifold:
 def compute_manifold(model: VAE, mean_NZ: np.ndarray, logvar_NZ: np.ndarray) -> Manifold:
     """Decode a grid over the prior's quantiles (Kingma & Welling 2014, arXiv:1312.6114, figure 4), over the
     two latents of largest KL. ``mean_NZ`` and ``logvar_NZ`` are those of the test images."""
-    kl_Z = kl_per_latent(mean_NZ, logvar_NZ)
+    kl_Z = latent_rates(mean_NZ, logvar_NZ)
     # of two latents the first is across, whichever tells more: figures of two models compare
     chosen = np.sort(np.argsort(-kl_Z, kind="stable")[:2])
     steps = STEPS if max(model.config.image_shape[1:]) <= LARGE else STEPS_LARGE

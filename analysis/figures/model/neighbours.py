@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures.model.batched import decode, unit
 from analysis.figures.style import show_tiles, styled
-from analysis.measures.test_metrics import encode
+from analysis.measures.codes import encode
 from trainables.data.datasets import Dataset
 from vae_models import VAE
 

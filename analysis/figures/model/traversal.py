@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 from analysis.figures.model.batched import decode, unit
 from analysis.figures.model.recon import varied_rows
 from analysis.figures.style import OKABE_ITO, latents, plain, show_tiles, styled
-from analysis.measures.test_metrics import kl_per_latent
+from analysis.measures.codes import latent_rates
 from trainables.data.datasets import Split
 from vae_models import VAE
 
@@ -50,7 +50,7 @@ def compute_traversal(
 ) -> Traversal:
     """Traverse at most 8 latents from -3 to 3 from one test image's posterior mean (as in Higgins et al.
     2017, beta-VAE, ICLR). ``mean_NZ`` and ``logvar_NZ`` are those of the test images."""
-    kl_Z = kl_per_latent(mean_NZ, logvar_NZ)
+    kl_Z = latent_rates(mean_NZ, logvar_NZ)
     chosen = np.argsort(-kl_Z, kind="stable")[:ROWS]
     row = varied_rows(test.labels, 1, seed)[0]
     positions = np.linspace(-REACH, REACH, POSITIONS)

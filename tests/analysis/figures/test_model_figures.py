@@ -25,7 +25,7 @@ from analysis.figures.model.neighbours import compute_neighbours, nearest
 from analysis.figures.model.traversal import compute_traversal, draw_traversal
 from analysis.figures.model.traversal_gif import draw_traversal_gif, save_gif
 from analysis.figures.study.across_beta import compute_across_beta, draw_across_beta
-from analysis.measures.test_metrics import encode
+from analysis.measures.codes import encode
 from trainables.config import TrialConfig
 from trainables.data.datasets import Dataset, Split
 from trainables.training.loop import seeded_vae

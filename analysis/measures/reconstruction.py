@@ -1,0 +1,59 @@
+"""How near the decoded posterior means come to the images. N images of C x H x W."""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from analysis.measures.codes import Codes, posteriors
+from analysis.measures.parts import Metric, Part, chosen_rows
+from trainables.training.batches import Pixels
+from trainables.training.evaluate import BATCH
+from trainables.training.process_group import World
+from vae_models import VAE
+
+_IMAGES = 2_000
+"""At most: windows of 11 pixels are a CPU's work."""
+_SSIM_SIDE = 6
+"""Of the smallest image that the SSIM's window of 11 pixels can be reflected into."""
+_LARGEST_PSNR = 100.0
+"""dB; of an image that is hit to the last bit, which would be infinite."""
+
+
+@torch.no_grad()
+def reconstruction_quality(model: VAE, images: np.ndarray, codes: Codes, seed: int = 0) -> dict[str, float]:
+    """``psnr_db`` and ``ssim`` of what the decoder makes of the posterior means of at most 2,000 images, each
+    the mean over images. The SSIM is Wang et al.'s (2004, "Image quality assessment", IEEE TIP 13) with a
+    Gaussian window of 11 pixels, images reflected at their edges; below 6 pixels a side it is NaN."""
+    # here, where it is needed: the import takes seconds
+    from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+
+    device = next(model.parameters()).device
+    chosen = chosen_rows(len(images), _IMAGES, seed)
+    found = []
+    for rows, x in Pixels(images, chosen, device).in_order(BATCH // 5, World(device=device)):
+        image = model.decode(posteriors(codes, chosen[rows], device).mean)
+        psnr = peak_signal_noise_ratio(image, x, data_range=1.0, reduction="none", dim=(1, 2, 3))
+        ssim = torch.full_like(psnr, math.nan)
+        if min(x.shape[2:]) >= _SSIM_SIDE:
+            each = structural_similarity_index_measure(image, x, data_range=1.0, reduction="none")
+            ssim = cast(Tensor, each)
+        found.append(torch.stack([psnr.clamp(max=_LARGEST_PSNR), ssim]).double())
+    psnr_db, similarity = torch.cat(found, 1).mean(1).tolist()
+    return {"psnr_db": psnr_db, "ssim": similarity}
+
+
+RECONSTRUCTIONS = Part(
+    "reconstructions",
+    "Reconstructions",
+    (
+        Metric("mse", "mean squared error, sampled codes", ".5f", "pixels in [0, 1]"),  # of the trade-off's part
+        Metric("psnr_db", "peak signal-to-noise ratio", ".2f", "dB"),
+        Metric("ssim", "structural similarity", ".4f", "at most 1"),
+    ),
+    lambda subject: reconstruction_quality(subject.model, subject.images, subject.codes, subject.seed),
+)
