@@ -28,7 +28,7 @@ class TrialConfig(BaseModel):
 
     model: ModelConfig = ModelConfig()
     dataset: str = "digits"
-    """``mnist``, ``fashion_mnist``, ``cifar10``, ``digits`` or ``imagefolder:PATH``."""
+    """A name of ``trainables.data.catalog``, or ``imagefolder:PATH``."""
     image_size: int | None = Field(None, ge=8, le=1024)
     """Side that an ``imagefolder``'s images are resized to."""
     limit_train: int | None = Field(None, ge=2)

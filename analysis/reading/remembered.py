@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 from pyarrow import ArrowException
 
-from trainables.data.datasets import cache_folder
+from trainables.data.cache import cache_folder
 from trainables.errors import UserError
 from trainables.records.atomic_files import write_atomic
 

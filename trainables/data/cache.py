@@ -1,0 +1,120 @@
+"""Arrays on disk that are made once per node: checksummed, mapped into memory, one process at a time to make them."""
+
+import contextlib
+import hashlib
+import io
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+
+from trainables.errors import UserError
+from trainables.records.atomic_files import seal, unseal
+
+DAMAGE = (OSError, ValueError, KeyError, TypeError)
+"""What `read_arrays` raises where there are none, or not what was written."""
+
+
+def cache_folder() -> Path:
+    """$VAE_CACHE_DIR, else ~/.cache/vae-studies: what can be made again."""
+    return folder_from(None, "VAE_CACHE_DIR", "~/.cache/vae-studies")
+
+
+def folder_from(given: str | Path | None, variable: str, default: str) -> Path:
+    """The folder that is given, else named by an environment variable, else the default.
+
+    Raises:
+        UserError: where it is no path.
+    """
+    path = given or os.environ.get(variable) or default
+    try:
+        return Path(path).expanduser().resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # nobody's home, a loop of links, a null byte
+        raise UserError(f"{str(path)!r} must be the path of a folder: {error}") from error
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Within: the only process that holds the lock `path`, whose folder is made.
+
+    Raises:
+        UserError: where the folder cannot be written.
+    """
+    with _writing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def write_arrays(folder: Path, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays, their checksums and JSON about them to `folder`, all or nothing, while its lock is held.
+
+    Raises:
+        UserError: where it cannot be written.
+    """
+    partial = folder.with_name(f".{folder.name}.partial")  # one name: what a killed process left is swept up
+    with _writing(folder.parent):
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        try:
+            for key, array in arrays.items():
+                with _synced(partial / f"{key}.npy") as file:
+                    np.save(file, array, allow_pickle=False)
+            meta = {
+                **about,
+                "shapes": {key: array.shape for key, array in arrays.items()},
+                "sha256": {key: _sha256(partial / f"{key}.npy") for key in arrays},
+            }
+            with _synced(partial / "meta.json") as file:
+                file.write(seal(meta, indent=2).encode())
+            shutil.rmtree(folder, ignore_errors=True)  # damaged; processes that have it mapped keep it
+            partial.rename(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def read_arrays(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What `write_arrays` wrote: (JSON about the arrays, the arrays), images mapped into memory, read-only.
+
+    Raises:
+        OSError, ValueError, KeyError, TypeError: where there is nothing, or it is damaged.
+    """
+    meta = unseal((folder / "meta.json").read_bytes())
+    arrays = {}
+    for key, checksum in meta["sha256"].items():
+        path = folder / f"{key}.npy"
+        if _sha256(path) != checksum:
+            raise ValueError(f"{path} does not have the SHA-256 in meta.json")
+        arrays[key] = np.load(path, mmap_mode="r" if key.endswith("_images") else None, allow_pickle=False)
+    return meta, arrays
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"the cache folder {folder} must be writable: {error}\nset VAE_CACHE_DIR to another folder"
+        ) from error
+
+
+@contextlib.contextmanager
+def _synced(path: Path) -> Iterator[io.BufferedWriter]:
+    with path.open("wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

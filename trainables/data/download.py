@@ -1,0 +1,110 @@
+"""Downloading a named set from its publisher's mirrors."""
+
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from trainables.data.catalog import CATALOG, Version
+from trainables.data.sources import find
+from trainables.errors import UserError
+
+_NETWORK_SECONDS = 10.0
+"""Of silence that count as no network."""
+
+
+def download(name: str, root: Path) -> None:
+    """Download the set `name` of the catalog into the data folder `root`, whole or not at all.
+
+    Raises:
+        UserError: saying what to put where, when there is no network or anything goes wrong on the way.
+    """
+    version = CATALOG[name].versions[0]
+    target = root / version.folders[0]
+    try:
+        if not version.mirrors:
+            raise OSError("no mirror is known")
+        mirrors = _answering(version.mirrors)
+        print(f"downloading {name} to {target}", file=sys.stderr)
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".download-", dir=root) as temporary:
+            unpacked = _fetch(version, mirrors, Path(temporary))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if find(name, root, 0) is None:  # else another machine that shares the folder was faster
+                unpacked.rename(target)
+    except Exception as error:  # whatever a network, a mirror or a full disk comes up with
+        raise UserError(
+            f"{name} is not in {root} and cannot be downloaded: {' '.join(str(error).split())}\n"
+            f"put its published files into {target} (or set --data-dir or VAE_DATA_DIR), "
+            "or use digits, which needs no files"
+        ) from error
+
+
+def _fetch(version: Version, mirrors: Sequence[str], folder: Path) -> Path:
+    """Download and unpack the archives in ``folder``; the path of the folder in it that holds the set's files."""
+    for archive, known_hash in version.archives.items():
+        _fetch_archive(archive, known_hash, mirrors, folder)
+    files = {path.name: path for path in folder.rglob("*")}
+    complete = folder / "complete"
+    complete.mkdir()
+    for name in version.file_names:
+        files[name].rename(complete / name)
+    return complete
+
+
+def _fetch_archive(archive: str, known_hash: str, mirrors: Sequence[str], folder: Path) -> None:
+    """Download an archive from the first mirror that has it as it was published, and unpack it in ``folder``."""
+    import pooch  # few runs download
+
+    pooch.get_logger().setLevel("ERROR")
+    unpack = pooch.Untar() if archive.endswith(".tar.gz") else pooch.Decompress(name=archive.removesuffix(".gz"))
+    download_file = pooch.HTTPDownloader(timeout=_NETWORK_SECONDS, chunk_size=1 << 16)
+    failures = []
+    for mirror in mirrors:
+        try:
+            pooch.retrieve(mirror + archive, known_hash, archive, folder, unpack, download_file)
+        except (OSError, ValueError) as error:  # silence, an answer without the file, another file
+            failures.append(f"{mirror}: {error}")
+        else:
+            return
+    raise OSError(f"Error downloading {archive} from {', '.join(failures)}")
+
+
+def _answering(mirrors: Sequence[str]) -> Sequence[str]:
+    """The mirrors from the first that answers on, be it with an error.
+
+    Raises:
+        OSError: where none does within 2 x `_NETWORK_SECONDS`; a name look-up knows no limit of time, hence the
+            thread.
+    """
+    import pooch
+
+    answering: list[str] = []
+    failures: list[BaseException] = []
+    ask = pooch.HTTPDownloader(timeout=_NETWORK_SECONDS)
+
+    def look() -> None:
+        for number, mirror in enumerate(mirrors):
+            try:
+                ask(mirror, None, None, check_only=True)
+            except Exception as error:
+                failures.append(_first_cause(error))
+            else:
+                answering.extend(mirrors[number:])
+                return
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    thread.join(2 * _NETWORK_SECONDS)
+    if not answering:
+        reason = failures[0] if failures else f"no answer in {2 * _NETWORK_SECONDS:.0f} s"
+        raise OSError(f"no network ({reason})")
+    return answering
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """Below what requests and urllib3 put around it, which takes lines."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return error
