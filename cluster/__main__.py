@@ -11,15 +11,10 @@ from typing import Annotated
 import typer
 
 from cluster.local_cluster import local_cluster
-from trainables.console import command_line, guarded
+from trainables.console import command_group, run
 from trainables.errors import UserError
 
-app = command_line(help="A Ray cluster of several nodes on this machine, to try things on.", no_args_is_help=True)
-
-
-@app.callback()
-def main() -> None:
-    """A Ray cluster of several nodes on this machine, to try things on."""
+app = command_group("A Ray cluster of several nodes on this machine, to try things on.")
 
 
 @app.command()
@@ -35,7 +30,7 @@ def local(
     each = workers_per_node or max(1, (os.cpu_count() or 1) // nodes)
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts background jobs deaf to Ctrl-C
         signal.signal(number, signal.default_int_handler)
-    with guarded(), suppress(KeyboardInterrupt):
+    with suppress(KeyboardInterrupt):
         print(f"starting {nodes} node(s) of {each} CPU(s)", flush=True)
         with local_cluster([each] * nodes) as cluster:
             study = "python studies/digits_vae.py"
@@ -60,4 +55,4 @@ def local(
 
 
 if __name__ == "__main__":
-    app()
+    run(app, "python -m cluster")

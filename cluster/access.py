@@ -44,8 +44,8 @@ def ensure_token() -> None:
 
 
 def use_token() -> None:
-    """Show the token, where there is one, to the cluster that this process joins: as `ray start` does, but not
-    `ray.init`. To be called before Ray is imported.
+    """Have the token, where there is one, asked for by a cluster that this process starts, and shown to one that it
+    joins: not every Ray does the one by itself, nor `ray.init` the other. To be called before Ray is imported.
     """
     if any(name in os.environ for name in _TOKEN_VARIABLES) or token_path().exists():
         os.environ.setdefault("RAY_AUTH_MODE", "token")

@@ -89,8 +89,7 @@ def _set_environment(address: str | None, patience: float) -> None:
     """What Ray reads of its environment when it is imported, and what its processes inherit."""
     if address is None:
         ensure_token()
-    else:
-        use_token()
+    use_token()
     for name, value in (_DRIVER_ENVIRONMENT | (_SHARED_ENVIRONMENT if address else _WORKER_ENVIRONMENT)).items():
         os.environ.setdefault(name, value)
     os.environ["RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S"] = str(patience)
