@@ -8,7 +8,7 @@ import tarfile
 import threading
 import time
 from dataclasses import replace
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +138,39 @@ def test_the_next_mirror_is_tried_where_one_does_not_answer_or_has_other_files(
     mirrors = (nobody, f"{address}wrong/", f"{address}nothing/", address)
     monkeypatch.setitem(CATALOG, "mnist", replace(CATALOG["mnist"], versions=(replace(version, mirrors=mirrors),)))
     assert len(load_dataset("mnist", tmp_path / "data").train.labels) == 30
+
+
+def test_a_server_that_falls_silent_midway_is_given_up_on(tmp_path, monkeypatch):
+    released = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+
+        def do_GET(self):
+            self.do_HEAD()
+            self.wfile.write(b"x" * 10)
+            released.wait(60)
+
+        def log_message(self, *args):
+            pass
+
+    monkeypatch.setattr(download, "_NETWORK_SECONDS", 0.5)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        mirrors = (f"http://127.0.0.1:{running.server_port}/",)
+        versions = (replace(CATALOG["mnist"].versions[0], mirrors=mirrors),)
+        monkeypatch.setitem(CATALOG, "mnist", replace(CATALOG["mnist"], versions=versions))
+        start = time.monotonic()
+        message = error_of("mnist", tmp_path / "data")
+        released.set()
+        running.shutdown()
+    assert "Error downloading train-images-idx3-ubyte.gz" in message
+    assert time.monotonic() - start < 20
+    assert not list((tmp_path / "data").iterdir())
 
 
 def test_two_processes_download_once(tmp_path, server, monkeypatch):
