@@ -1,4 +1,4 @@
-"""Train one VAE: python main.py --model VAE --dataset mnist --latent_dim 64 --vae_mode pp --visualize"""
+"""Train one VAE: ``python main.py --model VAE --dataset mnist --latent_dim 64 --vae_mode pp --visualize``."""
 
 import hashlib
 from enum import StrEnum
@@ -18,13 +18,13 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from studies.command_line.command import run_command
 from trainables.config import TrialConfig
-from trainables.console import command_line
+from trainables.console import Version, checked_options, command_line, run
 from trainables.data.catalog import NAMES
 from trainables.data.datasets import image_shape, load_dataset
-from trainables.errors import UserError
+from trainables.errors import ExitCode, UserError
 from trainables.metrics import Metrics
+from trainables.records.study_layout import visu_name
 from trainables.records.trial_folder import TrialFolder
 from trainables.training.local import train_local
 from trainables.training.loop import NonFiniteError
@@ -34,12 +34,16 @@ app = command_line()
 
 
 class Model(StrEnum):
+    """The kinds of model."""
+
     VAE = "VAE"
 
 
 class Mode(StrEnum):
-    plain = "plain"
-    pp = "pp"
+    """The architectures that the seed's interface has names for."""
+
+    PLAIN = "plain"
+    PP = "pp"
 
 
 @app.command()
@@ -71,59 +75,61 @@ def train(
         Path | None, typer.Option("--data_dir", "--data-dir", envvar="VAE_DATA_DIR", help="Folder of the data sets.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order and noise.")] = 0,
+    _version: Version = False,
 ) -> None:
     """Train one VAE, on all GPUs of this machine or on its CPU.
 
     Checkpoints go to models/VAE/, figures to visu/<dataset>_vae/. The same command again goes on from there.
     """
     colour = dataset == "cifar10"
-    depth = {Mode.plain: 0, Mode.pp: 1, None: 2 if colour else 0}[vae_mode]
-    config = TrialConfig(
-        dataset=dataset,
-        image_size=image_size,
-        limit_train=limit_train,
-        limit_val=limit_val,
-        beta=beta,
-        epochs=epochs,
-        seed=seed,
-    ).replace(
-        {
-            "lr": lr,
-            "batch_size": batch_size,
-            "model.image_shape": image_shape(dataset, image_size),
-            "model.latent_dim": latent_dim,
-            "model.depth": depth,
-            "model.width": 64 if colour else 32,
-        }
-    )
+    with checked_options():
+        config = TrialConfig.model_validate(
+            {
+                "model": {
+                    "image_shape": image_shape(dataset, image_size),
+                    "latent_dim": latent_dim,
+                    "depth": {Mode.PLAIN: 0, Mode.PP: 1, None: 2 if colour else 0}[vae_mode],
+                    "width": 64 if colour else 32,
+                },
+                "dataset": dataset,
+                "image_size": image_size,
+                "limit_train": limit_train,
+                "limit_val": limit_val,
+                "beta": beta,
+                "epochs": epochs,
+                "batch_size": batch_size,
+                "lr": lr,
+                "seed": seed,
+            }
+        )
     load_pixels(config, data_dir, "cpu")  # an error now leaves nothing behind
     console = Console(highlight=False, markup=False)
-    folder = TrialFolder(Path("models") / model / run_name(config))
+    folder = find_folder(Path("models") / model, config)
     try:
-        follow(config, folder, data_dir, console)
+        _train(config, folder, data_dir, console)
     except NonFiniteError as error:
         raise UserError(f"training stopped: {error}\ntry a lower --lr") from error
     except KeyboardInterrupt:
         console.print(
             f"\ninterrupted: {folder.path} keeps what is done; the same command goes on from there", soft_wrap=True
         )
-        raise typer.Exit(130) from None
-    finish(config, folder, data_dir, visualize, console)
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    _finish(config, folder, data_dir, visualize, console)
 
 
-def run_name(config: TrialConfig) -> str:
-    """Readable, and another one for every other config: equal commands go on, different ones never mix."""
+def find_folder(models: Path, config: TrialConfig) -> TrialFolder:
+    """Where this training is or will be, below ``models``: its name is readable, and another for every other config, so
+    that equal commands go on, and different ones never mix.
+
+    One that is there is found by its config, as the hash in its name was another before the config had all its fields.
+    """
+    stem = f"{visu_name(config.dataset)}_latent{config.model.latent_dim}_depth{config.model.depth}"
+    found = (TrialFolder(path) for path in sorted(models.glob(f"{stem}_*")))
     key = hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:6]
-    return f"{visu_name(config)}_latent{config.model.latent_dim}_depth{config.model.depth}_{key}"
+    return next((folder for folder in found if folder.holds(config)), TrialFolder(models / f"{stem}_{key}"))
 
 
-def visu_name(config: TrialConfig) -> str:
-    from analysis.report.report import visu_name
-
-    return visu_name(config.dataset)
-
-
-def follow(config: TrialConfig, folder: TrialFolder, data_dir: Path | None, console: Console) -> None:
+def _train(config: TrialConfig, folder: TrialFolder, data_dir: Path | None, console: Console) -> None:
     """Train with a progress bar, and a line an epoch."""
     with Progress(
         SpinnerColumn(),
@@ -144,10 +150,10 @@ def follow(config: TrialConfig, folder: TrialFolder, data_dir: Path | None, cons
         for row in train_local(config, folder, data_dir, track=track):
             progress.update(epochs, completed=row["epoch"])
             progress.reset(steps)
-            console.print(describe(row), soft_wrap=True)
+            console.print(_line(row), soft_wrap=True)
 
 
-def describe(row: Metrics) -> str:
+def _line(row: Metrics) -> str:
     return (
         f"epoch {row['epoch']:>3.0f}  train loss {row['train_loss']:.2f}  "
         f"val bits/dim {row['val_bits_per_dim']:.4f}  rate {row['val_rate']:.2f} nats  "
@@ -155,7 +161,7 @@ def describe(row: Metrics) -> str:
     )
 
 
-def finish(config: TrialConfig, folder: TrialFolder, data_dir: Path | None, visualize: bool, console: Console) -> None:
+def _finish(config: TrialConfig, folder: TrialFolder, data_dir: Path | None, visualize: bool, console: Console) -> None:
     """Test metrics of the best epoch, loss curves and figures."""
     from analysis.figures import FIGURES, run_figures
     from analysis.figures.model.curves import draw_curves
@@ -177,7 +183,7 @@ def finish(config: TrialConfig, folder: TrialFolder, data_dir: Path | None, visu
     console.print(f"test set, epoch {metrics['epoch']:.0f}, the best of {config.epochs}:")
     for name, value in test.items():
         console.print(f"  {name:22} {value:.5g}")
-    out = Path("visu") / visu_name(config)
+    out = Path("visu") / visu_name(config.dataset)
     rows = folder.rows()
     stem = f"{folder.path.name}_epoch_{int(metrics['epoch']):04d}"
     paths = [save_figure(draw_curves(rows), out / f"loss_{stem}.png")]
@@ -191,4 +197,4 @@ def finish(config: TrialConfig, folder: TrialFolder, data_dir: Path | None, visu
 
 
 if __name__ == "__main__":
-    run_command(app)
+    run(app)

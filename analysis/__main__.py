@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis.progress import progress_bar
-from trainables.console import command_line, guarded
+from trainables.console import command_group, run
 from trainables.text import printable
 
 if TYPE_CHECKING:
@@ -41,12 +41,7 @@ COMPARED = {
 }
 """Column of a frame -> its title in the terminal."""
 
-app = command_line(help="Figures, tables and a page to read, from a study's folder.", no_args_is_help=True)
-
-
-@app.callback()
-def main() -> None:
-    """Figures, tables and a page to read, from a study's folder."""
+app = command_group("Figures, tables and a page to read, from a study's folder.")
 
 
 @app.command()
@@ -62,7 +57,7 @@ def report(
 ) -> None:
     """Draw the best runs and the study, export the best models, and write report.html."""
     console = Console(stderr=True)
-    with guarded(), progress_bar(console) as progress:
+    with progress_bar(console) as progress:
         from analysis.report.report import write_report  # seconds of imports, which --help can do without
 
         paths = write_report(study, top, data_dir, progress, inception)
@@ -76,32 +71,30 @@ def compare(
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("compare.html"),
 ) -> None:
     """Studies beside each other: which answers better, in a table and a page."""
-    with guarded():
-        from analysis.report.compare import compare_studies, write_comparison
+    from analysis.report.compare import compare_studies, write_comparison
 
-        with progress_bar(Console(stderr=True)) as progress:
-            comparison = compare_studies(studies, progress)
-        print_table(comparison.table, COMPARED)
-        for sentence in comparison.findings:
-            print(printable(sentence))
-        print(f"page     {write_comparison(comparison, out)}")
+    with progress_bar(Console(stderr=True)) as progress:
+        comparison = compare_studies(studies, progress)
+    print_table(comparison.table, COMPARED)
+    for sentence in comparison.findings:
+        print(printable(sentence))
+    print(f"page     {write_comparison(comparison, out)}")
 
 
 @app.command("list")
 def list_(folder: Annotated[Path, typer.Argument(help="Where studies are, at any depth.")] = Path("runs")) -> None:
     """The studies in a folder, how far they are, and the best that each has found."""
-    with guarded():
-        from analysis.report.compare import list_studies
+    from analysis.report.compare import list_studies
 
-        with progress_bar(Console(stderr=True)) as progress:
-            found = list_studies(folder, progress)
-        if not len(found):
-            print(f"no studies in {folder}")
-            return
-        print_table(found.assign(created=found["created"].str[:10]), LISTED)
-        for study, fault in zip(found["study"], found["fault"], strict=True):
-            if isinstance(fault, str):
-                print(f"{printable(study)} cannot be read: {printable(fault)}", file=sys.stderr)
+    with progress_bar(Console(stderr=True)) as progress:
+        found = list_studies(folder, progress)
+    if not len(found):
+        print(f"no studies in {folder}")
+        return
+    print_table(found.assign(created=found["created"].str[:10]), LISTED)
+    for study, fault in zip(found["study"], found["fault"], strict=True):
+        if isinstance(fault, str):
+            print(f"{printable(study)} cannot be read: {printable(fault)}", file=sys.stderr)
 
 
 def print_table(frame: pd.DataFrame, shown: dict[str, str]) -> None:
@@ -120,4 +113,4 @@ def print_table(frame: pd.DataFrame, shown: dict[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    app(prog_name="python -m analysis")
+    run(app, "python -m analysis")

@@ -8,21 +8,20 @@ from typing import Annotated
 
 import typer
 
-from studies.command_line.command import run_command
-from studies.record.study_folder import Driver, StudyFolder
-from trainables.console import command_line
+from studies.command_line.command import leave
+from studies.record.driver_lock import Driver, DriverLock
+from trainables.console import command_group, run
 from trainables.errors import UserError
+from trainables.records.study_layout import StudyLayout
 from trainables.text import printable
 
-app = command_line(
-    help="Look at studies and steer them, from any machine that sees their folders.", no_args_is_help=True
-)
+app = command_group("Look at studies and steer them, from any machine that sees their folders.")
 StudyPath = Annotated[Path, typer.Argument(help="The study's folder, such as runs/digits_vae.")]
 Wait = Annotated[bool, typer.Option(help="Wait until it is so: running epochs end first.")]
 
 FINISHED, UNFINISHED, RUNNING, PAUSED = 0, 3, 4, 5
-"""Exit codes of ``status``; 1 and 2 are errors, as everywhere."""
-POLL_SECONDS = 0.5
+"""Exit codes of ``status``; 1 and 2 are errors, as everywhere (`trainables.errors.ExitCode`)."""
+_POLL_SECONDS = 0.5
 
 
 @app.command()
@@ -45,19 +44,19 @@ def status(study: StudyPath, as_json: Annotated[bool, typer.Option("--json", hel
 @app.command()
 def pause(study: StudyPath, wait: Wait = True) -> None:
     """Let the running epochs end, then free the cluster; the driver waits for ``resume``."""
-    order(study, "pause", "paused", wait)
+    _order(study, "pause", "paused", wait)
 
 
 @app.command()
 def resume(study: StudyPath, wait: Wait = True) -> None:
     """Go on after ``pause``."""
-    order(study, "resume", "running", wait)
+    _order(study, "resume", "running", wait)
 
 
 @app.command()
 def stop(study: StudyPath, wait: Wait = True) -> None:
     """End a study in order after the running epochs; the same command goes on from there."""
-    order(study, "stop", None, wait)
+    _order(study, "stop", None, wait)
 
 
 @app.command("prune-checkpoints")
@@ -73,38 +72,38 @@ def prune_checkpoints(
     print(f"{'would remove' if dry_run else 'removed'} {files} files, {size / 1e6:,.1f} MB")
 
 
-def running(study: Path) -> tuple[StudyFolder, Driver]:
+def _running(study: Path) -> tuple[DriverLock, Driver]:
     """Raises: UserError where no driver is at work there."""
-    folder = StudyFolder(study)
-    if not folder.question.exists():
+    layout = StudyLayout(study.expanduser().resolve())
+    if not layout.question.exists():
         raise UserError(f"no study at {study}\ngive the folder of one, such as runs/digits_vae")
-    driver = folder.driver()
+    driver = DriverLock(layout).driver()
     if driver is None:
         raise UserError(f"nobody runs {study}\nthe study's own command goes on with it: see status")
-    return folder, driver
+    return DriverLock(layout), driver
 
 
-def order(study: Path, what: str, phase: str | None, wait: bool) -> None:
-    """Ask a driver, and wait until it has heard and is at ``phase``, or is gone where that is None.
+def _order(study: Path, what: str, phase: str | None, wait: bool) -> None:
+    """Ask a driver, and wait until it has read that and is at ``phase``, or is gone where that is None.
 
     Raises:
         UserError: where it is gone before.
     """
-    folder, driver = running(study)
-    name = folder.ask(what)
+    lock, driver = _running(study)
+    name = lock.ask(what)
     who = f"process {driver.pid} on {driver.host}"
     if not wait:
         print(f"asked: {who}")
         return
-    while (now := folder.driver()) is not None and (now.pid, now.host) == (driver.pid, driver.host):
-        if phase == now.phase and now.heard == name:
+    while (now := lock.driver()) is not None and (now.pid, now.host) == (driver.pid, driver.host):
+        if phase == now.phase and now.order == name:
             print(f"{phase}: {who}")
             return
-        time.sleep(POLL_SECONDS)
+        time.sleep(_POLL_SECONDS)
     if phase:
         raise UserError(f"the study ended before it was {phase}\nsee `python -m studies status {study}`")
     print(f"stopped: {who}")
 
 
 if __name__ == "__main__":
-    run_command(app)
+    run(app, "python -m studies", leave)

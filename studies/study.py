@@ -8,17 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
-from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
 
 from trainables.config import TrialConfig
 from trainables.data.datasets import image_shape
 from trainables.space import extremes
 
-OBJECTIVE = "val_bits_per_dim"
-FIXED = {"seed", "dataset", "image_size", "limit_val", "model.image_shape"}
+_OBJECTIVE = "val_bits_per_dim"
+_FIXED = {"seed", "dataset", "image_size", "limit_val", "model.image_shape"}
 """What all trials of a study share."""
 
-MOST_SEEDS = 99
+_MOST_SEEDS = 99
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +49,10 @@ class Study:
     def __post_init__(self) -> None:
         at_least(1, trials=self.trials)
         at_least(0, final_epochs=self.final_epochs, seeds=self.seeds, seed=self.seed)
-        if self.seeds > MOST_SEEDS:
-            raise ValueError(f"seeds must be at most {MOST_SEEDS}, got {self.seeds}")
+        if self.seeds > _MOST_SEEDS:
+            raise ValueError(f"seeds must be at most {_MOST_SEEDS}, got {self.seeds}")
         for path, distribution in self.space.items():
-            if path in FIXED:
+            if path in _FIXED:
                 raise ValueError(f"{path} cannot be searched: trials that differ in it cannot be compared")
             for value in extremes(distribution):
                 self.base.replace({path: value})
@@ -91,11 +91,44 @@ class Study:
         """What makes this study this one, as JSON values: a study folder answers one question only."""
         return {
             "name": self.name,
-            "objective": OBJECTIVE,
+            "objective": _OBJECTIVE,
             "seed": self.seed,
             "base": self.base.model_dump(mode="json"),
             "space": {path: distribution_to_json(d) for path, d in self.space.items()},
         }
+
+    @classmethod
+    def of_question(cls, question: Mapping[str, Any], **plan: Any) -> Study:
+        """The study that asks a recorded question. What an older record lacks takes its default.
+
+        Raises:
+            ValueError, KeyError, TypeError, AttributeError: for what is no question.
+        """
+        space = {path: json_to_distribution(text) for path, text in question["space"].items()}
+        base = TrialConfig.model_validate(question["base"])
+        return cls(name=question["name"], base=base, space=space, seed=question.get("seed", cls.seed), **plan)
+
+    def differences(self, question: Mapping[str, Any]) -> list[str]:
+        """What a recorded question asks otherwise, a line each; its values are parsed before they are compared.
+
+        Raises:
+            ValueError, KeyError, TypeError, AttributeError: for what is no question.
+        """
+        asked = self.of_question(question).question() | {"objective": question.get("objective", _OBJECTIVE)}
+        before, now = _flat(asked), _flat(self.question())
+        return [
+            f"{key}: {before.get(key, 'not there')} in the folder, {now.get(key, 'not there')} now"
+            for key in sorted(before.keys() | now.keys())
+            if before.get(key) != now.get(key)
+        ]
+
+
+def _flat(values: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Nested values by dotted path."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= _flat(value, f"{path}{key}.") if isinstance(value, Mapping) else {f"{path}{key}": value}
+    return found
 
 
 def at_least(low: int, **values: float | None) -> None:

@@ -1,36 +1,82 @@
-"""What the command lines share: how they are made, and how they say what went wrong."""
+"""The one way in which this project's command lines are made, run, and say what went wrong."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from importlib.metadata import version
+from typing import Annotated, NoReturn
 
 import typer
+from pydantic import ValidationError
 
-from trainables.errors import UserError
+from trainables.errors import EndedEarly, ExitCode, OptionError, UserError, explain
 from trainables.text import printable
 
 
-def command_line(**options: Any) -> typer.Typer:
-    """A program, or a command of one; ``options`` are Typer's."""
-    return typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, **options)
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(version("vae-studies"))
+        raise typer.Exit
 
 
-def tell(error: str) -> None:
-    """Print an error that is not the program's own."""
-    print(f"error: {printable(error)}", file=sys.stderr)
+Version = Annotated[
+    bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+]
+"""An option of every command that is not one of a group."""
+
+
+def command_line(help: str | None = None, no_args_is_help: bool = False) -> typer.Typer:
+    """A program of one command, which takes `Version` itself."""
+    return typer.Typer(
+        help=help,
+        no_args_is_help=no_args_is_help,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+
+
+def command_group(help: str) -> typer.Typer:
+    """A program of several commands."""
+    app = command_line(help, no_args_is_help=True)
+
+    @app.callback()
+    def _options(_version: Version = False) -> None:
+        """Take the options of the program itself."""
+
+    return app
 
 
 @contextmanager
-def guarded(leave: Callable[[int], NoReturn] = sys.exit) -> Iterator[None]:
-    """A person's mistake, or a file that cannot be had, becomes a line or two and exit code 1."""
+def checked_options() -> Iterator[None]:
+    """Inside, values of options become what they configure. Raises: OptionError for one that is refused."""
     try:
         yield
+    except ValidationError as error:
+        raise OptionError(explain(error)) from error
+    except ValueError as error:
+        raise OptionError(str(error)) from error
+
+
+def run(app: typer.Typer, name: str | None = None, leave: Callable[[int], NoReturn] = sys.exit) -> None:
+    """Run a command line to the end of this process, with one of `ExitCode`. What a person can mend is told in a line
+    or two.
+
+    Args:
+        app: what `command_line` or `command_group` made.
+        name: of the program in its help, where that is not its file's.
+        leave: ends the process.
+    """
+    try:
+        app(prog_name=name)
+    except EndedEarly as early:
+        print(f"the study ended early: {early}; the same command goes on from there")
+        leave(ExitCode.ENDED_EARLY)
     except UserError as error:
-        tell(str(error))
-        leave(1)
+        code, text = ExitCode.WRONG_OPTION if isinstance(error, OptionError) else ExitCode.FAILED, str(error)
     except OSError as error:
-        tell(f"{error.strerror}: {error.filename}" if error.filename else str(error))
-        leave(1)
+        code, text = ExitCode.FAILED, f"{error.strerror}: {error.filename}" if error.filename else str(error)
+    print(f"error: {printable(text)}", file=sys.stderr)
+    leave(code)

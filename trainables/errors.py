@@ -1,11 +1,26 @@
-"""The exceptions that command lines show without a traceback, and how a library's are said."""
+"""The exceptions that command lines show without a traceback, their exit codes, and how a library's are said."""
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
+
+
+class ExitCode(IntEnum):
+    """What each command of this project exits with. `python -m studies status` has three more of its own."""
+
+    DONE = 0
+    FAILED = 1
+    """Something that the person at the keyboard can mend: `UserError`."""
+    WRONG_OPTION = 2
+    """The command line asks for what there is not: `OptionError`, and Typer's own."""
+    ENDED_EARLY = 3
+    """`EndedEarly`."""
+    INTERRUPTED = 130
+    """Ctrl-C, as shells count it."""
 
 
 class UserError(Exception):
@@ -15,7 +30,11 @@ class UserError(Exception):
     """
 
 
-class Early(Exception):
+class OptionError(UserError):
+    """A command line's option with a value that it cannot have."""
+
+
+class EndedEarly(Exception):  # noqa: N818 (it is no error)
     """A study is to end before its plan is done, in order and through no fault: what is open is closed."""
 
 

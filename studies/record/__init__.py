@@ -1,0 +1,1 @@
+"""What a study writes down: its question, its ledger, who runs it."""

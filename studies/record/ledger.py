@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +23,7 @@ from trainables.metrics import Metrics
 from trainables.records.storage_urls import OWNER
 from trainables.text import without_passwords
 
-STARTUP_TRIALS = 5
+_STARTUP_TRIALS = 5
 """Trials drawn at random, and never pruned, before TPE and the median have something to learn from."""
 
 
@@ -67,6 +66,7 @@ class Recorded(Trials):
     trials: list[FrozenTrial]
 
     def all(self) -> list[FrozenTrial]:
+        """By number."""
         return self.trials
 
 
@@ -85,16 +85,18 @@ class Ledger(Trials):
     def __init__(self, study: Study, url: str, owner: str = "") -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.plan = study
-        pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=2)
+        pruner = optuna.pruners.MedianPruner(n_startup_trials=_STARTUP_TRIALS, n_warmup_steps=2)
         try:
+            self._storage = optuna.storages.RDBStorage(url)
             self._study = optuna.create_study(
-                storage=url, study_name=study.name, direction="minimize", pruner=pruner, load_if_exists=True
+                storage=self._storage, study_name=study.name, direction="minimize", pruner=pruner, load_if_exists=True
             )
+            self._study_id = self._storage.get_study_id_from_name(study.name)
             if OWNER not in self._study.user_attrs:
                 self._study.set_user_attr(OWNER, owner)
             found = self._study.user_attrs[OWNER]
         except Exception as error:  # any of SQLAlchemy's, Optuna's or a driver's
-            raise unopened(url, error) from error
+            raise _unopened(url, error) from error
         if found != owner:
             raise UserError(
                 f"{without_passwords(url)} holds a study {study.name!r} of another folder\nuse another --storage"
@@ -104,9 +106,10 @@ class Ledger(Trials):
     def forget(self) -> None:
         """Remove the study from its storage, if it has no trials yet."""
         if not self.all():
-            optuna.delete_study(study_name=self.plan.name, storage=self._study._storage)
+            optuna.delete_study(study_name=self.plan.name, storage=self._storage)
 
     def all(self) -> list[FrozenTrial]:
+        """By number, read again."""
         return self._study.get_trials(deepcopy=False)
 
     def interrupted(self) -> list[int]:
@@ -125,14 +128,14 @@ class Ledger(Trials):
     def resume(self, number: int) -> int:
         """Take an interrupted trial up under its own number; parameters it still lacks are chosen now."""
         self._seed_sampler(number)
-        frozen = self.all()[number]
-        return self._take_up(Trial(self._study, frozen._trial_id))
+        return self._take_up(Trial(self._study, self._trial_id(number)))
 
     def _seed_sampler(self, *position: int) -> None:
-        """Before what TPE draws jointly, and before each parameter that it draws alone: a crash may come
-        between two of them."""
+        """Before what TPE draws jointly, and before each parameter that it draws alone: a crash may come between two of
+        them.
+        """
         seed = int(np.random.SeedSequence([self.plan.seed, *position]).generate_state(1)[0])
-        self._study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS)
+        self._study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=_STARTUP_TRIALS)
 
     def _take_up(self, trial: Trial) -> int:
         for index, (path, distribution) in enumerate(self.plan.space.items(), start=1):
@@ -142,35 +145,44 @@ class Ledger(Trials):
         return trial.number
 
     def parameters(self, number: int) -> dict[str, Any]:
+        """What was drawn for a trial that runs."""
         return dict(self._live[number].params)
 
     def report(self, number: int, row: Metrics) -> bool:
-        """An epoch's row; answers whether to prune the trial, as of the last that is known. An epoch told
-        before changes nothing."""
+        """An epoch's row; answers whether to prune the trial, as of the last that is known. One that was reported
+        before changes nothing.
+        """
         trial, epoch = self._live[number], int(row["epoch"])
-        if epoch not in self._frozen(number).intermediate_values:
+        if epoch not in self._reported(number):
             trial.report(row["val_bits_per_dim"], epoch)
         return trial.should_prune()
 
-    def _frozen(self, number: int) -> FrozenTrial:
-        return self._study._storage.get_trial(self._live[number]._trial_id)
+    def _trial_id(self, number: int) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+
+    def _reported(self, number: int) -> dict[int, float]:
+        """What was reported of a trial, by epoch."""
+        return self._storage.get_trial(self._trial_id(number)).intermediate_values
 
     def complete(self, number: int) -> None:
         """The trial ran to its end: its value is its best epoch's."""
-        self._tell(number, value=min(self._frozen(number).intermediate_values.values()))
+        self._end(number, value=min(self._reported(number).values()))
 
     def prune(self, number: int) -> None:
-        self._tell(number, state=TrialState.PRUNED)
+        """End a trial that is worse than its peers."""
+        self._end(number, state=TrialState.PRUNED)
 
     def fail(self, number: int, cause: str) -> None:
+        """End a trial that cannot go on, and record why."""
         self._live[number].set_user_attr("cause", cause)
-        self._tell(number, state=TrialState.FAIL)
+        self._end(number, state=TrialState.FAIL)
 
-    def _tell(self, number: int, value: float | None = None, state: TrialState | None = None) -> None:
+    def _end(self, number: int, value: float | None = None, state: TrialState | None = None) -> None:
         self._study.tell(self._live.pop(number), value, state=state)
 
 
 def suggest(trial: Trial, path: str, distribution: BaseDistribution) -> Any:
+    """Draw a parameter, or find it drawn. Raises: ValueError for another kind of distribution."""
     match distribution:
         case FloatDistribution(low=low, high=high, log=log, step=step):
             return trial.suggest_float(path, low, high, log=log, step=step)
@@ -190,27 +202,10 @@ def set_aside(study_name: str, url: str) -> str | None:
         optuna.copy_study(from_study_name=study_name, from_storage=url, to_storage=url, to_study_name=kept)
         optuna.delete_study(study_name=study_name, storage=url)
     except Exception as error:
-        raise unopened(url, error) from error
+        raise _unopened(url, error) from error
     return kept
 
 
-def unopened(url: str, error: Exception) -> UserError:
+def _unopened(url: str, error: Exception) -> UserError:
     reason = str(error).strip().splitlines()[0]
     return UserError(f"the study's storage cannot be opened: {without_passwords(url)}\n{reason}")
-
-
-def same_question(asked: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """The differences between a folder's question and this one's, a line each."""
-
-    def flat(value: Any, path: str = "") -> dict[str, Any]:
-        if isinstance(value, Mapping):
-            parts = [flat(v, f"{path}.{k}" if path else str(k)) for k, v in value.items()]
-            return {k: v for part in parts for k, v in part.items()}
-        return {path: value}
-
-    before, after = flat(asked), flat(now)
-    return [
-        f"{key}: {before.get(key, 'not there')} in the folder, {after.get(key, 'not there')} now"
-        for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key)
-    ]

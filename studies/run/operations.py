@@ -7,13 +7,11 @@ import shlex
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from analysis.reading.study_record import COSTS, StudyRecord, read_study
+from analysis.reading.study_record import StudyRecord, read_study
+from studies.record.driver_lock import Driver, DriverLock
 from studies.record.ledger import Recorded
-from studies.record.study_folder import Driver, StudyFolder
+from studies.record.study_folder import StudyFolder
 from studies.run.retraining import next_final, next_repeats
 from studies.run.runner import is_finished
 from studies.study import Study
@@ -44,9 +42,11 @@ class Status:
     """That began or last went on with the study, and where."""
 
     def json(self) -> str:
+        """For programs."""
         return json.dumps(asdict(self) | {"folder": str(self.folder)}, indent=2)
 
     def lines(self) -> list[tuple[str, str]]:
+        """For a person: what, and how it is."""
         runs = self.driver and self.driver.phase != "paused"
         names = {} if runs else {"RUNNING": "interrupted", "WAITING": "interrupted"}
         counts = ", ".join(f"{n} {names.get(state, state.lower())}" for state, n in self.counts.items())
@@ -73,41 +73,38 @@ class Status:
 def status_of(path: Path) -> Status:
     """Raises: UserError where there is no whole study."""
     record, folder = read_study(path), StudyFolder(path)
-    trials = Recorded(planned_study(record), record.trials)
+    trials = Recorded(_planned_study(record), record.trials)
     best = trials.best()
-    cpu, gpu = np.nansum(np.concatenate([np.zeros((1, len(COSTS))), *record.costs]), axis=0) / 3600
+    cpu, gpu = record.hours
     left = [f"{len(repeats)} repeats"] if (repeats := next_repeats(trials, folder)) else []
     left += ["the final training"] if next_final(trials, folder) else []
     return Status(
         folder.path,
         record.info["name"],
-        folder.driver(),
+        DriverLock(folder.layout).driver(),
         is_finished(trials, folder),
         trials.plan.trials,
         dict(Counter(trials.count())),
         left,
         best.number if best else None,
         best.value if best else None,
-        float(cpu),
-        float(gpu),
+        cpu,
+        gpu,
         str(record.info.get("directory", ".")),
         str(record.info.get("command", "")),
     )
 
 
-def planned_study(record: StudyRecord) -> Study:
+def _planned_study(record: StudyRecord) -> Study:
     """What the newest command planned. Raises: UserError where study.json does not say."""
-    info: dict[str, Any] = record.info
+    info = record.info
     try:
-        return Study(
-            name=info["name"],
-            base=record.base,
-            space=record.space,
-            trials=info["trials"],
-            final_epochs=info["final"]["epochs"],
-            seeds=info["seeds"],
-            seed=info["seed"],
-        )
+        plan = {
+            "trials": info["trials"],
+            "seeds": info.get("seeds", Study.seeds),
+            "final_epochs": info["final"]["epochs"],
+        }
+        return Study.of_question(info, **plan)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{record.folder / 'study.json'} does not say what is planned: {error}") from error
 
@@ -119,16 +116,16 @@ def prune(path: Path, keep: int, dry_run: bool) -> tuple[int, int]:
         UserError: where there is no whole study, or a driver is at work there.
     """
     record, folder = read_study(path), StudyFolder(path)
-    with folder.locked():
-        trials = Recorded(planned_study(record), record.trials)
+    with DriverLock(folder.layout).acquired():
+        trials = Recorded(_planned_study(record), record.trials)
         kept = {trial.number for trial in trials.ranked()[:keep]}
         files: list[Path] = []
         for number in trials.ended():
-            checkpoints = TrialFolder(folder.trial(number)).checkpoints
+            checkpoints = TrialFolder(folder.layout.trial(number)).checkpoints
             files += checkpoints.glob("epoch_*.pt")
             if number not in kept:
                 files += checkpoints.glob("best.safetensors")
-                mirror = folder.mirror(folder.trial(number))
+                mirror = folder.mirror(folder.layout.trial(number))
                 if mirror and not dry_run:
                     mirror.remove("*")
         size = sum(file.stat().st_size for file in files)

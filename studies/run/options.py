@@ -1,4 +1,4 @@
-"""How a study is run: nothing here changes its question."""
+"""How a study is run: nothing here changes its question. Fields with a `typer.Option` are options of its command."""
 
 from __future__ import annotations
 
@@ -6,29 +6,51 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
+
+from typer import Option
 
 from cluster.connect import PATIENCE
 from studies.study import at_least
 from trainables.slots.resources import Placement
 from trainables.text import without_passwords
 
+_OBJECT_STORES = re.compile(r"(s3|gs|gcs|abfs|abfss|file)://")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
     """Where and how wide a study runs; None lets the cluster decide."""
 
-    address: str | None = None
-    workers_per_trial: int = 1
-    max_concurrent: int | None = None
-    gpus_per_worker: float | None = None
-    trials_per_gpu: str | None = None
-    """A number, or "auto" to measure how many the GPU's memory holds."""
-    pack: int = 1
+    workers_per_trial: Annotated[int, Option(help="DDP workers of a trial.")] = 1
+    max_concurrent: Annotated[
+        int | None, Option(help="Trials at once. [default: what the cluster holds, up to a third of the trials]")
+    ] = None
+    gpus_per_worker: Annotated[
+        float | None, Option(help="May be a fraction. [default: 1, or less where there are fewer GPUs than workers]")
+    ] = None
+    trials_per_gpu: Annotated[
+        str | None,
+        Option(metavar="N|auto", help="Trials that share a GPU; auto: what its memory holds, measured first."),
+    ] = None
+    pack: Annotated[
+        int, Option(help="Trials a process trains together, as one where architecture and batch are the same.")
+    ] = 1
+    final_workers: Annotated[int, Option(help="DDP workers of the last training.")] = 1
+    address: Annotated[
+        str | None,
+        Option(
+            envvar="RAY_ADDRESS",
+            help="A running Ray cluster, host:port or auto. [default: RAY_ADDRESS, or this machine]",
+        ),
+    ] = None
+    trusted_network: Annotated[
+        bool, Option("--trusted-network", help="Join a cluster on other machines without TLS.")
+    ] = False
+    patience: Annotated[
+        float, Option(help="Seconds until a worker that does not answer, or finds no place, is given up.")
+    ] = PATIENCE
     placement: Placement = field(default_factory=Placement)
-    trusted_network: bool = False
-    """Whether a cluster may be joined in the clear from afar."""
-    final_workers: int = 1
-    patience: float = PATIENCE
 
     def __post_init__(self) -> None:
         at_least(1, workers_per_trial=self.workers_per_trial, max_concurrent=self.max_concurrent)
@@ -54,22 +76,15 @@ class Resources:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sinks:
-    """Where its trials are shown besides its folder; ``mlflow`` is a tracking URI."""
-
-    tensorboard: bool = False
-    mlflow: str | None = None
-
-    def __bool__(self) -> bool:
-        return self.tensorboard or self.mlflow is not None
-
-
-@dataclass(frozen=True, kw_only=True)
 class Budget:
-    """What a study may take: hours of this command, and hours of a GPU over all its trainings."""
+    """What a study may take."""
 
-    hours: float | None = None
-    gpu_hours: float | None = None
+    hours: Annotated[
+        float | None, Option("--max-hours", help="Hours after which this command ends the study in order.")
+    ] = None
+    gpu_hours: Annotated[
+        float | None, Option("--max-gpu-hours", help="GPU hours of training, in all, after which the study ends.")
+    ] = None
 
     def __post_init__(self) -> None:
         for name, value in (("--max-hours", self.hours), ("--max-gpu-hours", self.gpu_hours)):
@@ -77,7 +92,12 @@ class Budget:
                 raise ValueError(f"{name} must be above 0 and below 1,000,000, got {value:g}")
 
 
-OBJECT_STORES = re.compile(r"(s3|gs|gcs|abfs|abfss|file)://")
+@dataclass(frozen=True, kw_only=True)
+class Sinks:
+    """Where its trials are shown besides its folder."""
+
+    tensorboard: Annotated[bool, Option("--tensorboard", help="Write event files too, a folder a trial.")] = False
+    mlflow: Annotated[str | None, Option(metavar="URI", help="Write MLflow runs too, one a trial, there.")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +114,7 @@ class Storage:
         """Tell them apart by their schemes. Raises: ValueError for two of a kind."""
         found: dict[str, str] = {}
         for place in places:
-            kind = "checkpoints" if OBJECT_STORES.match(place) else "ledger"
+            kind = "checkpoints" if _OBJECT_STORES.match(place) else "ledger"
             if kind in found:
                 raise ValueError(f"--storage must name one database and one object store at most, got two {kind}")
             if kind == "checkpoints" and ("@" in place or without_passwords(place) != place):
@@ -108,7 +128,7 @@ class Storage:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """All of it, as a command line has it."""
+    """All of it."""
 
     data_dir: Path | None = None
     resources: Resources = field(default_factory=Resources)

@@ -1,0 +1,1 @@
+"""What is seen of a running study, and what stops it."""

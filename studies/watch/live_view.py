@@ -22,19 +22,19 @@ from rich.text import Text
 
 from trainables.metrics import Metrics
 
-STYLES = {"complete": "green", "pruned": "yellow", "failed": "red", "running": "cyan"}
-LEDGER_STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
+_STYLES = {"complete": "green", "pruned": "yellow", "failed": "red", "running": "cyan"}
+_LEDGER_STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
 
 
 @dataclass
-class Running:
+class _Training:
     parameters: Mapping[str, Any]
     started: float
     row: Metrics = field(default_factory=dict)
     best: float = math.inf
 
 
-def short(parameters: Mapping[str, Any]) -> str:
+def _short(parameters: Mapping[str, Any]) -> str:
     """{"beta": 0.1234, "model.depth": 1} -> "beta 0.123  depth 1"."""
     return "  ".join(
         f"{path.rpartition('.')[2]} {value:.3g}" if isinstance(value, float) else f"{path.rpartition('.')[2]} {value}"
@@ -42,7 +42,8 @@ def short(parameters: Mapping[str, Any]) -> str:
     )
 
 
-def clock(seconds: float) -> str:
+def _clock(seconds: float) -> str:
+    """3723 -> "1:02:03"."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
@@ -64,7 +65,7 @@ class View:
         """Trials that run at once, for the time left."""
         self.console = console
         self._counts: Counter[str] = Counter()
-        self._running: dict[str, Running] = {}
+        self._running: dict[str, _Training] = {}
         self._best: tuple[float, str, Mapping[str, Any]] | None = None
         self._phase = "starting"
         self._opened = time.monotonic()
@@ -90,15 +91,15 @@ class View:
             termios.tcsetattr(sys.stdin, termios.TCSADRAIN, mode)
 
     def known(self, counts: Mapping[str, int], best: FrozenTrial | None) -> None:
-        """What the ledger held before this driver: trials by Optuna's states, and the best of them."""
-        self._counts.update({LEDGER_STATES[s]: n for s, n in counts.items() if s in LEDGER_STATES})
+        """Count what the ledger held before this driver: trials by Optuna's states, and the best of them."""
+        self._counts.update({_LEDGER_STATES[s]: n for s, n in counts.items() if s in _LEDGER_STATES})
         if best is not None:
             assert best.value is not None
             self._best = (best.value, f"trial {best.number}", best.params)
 
     def counts(self) -> dict[str, int]:
         """Trials by state; what trains outside the search is among those that run."""
-        return {state: self._counts[state] for state in STYLES} | {"running": len(self._running)}
+        return {state: self._counts[state] for state in _STYLES} | {"running": len(self._running)}
 
     def best_value(self) -> float | None:
         """The lowest bits per dimension so far."""
@@ -109,24 +110,25 @@ class View:
         return sum(r.row.get("images_per_second", 0.0) for r in list(self._running.values()))
 
     def phase(self, text: str) -> None:
-        """What the study is at as a whole."""
+        """Tell what the study is at as a whole."""
         self._phase = text
         self._line(text)
 
     def note(self, text: str) -> None:
-        """What a person should know of afterwards: it stays, on a terminal too."""
+        """Tell what a person should know of afterwards: it stays, on a terminal too."""
         self.console.print(Text(text), soft_wrap=True)
 
     def started(self, number: int | str, parameters: Mapping[str, Any], rows: Sequence[Metrics] = ()) -> None:
-        """``rows``: those that it reported before it was interrupted."""
+        """A training has begun, or goes on after the ``rows`` that it reported before it was interrupted."""
         label = self._label(number)
-        self._running[label] = Running(parameters, time.monotonic())
+        self._running[label] = _Training(parameters, time.monotonic())
         how = f"goes on after epoch {len(rows)}" if rows else "started"
-        self._line(f"{label} {how}: {short(parameters)}")
+        self._line(f"{label} {how}: {_short(parameters)}")
         for row in rows:
             self._note(label, row)
 
     def reported(self, number: int | str, row: Metrics) -> None:
+        """It has trained another epoch."""
         label = self._label(number)
         self._line(
             f"{label} epoch {row['epoch']}: {row['val_bits_per_dim']:.4f} bits/dim, "
@@ -143,13 +145,14 @@ class View:
             self._best = (value, label, running.parameters)
 
     def ended(self, number: int | str, state: str, cause: str | None = None) -> None:
+        """It has ended: "complete", "pruned" or "failed"."""
         running = self._running.pop(self._label(number))
         if isinstance(number, int):
             self._counts[state] += 1
             self._spent[0] += time.monotonic() - running.started
             self._spent[1] += 1
         text = Text(f"{self._label(number)} ")
-        text.append(state, STYLES.get(state, ""))
+        text.append(state, _STYLES.get(state, ""))
         if cause:
             text.append(f": {cause}")
         elif running.row:
@@ -158,7 +161,7 @@ class View:
             self.console.print(text, soft_wrap=True)
         left = self._time_left()
         done = sum(self._counts.values())
-        self._line(f"{done} of {self._total} trials done" + (f", about {clock(left)} left" if left else ""))
+        self._line(f"{done} of {self._total} trials done" + (f", about {_clock(left)} left" if left else ""))
 
     def pause(self) -> None:
         """Nothing runs any more, until it is started again."""
@@ -170,7 +173,7 @@ class View:
 
     def _line(self, text: str) -> None:
         if not self.console.is_terminal:
-            self.console.print(f"[{clock(time.monotonic() - self._opened)}] {text}", soft_wrap=True, markup=False)
+            self.console.print(f"[{_clock(time.monotonic() - self._opened)}] {text}", soft_wrap=True, markup=False)
 
     def _time_left(self) -> float | None:
         """Seconds, from what a trial took so far; None before the first has ended or after the last."""
@@ -185,23 +188,23 @@ class View:
         done = sum(self._counts.values())
         counts = Text()
         for state, count in self.counts().items():
-            counts.append(f"{count} ", f"bold {STYLES[state]}").append(f"{state}   ", "dim")
+            counts.append(f"{count} ", f"bold {_STYLES[state]}").append(f"{state}   ", "dim")
         speed = self.images_per_second()
         left = self._time_left()
         counts.append(f"{speed:,.0f} ", "bold").append("images/s   ", "dim")
-        counts.append(clock(left) if left is not None else "-", "bold").append(" left", "dim")
+        counts.append(_clock(left) if left is not None else "-", "bold").append(" left", "dim")
 
         head = Table.grid(padding=(0, 1), expand=True)
         head.add_column(ratio=1)
         head.add_column(justify="right")
         head.add_row(
             ProgressBar(total=self._total, completed=done, complete_style="green"),
-            Text(f"{done}/{self._total} trials  {clock(time.monotonic() - self._opened)}", "bold"),
+            Text(f"{done}/{self._total} trials  {_clock(time.monotonic() - self._opened)}", "bold"),
         )
         best = Text().append("best so far  ", "dim")
         if self._best:
             value, label, parameters = self._best
-            best.append(f"{value:.4f} bits/dim", "bold green").append(f"  {label}  {short(parameters)}")
+            best.append(f"{value:.4f} bits/dim", "bold green").append(f"  {label}  {_short(parameters)}")
         else:
             best.append("-")
         parts: list[RenderableType] = [head, counts, best]
@@ -223,6 +226,6 @@ class View:
                 f"{row['val_bits_per_dim']:.4f}" if row else "-",
                 f"{row['val_rate']:.2f}" if row else "-",
                 f"{row['images_per_second']:,.0f}" if row else "-",
-                short({k: v for k, v in running.parameters.items() if k != "epochs"}),
+                _short({k: v for k, v in running.parameters.items() if k != "epochs"}),
             )
         return table

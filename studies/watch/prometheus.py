@@ -1,4 +1,4 @@
-"""What a study's driver tells Prometheus through Ray: see cluster/prometheus.yml and cluster/grafana.json."""
+"""What a study's driver tells Prometheus through Ray: see cluster/deploy/prometheus.yml and grafana.json there."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 from studies.watch.live_view import View
 from trainables.metrics import Metrics
-from trainables.slots.messages import Taking
+from trainables.slots.messages import Assignment
 
-METRICS = {
+EXPORTED = {
     "vae_trials": "Trials by state: complete, pruned, failed, running.",
     "vae_best_bits_per_dim": "The study's lowest validation negative ELBO so far, in bits per dimension.",
     "vae_images_per_second": "Training images that all running trials take together.",
@@ -31,14 +31,15 @@ class Meter:
         self._exported: dict[str, Any] = {}
 
     def open(self, study: str) -> None:
-        from ray.util.metrics import Gauge, Histogram
+        """Show Prometheus what is counted, under the study's name."""
+        from cluster.ray_metrics import gauge, histogram
 
-        for name, text in METRICS.items():
-            tags = ("study", "state") if name == "vae_trials" else ("study",)
-            self._exported[name] = (
-                Histogram(name, text, SECONDS, tags) if name.endswith("_seconds") else Gauge(name, text, tags)
-            )
-            self._exported[name].set_default_tags({"study": study})
+        labels = {"study": study}
+        for name, text in EXPORTED.items():
+            if name.endswith("_seconds"):
+                self._exported[name] = histogram(name, text, labels, SECONDS)
+            else:
+                self._exported[name] = gauge(name, text, labels, *(["state"] if name == "vae_trials" else []))
 
     def spend(self, row: Metrics) -> None:
         """Count a new epoch."""
@@ -46,11 +47,11 @@ class Meter:
         self.cpu_seconds += row.get("cpu_seconds", 0.0)
         self._observe("vae_epoch_seconds", row["epoch_seconds"])
 
-    def taken(self, takings: Iterable[Taking]) -> None:
+    def assigned(self, assignments: Iterable[Assignment]) -> None:
         """Count how long a training waited for its workers."""
-        for taking in takings:
-            if taking.waited is not None:
-                self._observe("vae_queue_seconds", taking.waited)
+        for assignment in assignments:
+            if assignment.waited is not None:
+                self._observe("vae_queue_seconds", assignment.waited)
 
     def _observe(self, name: str, seconds: float) -> None:
         if histogram := self._exported.get(name):

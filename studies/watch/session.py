@@ -12,7 +12,7 @@ from studies.watch.stopping import Stop
 
 
 @dataclass(frozen=True)
-class Running:
+class Session:
     """A study that runs: its trials and where they are kept, the data they see, who watches, what ends it."""
 
     ledger: Ledger

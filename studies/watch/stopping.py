@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from studies.record.study_folder import StudyFolder
+from studies.record.driver_lock import DriverLock
 from studies.watch.live_view import View
 from studies.watch.prometheus import Meter
-from trainables.errors import Early, Interrupted, UserError
+from trainables.errors import EndedEarly, Interrupted, UserError
 from trainables.metrics import Metrics
 
-WATCH_SECONDS = 1.0
+_WATCH_SECONDS = 1.0
 """How often a driver looks for orders, and shows that it lives."""
 
 
@@ -28,29 +28,42 @@ class Stop:
     """
 
     def __init__(self, hours: float | None = None, gpu_hours: float | None = None, spent: float = 0.0) -> None:
-        self.reason: str | None = None
-        self.interrupted = self.ordered = self.paused = self.is_waiting = False
+        self.error: EndedEarly | Interrupted | UserError | None = None
+        """What the study is to end with, once the running epochs have ended."""
+        self.paused = self.is_waiting = False
         self.meter = Meter()
         self._hours, self._gpu_hours, self._spent = hours, gpu_hours, spent
         self._began = time.monotonic()
 
     def interrupt(self) -> None:
-        """On behalf of the person at the keyboard."""
-        self.reason, self.interrupted = "interrupted", True
+        """Stop on behalf of the person at the keyboard."""
+        self.error = Interrupted()
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether a person did."""
+        return isinstance(self.error, Interrupted)
+
+    def fail(self, reason: str) -> None:
+        """Stop for a fault that is no training's own; one that came before goes first."""
+        what, _, way_out = reason.partition("\n")
+        text = f"the study stopped early: {what}\n{way_out or 'the same command goes on from there'}"
+        self.error = self.error or UserError(text)
 
     def order(self, reason: str) -> None:
         """End in order; a fault that came before goes first."""
-        if self.reason is None or self.paused:
-            self.reason, self.ordered, self.paused = reason, True, False
+        if self.error is None or self.paused:
+            self.error, self.paused = EndedEarly(reason), False
 
     def pause(self) -> None:
-        if self.reason is None:
+        """End in order, for a while."""
+        if self.error is None:
             self.order("paused")
             self.paused = True
 
     def resume(self) -> None:
-        """After a pause: go on as if nothing had been."""
-        self.reason, self.ordered, self.paused = None, False, False
+        """Go on after a pause as if nothing had been."""
+        self.error, self.paused = None, False
 
     def spend(self, row: Metrics) -> None:
         """Count what a new epoch cost."""
@@ -59,10 +72,10 @@ class Stop:
 
     @property
     def phase(self) -> str:
-        """As `studies.record.study_folder.Driver` has it."""
+        """As `studies.record.driver_lock.Driver` has it."""
         if self.paused:
             return "paused" if self.is_waiting else "pausing"
-        return "stopping" if self.reason else "running"
+        return "stopping" if self.error else "running"
 
     def look(self) -> None:
         """End the study if its budget is spent."""
@@ -71,6 +84,11 @@ class Stop:
         spent = self._spent + self.meter.gpu_seconds
         if self._gpu_hours is not None and spent >= self._gpu_hours * 3600:
             self.order(f"its {self._gpu_hours:g} GPU hours are spent")
+
+    def check(self) -> None:
+        """Raises: KeyboardInterrupt, EndedEarly or UserError where the study is to stop."""
+        if self.error:
+            raise self.error
 
 
 @contextmanager
@@ -115,56 +133,46 @@ def every(seconds: float, step: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
-def watched(folder: StudyFolder, view: View, stop: Stop) -> Iterator[None]:
-    """Inside, a thread obeys `python -m studies`, looks at the budget, and shows that this driver lives and
-    how far the study is."""
+def obeying(lock: DriverLock, view: View, stop: Stop) -> Iterator[None]:
+    """Inside, a thread obeys `python -m studies`, looks at the budget, and shows that this driver lives and how far
+    the study is.
+    """
 
     def watch() -> None:
         with suppress(OSError):  # a folder that has vanished ends the study elsewhere
-            what, heard = folder.request()
+            what, order = lock.request()
             match what:
-                case "stop" if stop.reason is None or stop.paused:
+                case "stop" if stop.error is None or stop.paused:
                     stop.order("it was asked to stop")
                     view.phase("stopping after the running epochs, as asked")
-                case "pause" if stop.reason is None:
+                case "pause" if stop.error is None:
                     stop.pause()
                     view.phase("pausing after the running epochs, as asked")
-            folder.beat(stop.phase, heard)
-        before = stop.reason
+            lock.beat(stop.phase, order)
+        before = stop.error
         stop.look()
-        if stop.reason and not before:
-            view.phase(f"stopping after the running epochs: {stop.reason}")
+        if stop.error and not before:
+            view.phase(f"stopping after the running epochs: {stop.error}")
         stop.meter.publish(view)
 
     try:
-        with every(WATCH_SECONDS, watch):
+        with every(_WATCH_SECONDS, watch):
             yield
     finally:
         stop.meter.publish(view)
 
 
-def wait_for_resume(folder: StudyFolder, view: View, stop: Stop) -> None:
+def wait_for_resume(lock: DriverLock, view: View, stop: Stop) -> None:
     """Wait, with nothing open, until a pause is over.
 
     Raises:
-        KeyboardInterrupt, Early: where the study is to end instead.
+        KeyboardInterrupt, EndedEarly: where the study is to end instead.
     """
     view.pause()
     stop.is_waiting = True
-    while stop.paused and not stop.interrupted:
-        time.sleep(WATCH_SECONDS / 4)
-        if folder.request()[0] != "pause" and stop.paused and not stop.interrupted:
+    while stop.paused and not stop.is_interrupted:
+        time.sleep(_WATCH_SECONDS / 4)
+        if lock.request()[0] != "pause" and stop.paused and not stop.is_interrupted:
             stop.resume()
     stop.is_waiting = False
-    heed(stop)
-
-
-def heed(stop: Stop) -> None:
-    """Raises: KeyboardInterrupt, Early or UserError where the study is to stop."""
-    if stop.interrupted:
-        raise Interrupted
-    if stop.ordered:
-        raise Early(stop.reason)
-    if stop.reason:
-        reason, _, way_out = stop.reason.partition("\n")
-        raise UserError(f"the study stopped early: {reason}\n{way_out or 'the same command goes on from there'}")
+    stop.check()

@@ -401,24 +401,24 @@ def test_readers_hear_where_a_job_is_taken_and_how_long_it_waited() -> None:
         await asyncio.sleep(0.05)
         assert await mailbox.take("a", frozenset(), (place,)) == job
         news = await reader
-        (taking,) = news.takings
-        assert taking.places == (place,)
-        assert taking.waited is not None
-        assert 0.05 <= taking.waited < 60
+        (assignment,) = news.assignments
+        assert assignment.places == (place,)
+        assert assignment.waited is not None
+        assert 0.05 <= assignment.waited < 60
         job = job.after(0, 1)
         reader = asyncio.create_task(mailbox.news(job))
         await mailbox.take("a", frozenset(), (place,))  # its workers died
-        (again,) = (await reader).takings
+        (again,) = (await reader).assignments
         assert again.waited is None
         await mailbox.lose("a", "gone")
         await mailbox.take("b", frozenset(), (place,))
-        (moved,) = (await mailbox.news(job.after(0, 1))).takings
+        (moved,) = (await mailbox.news(job.after(0, 1))).assignments
         assert moved.waited is not None
 
     asyncio.run(run())
 
 
-def test_takings_are_noted_in_the_trials_folder(tmp_path: Path) -> None:
+def test_assignments_are_noted_in_the_trials_folder(tmp_path: Path) -> None:
 
     record = TrialFolder(tmp_path / "t")
     record.create(CONFIG)
@@ -431,8 +431,9 @@ def test_takings_are_noted_in_the_trials_folder(tmp_path: Path) -> None:
 
 
 def test_no_cluster_at_auto_is_two_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = "from studies.command_line.command import run_command\nfrom cluster.connect import connected\n"
-    code += "def app():\n    with connected('127.0.0.1:1'): pass\nrun_command(app)"
+    code = "from studies.command_line.command import leave\nfrom trainables.console import run\n"
+    code += "from cluster.connect import connected\n"
+    code += "def app(**_):\n    with connected('127.0.0.1:1'): pass\nrun(app, leave=leave)"
     done = script("-c", code, cwd=tmp_path)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 2

@@ -167,7 +167,7 @@ def test_the_question_of_a_study(tmp_path: Path) -> None:
     folder.path.mkdir()
     study = Study(name="s", base=TINY, space={}, trials=1)
     identity = folder.claim(study)["id"]
-    survives(folder.question, lambda: folder.claim(study)["id"], [identity])
+    survives(folder.layout.question, lambda: folder.claim(study)["id"], [identity])
 
 
 def test_a_study_opened_for_analysis(tmp_path: Path) -> None:

@@ -29,14 +29,15 @@ from analysis.reading.repeats import load_repeats
 from cluster.access import check_address
 from cluster.connect import connected
 from cluster.plan import Node, plan_slots
-from studies.record.ledger import Ledger, same_question, suggest
+from studies.record.driver_lock import DriverLock
+from studies.record.ledger import Ledger, suggest
 from studies.record.study_folder import StudyFolder
 from studies.run.options import Resources
-from studies.run.runner import share_of_gpu
-from studies.search.tune import Driver
+from studies.run.slot_pool import share_of_gpu
+from studies.search.lifecycle import Lifecycle, search_trials
 from studies.study import Study
 from studies.watch.live_view import View
-from studies.watch.session import Running
+from studies.watch.session import Session
 from studies.watch.stopping import Stop
 from trainables.config import TrialConfig
 from trainables.errors import UserError
@@ -128,22 +129,27 @@ def test_a_crash_between_two_parameters_does_not_change_the_later(tmp_path: Path
     assert [search(f"cut{cut}", cut) for cut in (0, 1)] == [whole, whole]
 
 
+def lifecycle(ledger: Ledger, folder: StudyFolder) -> Lifecycle:
+    """Of the search's trials."""
+    session = Session(ledger, folder, None, View("small", 4, 3, Console(quiet=True)), Stop())
+    return Lifecycle(session, [search_trials(session)])
+
+
 def test_a_crash_before_the_ledger_heard_of_the_end_does_not_prune(tmp_path: Path) -> None:
     """A trial that falls behind its peers in its last epoch has run to its end; so it has after a crash."""
     folder = StudyFolder(tmp_path)
     ledger = Ledger(study(trials=7), storage_url(tmp_path, None))
-    view = View("small", 7, 3, Console(quiet=True))
     for number in range(7):
-        driver = Driver(Running(ledger, folder, None, view, Stop()))
-        job = driver.next_job()
+        trainings = lifecycle(ledger, folder)
+        job = trainings.next_job()
         assert job is not None
         for epoch, bits in ((1, 5.0), (2, 4.0), (3, 4.5 if number == 6 else 3.0)):
-            driver.report(number, row(epoch, bits) | {"val_rate": 9.0, "images_per_second": 99.0})
+            trainings.report(job.id, row(epoch, bits) | {"val_rate": 9.0, "images_per_second": 99.0})
         if number < 6:
-            driver.complete(number)
+            trainings.complete(job.id)
     ledger = Ledger(study(trials=7), storage_url(tmp_path, None))
     assert ledger.interrupted() == [6]
-    assert Driver(Running(ledger, folder, None, view, Stop())).next_job() is None
+    assert lifecycle(ledger, folder).next_job() is None
     assert dict(ledger.count()) == {"COMPLETE": 7}
 
 
@@ -151,13 +157,13 @@ def test_a_crash_before_the_ledger_heard_of_the_end_does_not_prune(tmp_path: Pat
 def test_a_crash_while_a_trials_folder_is_made_is_made_good(tmp_path: Path, left: tuple[str, ...]) -> None:
     folder = StudyFolder(tmp_path)
     Ledger(study(), storage_url(tmp_path, None)).ask()
-    folder.trial(0).mkdir(parents=True)
+    folder.layout.trial(0).mkdir(parents=True)
     for name in left:
-        (folder.trial(0) / name).write_text("{")
+        (folder.layout.trial(0) / name).write_text("{")
     ledger = Ledger(study(), storage_url(tmp_path, None))
-    job = Driver(Running(ledger, folder, None, View("small", 4, 3, Console(quiet=True)), Stop())).next_job()
+    job = lifecycle(ledger, folder).next_job()
     assert job is not None
-    assert TrialFolder(folder.trial(0)).config() == job.config
+    assert TrialFolder(folder.layout.trial(0)).config() == job.config
 
 
 def test_a_crash_while_a_study_is_claimed_is_made_good(tmp_path: Path) -> None:
@@ -260,14 +266,13 @@ def test_a_password_is_not_shown() -> None:
 
 def test_records_of_another_ledger_are_not_taken_for_a_trials_own(tmp_path: Path) -> None:
     folder = StudyFolder(tmp_path)
-    stale = TrialFolder(folder.trial(0))
+    stale = TrialFolder(folder.layout.trial(0))
     stale.create(CONFIG.replace({"seed": 99}))
     for epoch in (1, 2, 3):
         stale.append(row(epoch, 1.0))
-    view = View("small", 1, 3, Console(quiet=True))
     ledger = Ledger(study(), storage_url(tmp_path, None))
     with pytest.raises(UserError, match=r"is not the folder of trial 0: its config\.json is another's"):
-        Driver(Running(ledger, folder, None, view, Stop())).next_job()
+        lifecycle(ledger, folder).next_job()
     assert len(stale.rows()) == 3
 
 
@@ -287,8 +292,8 @@ def test_a_study_of_ones_own_images_has_a_name_that_ray_takes() -> None:
 
 def test_differences_are_named() -> None:
     other = study(base=CONFIG.replace({"lr": 0.5}))
-    assert same_question(study().question(), study().question()) == []
-    assert same_question(study().question(), other.question()) == ["base.lr: 0.001 in the folder, 0.5 now"]
+    assert study().differences(study().question()) == []
+    assert other.differences(study().question()) == ["base.lr: 0.001 in the folder, 0.5 now"]
 
 
 # What a cluster holds
@@ -392,7 +397,7 @@ def test_a_study_is_checked_without_torch() -> None:
     code = (
         "import sys\n"
         "from studies.digits_vae import STUDY\n"
-        "from studies.record.study_folder import provenance\n"
+        "from studies.record.provenance import provenance\n"
         "from studies.run.runner import check_data\n"
         "check_data(STUDY, None, 1)\n"
         "provenance()\n"
@@ -418,9 +423,9 @@ def test_a_folder_that_is_refused_keeps_all_it_holds(tmp_path: Path, fresh: tupl
 
 def test_trials_cannot_share_a_gpu_that_is_not_there(tmp_path: Path) -> None:
     ledger, view = Ledger(study(), storage_url(tmp_path, None)), View("small", 4, 3, Console(quiet=True))
-    running = Running(ledger, StudyFolder(tmp_path), None, view, Stop())
+    session = Session(ledger, StudyFolder(tmp_path), None, view, Stop())
     with pytest.raises(UserError, match=r"must find a GPU in the cluster, got 1 node\(s\) without one"):
-        share_of_gpu(Resources(trials_per_gpu="auto"), [Node(2, 0)], running)
+        share_of_gpu(Resources(trials_per_gpu="auto"), [Node(2, 0)], session)
 
 
 def test_more_workers_than_the_cluster_holds_are_refused() -> None:
@@ -450,7 +455,7 @@ def outcome(slots: Slots, job: Job) -> News:
     rows: list[Metrics] = []
     while True:
         news = ray.get(slots.mailbox.news.remote(job), timeout=120)
-        job = job.after(len(news.rows), len(news.takings))
+        job = job.after(len(news.rows), len(news.assignments))
         rows += news.rows
         if news.ended:
             return News(rows, True, news.cause)
@@ -459,7 +464,7 @@ def outcome(slots: Slots, job: Job) -> News:
 def await_a_row(slots: Slots, job: Job) -> None:
     TrialFolder(job.folder).create(job.config)
     while not (news := ray.get(slots.mailbox.news.remote(job), timeout=60)).rows:
-        job = job.after(0, len(news.takings))
+        job = job.after(0, len(news.assignments))
 
 
 def part_of_slot(kind: str) -> psutil.Process:
@@ -785,15 +790,15 @@ def test_every_study_offers_the_same_options(name: str, tmp_path: Path) -> None:
 
 def test_a_study_in_use_and_a_study_json_that_is_damaged_are_refused(tmp_path: Path) -> None:
     folder = StudyFolder(tmp_path / "s")
-    with folder.locked():
+    with DriverLock(folder.layout).acquired():
         folder.claim(study())
         done = script(ROOT / "studies/digits_vae.py", "--out", folder.path, cwd=tmp_path)
         assert done.returncode == 1
         assert f"process {os.getpid()}" in done.stderr
-    question = json.loads(folder.question.read_text())
+    question = json.loads(folder.layout.question.read_text())
     assert question["versions"]["ray"] == ray.__version__
-    folder.question.write_text(folder.question.read_text()[:100])
-    with folder.locked(), pytest.raises(UserError, match=r"study\.json is damaged"):
+    folder.layout.question.write_text(folder.layout.question.read_text()[:100])
+    with DriverLock(folder.layout).acquired(), pytest.raises(UserError, match=r"study\.json is damaged"):
         folder.claim(study())
     kept = folder.move_aside()
     assert kept is not None

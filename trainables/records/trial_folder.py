@@ -44,6 +44,7 @@ class TrialFolder:
         self._metrics = self.path / "metrics.jsonl"
         self._failed = self.path / "failed.json"
         self._workers = self.path / "workers.log"
+        self._appended: tuple[int, int] | None = None  # epochs and bytes of the metrics, as of the last `append`
 
     def create(self, config: TrialConfig) -> None:
         """Write the config; a no-op where the same is there already."""
@@ -85,20 +86,31 @@ class TrialFolder:
         """
         return self._whole_lines()[0]
 
-    def append(self, row: dict[str, float]) -> None:
-        """Record an epoch. Epochs already recorded are left alone: training is deterministic.
+    def append(self, row: dict[str, float]) -> bool:
+        """Record an epoch, and say whether it is new. One that is recorded is left alone: training is deterministic.
+
+        The file is read at the first call, and again where its length is not what this object left: another process
+        wrote there, or what it wrote was torn off.
 
         Raises:
             UserError: as `rows`.
         """
-        rows, length = self._whole_lines()
-        if row["epoch"] <= len(rows):
-            return
+        size = self._metrics.stat().st_size if self._metrics.exists() else 0
+        if self._appended is None or self._appended[1] != size:
+            rows, length = self._whole_lines()
+            self._appended = len(rows), length
+        epochs, length = self._appended
+        if row["epoch"] <= epochs:
+            return False
+        line = seal(row).encode() + b"\n"
+        self._appended = None  # until it is known to be there as a whole
         with self._metrics.open("ab") as file:
             file.truncate(length)
-            file.write(seal(row).encode() + b"\n")
+            file.write(line)
             file.flush()
             os.fsync(file.fileno())
+        self._appended = epochs + 1, length + len(line)
+        return True
 
     def _whole_lines(self) -> tuple[list[dict[str, float]], int]:
         """The rows, and the bytes they take; a line without its end is the rest of a crash."""
@@ -109,19 +121,20 @@ class TrialFolder:
         except (OSError, ValueError) as error:
             raise UserError(f"{self._metrics} cannot be read: {error}") from error
         whole = content[: content.rfind(b"\n") + 1]
-        rows = []
-        for number, line in enumerate(whole.splitlines(), start=1):
-            try:
-                row = unseal(line)
-                if row["epoch"] != number:
-                    raise ValueError(f"it is epoch {row['epoch']!r:.40}")
-            except (ValueError, KeyError, RecursionError) as error:
-                raise UserError(
-                    f"line {number} of {self._metrics} is damaged: {error}\n"
-                    "restore it; the folder of a trial that has not ended may be removed, to train it again"
-                ) from error
-            rows.append(row)
-        return rows, len(whole)
+        return [self._parsed(number, line) for number, line in enumerate(whole.splitlines(), start=1)], len(whole)
+
+    def _parsed(self, number: int, line: bytes) -> dict[str, float]:
+        """The row of a line, counted from 1. Raises: UserError where it is damaged."""
+        try:
+            row: dict[str, float] = unseal(line)
+            if row["epoch"] != number:
+                raise ValueError(f"it is epoch {row['epoch']!r:.40}")
+        except (ValueError, KeyError, RecursionError) as error:
+            raise UserError(
+                f"line {number} of {self._metrics} is damaged: {error}\n"
+                "restore it; the folder of a trial that has not ended may be removed, to train it again"
+            ) from error
+        return row
 
     def note(self, places: Iterable[Place]) -> None:
         """Record where it is trained from now on. Raises: OSError."""

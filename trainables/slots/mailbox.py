@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 
 from trainables.metrics import Metrics
 from trainables.records.trial_folder import Place
-from trainables.slots.messages import Job, News, Taking
+from trainables.slots.messages import Assignment, Job, News
 
-MAX_DEATHS = 3
+_MAX_DEATHS = 3
 """A job whose workers die this often without a new epoch between is at fault itself."""
-VERDICT_SHARE = 0.1
+_VERDICT_SHARE = 0.1
 """How long a worker waits to hear whether its trial is pruned, as a share of the epoch's time."""
 IDLE_SECONDS = 10.0
 """Nobody waits longer for news: idle ranks must meet far more often than the process group times out."""
@@ -26,7 +26,7 @@ class _Entry:
     job: Job
     slot: str | None = None
     queued: float | None = field(default_factory=time.monotonic)
-    takings: list[Taking] = field(default_factory=list)
+    assignments: list[Assignment] = field(default_factory=list)
     rows: list[Metrics] = field(default_factory=list)
     judged: int = 0
     """Epochs after which the reader let the job go on."""
@@ -37,13 +37,14 @@ class _Entry:
     lost: bool = False
 
     def left(self) -> Job:
+        """What is left of it."""
         return self.job.after(len(self.rows))
 
-    def give(self, slot: str, places: tuple[Place, ...]) -> Job:
-        """What is left of it, to a slot."""
+    def assign(self, slot: str, places: tuple[Place, ...]) -> Job:
+        """Give what is left of it to a slot."""
         waited = None if self.queued is None else time.monotonic() - self.queued
         self.slot, self.queued = slot, None
-        self.takings.append(Taking(places, waited))
+        self.assignments.append(Assignment(places, waited))
         return self.left()
 
 
@@ -60,7 +61,7 @@ class Mailbox:
         self._queue: deque[str] = deque()
         self._slots = set(slots)
         self._gone: set[str] = set()
-        self._taken: Counter[str] = Counter()
+        self._requests: Counter[str] = Counter()
         self._lost = ""
         self._closed = False
         self._changed = asyncio.Condition()
@@ -75,8 +76,8 @@ class Mailbox:
                 await asyncio.wait_for(self._changed.wait_for(ready), timeout)
 
     async def news(self, job: Job) -> News:
-        """Waits for rows after the ``job.recorded`` that its reader lets stand; or until a slot takes the job
-        once more than ``job.takings``; or for an end, or a while.
+        """Wait for rows after the ``job.recorded`` that its reader lets stand; or until the job is assigned once more
+        than ``job.assigned``; or for an end, or a while.
 
         A job that is not known is queued.
         """
@@ -89,10 +90,10 @@ class Mailbox:
             self._queue.append(job.id)
         entry.judged = job.recorded
         await self._notify()
-        seen, known = job.recorded - entry.job.recorded, job.takings - entry.job.takings
+        seen, known = job.recorded - entry.job.recorded, job.assigned - entry.job.assigned
 
         def ready() -> bool:
-            return len(entry.rows) > seen or len(entry.takings) > known or entry.ended or is_over()
+            return len(entry.rows) > seen or len(entry.assignments) > known or entry.ended or is_over()
 
         def is_over() -> bool:
             return self._slots <= self._gone
@@ -100,32 +101,32 @@ class Mailbox:
         await self._wait(ready, IDLE_SECONDS)
         if is_over():
             return News([], ended=True, cause=self._lost, lost=True)
-        return News(entry.rows[seen:], entry.ended, entry.cause, entry.lost, entry.takings[known:])
+        return News(entry.rows[seen:], entry.ended, entry.cause, entry.lost, entry.assignments[known:])
 
-    async def take(self, slot: str, held: frozenset[str] = frozenset(), places: tuple[Place, ...] = ()) -> Job | str:
+    async def take(self, slot: str, active: frozenset[str] = frozenset(), places: tuple[Place, ...] = ()) -> Job | str:
         """The next job for a slot, "idle" where there is none, "close" at the end.
 
-        A slot that says which jobs it has, by their ids in ``held``, does not wait; one that has none waits a
-        while. One that was given a job and does not hold it lost its workers: it gets the same job again. It
+        A slot that says which jobs it trains, by their ids in ``active``, does not wait; one that has none waits a
+        while. One that was assigned a job and does not train it lost its workers: it gets the same job again. It
         gets no other until that has an epoch more: of several, the one that kills its workers shows itself.
         """
-        self._taken[slot] += 1
+        self._requests[slot] += 1
         self._slots.add(slot)  # it may have been opened later than the others
         await self._notify()
         given = [entry for entry in self._entries.values() if entry.slot == slot and not entry.ended]
-        if any(entry.deaths for entry in given if entry.job.id in held):
+        if any(entry.deaths for entry in given if entry.job.id in active):
             return "idle"
-        for entry in [entry for entry in given if entry.job.id not in held]:
+        for entry in [entry for entry in given if entry.job.id not in active]:
             entry.deaths += 1
-            if entry.deaths < MAX_DEATHS and not entry.cancelled:
-                job = entry.give(slot, places)
+            if entry.deaths < _MAX_DEATHS and not entry.cancelled:
+                job = entry.assign(slot, places)
                 await self._notify()
                 return job
             await self.finish(slot, entry.job.id, f"its workers died {entry.deaths} times without a new epoch")
-        if not held:
+        if not active:
             await self._wait(lambda: bool(self._queue) or self._closed, IDLE_SECONDS)
         if self._queue:
-            job = self._entries[self._queue.popleft()].give(slot, places)
+            job = self._entries[self._queue.popleft()].assign(slot, places)
             await self._notify()
             return job
         return "close" if self._closed else "idle"
@@ -134,19 +135,19 @@ class Mailbox:
         """Whether a slot has asked for a job, or never will; waits for it a while."""
 
         def ready() -> bool:
-            return bool(self._taken[slot]) or slot in self._gone or self._closed
+            return bool(self._requests[slot]) or slot in self._gone or self._closed
 
         await self._wait(ready, IDLE_SECONDS)
         return ready()
 
-    async def taken(self, slot: str) -> int:
+    async def requests(self, slot: str) -> int:
         """How often a slot has asked for a job."""
-        return self._taken[slot]
+        return self._requests[slot]
 
     async def report(self, slot: str, job_id: str, row: Metrics) -> bool:
         """An epoch's row; answers whether to go on.
 
-        Waits for the reader's verdict up to VERDICT_SHARE of the epoch's time: a poor trial ends here where
+        It waits for the reader's verdict up to _VERDICT_SHARE of the epoch's time: a poor trial ends here where
         epochs are long, and none waits where they are short (it may then train an epoch too many).
         """
         entry = self._entries.get(job_id)
@@ -157,12 +158,12 @@ class Mailbox:
             entry.rows.append(row)
         entry.deaths = 0
         await self._notify()
-        patience = VERDICT_SHARE * row["epoch_seconds"]
+        patience = _VERDICT_SHARE * row["epoch_seconds"]
         await self._wait(lambda: entry.judged >= epoch or entry.cancelled, patience)
         return not entry.cancelled
 
     async def finish(self, slot: str, job_id: str, cause: str | None, lost: bool = False) -> None:
-        """The job ended in its slot; `News` has the rest. A cancelled one is forgotten."""
+        """Let a job end in its slot; `News` has the rest. A cancelled one is forgotten."""
         entry = self._entries.get(job_id)
         if entry is not None and entry.slot == slot:
             entry.ended, entry.cause, entry.lost, entry.slot = True, cause, lost, None
@@ -183,7 +184,7 @@ class Mailbox:
         await self._notify()
 
     async def lose(self, slot: str, cause: str) -> None:
-        """A slot is gone for good: its jobs go back to the queue."""
+        """Put the jobs of a slot that is gone for good back to the queue."""
         self._gone.add(slot)
         self._lost = cause
         for job_id, entry in self._entries.items():
@@ -193,6 +194,6 @@ class Mailbox:
         await self._notify()
 
     async def close(self) -> None:
-        """No more jobs: slots end when they are idle."""
+        """Let slots end when they are idle: there will be no more jobs."""
         self._closed = True
         await self._notify()

@@ -13,7 +13,7 @@ from trainables.records.trial_folder import Place
 
 @dataclass(frozen=True)
 class Job:
-    """One trial to train."""
+    """One training to do."""
 
     id: str
     config: TrialConfig
@@ -23,17 +23,17 @@ class Job:
     """Of its checkpoints, where not every node sees the folder."""
     recorded: int = 0
     """Epochs that its reader has seen."""
-    takings: int = 0
-    """How often its reader has seen it taken."""
+    assigned: int = 0
+    """How often its reader has seen it assigned to a slot."""
 
-    def after(self, epochs: int, takings: int = 0) -> Job:
+    def after(self, epochs: int, assignments: int = 0) -> Job:
         """The same job, of which its reader has seen as many more."""
-        return replace(self, recorded=self.recorded + epochs, takings=self.takings + takings)
+        return replace(self, recorded=self.recorded + epochs, assigned=self.assigned + assignments)
 
 
 @dataclass(frozen=True)
-class Taking:
-    """A slot has taken a job; ``waited`` seconds, or None where it had the job before its workers died."""
+class Assignment:
+    """A slot has been given a job; after ``waited`` seconds, or None where it had the job before its workers died."""
 
     places: tuple[Place, ...]
     waited: float | None
@@ -48,5 +48,5 @@ class News:
     cause: str | None = None
     lost: bool = False
     """Whether the cause is not the job's own, but that of where it ran, or that no slot is left."""
-    takings: list[Taking] = field(default_factory=list)
+    assignments: list[Assignment] = field(default_factory=list)
     """Those that its reader has not seen."""

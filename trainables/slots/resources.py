@@ -18,7 +18,7 @@ class Placement:
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def options(self) -> dict[str, Any]:
-        """As Ray is told of it."""
+        """As Ray takes it."""
         found: dict[str, Any] = {"accelerator_type": self.accelerator} if self.accelerator else {}
         return found | ({"label_selector": dict(self.labels)} if self.labels else {})
 

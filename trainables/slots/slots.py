@@ -1,7 +1,7 @@
 """Slots: long-lived Ray Train runs whose DDP workers serve trial after trial from a mailbox.
 
 A stock `TorchTrainer.fit()` takes many seconds to bring its workers up and down; a slot pays that once a
-study. `Slots` opens them around one `trainables.slots.mailbox.Mailbox`; each worker runs `worker.serve`.
+study. `Slots` opens them around one `trainables.slots.mailbox.Mailbox`; each worker runs `worker.run_worker`.
 """
 
 from __future__ import annotations
@@ -17,25 +17,16 @@ import ray.train
 import ray.train.torch
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from trainables.errors import Early, Interrupted
+from trainables.errors import EndedEarly, Interrupted
 from trainables.records.object_store import Mirror
 from trainables.slots.mailbox import IDLE_SECONDS, Mailbox
 from trainables.slots.resources import START_ATTEMPTS, SlotResources
-from trainables.slots.worker import serve
+from trainables.slots.worker import run_worker
 
-MAX_RESTARTS = 5
+_MAX_RESTARTS = 5
 """A slot whose workers died more often is opened anew, with another Train controller."""
-OPENING_CPUS = 2
+_OPENING_CPUS = 2
 """How many cores a slot that opens keeps busy: its workers and five actors of Ray Train import at once."""
-
-
-def call_coordinator() -> None:
-    """Start an actor now that Ray Train's first controller would wait for."""
-    # Ray has no other name for it; where a later one knows this no more, it is as slow as it was
-    with suppress(ImportError, AttributeError):
-        from ray.data._internal.cluster_autoscaler import default_autoscaling_coordinator as coordinator
-
-        coordinator.get_or_create_autoscaling_coordinator()
 
 
 class Slots:
@@ -66,7 +57,6 @@ class Slots:
         self._closing = threading.Event()
         self._lost: set[str] = set()
         self._threads: dict[str, threading.Thread] = {}
-        call_coordinator()
         names = self._add(count)
         self.mailbox: Any = (
             ray.remote(Mailbox)
@@ -82,9 +72,10 @@ class Slots:
         )
 
     def _add(self, count: int) -> list[str]:
-        """Threads that will open so many more slots. No more at once than start up no slower for it: the
-        first trials need not wait for the last slot."""
-        abreast = max(1, int(ray.cluster_resources().get("CPU", 0) / OPENING_CPUS))
+        """Make threads that will open so many more slots. No more at once than start up no slower for it: the first
+        trials need not wait for the last slot.
+        """
+        abreast = max(1, int(ray.cluster_resources().get("CPU", 0) / _OPENING_CPUS))
         names = [f"{self._name}-{index}" for index in range(len(self._threads), len(self._threads) + count)]
         for slot, before in zip(names, [*[None] * abreast, *names], strict=False):
             self._threads[slot] = threading.Thread(target=self._keep_open, args=(slot, before), daemon=True)
@@ -97,6 +88,7 @@ class Slots:
 
     @property
     def trials_at_once(self) -> int:
+        """How many trainings fit in them."""
         return self.count * self.resources.pack
 
     def grow(self, count: int) -> None:
@@ -110,7 +102,7 @@ class Slots:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        in_order = (Early, Interrupted) if self._shared else Early
+        in_order = (EndedEarly, Interrupted) if self._shared else EndedEarly
         if kind is not None and not issubclass(kind, in_order):
             # the process ends next, and the slots with it (see `cluster.connect.end_process`): open none anew
             self._abandoned = True
@@ -129,7 +121,7 @@ class Slots:
                 pass
         if self._closing.is_set() or self._abandoned:
             return
-        taken = 0
+        requests = 0
         for opening in itertools.count():
             try:
                 self._trainer(slot, f"{slot}-{opening}").fit()
@@ -138,10 +130,10 @@ class Slots:
                 if self._abandoned:
                     return
                 with suppress(ray.exceptions.RayError):  # the whole cluster is going down: its readers hear
-                    earlier, taken = taken, ray.get(self.mailbox.taken.remote(slot))
+                    earlier, requests = requests, ray.get(self.mailbox.requests.remote(slot))
                     died = isinstance(error, ray.exceptions.RayActorError)  # the controller, not its workers
                     no_room = isinstance(error, ray.train.ControllerError)  # its workers found no place in time
-                    if (taken != earlier and not no_room) or (died and opening < MAX_RESTARTS):
+                    if (requests != earlier and not no_room) or (died and opening < _MAX_RESTARTS):
                         continue
                     self._lost.add(slot)
                     cause = f"slot {slot} could not be opened: {str(error).strip().splitlines()[-1]}"
@@ -161,11 +153,11 @@ class Slots:
         backend = "nccl" if resources.gpus_per_worker >= 1 else "gloo"
         # mypy sees Train's first version
         failures = ray.train.FailureConfig(
-            max_failures=MAX_RESTARTS,
+            max_failures=_MAX_RESTARTS,
             controller_failure_limit=START_ATTEMPTS - 1,  # type: ignore[call-arg]
         )
         return ray.train.torch.TorchTrainer(
-            serve,
+            run_worker,
             train_loop_config={
                 "name": slot,
                 "mailbox": self.mailbox,

@@ -27,21 +27,21 @@ from trainables.training.process_group import World
 from trainables.training.trial import Training, next_rows
 
 
-def serve(slot: dict[str, Any]) -> None:
-    """Serve a slot, a dictionary of ``name mailbox threads gpus pack``, until the mailbox closes."""
+def run_worker(slot: dict[str, Any]) -> None:
+    """Train the jobs of a slot, a dictionary of ``name mailbox threads gpus pack``, until the mailbox closes."""
     import torch._dynamo  # the first optimiser would, for a second, while the next slot already opens
 
     torch.set_num_threads(slot["threads"])
     device = ray.train.torch.get_device()
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    worker = Worker(slot["name"], slot["mailbox"], slot["pack"], World.current(device, slot["gpus"]))
+    worker = _Worker(slot["name"], slot["mailbox"], slot["pack"], World.current(device, slot["gpus"]))
     while worker.take():
         worker.train()
 
 
 @dataclass
-class Held:
+class _Active:
     """A job that this worker trains; ``alone`` once training it beside others went wrong."""
 
     job: Job
@@ -49,17 +49,17 @@ class Held:
     alone: bool = False
 
 
-class Worker:
-    """One rank of a slot, with the jobs it holds: up to ``pack``."""
+class _Worker:
+    """One rank of a slot, with the jobs that it trains: up to ``pack``."""
 
     def __init__(self, slot: str, mailbox: Any, pack: int, world: World) -> None:
         self._slot, self._mailbox, self._pack, self._world = slot, mailbox, pack, world
-        self._held: dict[str, Held] = {}
+        self._active: dict[str, _Active] = {}
         self._again: list[Job] = []
         self._unclean = False
         # control messages travel over gloo, whatever the gradients use
         self._control: Any = dist.new_group(backend="gloo") if world.size > 1 else None
-        self._places = self._all_ranks(this_place(world.rank))
+        self._places = self._all_ranks(_this_place(world.rank))
 
     def _all_ranks(self, place: Place) -> tuple[Place, ...]:
         places = [place] * self._world.size
@@ -79,22 +79,23 @@ class Worker:
             self._clean()
         while self._again:
             self._begin(self._again.pop(), alone=True)
-        while len(self._held) < self._pack:
-            held = frozenset(self._held)
-            job = self._ask_rank_0(partial(self._next_job, held))
+        while len(self._active) < self._pack:
+            active = frozenset(self._active)
+            job = self._ask_rank_0(partial(self._next_job, active))
             if isinstance(job, str):
-                return job != "close" or bool(held)
+                return job != "close" or bool(active)
             self._begin(job)
         return True
 
-    def _next_job(self, held: frozenset[str]) -> Job | str:
-        return ray.get(self._mailbox.take.remote(self._slot, held, self._places))
+    def _next_job(self, active: frozenset[str]) -> Job | str:
+        found: Job | str = ray.get(self._mailbox.take.remote(self._slot, active, self._places))
+        return found
 
     def _clean(self) -> None:
         """Let go of what ended trials leave: the next must find nothing of them."""
         torch.compiler.reset()
         gc.collect()
-        if not self._held and not gc.get_freeze_count():
+        if not self._active and not gc.get_freeze_count():
             gc.freeze()  # the libraries' 400,000 objects need not be searched after each trial
         if self._world.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -105,51 +106,54 @@ class Worker:
             folder = TrialFolder(job.folder)
             if job.mirror is None and not folder.holds(job.config):
                 raise UserError(f"{job.folder} must be a folder that every node sees; this node does not")
-            beside = [held.training for held in self._held.values() if held.job.data_dir == job.data_dir]
+            beside = [each.training for each in self._active.values() if each.job.data_dir == job.data_dir]
             training = Training(job.config, folder, job.data_dir, self._world, beside, job.mirror)
         except Exception as error:
             self._fail(job, error)
             return
-        self._held[job.id] = Held(job, training, alone)
+        self._active[job.id] = _Active(job, training, alone)
         unseen = training.history[job.recorded :]
-        if not all(self._tell([(job, row)])[0] for row in unseen) or training.is_done:
+        if not all(self._report([(job, row)])[0] for row in unseen) or training.is_done:
             self._finish(job)
 
     def train(self) -> None:
         """An epoch more of every job, those together whose configs are alike."""
-        groups: dict[str, list[Held]] = {}
-        for held in self._held.values():
-            groups.setdefault(held.job.id if held.alone else alike(held.job.config), []).append(held)
+        groups: dict[str, list[_Active]] = {}
+        for each in self._active.values():
+            groups.setdefault(each.job.id if each.alone else alike(each.job.config), []).append(each)
         for group in groups.values():
             self._train_together(group)
 
-    def _train_together(self, group: list[Held]) -> None:
+    def _train_together(self, group: list[_Active]) -> None:
         try:
-            rows = next_rows([held.training for held in group])
+            rows = next_rows([each.training for each in group])
         except Exception as error:
             if len(group) == 1:
                 self._fail(group[0].job, error)
                 return
             # whose fault it was, each shows when it goes on alone, from its checkpoint
             traceback.print_exc()
-            for held in group:
-                del self._held[held.job.id]
-                self._again.append(held.job)
+            for each in group:
+                del self._active[each.job.id]
+                self._again.append(each.job)
             self._unclean = True
             return
-        trained = [(held, row) for held, row in zip(group, rows, strict=True) if isinstance(row, dict)]
-        verdicts = self._tell([(held.job, row) for held, row in trained])
-        for (held, _), goes_on in zip(trained, verdicts, strict=True):
-            if not goes_on or held.training.is_done:
-                self._finish(held.job)
-        for held, row in zip(group, rows, strict=True):
+        trained = [(each, row) for each, row in zip(group, rows, strict=True) if isinstance(row, dict)]
+        verdicts = self._report([(each.job, row) for each, row in trained])
+        for (each, _), goes_on in zip(trained, verdicts, strict=True):
+            if not goes_on or each.training.is_done:
+                self._finish(each.job)
+        for each, row in zip(group, rows, strict=True):
             if isinstance(row, NonFiniteError):
-                self._finish(held.job, str(row))
+                self._finish(each.job, str(row))
 
-    def _tell(self, rows: list[tuple[Job, Metrics]]) -> list[bool]:
+    def _report(self, rows: list[tuple[Job, Metrics]]) -> list[bool]:
         """Report jobs' rows at once; whether each is to go on."""
         report = self._mailbox.report
-        return self._ask_rank_0(lambda: ray.get([report.remote(self._slot, job.id, row) for job, row in rows]))
+        verdicts: list[bool] = self._ask_rank_0(
+            lambda: ray.get([report.remote(self._slot, job.id, row) for job, row in rows])
+        )
+        return verdicts
 
     def _fail(self, job: Job, error: Exception) -> None:
         traceback.print_exc()
@@ -159,18 +163,19 @@ class Worker:
         if self._world.size > 1:
             # the other ranks may wait in a collective for ever: let Train restart the group. The trial ends
             # if the fault was its own; if a peer died, it goes on from its checkpoint
-            if not lost_a_peer(error):
+            if not _lost_a_peer(error):
                 ray.get(self._mailbox.finish.remote(self._slot, job.id, cause, lost))
             raise error
         self._finish(job, cause, lost)
 
     def _finish(self, job: Job, cause: str | None = None, lost: bool = False) -> None:
-        self._held.pop(job.id, None)
+        self._active.pop(job.id, None)
         self._unclean = True
         self._ask_rank_0(lambda: ray.get(self._mailbox.finish.remote(self._slot, job.id, cause, lost)))
 
 
-def this_place(rank: int) -> Place:
+def _this_place(rank: int) -> Place:
+    """Where this rank runs, and where its log is."""
     context = ray.get_runtime_context()
     log = ""
     with suppress(OSError):  # only Linux says what a process writes to
@@ -178,6 +183,6 @@ def this_place(rank: int) -> Place:
     return Place(rank, ray.util.get_node_ip_address(), context.get_node_id(), os.getpid(), log)
 
 
-def lost_a_peer(error: Exception) -> bool:
+def _lost_a_peer(error: Exception) -> bool:
     """Whether a collective broke under this rank; gloo says so in a plain RuntimeError's text alone."""
     return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error).lower())

@@ -20,11 +20,12 @@ from support.commands import ROOT, script, timeless
 from support.processes import process_of
 
 from analysis import load_trials
-from studies.record.study_folder import StudyFolder
+from studies.record.driver_lock import DriverLock
 from studies.run.options import Budget, Storage
 from studies.watch.live_view import View
-from studies.watch.stopping import Stop, heed
-from trainables.errors import Early, UserError
+from studies.watch.stopping import Stop
+from trainables.errors import EndedEarly, UserError
+from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
 from trainables.training.process_group import World
 from trainables.training.trial import train
@@ -70,9 +71,8 @@ def epochs(folder: Path) -> int:
 @pytest.mark.slow
 def test_a_study_is_watched_paused_resumed_stopped_and_finished(tmp_path: Path, one_thread: None) -> None:
     """Its result is what it would have been, and each step has the exit code that its documentation says."""
-    folder, told = tmp_path / "s", tmp_path / "told"
-    hook = f'echo "$VAE_STUDY $VAE_OUTCOME $VAE_EXIT_CODE $VAE_FOLDER" >> {told}'
-    command = [sys.executable, *map(str, STUDY), "--out", str(folder), "--on-finish", hook]
+    folder = tmp_path / "s"
+    command = [sys.executable, *map(str, STUDY), "--out", str(folder)]
     first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path)
     until(lambda: epochs(folder) > 2, first)
     running = operate("status", folder)
@@ -105,7 +105,6 @@ def test_a_study_is_watched_paused_resumed_stopped_and_finished(tmp_path: Path, 
     output = first.communicate(timeout=60)[0]
     assert first.returncode == 3, output
     assert "the study ended early: it was asked to stop; the same command goes on from there" in output
-    assert told.read_text() == f"digits_vae early 3 {folder}\n"
     after = operate("status", folder)
     assert after.returncode == 3
     assert "not running" in after.stdout
@@ -117,7 +116,6 @@ def test_a_study_is_watched_paused_resumed_stopped_and_finished(tmp_path: Path, 
     assert not (load_trials(folder)["state"] == "COMPLETE").all()
     last = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert last.returncode == 0, last.stdout + last.stderr
-    assert told.read_text().splitlines()[1] == f"digits_vae finished 0 {folder}"
     finished = operate("status", folder, "--json")
     assert finished.returncode == 0
     trials = load_trials(folder)
@@ -144,11 +142,10 @@ def test_a_study_is_watched_paused_resumed_stopped_and_finished(tmp_path: Path, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", ["driver", "raylet"])
-def test_who_is_to_be_told_is_told_whatever_ends_the_study(tmp_path: Path, victim: str) -> None:
+def test_a_sudden_end_is_told_whatever_ends_the_study(tmp_path: Path, victim: str) -> None:
     """Ray ends a driver without a word when its raylet is gone; a kill leaves none to anyone."""
-    folder, told = tmp_path / "s", tmp_path / "told"
-    endless = (*map(str, STUDY), "--epochs", "100000")
-    command = [*endless, "--out", str(folder), "--on-finish", f"echo $VAE_OUTCOME > {told}"]
+    folder = tmp_path / "s"
+    command = [*map(str, STUDY), "--epochs", "100000", "--out", str(folder)]
     study = subprocess.Popen(
         [sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path
     )
@@ -164,7 +161,6 @@ def test_who_is_to_be_told_is_told_whatever_ends_the_study(tmp_path: Path, victi
         r"the same command goes on from there\n$",
         output,
     )
-    assert told.read_text() == "failed\n"
     assert operate("status", folder).returncode == 3
     for left in rest:  # Ray's own end by themselves, but not soon
         with suppress(psutil.Error):
@@ -187,10 +183,10 @@ def test_gpu_hours_are_counted_over_all_commands() -> None:
     stop = Stop(gpu_hours=1, spent=1800)
     row = {"epoch_seconds": 600.0, "cpu_seconds": 1200.0, "gpu_seconds": 900.0}
     stop.spend(row)
-    heed(stop)
+    stop.check()
     stop.spend(row)
-    with pytest.raises(Early, match="its 1 GPU hours are spent"):
-        heed(stop)
+    with pytest.raises(EndedEarly, match="its 1 GPU hours are spent"):
+        stop.check()
     assert (stop.meter.cpu_seconds, stop.meter.gpu_seconds) == (2400, 1800)
 
 
@@ -200,14 +196,14 @@ def test_a_fault_goes_before_an_order_and_an_order_before_a_pause() -> None:
     assert stop.paused
     stop.order("it was asked to stop")
     assert not stop.paused
-    with pytest.raises(Early, match="asked"):
-        heed(stop)
+    with pytest.raises(EndedEarly, match="asked"):
+        stop.check()
     stop = Stop()
-    stop.reason = "the disk is full"
+    stop.fail("the disk is full")
     stop.pause()
     stop.order("late")
     with pytest.raises(UserError, match="the disk is full"):
-        heed(stop)
+        stop.check()
 
 
 def test_what_processes_hold_is_their_cost() -> None:
@@ -218,27 +214,27 @@ def test_what_processes_hold_is_their_cost() -> None:
 
 
 def test_a_driver_is_seen_from_its_own_machine_and_from_others(tmp_path: Path) -> None:
-    folder = StudyFolder(tmp_path / "s")
-    assert folder.driver() is None
-    with folder.locked():
-        driver = folder.driver()
+    lock = DriverLock(StudyLayout(tmp_path / "s"))
+    assert lock.driver() is None
+    with lock.acquired():
+        driver = lock.driver()
         assert driver is not None
         assert (driver.pid, driver.phase) == (os.getpid(), "starting")
-        folder.beat("running", folder.ask("stop"))
-        heard = folder.driver()
-        assert heard is not None
-        assert folder.request() == ("stop", heard.heard)
+        lock.beat("running", lock.ask("stop"))
+        asked = lock.driver()
+        assert asked is not None
+        assert lock.request() == ("stop", asked.order)
         beat = tmp_path / ".s.driver"
         away = json.loads(beat.read_text()) | {"host": "elsewhere"}
         beat.write_text(json.dumps(away))
-        seen = folder.driver()
+        seen = lock.driver()
         assert seen is not None
         assert (seen.host, seen.phase) == ("elsewhere", "running")
         os.utime(beat, (0, 0))  # silent for long
-        assert folder.driver() is None
+        assert lock.driver() is None
         later = away | {"host": driver.host, "began": driver.began - 3600}  # its pid is another's by now
         beat.write_text(json.dumps(later))
-        assert folder.driver() is None
+        assert lock.driver() is None
     assert [path.name for path in tmp_path.iterdir() if path.name != ".s.lock"] == ["s"]
 
 

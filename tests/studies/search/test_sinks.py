@@ -9,39 +9,39 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from io import StringIO
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from optuna.distributions import FloatDistribution
-from ray.tune.logger import LoggerCallback
 from rich.console import Console
 from support.commands import ROOT, script
 from tensorboardX.proto import event_pb2
 
 from analysis import load_epochs, load_trials
 from studies.record.ledger import Ledger
-from studies.record.study_folder import StudyFolder, provenance
-from studies.run.options import Sinks
+from studies.record.provenance import provenance
+from studies.record.study_folder import StudyFolder
 from studies.search import sinks
-from studies.search.sinks import Sink, loggers
-from studies.search.tune import Driver
+from studies.search.lifecycle import Lifecycle, search_trials
+from studies.search.sinks import Sink, Writer, open_writers
 from studies.study import Study
 from studies.watch.live_view import View
-from studies.watch.session import Running
+from studies.watch.session import Session
 from studies.watch.stopping import Stop
 from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.metrics import Metrics
 from trainables.records.storage_urls import storage_url
+from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
 from trainables.slots.messages import Job
 from vae_models import ModelConfig
 
+NOWHERE = StudyLayout(Path("/nowhere"))
 SCRIPT = """
 from optuna.distributions import CategoricalDistribution
 
@@ -73,8 +73,8 @@ def in_event_files(folder: Path) -> dict[str, dict[int, float]]:
     found: dict[str, dict[int, float]] = {}
     for event in events(folder):
         for value in event.summary.value:
-            if value.tag.startswith("ray/tune/"):
-                steps = found.setdefault(value.tag.removeprefix("ray/tune/"), {})
+            if not value.tag.startswith("_hparams_/"):  # TensorBoard's own
+                steps = found.setdefault(value.tag, {})
                 assert event.step not in steps
                 steps[event.step] = value.simple_value
     return found
@@ -82,7 +82,7 @@ def in_event_files(folder: Path) -> dict[str, dict[int, float]]:
 
 def in_mlflow(client: Any, run: Any) -> dict[str, dict[int, float]]:
     found = {}
-    for name in run.data.metrics.keys() - {"training_iteration"}:
+    for name in run.data.metrics:
         history = client.get_metric_history(run.info.run_id, name)
         found[name] = {each.step: each.value for each in history}
         assert len(found[name]) == len(history)
@@ -137,94 +137,85 @@ def test_both_sinks_hold_what_the_records_do_after_an_interruption_too(tmp_path:
 # One trial, without Ray
 
 
-class Heard(LoggerCallback):
-    """A logger that remembers, and fails at an epoch."""
+class Heard:
+    """A writer that remembers, and fails at an epoch."""
 
     def __init__(self, broken_at: int = 0) -> None:
         self.calls: list[tuple[str, object]] = []
         self.broken_at = broken_at
 
-    def log_trial_start(self, trial: Any) -> None:
-        self.calls.append((f"start {trial}", dict(trial.config)))
+    def start(self, number: int, parameters: Mapping[str, Any]) -> None:
+        self.calls.append((f"start trial {number}", dict(parameters)))
 
-    def log_trial_result(self, iteration: int, trial: Any, result: dict) -> None:
-        if iteration == self.broken_at:
+    def write(self, number: int, row: Metrics) -> None:
+        if row["epoch"] == self.broken_at:
             raise ConnectionError("http://me:secret@host\x1b[31m is gone\nfor good")
-        self.calls.append((str(trial), result["training_iteration"]))
+        self.calls.append((f"trial {number}", row["epoch"]))
 
-    def log_trial_end(self, trial: Any, failed: bool = False) -> None:
-        self.calls.append((f"end {trial}", failed))
+    def end(self, number: int, failed: bool) -> None:
+        self.calls.append((f"end trial {number}", failed))
 
 
-class Hung(LoggerCallback):
+class Hung(Heard):
     def __init__(self) -> None:
+        super().__init__()
         self.free = threading.Event()
 
-    def log_trial_start(self, trial: Any) -> None:
+    def start(self, number: int, parameters: Mapping[str, Any]) -> None:
         self.free.wait(60)
 
 
 class Run:
-    """A study of one trial, its driver called as Tune would."""
+    """A study of one trial, its lifecycle called as Tune would."""
 
-    def __init__(self, path: Path, *loggers: LoggerCallback) -> None:
+    def __init__(self, path: Path, *writers: Writer) -> None:
         base = TrialConfig(model=ModelConfig(width=4), epochs=3, seed=5)
         study = Study(name="small", base=base, space={"beta": FloatDistribution(0.1, 10)}, trials=1)
         self.screen = StringIO()
         view = View("small", 1, 3, Console(file=self.screen))
         path.mkdir(exist_ok=True)
-        folder = StudyFolder(path)
         self.ledger = Ledger(study, storage_url(path, None))
-        self.driver = Driver(Running(self.ledger, folder, None, view, Stop()))
-        self.sinks = [Sink("Board", logger, self.driver, folder, view) for logger in loggers]
-        job = self.driver.next_job()
+        session = Session(self.ledger, StudyFolder(path), None, view, Stop())
+        sinks = [Sink("Board", writer, view.note) for writer in writers]
+        self.lifecycle = Lifecycle(session, [search_trials(session)], sinks)
+        job = self.lifecycle.next_job()
         assert job is not None
         self.job: Job = job
-        self.tell("on_trial_start")
-
-    def tell(self, what: str, **more: Any) -> None:
-        for sink in self.sinks:
-            trial = SimpleNamespace(config={"job": self.job})
-            getattr(sink, what)(iteration=0, trials=[], trial=trial, **more)
 
     def report(self, epoch: int) -> None:
         row: Metrics = {"epoch": epoch, "val_bits_per_dim": 2.0, "val_rate": 1.0, "images_per_second": 1.0}
         row["epoch_seconds"] = 0.1
-        self.driver.report(0, row)
-        self.tell("on_trial_result", result={"rows": [row]})
+        self.lifecycle.report("0", row)
 
     def end(self) -> None:
-        self.driver.complete(0)
-        self.tell("on_trial_complete")
-        for sink in self.sinks:
-            sink.close()
+        self.lifecycle.complete("0")
+        self.lifecycle.close()
 
 
 def test_every_epoch_is_told_once_whatever_is_started_again(tmp_path: Path) -> None:
     first = Run(tmp_path, Heard())
     first.report(1)
-    logger = Heard()
-    second = Run(tmp_path, logger)  # another driver: the trial goes on after its first epoch
+    writer = Heard()
+    second = Run(tmp_path, writer)  # another driver: the trial goes on after its first epoch
     second.report(2)
-    second.tell("on_trial_start")  # its Tune actor died, and the next repeats what it heard
-    for epoch in (1, 2, 3):
+    for epoch in (1, 2, 3):  # its Tune actor died, and the next repeats what it heard
         second.report(epoch)
     second.end()
     parameters = {"beta": second.job.config.beta, "seed": 5}
     told = [("trial 0", 1), ("trial 0", 2), ("trial 0", 3)]
-    assert logger.calls == [("start trial 0", parameters), *told, ("end trial 0", False)]
+    assert writer.calls == [("start trial 0", parameters), *told, ("end trial 0", False)]
 
 
 def test_a_trial_that_fails_or_is_left_ends_as_failed(tmp_path: Path) -> None:
     failing, left = Heard(), Heard()
     run = Run(tmp_path / "a", failing)
-    run.driver.fail(0, "non-finite at epoch 1")
+    run.lifecycle.fail("0", "non-finite at epoch 1")
     run.end()
     run = Run(tmp_path / "b", left)
     run.report(1)
-    run.driver.give_up("the disk is full")
+    run.lifecycle.give_up("the disk is full")
     run.end()
-    assert [logger.calls[-1] for logger in (failing, left)] == [("end trial 0", True)] * 2
+    assert [writer.calls[-1] for writer in (failing, left)] == [("end trial 0", True)] * 2
 
 
 def test_a_sink_that_breaks_is_off_with_a_line_and_the_study_goes_on(tmp_path: Path) -> None:
@@ -242,7 +233,7 @@ def test_a_sink_that_breaks_is_off_with_a_line_and_the_study_goes_on(tmp_path: P
 
 
 def test_a_sink_that_hangs_keeps_no_study_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sinks, "CLOSE_SECONDS", 0.2)
+    monkeypatch.setattr(sinks, "_CLOSE_SECONDS", 0.2)
     hung, start = Hung(), time.monotonic()
     run = Run(tmp_path, hung)
     for epoch in (1, 2, 3):
@@ -269,24 +260,24 @@ def test_a_sink_that_hangs_keeps_no_study_waiting(tmp_path: Path, monkeypatch: p
 )
 def test_a_uri_that_leads_nowhere_is_two_lines(uri: str, message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
-        loggers(Sinks(mlflow=uri), "small")
+        open_writers(False, uri, "small", NOWHERE)
     assert len(str(caught.value).splitlines()) == 2
     assert "ret@" not in str(caught.value)
 
 
 def test_a_server_that_is_silent_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sinks, "START_SECONDS", 0.3)
+    monkeypatch.setattr(sinks, "_START_SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as server:
         uri = f"http://127.0.0.1:{server.getsockname()[1]}"
         with pytest.raises(UserError, match=f"cannot be reached at {uri}\nno answer in"):
-            loggers(Sinks(mlflow=uri), "small")
+            open_writers(False, uri, "small", NOWHERE)
 
 
 def test_without_mlflow_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mlflow", None)
-    assert loggers(Sinks(), "small") == {}
+    assert open_writers(False, None, "small", NOWHERE) == {}
     with pytest.raises(UserError, match=r"needs the package mlflow-skinny\npip install"):
-        loggers(Sinks(mlflow="sqlite:///m.db"), "small")
+        open_writers(False, "sqlite:///m.db", "small", NOWHERE)
 
 
 def test_a_password_in_the_uri_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.commands import ROOT, script
 
 from cluster.local_cluster import LocalCluster, local_cluster
-from studies.watch.prometheus import METRICS, SECONDS
+from studies.watch.prometheus import EXPORTED, SECONDS
 from trainables.records.trial_folder import TrialFolder
 
 DASHBOARD: dict[str, Any] = json.loads((ROOT / "cluster/deploy/grafana.json").read_text())
@@ -42,7 +42,7 @@ def expressions() -> list[str]:
 
 
 def series_of(metric: str) -> set[str]:
-    """What Prometheus calls the series of one of `METRICS`."""
+    """What Prometheus calls the series of one of `EXPORTED`."""
     endings = ("_bucket", "_sum", "_count") if metric.endswith("_seconds") else ("",)
     return {f"ray_{metric}{ending}" for ending in endings}
 
@@ -107,9 +107,9 @@ def test_every_query_goes_to_the_chosen_prometheus_and_studies() -> None:
 
 def test_every_metric_of_a_study_has_a_panel_and_every_panel_shows_one_that_there_is() -> None:
     shown = set(re.findall(r"\bray_\w+", " ".join(expressions())))
-    known = set().union(*map(series_of, METRICS))
+    known = set().union(*map(series_of, EXPORTED))
     assert {name for name in shown if name.startswith("ray_vae_")} <= known
-    assert [metric for metric in METRICS if not series_of(metric) & shown] == []
+    assert [metric for metric in EXPORTED if not series_of(metric) & shown] == []
     assert {name for name in shown if "vae" not in name} == {f"ray_node_{name}" for name in OF_NODES}
     # Ray sends a histogram's counts, and makes its sum up from the middles of the buckets
     assert not any(name.endswith("_sum") for name in shown)
@@ -228,7 +228,7 @@ def test_a_node_shows_a_study_s_numbers(cluster: LocalCluster, tmp_path: Path) -
     addresses = targets(cluster)
     found = scraped(addresses, "digits_vae")
 
-    assert found.keys() == set().union(*map(series_of, METRICS))
+    assert found.keys() == set().union(*map(series_of, EXPORTED))
     trials = optuna.load_study(study_name="digits_vae", storage=f"sqlite:///{out}/study.db").trials
     states = [trial.state.name.lower() for trial in trials]
     count = {state: states.count(state) for state in ("complete", "pruned")}

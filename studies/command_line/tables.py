@@ -1,0 +1,114 @@
+"""What a study's command prints: its plan before anything starts, and a summary at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from studies.run.options import Options
+from studies.study import Study
+from trainables.errors import UserError
+from trainables.space import describe
+from trainables.text import without_passwords
+
+
+def print_plan(study: Study, folder: Path, options: Options, console: Console) -> None:
+    """The space, the budget and the resources; starts nothing. Raises: UserError where this machine has no room."""
+    rows = [("study", f"{study.name} in {folder}"), *_what(study, options), *_budget(study, options)]
+    storage = options.storage
+    kept = {"the ledger": storage.ledger and without_passwords(storage.ledger), "checkpoints": storage.checkpoints}
+    rows += [("storage", f"{what} in {place}") for what, place in kept.items() if place]
+    rows += _resources(study, options)
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def _what(study: Study, options: Options) -> list[tuple[str, str]]:
+    base, source = study.base, options.data_dir or "the default folder"
+    data = ("data", f"{base.dataset} {tuple(base.model.image_shape)} from {source}")
+    return [data, *(("space", f"{path}: {describe(distribution)}") for path, distribution in study.space.items())]
+
+
+def _budget(study: Study, options: Options) -> list[tuple[str, str]]:
+    base, budget = study.base, options.budget
+    limit = f"at most {base.limit_train:,}" if base.limit_train else "all"
+    lines = [
+        f"{study.trials} trials of {base.epochs} epochs, pruned by the median of their peers",
+        f"on {limit} training images, {base.batch_size} a batch",
+    ]
+    if study.seeds:
+        lines.append(f"then the best three again, with {study.seeds} other seed(s) each")
+    if study.final_epochs:
+        workers = options.resources.final_workers
+        lines.append(f"then the best once more: {study.final_epochs} epochs, {workers} worker(s)")
+    limits = {"hours of this command": budget.hours, "GPU hours in all": budget.gpu_hours}
+    lines += [f"at most {most:g} {what}" for what, most in limits.items() if most]
+    return [("" if index else "budget", line) for index, line in enumerate(lines)]
+
+
+def _resources(study: Study, options: Options) -> list[tuple[str, str]]:
+    from cluster.plan import here, plan_slots
+
+    resources, lines = options.resources, []
+    if resources.address:
+        lines.append(f"{resources.workers_per_trial} worker(s) a trial on {resources.address}")
+    else:
+        share, most = resources.share_of_gpu(), resources.max_concurrent
+        count, slot = plan_slots(here(), resources.workers_per_trial, most, share, study.trials, resources.pack)
+        plan_slots(here(), resources.final_workers, 1, resources.gpus_per_worker)
+        each = f"{slot.cpus_per_worker} CPU(s)" + (f", {slot.gpus_per_worker:g} GPU" if slot.gpus_per_worker else "")
+        together = f", {slot.pack} together" if slot.pack > 1 else ""
+        trials = f"{count * slot.pack} trial(s) at once{together}"
+        lines.append(f"{trials}, on {count} x {slot.workers} worker(s) with {each}")
+        if resources.trials_per_gpu == "auto":
+            lines.append("or as many more as a GPU's memory holds, which is measured first")
+    where = [resources.placement.accelerator or "", *map("=".join, resources.placement.labels.items())]
+    if any(where):
+        lines.append(f"on nodes with {', '.join(filter(None, where))} alone")
+    return [("" if index else "resources", line) for index, line in enumerate(lines)]
+
+
+def print_summary(folder: Path, console: Console, report: bool) -> None:
+    """A short table of the best runs, and where everything is. Raises: UserError where no trial has completed."""
+    from analysis.reading.best_runs import ranked_runs
+    from analysis.reading.frames import load_trials
+
+    frame, runs = load_trials(folder), ranked_runs(folder)
+    shown = {"RUNNING": "interrupted", "WAITING": "interrupted"}  # as nothing runs any more
+    states = frame["state"].astype(str).map(lambda state: shown.get(state, state.lower()))
+    counts = ", ".join(f"{n} {state}" for state, n in states.value_counts().items() if n)
+    table = Table(
+        title=f"{folder.name}: {len(frame)} trials ({counts})", title_justify="left", box=None, pad_edge=False
+    )
+    names = ("trial", "bits/dim", "rate, nats", "mse", "active units", "KL weight", "latent size", "depth", "epochs")
+    for name in names:
+        table.add_column(name, justify="left" if name == "trial" else "right")
+    for run in runs[:5]:
+        row, config = run.best, run.config
+        table.add_row(
+            run.label.removeprefix("trial "),
+            f"{row['val_bits_per_dim']:.4f}",
+            f"{row['val_rate']:.2f}",
+            f"{row['val_mse']:.5f}",
+            f"{row['val_active_units']:.0f}",
+            f"{config.beta:.3g}",
+            str(config.model.latent_dim),
+            str(config.model.depth),
+            str(config.epochs),
+        )
+    if runs:
+        console.print(table)
+    places = {"report": "report.html", "tables": "trials.csv", "best models": "models/VAE", "figures": "visu"}
+    if report:
+        for what, name in places.items():
+            console.print(f"{what:12} {folder / name}", soft_wrap=True)
+    else:
+        console.print(f"to draw the report: python -m analysis report {folder}", soft_wrap=True)
+    if not runs:
+        causes = frame["cause"].dropna().tolist()
+        reason = f"the first cause: {causes[0]}" if causes else "more --trials or --epochs may help"
+        raise UserError(f"no trial of {folder.name} completed ({counts}): there is no best model\n{reason}")

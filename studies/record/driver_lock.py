@@ -1,0 +1,104 @@
+"""Who runs a study: one driver at a time, seen from any machine, and what is asked of it from there."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+
+import psutil
+from filelock import FileLock, Timeout
+
+from trainables.errors import UserError
+from trainables.records.atomic_files import write_atomic
+from trainables.records.study_layout import StudyLayout
+
+_BEAT_SECONDS = 60.0
+"""A driver on another machine that was silent for so long counts as gone."""
+
+
+@dataclass(frozen=True)
+class Driver:
+    """The process that runs a study."""
+
+    pid: int
+    host: str
+    began: float
+    """When, in seconds since 1970; a later process may have the same pid."""
+    phase: str
+    """ "starting", "running", "pausing", "paused" or "stopping"."""
+    order: str = ""
+    """The last that it has read: see `DriverLock.ask`."""
+
+
+class DriverLock:
+    """The files beside a study's folder, where its driver and who asks something of it meet."""
+
+    def __init__(self, layout: StudyLayout) -> None:
+        self._layout = layout
+
+    @contextmanager
+    def acquired(self) -> Iterator[None]:
+        """One driver at a time; the lock goes with the process that has it.
+
+        Raises:
+            UserError: where another driver is at work, or the folder cannot be written.
+        """
+        path, lock = self._layout.path, FileLock(self._layout.lock)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=0)
+            self._layout.request.unlink(missing_ok=True)  # of an earlier driver
+            self.beat("starting")
+        except Timeout as error:
+            driver = self.driver()
+            who = f"process {driver.pid} on {driver.host}" if driver else "another process"
+            raise UserError(f"{path} is in use: {who} runs this study\nwait for it, or stop it") from error
+        except OSError as error:
+            raise UserError(f"{path} must be a folder that can be written: {error.strerror}") from error
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                self._layout.driver.unlink(missing_ok=True)
+                self._layout.request.unlink(missing_ok=True)
+            lock.release()
+
+    def beat(self, phase: str, order: str = "") -> None:
+        """Show that this process drives the study, and what it is at. Raises: OSError."""
+        began = psutil.Process().create_time()
+        driver = Driver(os.getpid(), socket.gethostname(), began, phase, order)
+        write_atomic(self._layout.driver, json.dumps(asdict(driver)))
+
+    def driver(self) -> Driver | None:
+        """Who drives the study now, seen from this machine or another one; None where nobody does."""
+        try:
+            driver = Driver(**json.loads(self._layout.driver.read_text()))
+            silent = time.time() - self._layout.driver.stat().st_mtime
+        except (OSError, ValueError, TypeError):
+            return None
+        if driver.host != socket.gethostname():
+            return driver if silent < _BEAT_SECONDS else None
+        with suppress(psutil.Error):
+            process = psutil.Process(driver.pid)
+            if abs(process.create_time() - driver.began) < 1 and process.status() != psutil.STATUS_ZOMBIE:
+                return driver
+        return None
+
+    def ask(self, what: str) -> str:
+        """Ask the driver to "pause", to "resume" or to "stop"; returns the order's name. Raises: OSError."""
+        order = uuid.uuid4().hex[:12]
+        write_atomic(self._layout.request, f"{what} {order}")
+        return order
+
+    def request(self) -> tuple[str, str]:
+        """What `ask` asked of the driver, and the order's name; empty where nothing. Raises: OSError."""
+        with suppress(FileNotFoundError):
+            what, _, order = self._layout.request.read_text().strip().partition(" ")
+            return what, order
+        return "", ""

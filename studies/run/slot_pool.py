@@ -1,0 +1,87 @@
+"""How many slots a study opens, of what size, and how their number follows the cluster's."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from cluster.plan import Node, fitting, nodes
+from cluster.preflight import Preflight
+from cluster.ray_private import start_coordinator
+from studies.run.options import Resources
+from studies.watch.live_view import View
+from studies.watch.session import Session
+from studies.watch.stopping import every
+from trainables.errors import UserError
+from trainables.slots.resources import SlotResources
+
+if TYPE_CHECKING:
+    from trainables.slots.slots import Slots
+
+_JOIN_SECONDS = 3.0
+"""How often the cluster is asked for nodes that have joined."""
+
+
+def share_of_gpu(resources: Resources, cluster: list[Node], session: Session) -> float | None:
+    """What of a GPU a worker takes; None lets `cluster.plan.plan_slots` decide.
+
+    Raises:
+        UserError: where what a GPU holds is to be measured and there is none, none free, or too small a one.
+    """
+    if resources.trials_per_gpu != "auto":
+        return resources.share_of_gpu()
+    if not any(node.gpus for node in cluster):
+        raise UserError(f"--trials-per-gpu must find a GPU in the cluster, got {len(cluster)} node(s) without one")
+    from cluster.gpu_capacity import measured_processes_per_gpu
+
+    session.view.phase("measuring how many trials a GPU holds")
+    largest, placement = session.ledger.plan.largest(), resources.placement
+    return 1 / measured_processes_per_gpu(largest, session.data_dir, resources.pack, placement, resources.patience)
+
+
+def open_slots(session: Session, resources: Resources, count: int, slot: SlotResources) -> Slots:
+    """Slots that open once they are entered."""
+    from trainables.slots.slots import Slots
+
+    session.view.phase(f"opening {count} slot(s) of {slot.workers} worker(s)")
+    start_coordinator()
+    # unique in a cluster, and never seen by Ray Train before: it would resume a run of the same name
+    name = f"{session.ledger.plan.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    place = session.folder.layout.ray
+    storage, shared = session.folder.mirror(place) or place, resources.address not in (None, "local")
+    return Slots(name, count, slot, storage, resources.patience, shared)
+
+
+@contextmanager
+def following_nodes(slots: Slots, before: list[Node], preflight: Preflight, most: int, view: View) -> Iterator[None]:
+    """Inside, nodes that join the cluster get slots, up to what ``most`` trainings at once need."""
+    known, unfit, seen = {node.id for node in before}, set[str](), before
+
+    def watch() -> None:
+        nonlocal known, unfit, seen
+        view.at_once = max(1, min(slots.trials_at_once, most))
+        alive = nodes()
+        ids = {node.id for node in alive}
+        for node in [node for node in seen if node.id not in ids]:
+            view.phase(f"node {node.host} ({node.id[:8]}) has left")
+        seen = alive
+        now = [node for node in alive if node.id not in unfit]
+        count = min(fitting(now, slots.resources), math.ceil(most / slots.resources.pack))
+        new = [node for node in now if node.id not in known]
+        if not new or count <= slots.count:
+            return
+        try:
+            preflight.check(new)
+        except UserError as error:
+            view.note(f"a node has joined that is not used: {error}")
+            unfit |= {node.id for node in new}
+            return
+        view.phase(f"{', '.join(node.host for node in new)} joined: {count} slots from now on")
+        slots.grow(count)
+        known = {node.id for node in now}
+
+    with every(_JOIN_SECONDS, watch):
+        yield
