@@ -59,6 +59,7 @@ def connected(address: str | None, patience: float = PATIENCE, trusted_network: 
     _set_environment(address, patience)
     import ray
 
+    ray_private.read_environment()
     ray_private.silence_notices()
     # nor is Tune's traceback wanted when an actor dies that is started again
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)

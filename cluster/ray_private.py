@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+_CONFIG = ("ray._raylet", "Config")
 _NOTICES = ("ray._private.worker", "print_to_stdstream")
 _ADDRESS = ("ray._private.services", "canonicalize_bootstrap_address")
 _CHANNEL = ("ray._private.grpc_utils", "init_grpc_channel")
@@ -18,7 +19,7 @@ _COORDINATOR = (
     "ray.data._internal.cluster_autoscaler.default_autoscaling_coordinator",
     "get_or_create_autoscaling_coordinator",
 )
-NAMES = (_NOTICES, _ADDRESS, _CHANNEL, _REQUEST, _STUB, _COORDINATOR)
+NAMES = (_CONFIG, _NOTICES, _ADDRESS, _CHANNEL, _REQUEST, _STUB, _COORDINATOR)
 """(module, name) of each."""
 
 
@@ -28,6 +29,15 @@ def find(module: str, name: str) -> Any:
         return getattr(import_module(module), name, None)
     except ImportError:
         return None
+
+
+def read_environment() -> None:
+    """Have Ray read its variables again, which it does when it is imported. Without the name, a process that imported it
+    before it joins does not show its token.
+    """
+    config = find(*_CONFIG)
+    if config is not None:
+        config.initialize("")
 
 
 def silence_notices() -> None:
