@@ -13,6 +13,9 @@ import pytest
 from PIL import Image
 from support.commands import ROOT, script
 
+from main import find_folder
+from trainables.config import TrialConfig
+from trainables.records.atomic_files import seal, unseal
 from trainables.records.trial_folder import TrialFolder
 from trainables.training.checkpoint import load_weights
 
@@ -22,6 +25,20 @@ FAST = ("--dataset", "digits", "--latent_dim", "4", "--limit_train", "200")
 def only(folder: Path, pattern: str) -> Path:
     (path,) = folder.glob(pattern)
     return path
+
+
+def test_a_training_from_before_a_field_was_added_is_found(tmp_path: Path) -> None:
+    """Under whatever hash its folder has; another config never shares one."""
+    config = TrialConfig(dataset="digits")
+    new = find_folder(tmp_path, config)
+    assert not new.path.exists()
+    older = TrialFolder(tmp_path / "digits_vae_latent32_depth0_0ldh45")
+    older.create(config)
+    sealed = older.path / "config.json"
+    sealed.write_text(seal({k: v for k, v in unseal(sealed.read_text()).items() if k != "compile"}))
+    assert find_folder(tmp_path, config).path == older.path
+    other = config.replace({"lr": 0.5})
+    assert find_folder(tmp_path, other).path not in (older.path, new.path)
 
 
 @pytest.mark.slow

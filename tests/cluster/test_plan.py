@@ -1,0 +1,48 @@
+"""What a cluster holds."""
+
+from __future__ import annotations
+
+import pytest
+
+from cluster.plan import Node, plan_slots
+from trainables.errors import UserError
+from trainables.slots.resources import SlotResources
+
+
+@pytest.mark.parametrize(
+    ("nodes", "workers", "concurrent", "gpus", "expected"),
+    [
+        ([Node(2, 0)], 1, None, None, (2, SlotResources(1, 1, 0.0))),
+        ([Node(8, 0)], 2, 1, None, (1, SlotResources(2, 4, 0.0))),
+        ([Node(2, 0)] * 3, 2, 1, None, (1, SlotResources(2, 2, 0.0))),
+        ([Node(16, 4)], 2, None, None, (2, SlotResources(2, 4, 1.0))),
+        ([Node(16, 1)], 1, None, 0.25, (4, SlotResources(1, 4, 0.25))),
+        ([Node(16, 2)], 1, 1, 0.0, (1, SlotResources(1, 16, 0.0))),
+        ([Node(16, 1)], 2, 1, None, (1, SlotResources(2, 8, 0.5))),
+        ([Node(16, 2)], 1, 4, None, (4, SlotResources(1, 4, 0.5))),
+    ],
+)
+def test_slots_fit_the_nodes(
+    nodes: list[Node], workers: int, concurrent: int | None, gpus: float | None, expected: tuple
+) -> None:
+    assert plan_slots(nodes, workers, concurrent, gpus) == expected
+
+
+def test_most_trials_can_learn_from_those_before() -> None:
+    assert plan_slots([Node(64, 0)], 1, trials=12) == (4, SlotResources(1, 16, 0.0))
+    assert plan_slots([Node(64, 0)], 1, trials=1) == (1, SlotResources(1, 64, 0.0))
+    assert plan_slots([Node(64, 0)], 1, max_concurrent=9, trials=12)[0] == 9
+
+
+def test_packs_fill_slots() -> None:
+    assert plan_slots([Node(64, 0)], 1, trials=24, pack=4) == (2, SlotResources(1, 32, 0.0, 4))
+    assert plan_slots([Node(2, 0)], 1, max_concurrent=6, pack=3) == (2, SlotResources(1, 1, 0.0, 3))
+    assert plan_slots([Node(2, 0)], 1, max_concurrent=2, pack=8) == (1, SlotResources(1, 2, 0.0, 2))
+    assert plan_slots([Node(2, 0)], 1, max_concurrent=5, pack=3) == (2, SlotResources(1, 1, 0.0, 3))
+    assert plan_slots([Node(2, 0)], 1, trials=9, pack=8) == (1, SlotResources(1, 2, 0.0, 3))
+    assert plan_slots([Node(16, 1)], 1, None, 0.25, pack=2) == (4, SlotResources(1, 4, 0.25, 2))
+
+
+def test_more_workers_than_the_cluster_holds_are_refused() -> None:
+    with pytest.raises(UserError, match="need room for 6 workers\nthe cluster holds 2"):
+        plan_slots([Node(2, 0)], 3, 2)

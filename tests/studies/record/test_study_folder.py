@@ -1,0 +1,41 @@
+"""Whose folder it is."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import ray
+from support.commands import ROOT, script
+from support.small_study import study
+
+from studies.record.driver_lock import DriverLock
+from studies.record.study_folder import StudyFolder
+from trainables.errors import UserError
+
+
+def test_a_crash_while_a_study_is_claimed_is_made_good(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path / "s")
+    folder.path.mkdir()
+    (folder.path / ".study.json.0123456789ab.partial").write_text("{")
+    folder.claim(study())
+    assert [path.name for path in folder.path.iterdir()] == ["study.json"]
+
+
+def test_a_study_in_use_and_a_study_json_that_is_damaged_are_refused(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path / "s")
+    with DriverLock(folder.layout).acquired():
+        folder.claim(study())
+        done = script(ROOT / "studies/digits_vae.py", "--out", folder.path, cwd=tmp_path)
+        assert done.returncode == 1
+        assert f"process {os.getpid()}" in done.stderr
+    question = json.loads(folder.layout.question.read_text())
+    assert question["versions"]["ray"] == ray.__version__
+    folder.layout.question.write_text(folder.layout.question.read_text()[:100])
+    with DriverLock(folder.layout).acquired(), pytest.raises(UserError, match=r"study\.json is damaged"):
+        folder.claim(study())
+    kept = folder.move_aside()
+    assert kept is not None
+    assert (kept / "study.json").exists()
