@@ -32,8 +32,8 @@ def find(module: str, name: str) -> Any:
 
 
 def read_environment() -> None:
-    """Have Ray read its variables again, which it does when it is imported. Without the name, a process that imported it
-    before it joins does not show its token.
+    """Have Ray read its variables again, which it does when it is imported. Without the name, a process that imported
+    it before it joins does not show its token.
     """
     config = find(*_CONFIG)
     if config is not None:
