@@ -26,7 +26,8 @@ from analysis.figures.study.parallel import Parallel, compute_parallel, draw_par
 from analysis.figures.study.rate_distortion import RateDistortion, compute_rate_distortion, draw_rate_distortion
 from analysis.figures.study.timeline import Timeline, compute_timeline, draw_timeline
 from analysis.reading.best_runs import final_run
-from analysis.reading.study_record import StudyRecord, epochs_frame
+from analysis.reading.frames import epochs_frame
+from analysis.reading.study_record import StudyRecord
 from analysis.statistics.importance import IMPORTANCE_RESAMPLES, Importance, compute_importance
 
 
@@ -45,7 +46,7 @@ class StudyArrays:
 
 
 def compute_study(study: StudyRecord, trials: pd.DataFrame) -> StudyArrays:
-    """From a study and its `analysis.reading.study_record.trials_frame`."""
+    """From a study and its `analysis.reading.frames.trials_frame`."""
     importance = compute_importance(study.trials, study.columns, resamples=IMPORTANCE_RESAMPLES)
     return StudyArrays(
         compute_rate_distortion(trials, final_run(study.folder), study.base.model.dimensions),

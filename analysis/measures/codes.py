@@ -18,9 +18,9 @@ from vae_models.vae import Posterior
 class Codes(NamedTuple):
     """The posteriors q(z | x) of a set of images, in their order."""
 
-    mean_NZ: np.ndarray
+    mean_NZ: np.ndarray  # noqa: N815 - a shape
     """float32."""
-    logvar_NZ: np.ndarray
+    logvar_NZ: np.ndarray  # noqa: N815
     """float32."""
 
 

@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.reading.study_record import Row, StudyRecord, best_row, read_epochs, read_study, trial_folder
+from analysis.reading.study_record import StudyRecord, read_study
+from analysis.reading.validation import Row, best_row, read_epochs
 from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.records.atomic_files import write_atomic
+from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
 from trainables.training.checkpoint import load_weights
 from vae_models import VAE
@@ -65,11 +67,11 @@ def ranked_runs(folder: Path | str) -> list[Run]:
 def rank_runs(study: StudyRecord) -> list[Run]:
     """`ranked_runs` of a study that is read already."""
     runs = []
-    for trial, rows in zip(study.trials, study.epochs, strict=True):
-        if trial.state.name == "COMPLETE" and len(rows):
-            record = trial_folder(study.folder, trial.number)
+    for trial, epochs in zip(study.trials, study.epochs, strict=True):
+        if trial.state.name == "COMPLETE" and len(epochs):
+            record = TrialFolder(StudyLayout(study.folder).trial(trial.number))
             slug = f"trial_{trial.number:04d}"
-            runs.append(Run(f"trial {trial.number}", slug, record, record.config(), best_row(rows)))
+            runs.append(Run(f"trial {trial.number}", slug, record, record.config(), best_row(epochs)))
     final = final_run(study.folder)
     runs += [final] if final else []
     return sorted(runs, key=lambda run: run.best["val_bits_per_dim"])
@@ -77,12 +79,12 @@ def rank_runs(study: StudyRecord) -> list[Run]:
 
 def final_run(folder: Path) -> Run | None:
     """The best configuration's last, longer training; None before all its epochs are there."""
-    record = TrialFolder(folder / "trials" / "final")
-    rows = read_epochs(record)
-    if not len(rows):
+    record = TrialFolder(StudyLayout(folder).final)
+    epochs = read_epochs(record)
+    if not len(epochs):
         return None
     config = record.config()
-    return Run("final", "final", record, config, best_row(rows)) if len(rows) == config.epochs else None
+    return Run("final", "final", record, config, best_row(epochs)) if len(epochs) == config.epochs else None
 
 
 def load_best(folder: Path | str, rank: int = 0) -> VAE:
@@ -112,7 +114,7 @@ def export_best(folder: Path | str, runs: Iterable[Run]) -> list[Path]:
     paths = []
     for run in runs:
         run.load()  # a torn file is refused here, not by who is given it
-        weights = Path(folder) / "models" / "VAE" / f"{run.slug}.safetensors"
+        weights = StudyLayout(Path(folder)).models / f"{run.slug}.safetensors"
         weights.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(weights, run.folder.best.read_bytes())
         write_atomic(weights.with_suffix(".json"), run.config.model_dump_json(indent=2) + "\n")
@@ -123,6 +125,6 @@ def export_best(folder: Path | str, runs: Iterable[Run]) -> list[Path]:
 def clear_exports(folder: Path | str, slugs: Iterable[str]) -> None:
     """Remove the exported models of runs other than ``slugs``: they were among the best once."""
     kept = set(slugs)
-    for path in (Path(folder) / "models" / "VAE").glob("*.*"):
+    for path in StudyLayout(Path(folder)).models.glob("*.*"):
         if re.fullmatch(r"trial_\d+|final", path.stem) and path.stem not in kept:
             path.unlink(missing_ok=True)

@@ -8,18 +8,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.reading.study_record import StudyRecord, best_row, drawn_config, read_epochs, read_study
+from analysis.reading.study_record import StudyRecord, read_study
+from analysis.reading.validation import best_row, read_epochs
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
 
-METRICS = ("val_bits_per_dim", "val_rate", "val_nelbo")
+_METRICS = ("val_bits_per_dim", "val_rate", "val_nelbo")
 
 
 def load_repeats(folder: Path | str) -> pd.DataFrame:
     """One row a finished repeat: ``number`` of the trial, ``repeat``, ``seed`` (Int64), ``state`` (category
     COMPLETE, FAIL), ``val_bits_per_dim val_rate val_nelbo`` (float64) of its best epoch, ``cause`` (str).
 
-    The search chose its best trials for their values, which are low by luck too; a repeat was not chosen,
+    The search chose its best trials for their values, which are low by chance too; a repeat was not chosen,
     so the repeats alone say how good a configuration is.
 
     Raises:
@@ -33,7 +34,7 @@ def repeats_frame(study: StudyRecord) -> pd.DataFrame:
     when a folder was mixed up, are left out."""
     rows: list[dict[str, object]] = []
     for trial in study.trials:
-        config = drawn_config(trial, study.base, study.space)
+        config = study.config(trial)
         for path in sorted(StudyLayout(study.folder).repeats(trial.number).glob("[0-9][0-9]")):
             record, repeat = TrialFolder(path), int(path.name)
             again = config and repeat and config.of_repeat(repeat)
@@ -45,10 +46,10 @@ def repeats_frame(study: StudyRecord) -> pd.DataFrame:
                 rows.append(row | {"state": "FAIL", "cause": cause})
             elif len(epochs) == again.epochs:
                 best = best_row(epochs)
-                rows.append(row | {"state": "COMPLETE"} | {name: best[name] for name in METRICS})
-    frame = pd.DataFrame(rows, columns=["number", "repeat", "seed", "state", *METRICS, "cause"])
+                rows.append(row | {"state": "COMPLETE"} | {name: best[name] for name in _METRICS})
+    frame = pd.DataFrame(rows, columns=["number", "repeat", "seed", "state", *_METRICS, "cause"])
     kinds: dict[str, Any] = dict.fromkeys(["number", "repeat", "seed"], "Int64")
-    kinds |= dict.fromkeys(METRICS, "float64")
+    kinds |= dict.fromkeys(_METRICS, "float64")
     return frame.astype(kinds | {"state": pd.CategoricalDtype(["COMPLETE", "FAIL"]), "cause": "str"})
 
 

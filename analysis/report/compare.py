@@ -17,12 +17,12 @@ from analysis.figures.charts import fronts_chart, to_html
 from analysis.figures.study.rate_distortion import RateDistortion, compute_rate_distortion
 from analysis.progress import Steps, Tell, untold
 from analysis.reading.best_runs import Run, rank_runs
+from analysis.reading.frames import trials_frame
 from analysis.reading.repeats import repeats_frame
-from analysis.reading.study_record import StudyRecord, read_study, study_info, trials_frame, trials_of
+from analysis.reading.study_record import StudyRecord, read_study
 from analysis.report.findings import ALIKE, Repeated, told_apart
 from analysis.report.page import cell, plotly_js, templates
 from analysis.statistics.pareto import reference_point
-from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.records.atomic_files import write_atomic
 
@@ -303,15 +303,15 @@ def summary(folder: Path, root: Path) -> dict[str, object]:
     name = str(folder.relative_to(root))
     row: dict[str, object] = {"study": root.resolve().name if name == "." else name, "folder": str(folder)}
     try:
-        info = study_info(folder)
-        trials = trials_of(folder, info)
+        study = read_study(folder)
     except UserError as error:
         return row | {"fault": str(error).splitlines()[0]}
+    trials = trials_frame(study)
     counts = trials["state"].value_counts()
     complete = trials.loc[trials["state"] == "COMPLETE", "val_bits_per_dim"]
     return row | {
-        "dataset": TrialConfig.model_validate(info["base"]).dataset,
-        "created": str(info.get("created", "")),
+        "dataset": study.base.dataset,
+        "created": str(study.info.get("created", "")),
         "trials": len(trials),
         **{word: int(counts[state]) for state, word in SEARCHED_STATES.items()},
         "val_bits_per_dim": complete.min(),

@@ -13,8 +13,9 @@ from analysis.figures.study.importance import REMAINDER
 from analysis.figures.study.rate_distortion import RateDistortion
 from analysis.figures.style import TITLES
 from analysis.reading.best_runs import Run
+from analysis.reading.frames import STATES
 from analysis.reading.repeats import repeated_bits
-from analysis.reading.study_record import EPOCH_METRICS, STATES, read_epochs
+from analysis.reading.validation import column, read_epochs
 from analysis.statistics.importance import Importance
 from analysis.statistics.pareto import FLAT, below_chord
 from analysis.statistics.resampling import Interval
@@ -154,7 +155,7 @@ def spread(trials: pd.DataFrame, searched: list[Run]) -> list[str]:
     if len(values) > 1:
         behind = values.median() - best.best["val_bits_per_dim"]
         sentences.append(f"The median complete trial lies {behind:.4f} bits behind the best.")
-    gained, share = last_gain(read_epochs(best.folder)[:, EPOCH_METRICS.index("val_bits_per_dim")])
+    gained, share = last_gain(column(read_epochs(best.folder), "val_bits_per_dim"))
     if share >= LAST_GAIN:
         sentences.append(
             f"The best trial gained {gained:.4f} bits in its last epoch, {share:.1%} of what it gained since "

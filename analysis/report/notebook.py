@@ -9,8 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.reading.best_runs import Run, run_of
+from analysis.reading.frames import epochs_frame, trials_frame
 from analysis.reading.repeats import repeats_frame
-from analysis.reading.study_record import StudyRecord, epochs_frame, read_study, trials_frame
+from analysis.reading.study_record import StudyRecord, read_study
 from trainables.text import printable
 from vae_models import VAE
 

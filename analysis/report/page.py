@@ -22,7 +22,7 @@ from PIL import Image
 from analysis.figures.charts import to_html
 from analysis.measures.test_metrics import tables
 from analysis.reading.best_runs import Run
-from analysis.reading.study_record import StudyRecord, drawn_config
+from analysis.reading.study_record import StudyRecord
 from analysis.report.findings import Findings
 from trainables.text import without_passwords
 
@@ -149,7 +149,7 @@ class Page:
         rows = []
         for position in np.flatnonzero(kept):
             trial, row = study.trials[position], trials.iloc[position]
-            config = drawn_config(trial, study.base, study.space)
+            config = study.config(trial)
             drawn = {**trial.params, "seed": config.seed} if config else {}
             cells = [cell(column, value) for column, value in row.items()]
             rows.append(TrialRow(cells, position == best, json.dumps(drawn) if drawn else ""))

@@ -17,8 +17,9 @@ from analysis.measures.codes import encode
 from analysis.measures.test_metrics import PARTS, measure
 from analysis.progress import Steps, Tell, untold
 from analysis.reading.best_runs import Run, clear_exports, export_best, rank_runs
+from analysis.reading.frames import trials_frame
 from analysis.reading.repeats import repeats_frame
-from analysis.reading.study_record import StudyRecord, read_study, trials_frame
+from analysis.reading.study_record import StudyRecord, read_study
 from analysis.report.findings import findings
 from analysis.report.page import Page, RunSection, render
 from trainables.data.datasets import Dataset, load_dataset

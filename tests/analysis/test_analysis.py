@@ -8,17 +8,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import optuna
 import pandas as pd
 import pytest
 import torch
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.trial import TrialState
 from PIL import Image
 from sklearn.decomposition import PCA
-from support.analysis_fixture import BASE, SIX, Made, build_study, metrics, write_ledger
+from support.analysis_fixture import BASE, SIX, Made, build_study, metrics
 
-from analysis import load_best, load_epochs, load_trials
+from analysis import load_trials
 from analysis.figures import draw_curves, save_figure
 from analysis.figures.model.curves import compute_curves
 from analysis.figures.model.interp import compute_interp, draw_interp, lerp, slerp
@@ -28,26 +25,18 @@ from analysis.figures.model.recon import compute_recon, draw_recon, varied_rows
 from analysis.figures.study.history import compute_history
 from analysis.figures.study.importance import draw_importance
 from analysis.figures.study.parallel import compute_parallel
-from analysis.figures.study.rate_distortion import compute_rate_distortion, pareto_front
-from analysis.measures.codes import encode, latent_rates
-from analysis.measures.test_metrics import measure
-from analysis.reading.best_runs import export_best, ranked_runs
-from analysis.reading.ledger import stored_trials
+from analysis.figures.study.rate_distortion import compute_rate_distortion
+from analysis.measures.codes import encode
+from analysis.reading.best_runs import ranked_runs
 from analysis.reading.study_record import read_study
 from analysis.report.report import visu_name, write_report
 from analysis.statistics.importance import compute_importance
-from trainables.config import TrialConfig
 from trainables.data.datasets import Dataset, Split, load_dataset
-from trainables.errors import UserError
 from trainables.records.atomic_files import seal, unseal
 from trainables.records.trial_folder import TrialFolder
 from trainables.training.batches import Pixels
-from trainables.training.checkpoint import load_weights
-from trainables.training.evaluate import evaluate
-from trainables.training.loop import fit, seeded_vae
-from trainables.training.process_group import World
+from trainables.training.loop import fit
 from vae_models import VAE, ModelConfig
-from vae_models.elbo import rate
 
 RUN_FIGURES = [
     "recon",
@@ -103,202 +92,7 @@ def looks_drawn(path: Path, least: int = 400) -> None:
         assert np.asarray(image.convert("L")).std() > 5, f"{path} is blank"
 
 
-# ---- frames
-
-
-def test_a_row_a_trial_holds_what_was_recorded(six: Path) -> None:
-    trials = load_trials(six)
-    assert trials["number"].tolist() == list(range(6))
-    assert trials["state"].tolist() == [made.state for made in SIX]
-    assert trials["beta"].tolist() == [made.params["beta"] for made in SIX]
-    assert trials["latent_dim"].tolist() == [made.params["model.latent_dim"] for made in SIX]
-    assert trials["epochs"].tolist() == [len(made.bits) for made in SIX]
-    assert trials["best_epoch"].fillna(0).tolist() == [2, 3, 1, 0, 3, 1]
-    first = metrics(2, 2.5, BASE.replace(SIX[0].params))
-    for name in ("val_bits_per_dim", "val_nelbo", "val_rate", "val_distortion", "val_mse", "val_active_units"):
-        assert trials[name][0] == first[name]
-    assert trials["seconds"][0] == 4.5
-    assert (trials["cpu_hours"][0], trials["gpu_hours"][0]) == (9 / 3600, 4.5 / 3600)
-    assert trials["cause"][3] == "non-finite <script>"
-    assert trials.loc[3, ["val_nelbo", "best_epoch", "seconds"]].isna().all()
-
-
-def test_the_ledger_is_read_as_optuna_reads_it(tmp_path: Path) -> None:
-    folder = build_study(tmp_path / "study")
-    url = f"sqlite:///{folder}/study.db"
-    study = optuna.load_study(study_name="digits_vae", storage=url)
-    spaces = {"x": FloatDistribution(-1, 1), "n": IntDistribution(1, 9), "c": CategoricalDistribution(("a", 2))}
-    for end in (float("inf"), -float("inf"), float("nan"), None):
-        trial = study.ask(spaces)
-        for step, value in enumerate([0.5, float("inf"), -float("inf"), float("nan")]):
-            trial.report(value, step)
-        trial.set_user_attr("nested", {"a": [1, None, "é"]})
-        if end is not None:
-            study.tell(trial, None if end != end else end, TrialState.FAIL if end != end else None)
-    study.enqueue_trial({"x": 0.5})
-    storage = optuna.storages.RDBStorage(url)
-    for expected, got in zip(storage.get_all_trials(1), stored_trials(storage.engine, 1), strict=True):
-        assert vars(got).keys() == vars(expected).keys()
-        for name in vars(expected).keys() - {"_system_attrs"}:
-            np.testing.assert_equal(vars(got)[name], vars(expected)[name])
-
-
-def test_a_table_is_remembered_until_a_file_of_its_study_changes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("VAE_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr("analysis.reading.remembered.WORTH_SECONDS", 0.0)
-    folder = build_study(tmp_path / "study")
-    read = load_trials(folder)
-    (table,) = (tmp_path / "cache" / "tables").iterdir()
-    with monkeypatch.context() as patch:
-        patch.setattr("analysis.reading.study_record.read_study", lambda folder: pytest.fail("read again"))
-        pd.testing.assert_frame_equal(load_trials(folder), read)
-    table.write_bytes(b"ARROW1 cut off")
-    pd.testing.assert_frame_equal(load_trials(folder), read)
-    running = TrialFolder(folder / "trials" / "0005")
-    running.append(metrics(2, 1.0, running.config()))
-    assert load_trials(folder)["epochs"].tolist() == [3, 3, 1, 0, 3, 2]
-    (folder / "trials" / "0005" / "config.json").write_text("{}")
-    with pytest.raises(UserError, match=r"0005/config\.json"):
-        load_trials(folder)
-
-
-def test_dtypes_are_the_documented_ones_even_of_an_empty_study(six: Path, tmp_path: Path) -> None:
-    empty = load_trials(build_study(tmp_path / "empty", trials=[]))
-    assert len(empty) == 0
-    pd.testing.assert_series_equal(empty.dtypes, load_trials(six).dtypes)
-    assert str(empty["latent_dim"].dtype) == "Int64"
-    assert list(empty["state"].cat.categories) == ["WAITING", "RUNNING", "COMPLETE", "PRUNED", "FAIL"]
-    assert len(load_epochs(tmp_path / "empty")) == 0
-
-
-def test_a_row_a_trial_and_epoch(six: Path) -> None:
-    epochs = load_epochs(six)
-    assert len(epochs) == sum(len(made.bits) for made in SIX)
-    fourth = epochs[epochs["number"] == 4]
-    assert fourth["val_bits_per_dim"].tolist() == list(SIX[4].bits)
-    assert fourth["epoch"].tolist() == [1, 2, 3]
-    assert {"beta", "latent_dim", "depth", "state", "train_loss", "sigma"} <= set(epochs)
-
-
-def test_other_searched_paths_are_columns_and_fixed_axes_are_the_base_s(tmp_path: Path) -> None:
-    space = {
-        "lr": FloatDistribution(1e-4, 1e-2, log=True),
-        "optimizer": CategoricalDistribution(["adam", "adamw"]),
-        "epochs": IntDistribution(1, 5),
-    }
-    made = Made("COMPLETE", {"lr": 0.002, "optimizer": "adamw", "epochs": 2}, [3.0, 2.9])
-    folder = build_study(tmp_path / "study", [made], space=space)
-    trials = load_trials(folder)
-    assert trials[["lr", "optimizer", "param.epochs", "epochs"]].iloc[0].tolist() == [0.002, "adamw", 2, 2]
-    epochs = load_epochs(folder)
-    assert epochs.columns.is_unique
-    assert epochs[["epoch", "lr", "epoch.lr"]].to_numpy().tolist() == [[1, 0.002, 0.001], [2, 0.002, 0.001]]
-    assert trials[["beta", "latent_dim", "depth"]].iloc[0].tolist() == [1.0, 8, 0]
-
-
-def test_a_waiting_trial_has_no_parameters_yet(tmp_path: Path) -> None:
-    trials = load_trials(build_study(tmp_path / "study", [Made("WAITING", {}), SIX[0]]))
-    assert trials.loc[0, ["beta", "latent_dim", "depth", "val_nelbo"]].isna().all()
-    assert trials.loc[1, "latent_dim"] == 8
-
-
-@pytest.mark.parametrize("file", ["study.json", "study.db", "."])
-def test_what_is_missing_is_named(file: str, tmp_path: Path) -> None:
-    folder = tmp_path / "study"
-    if file != ".":
-        write_ledger(folder, SIX)
-        (folder / file).unlink()
-    with pytest.raises(UserError, match=re.escape(str(folder))) as error:
-        load_trials(folder)
-    assert file == "." or file in str(error.value)
-
-
-@pytest.mark.parametrize("content", [b"", b"not a database" * 99, None])
-def test_a_torn_ledger_is_refused(content: bytes | None, tmp_path: Path) -> None:
-    write_ledger(tmp_path / "study", SIX)
-    path = tmp_path / "study" / "study.db"
-    path.write_bytes(path.read_bytes()[:20_000] if content is None else content)
-    with pytest.raises(UserError, match="not a whole Optuna ledger"):
-        load_trials(tmp_path / "study")
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [("name", 3), ("base", {"beta": -1}), ("space", {"model.detph": None}), ("space", 7), ("base", None)],
-)
-def test_a_strange_study_json_is_refused(field: str, value: object, tmp_path: Path) -> None:
-    write_ledger(tmp_path / "study", SIX)
-    path = tmp_path / "study" / "study.json"
-    path.write_text(seal(unseal(path.read_text()) | {field: value}))
-    with pytest.raises(UserError, match=r"study\.json is not a study's"):
-        load_trials(tmp_path / "study")
-
-
-def test_another_study_s_ledger_is_refused_and_a_foreign_record_too(tmp_path: Path) -> None:
-    write_ledger(tmp_path / "a", SIX, name="a")
-    write_ledger(tmp_path / "b", SIX, name="b")
-    (tmp_path / "a" / "study.db").write_bytes((tmp_path / "b" / "study.db").read_bytes())
-    with pytest.raises(UserError, match="holds no study named 'a'"):
-        load_trials(tmp_path / "a")
-    record = TrialFolder(tmp_path / "b" / "trials" / "0000")
-    record.path.mkdir(parents=True)
-    record.append({"epoch": 1, "loss": 0.5})
-    with pytest.raises(UserError, match="must have a number"):
-        load_trials(tmp_path / "b")
-
-
-def test_the_frames_import_little() -> None:
-    heavy = "[name for name in ('umap', 'plotly', 'ray', 'sklearn') if name in sys.modules]"
-    code = f"import sys, analysis; analysis.load_trials; print({heavy})"
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert shown.stdout.strip() == "[]"
-
-
-# ---- best
-
-
-def test_runs_rank_by_bits_and_the_final_one_counts_once_it_is_finished(six: Path, tmp_path: Path) -> None:
-    assert [run.label for run in ranked_runs(six)] == ["final", "trial 4", "trial 0", "trial 1"]
-    assert ranked_runs(six)[0].stem == "final_epoch_0003"
-    unfinished = build_study(tmp_path / "study", final_bits=[2.6, 2.0])
-    assert [run.label for run in ranked_runs(unfinished)] == ["trial 4", "trial 0", "trial 1"]
-
-
-def test_load_best_is_the_saved_model(six: Path) -> None:
-    best = load_best(six, rank=1)
-    expected = seeded_vae(BASE.of_trial(4, SIX[4].params)).eval()
-    x = torch.rand(3, 1, 28, 28)
-    assert torch.equal(best.reconstruct(x), expected.reconstruct(x))
-    assert not best.training
-    with pytest.raises(UserError, match="rank must be below"):
-        load_best(six, rank=4)
-
-
-def test_exported_models_load_and_carry_their_config(six: Path) -> None:
-    run = ranked_runs(six)[1]
-    weights, config = export_best(six, [run])
-    assert weights == six / "models" / "VAE" / "trial_0004.safetensors"
-    assert load_weights(weights)[0].config == run.config.model
-    assert TrialConfig.model_validate_json(config.read_text()) == run.config
-
-
 # ---- numbers
-
-
-def test_test_metrics_are_the_loop_s_own_and_the_probe_reads_digits(model: VAE, digits: Dataset) -> None:
-    measured = measure(model, digits, sigma=0.2)
-    expected = evaluate(model, Pixels(digits.test.images), 0.2, World())
-    assert {name: measured[name] for name in expected} == expected
-    assert measured["probe_accuracy"] > 0.7
-
-
-def test_kl_per_latent_sums_to_the_rate(model: VAE, digits: Dataset) -> None:
-    mean, logvar = encode(model, digits.test.images)
-    with torch.no_grad():
-        posterior = model.encode(torch.from_numpy(digits.test.images.copy()).float() / 255)
-    assert latent_rates(mean, logvar).sum() == pytest.approx(rate(posterior).mean().item(), rel=1e-4)
 
 
 def test_pca_agrees_with_scikit_learn() -> None:
@@ -360,14 +154,6 @@ def test_interpolations_end_at_the_reconstructions(model: VAE, digits: Dataset) 
     for path in (0, 1):
         np.testing.assert_allclose(interp.decoded[:, path, 0], ends, atol=1e-4)
     assert all(first != last for first, last in interp.names)
-
-
-def test_pareto_front_against_its_definition() -> None:
-    rng = np.random.default_rng(0)
-    x, y = rng.integers(0, 6, (2, 40)).astype(float)
-    points = list(zip(x.tolist(), y.tolist(), strict=True))
-    front = [not any(p[0] <= a and p[1] <= b and p != (a, b) for p in points) for a, b in points]
-    assert pareto_front(x, y).tolist() == front
 
 
 def test_the_plane_adds_up_to_the_yardstick(six: Path) -> None:

@@ -7,7 +7,6 @@ them: each time is the median of three, in seconds.
 from __future__ import annotations
 
 import itertools
-import os
 import sqlite3
 import statistics
 import tempfile
@@ -30,11 +29,11 @@ from optuna.distributions import (
 from rounds import Comparison, alternate
 
 from analysis import load_epochs, load_trials
-from analysis.reading.study_record import EPOCH_METRICS, read_study, trials_frame
 from studies.record.ledger import Ledger
 from studies.record.study_folder import StudyFolder
 from studies.study import Study
 from trainables.config import TrialConfig
+from trainables.metrics import EPOCH
 from trainables.records.atomic_files import seal, unseal
 from trainables.records.storage_urls import storage_url
 from trainables.records.trial_folder import TrialFolder
@@ -79,15 +78,16 @@ def make(folder: StudyFolder, trials: int) -> Ledger:
                 (key, float(values.min())),
             )
             rows = [
-                dict.fromkeys(EPOCH_METRICS, float(value)) | {"epoch": step + 1, "val_active_units": 4}
+                dict.fromkeys((metric.name for metric in EPOCH), float(value))
+                | {"epoch": step + 1, "val_active_units": 4}
                 for step, value in enumerate(values)
             ]
             choices = SPACE["model.latent_dim"].choices  # type: ignore[attr-defined]
             drawn_values = (drawn[0], choices[drawn[1]], drawn[2])
             config = STUDY.config(number, dict(zip(SPACE, drawn_values, strict=True)))
-            TrialFolder(folder.trial(number)).create(config)
+            TrialFolder(folder.layout.trial(number)).create(config)
             lines = "".join(seal(row) + "\n" for row in rows)
-            (folder.trial(number) / "metrics.jsonl").write_text(lines)
+            (folder.layout.trial(number) / "metrics.jsonl").write_text(lines)
     return Ledger(STUDY, storage_url(folder.path, None), owner)
 
 
@@ -106,12 +106,9 @@ def measure(trials: int) -> dict[str, float]:
         folder = StudyFolder(Path(place) / "scale")
         folder.path.mkdir()
         ledger = make(folder, trials)
-        url, owner = storage_url(folder.path, None), unseal(folder.question.read_bytes())["id"]
+        url, owner = storage_url(folder.path, None), unseal(folder.layout.question.read_bytes())["id"]
         seconds = {"opening": timed(lambda: Ledger(STUDY, url, owner).count())}
-        os.environ["VAE_CACHE_DIR"] = f"{place}/cache"
-        seconds["load_trials, at first"] = timed(lambda: trials_frame(read_study(folder.path)))
-        load_trials(folder.path)
-        seconds["load_trials, nothing having changed"] = timed(lambda: load_trials(folder.path))
+        seconds["load_trials"] = timed(lambda: load_trials(folder.path))
         seconds["load_epochs"] = timed(lambda: load_epochs(folder.path))
         number = ledger.ask()
         epochs = iter(range(1, EPOCHS))

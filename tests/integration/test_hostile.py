@@ -21,7 +21,8 @@ from support.analysis_fixture import BASE, SIX, build_study
 from support.hostile import ESCAPE, IMAGES, MARKUP, SECRET, STUDIES, Bomb, Scene, forge
 
 from analysis import load_best, load_epochs, load_trials
-from analysis.reading.study_record import read_epochs, read_study, study_info
+from analysis.reading.study_record import read_study, study_info
+from analysis.reading.validation import read_epochs
 from analysis.report.report import write_report
 from trainables.data.datasets import load_dataset
 from trainables.errors import UserError

@@ -35,7 +35,8 @@ from analysis.figures.study.parallel import compute_parallel, draw_parallel
 from analysis.figures.study.rate_distortion import compute_rate_distortion, draw_rate_distortion
 from analysis.figures.study.timeline import compute_timeline, draw_timeline, packed
 from analysis.reading.best_runs import final_run
-from analysis.reading.study_record import StudyRecord, epochs_frame, read_study, trials_frame
+from analysis.reading.frames import epochs_frame, trials_frame
+from analysis.reading.study_record import StudyRecord, read_study
 from analysis.report.findings import what_mattered
 from analysis.statistics.gaussian_process import gaussian_process
 from analysis.statistics.importance import Importance, compute_importance, main_effects

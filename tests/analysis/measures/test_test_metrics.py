@@ -18,7 +18,9 @@ from analysis.measures.importance_weighted import iwae
 from analysis.measures.test_metrics import PARTS, measure, tables
 from trainables.data.datasets import Dataset, Split, load_dataset
 from trainables.training.batches import Pixels
+from trainables.training.evaluate import evaluate
 from trainables.training.loop import fit
+from trainables.training.process_group import World
 from vae_models import VAE, ModelConfig
 
 KEYS = {
@@ -100,6 +102,13 @@ def test_every_metric_of_a_model_is_there_and_they_agree(model: VAE, digits: Dat
     assert found["knn_accuracy"] > 0.7
     assert found == measure(model, digits, 0.2)
     assert found["mmd"] != measure(model, digits, 0.2, seed=1)["mmd"]
+
+
+def test_test_metrics_are_the_loop_s_own_and_the_probe_reads_digits(model: VAE, digits: Dataset) -> None:
+    measured = measure(model, digits, sigma=0.2)
+    expected = evaluate(model, Pixels(digits.test.images), 0.2, World())
+    assert {name: measured[name] for name in expected} == expected
+    assert measured["probe_accuracy"] > 0.7
 
 
 def test_the_test_set_is_encoded_once(model: VAE, digits: Dataset, tmp_path: Path) -> None:

@@ -19,8 +19,9 @@ from analysis import StudyView, load_trials
 from analysis.figures.charts import fronts_chart
 from analysis.figures.study.rate_distortion import compute_rate_distortion
 from analysis.reading.best_runs import rank_runs
+from analysis.reading.frames import trials_frame
 from analysis.reading.repeats import load_repeats, repeats_frame
-from analysis.reading.study_record import read_study, trials_frame
+from analysis.reading.study_record import read_study
 from analysis.report.compare import compare_studies, labels, list_studies, write_comparison
 from analysis.report.findings import Findings, collapsed, findings, last_gain, no_bend
 from analysis.statistics.importance import Importance

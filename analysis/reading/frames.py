@@ -1,0 +1,87 @@
+"""A study -> tidy DataFrames: one row a trial, or one row a trial and epoch. Columns of metrics follow from
+`trainables.metrics.EPOCH`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from optuna.distributions import IntDistribution
+
+from analysis.reading.study_record import StudyRecord, read_study, seconds_held
+from analysis.reading.validation import best_row, column
+from trainables.metrics import EPOCH, VALIDATION
+
+STATES = ["WAITING", "RUNNING", "COMPLETE", "PRUNED", "FAIL"]
+_WHOLE = {"number", "epochs", "best_epoch", "latent_dim", "depth", *(metric.name for metric in EPOCH if metric.whole)}
+
+
+def load_trials(folder: Path | str) -> pd.DataFrame:
+    """One row a trial of the search, by number.
+
+    Columns: ``number epochs best_epoch latent_dim depth val_active_units`` (Int64, NA where unknown),
+    ``state`` (category of `STATES`), ``beta seconds cpu_hours gpu_hours`` and the validation set's other metrics
+    (float64, NaN where unknown), ``cause`` (str, NaN unless it failed), and a column
+    for whatever else was searched, named by the last part of its path. ``val_*`` are those of the trial's
+    best epoch, the first with the lowest ``val_bits_per_dim``; ``epochs`` counts the reported ones, and
+    ``seconds`` is what they took together, ``cpu_hours`` and ``gpu_hours`` what they held over all workers
+    (a packed trial its share); epochs that a crash lost are in none of them. Units and meanings:
+    `trainables.metrics.EPOCH`.
+
+    Raises:
+        UserError: where the folder is missing, or holds no whole study.
+    """
+    return trials_frame(read_study(folder))
+
+
+def load_epochs(folder: Path | str) -> pd.DataFrame:
+    """One row a trial and epoch: ``number epoch state``, the axes ``beta latent_dim depth`` and whatever
+    else was searched, and every metric of `trainables.metrics.EPOCH` (float64, whole ones Int64). Where
+    ``lr`` is searched, that of the epoch is ``epoch.lr``.
+
+    Raises:
+        UserError: as `load_trials`.
+    """
+    return epochs_frame(read_study(folder))
+
+
+def trials_frame(study: StudyRecord) -> pd.DataFrame:
+    """`load_trials` of a study that is read already."""
+    records = []
+    for trial, epochs in zip(study.trials, study.epochs, strict=True):
+        record = {"number": trial.number, "state": trial.state.name, **study.parameters(trial)}
+        record["epochs"] = len(epochs)
+        if len(epochs):
+            best = best_row(epochs)
+            record |= {"best_epoch": best["epoch"]} | {name: best[name] for name in VALIDATION}
+            record["seconds"] = float(column(epochs, "epoch_seconds").sum())
+            record["cpu_hours"], record["gpu_hours"] = (seconds_held(epochs).sum(0) / 3600).tolist()
+        record["cause"] = trial.user_attrs.get("cause")
+        records.append(record)
+    measured = ["epochs", "best_epoch", *VALIDATION, "seconds", "cpu_hours", "gpu_hours"]
+    columns = ["number", "state", *study.columns.values(), *measured, "cause"]
+    return _typed(pd.DataFrame(records, columns=columns), study)
+
+
+def epochs_frame(study: StudyRecord) -> pd.DataFrame:
+    """`load_epochs` of a study that is read already."""
+    columns = ["number", "state", *study.columns.values()]
+    trials = pd.DataFrame(
+        [{"number": trial.number, "state": trial.state.name, **study.parameters(trial)} for trial in study.trials],
+        columns=columns,
+    )
+    repeated = trials.loc[trials.index.repeat([len(epochs) for epochs in study.epochs])].reset_index(drop=True)
+    metrics = [f"epoch.{metric.name}" if metric.name in columns else metric.name for metric in EPOCH]
+    measured = np.concatenate([np.empty((0, len(metrics))), *study.epochs])
+    frame = pd.concat([repeated, pd.DataFrame(measured, columns=metrics)], axis=1)
+    return _typed(frame[["number", "epoch", *columns[1:], *metrics[1:]]], study)
+
+
+def _typed(frame: pd.DataFrame, study: StudyRecord) -> pd.DataFrame:
+    """The documented dtypes, whatever the rows hold: an empty study has them too."""
+    whole = _WHOLE | {name for name, dist in study.searched.items() if isinstance(dist, IntDistribution)}
+    kinds: dict[str, Any] = dict.fromkeys((*VALIDATION, "beta", "seconds", "cpu_hours", "gpu_hours"), "float64")
+    kinds |= dict.fromkeys(whole, "Int64") | {"state": pd.CategoricalDtype(STATES), "cause": "str"}
+    return frame.astype({name: kind for name, kind in kinds.items() if name in frame})

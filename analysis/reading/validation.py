@@ -1,0 +1,131 @@
+"""What a study's JSON may hold: study.json, and what each epoch measured. Sealed is not trusted: anyone can seal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution, json_to_distribution
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic_core import SchemaValidator, core_schema
+
+from trainables.config import TrialConfig
+from trainables.errors import UserError, explain
+from trainables.metrics import EPOCH, Metric
+from trainables.records.trial_folder import TrialFolder
+from trainables.space import extremes
+
+Row = dict[str, float]
+"""What an epoch measured, by name."""
+LARGEST = 1e18
+"""Of a metric; what is larger, infinite or NaN was not written by the loop."""
+_NAMES = [metric.name for metric in EPOCH]
+
+
+def _whole(value: float) -> float:
+    if value != round(value):
+        raise ValueError("should be a whole number")
+    return value
+
+
+def _field(metric: Metric) -> core_schema.TypedDictField:
+    # strict: text and booleans are no numbers
+    number: core_schema.CoreSchema = core_schema.float_schema(
+        strict=True, allow_inf_nan=False, gt=-LARGEST, ge=metric.least, lt=LARGEST
+    )
+    if metric.whole:
+        number = core_schema.no_info_after_validator_function(_whole, number)
+    return core_schema.typed_dict_field(number, required=metric.is_required)
+
+
+_EPOCH_SCHEMA = core_schema.typed_dict_schema({metric.name: _field(metric) for metric in EPOCH})
+_ROWS = SchemaValidator(core_schema.list_schema(_EPOCH_SCHEMA, fail_fast=True))
+"""In Rust: a long study has 500,000 rows."""
+
+
+def read_epochs(record: TrialFolder, rows: list[Row] | None = None) -> np.ndarray:
+    """What a trial reported, (its epochs, len(EPOCH)) float64 in the order of `trainables.metrics.EPOCH`: finite,
+    whatever the file holds, but NaN for a metric that is newer than the record.
+
+    Args:
+        record: the trial's.
+        rows: of the record, where they are read already.
+
+    Raises:
+        UserError: where the file is damaged, or an epoch lacks one of these numbers.
+    """
+    rows = record.rows() if rows is None else rows
+    try:
+        checked = _ROWS.validate_python(rows)
+    except ValidationError as error:
+        epoch, name = error.errors()[0]["loc"]
+        metric, row = EPOCH[_NAMES.index(str(name))], rows[int(epoch)]
+        kind = f"a {'whole ' * metric.whole}number {name}"
+        least = "" if metric.least is None else f" of at least {metric.least:g}"
+        raise UserError(
+            f"{record.path / 'metrics.jsonl'} is not a trial's record: epoch {row['epoch']} "
+            f"must have {kind}{least}, got {row.get(metric.name)!r:.80}"
+        ) from error
+    values = [[row.get(name, np.nan) for name in _NAMES] for row in checked]
+    return np.array(values, np.float64).reshape(-1, len(_NAMES))
+
+
+def column(epochs: np.ndarray, name: str) -> np.ndarray:
+    """One metric of `read_epochs`, (its epochs,)."""
+    values: np.ndarray = epochs[:, _NAMES.index(name)]
+    return values
+
+
+def best_row(epochs: np.ndarray) -> Row:
+    """The first epoch with the lowest ``val_bits_per_dim``, by metric: that whose weights were kept."""
+    return dict(zip(_NAMES, epochs[column(epochs, "val_bits_per_dim").argmin()].tolist(), strict=True))
+
+
+def _distribution(text: Any) -> BaseDistribution:
+    try:
+        return json_to_distribution(text)
+    except (LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{text!r:.80} is no distribution") from error
+
+
+class Question(BaseModel):
+    """What reading a study needs of its study.json; the rest is shown as it is."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    id: Any
+    name: str
+    base: TrialConfig
+    space: dict[str, Annotated[BaseDistribution, BeforeValidator(_distribution)]]
+    storage: str | None = None
+    data_dir: str | None = None
+
+    @model_validator(mode="after")
+    def _space_is_of_the_base(self) -> Question:
+        """A space that names no field of the config would fail far from here."""
+        for path, distribution in self.space.items():
+            for value in extremes(distribution):
+                try:
+                    config = self.base.replace({path: value})
+                except ValidationError as error:
+                    raise ValueError(explain(error).splitlines()[0]) from error
+                if flat(config)[path] != value:  # text that pydantic takes for a number
+                    raise ValueError(f"{path} must not be {value!r:.80}")
+        return self
+
+
+def read_question(path: Path, info: dict[str, Any]) -> Question:
+    """``info`` of the study.json at ``path``. Raises: UserError where it is no study's."""
+    try:
+        return Question.model_validate(info)
+    except ValidationError as error:
+        first = error.errors()[0]
+        fault = f"it has no {first['loc'][-1]!r}" if first["type"] == "missing" else explain(error).splitlines()[0]
+        raise UserError(f"{path} is not a study's: {fault:.300}") from error
+
+
+def flat(config: TrialConfig) -> dict[str, Any]:
+    """A config's values by dotted path."""
+    values = config.model_dump()
+    return values | {f"model.{name}": value for name, value in values["model"].items()}
