@@ -17,6 +17,7 @@ from analysis.measures.codes import Codes, encode, posteriors
 from analysis.measures.importance_weighted import iwae
 from analysis.measures.test_metrics import PARTS, measure, tables
 from trainables.data.datasets import Dataset, Split, load_dataset
+from trainables.metrics import VALIDATION
 from trainables.training.batches import Pixels
 from trainables.training.evaluate import evaluate
 from trainables.training.loop import fit
@@ -55,6 +56,7 @@ KEYS = {
     "coverage",
 }
 SHOWN = {metric.name for part in PARTS for metric in part.metrics}
+MEASURED = SHOWN - {"fid"} | {name.removeprefix("val_") for name in VALIDATION}
 BESIDE = KEYS - SHOWN
 """Errors, and what labels need."""
 OF_CLASSES = {"probe_accuracy", "knn_accuracy", "silhouette"}
@@ -88,7 +90,7 @@ def test_every_metric_of_a_model_is_there_and_they_agree(model: VAE, digits: Dat
     found = measure(model, digits, 0.2, progress=parts.append)
     assert len(parts) == len(PARTS)
     assert found.keys() >= KEYS
-    assert found.keys() == SHOWN - {"fid"} | BESIDE
+    assert found.keys() == MEASURED | BESIDE
     labels = [label for rows in tables(found).values() for label, _, _ in rows]
     assert len(set(labels)) == len(labels) == len(SHOWN) - 1
     assert "log-likelihood, bound of 20 samples" in labels
@@ -154,7 +156,7 @@ def test_what_few_images_of_one_class_allow_is_measured(count: int, digits: Data
     same = Split(images, np.zeros(count, dtype=np.int64))
     vae = VAE(ModelConfig(image_shape=digits.image_shape, latent_dim=1, width=4)).eval()
     found = measure(vae, Dataset("few", same, same, ("only",)), 0.2)
-    assert found.keys() == SHOWN - {"fid"} | BESIDE
+    assert found.keys() == MEASURED | BESIDE
     unknown = {name for name, value in found.items() if math.isnan(value)}
     expected = set(OF_CLASSES)
     expected |= {"mmd", *(name for name in KEYS if name.endswith("_error"))} if count < 2 else set()

@@ -6,12 +6,17 @@ import re
 from pathlib import Path
 
 import pytest
-from support.analysis_fixture import SIX, write_ledger
+from optuna.distributions import FloatDistribution, distribution_to_json
+from support.analysis_fixture import BASE, SIX, metrics, write_ledger
 
 from analysis import load_trials
+from analysis.reading.study_record import study_info
+from analysis.reading.validation import read_epochs
 from trainables.errors import UserError
 from trainables.records.atomic_files import seal, unseal
 from trainables.records.trial_folder import TrialFolder
+
+BETA = distribution_to_json(FloatDistribution(0.5, 2))
 
 
 @pytest.mark.parametrize("file", ["study.json", "study.db", "."])
@@ -57,3 +62,44 @@ def test_another_study_s_ledger_is_refused_and_a_foreign_record_too(tmp_path: Pa
     record.append({"epoch": 1, "loss": 0.5})
     with pytest.raises(UserError, match="must have a number"):
         load_trials(tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("val_active_units", 3.5, "a whole number val_active_units, got 3.5"),
+        ("val_active_units", True, "a whole number val_active_units, got True"),
+        ("val_rate", "3", "a number val_rate, got '3'"),
+        ("val_rate", 1e19, r"a number val_rate, got 1e\+19"),
+        ("val_rate", None, "a number val_rate, got None"),
+        ("gpu_seconds", -1, "a number gpu_seconds of at least 0, got -1"),
+    ],
+)
+def test_what_no_epoch_measured_is_named(name: str, value: object, rule: str, tmp_path: Path) -> None:
+    record = TrialFolder(tmp_path)
+    for epoch in (1, 2):
+        row = metrics(epoch, 3.0, BASE)
+        record.append(row | {name: value} if epoch == 2 else row)  # type: ignore[dict-item]
+    with pytest.raises(UserError, match=rf"metrics\.jsonl is not a trial's record: epoch 2 must have {rule}$"):
+        read_epochs(record)
+
+
+@pytest.mark.parametrize(
+    ("field", "fault"),
+    [
+        ({"id": ...}, "it has no 'id'"),
+        ({"name": 3}, "name: should be a valid string, got 3"),
+        ({"storage": 3}, "storage: should be a valid string, got 3"),
+        ({"base": {"beta": -1}}, "base.beta: should be greater than or equal to 0, got -1"),
+        ({"space": {"beta": "x"}}, "space.beta: .*"),
+        ({"space": {"model.detph": BETA}}, "'model.detph' is no field of ModelConfig; its fields: .*"),
+        ({"space": {"model.latent_dim": BETA}}, "model.latent_dim: should be a valid integer, .*"),
+    ],
+)
+def test_what_is_strange_in_study_json_is_named(field: dict[str, object], fault: str, tmp_path: Path) -> None:
+    write_ledger(tmp_path / "study", SIX)
+    path = tmp_path / "study" / "study.json"
+    values = unseal(path.read_text()) | field
+    path.write_text(seal({name: value for name, value in values.items() if value is not ...}))
+    with pytest.raises(UserError, match=rf"study\.json is not a study's: {fault}$"):
+        study_info(tmp_path / "study")
