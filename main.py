@@ -1,22 +1,13 @@
 """Train one VAE: ``python main.py --model VAE --dataset mnist --latent_dim 64 --vae_mode pp --visualize``."""
 
 import hashlib
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn
 
 from trainables.config import TrialConfig
 from trainables.console import Version, checked_options, command_line, run
@@ -33,26 +24,13 @@ from trainables.training.trial import load_pixels
 app = command_line()
 
 
-class Model(StrEnum):
-    """The kinds of model."""
-
-    VAE = "VAE"
-
-
-class Mode(StrEnum):
-    """The architectures that the seed's interface has names for."""
-
-    PLAIN = "plain"
-    PP = "pp"
-
-
 @app.command()
 def train(
-    model: Annotated[Model, typer.Option(help="The kind of model.")] = Model.VAE,
+    model: Annotated[Literal["VAE"], typer.Option(help="The kind of model.")] = "VAE",
     dataset: Annotated[str, typer.Option(help=f"{', '.join(NAMES[:-1])} or {NAMES[-1]}.")] = "mnist",
     latent_dim: Annotated[int, typer.Option("--latent_dim", "--latent-dim", help="Latent dimensions.")] = 32,
     vae_mode: Annotated[
-        Mode | None,
+        Literal["plain", "pp"] | None,
         typer.Option(
             "--vae_mode", "--vae-mode", help="plain: depth 0, pp: depth 1. [default: plain; cifar10: depth 2]"
         ),
@@ -88,7 +66,7 @@ def train(
                 "model": {
                     "image_shape": image_shape(dataset, image_size),
                     "latent_dim": latent_dim,
-                    "depth": {Mode.PLAIN: 0, Mode.PP: 1, None: 2 if colour else 0}[vae_mode],
+                    "depth": {"plain": 0, "pp": 1, None: 2 if colour else 0}[vae_mode],
                     "width": 64 if colour else 32,
                 },
                 "dataset": dataset,
@@ -131,16 +109,8 @@ def find_folder(models: Path, config: TrialConfig) -> TrialFolder:
 
 def _train(config: TrialConfig, folder: TrialFolder, data_dir: Path | None, console: Console) -> None:
     """Train with a progress bar, and a line an epoch."""
-    with Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        MofNCompleteColumn(),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-    ) as progress:
+    columns = (SpinnerColumn(), MofNCompleteColumn(), *Progress.get_default_columns())
+    with Progress(*columns, console=console, transient=True) as progress:
         done = len(folder.rows())
         if done:
             console.print(f"{folder.path} holds {done} of {config.epochs} epochs", soft_wrap=True)

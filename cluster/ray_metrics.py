@@ -5,15 +5,9 @@ from __future__ import annotations
 from ray.util.metrics import Gauge, Histogram
 
 
-def gauge(name: str, text: str, labels: dict[str, str], *more: str) -> Gauge:
-    """One number, by ``labels`` and the names of ``more`` that are given with each value."""
-    found = Gauge(name, text, (*labels, *more))
-    found.set_default_tags(labels)
-    return found
-
-
-def histogram(name: str, text: str, labels: dict[str, str], ends: list[float]) -> Histogram:
-    """How often a value was in each bucket up to one of ``ends``."""
-    found = Histogram(name, text, ends, tuple(labels))
-    found.set_default_tags(labels)
+def exported(name: str, text: str, study: str, *tags: str, ends: list[float] | None = None) -> Gauge | Histogram:
+    """A gauge, or a histogram of buckets up to ``ends``, of a study; ``tags`` are given with each value."""
+    names = ("study", *tags)
+    found = Gauge(name, text, names) if ends is None else Histogram(name, text, ends, names)
+    found.set_default_tags({"study": study})
     return found

@@ -5,18 +5,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Any, NoReturn
 
 from rich.console import Console
-from typer import Option
 
-from studies.command_line import options as given
+from studies.command_line.options import Asked, built, defaults_of, with_options
 from studies.command_line.tables import print_plan, print_summary
 from studies.run.options import Budget, Options, Resources, Sinks, Storage
 from studies.study import Study
 from trainables import console
 from trainables.errors import EndedEarly, ExitCode
-from trainables.slots.resources import Placement
 
 _ENDED = """read -r line || printf '%s\\n' \\
 "error: the study's process was ended, by a kill or because its Ray cluster is gone" \\
@@ -28,47 +26,25 @@ _ENDED = """read -r line || printf '%s\\n' \\
 def main(study: Study) -> None:
     """Run ``study`` as this process's command line; exits with one of `trainables.errors.ExitCode`."""
 
-    def command(
-        data_dir: given.DataDir = None,
-        out: Annotated[Path | None, Option(help=f"The study's folder. [default: runs/{study.name}]")] = None,
-        trials: given.Trials = study.trials,
-        epochs: given.Epochs = study.base.epochs,
-        final_epochs: given.FinalEpochs = study.final_epochs,
-        limit_train: given.LimitTrain = study.base.limit_train,
-        limit_val: given.LimitVal = study.base.limit_val,
-        seeds: given.Seeds = study.seeds,
-        seed: given.Seed = study.seed,
-        settings: given.Settings = None,
-        accelerator: given.Accelerator = None,
-        labels: given.Labels = None,
-        storage: given.Storages = None,
-        dry_run: given.DryRun = False,
-        fresh: given.Fresh = False,
-        report: given.Report = True,
-        _version: console.Version = False,
-        **values: Any,
-    ) -> None:
+    def command(_version: console.Version = False, **values: Any) -> None:
         with console.checked_options():
-            plan = {"trials": trials, "final_epochs": final_epochs, "seeds": seeds, "seed": seed}
-            overrides = {"epochs": epochs, "limit_train": limit_train, "limit_val": limit_val, "seed": seed}
-            overrides |= given.parse_settings(settings or [], overrides)
-            planned = Study(**{**vars(study), **plan}).with_overrides(overrides)
-            placement = Placement(accelerator, given.parse_labels(labels or []))
+            asked = built(Asked, values)
+            planned = asked.planned(study)
             options = Options(
-                data_dir=data_dir and data_dir.expanduser().absolute(),
-                resources=Resources(**given.values_of(Resources, values), placement=placement),
-                budget=Budget(**given.values_of(Budget, values)),
-                storage=Storage.of(storage or []),
-                sinks=Sinks(**given.values_of(Sinks, values)),
-                fresh=fresh,
+                data_dir=asked.data_dir and asked.data_dir.expanduser().absolute(),
+                resources=built(Resources, values, placement=asked.placement()),
+                budget=built(Budget, values),
+                storage=Storage.of(asked.storage or []),
+                sinks=built(Sinks, values),
+                fresh=asked.fresh,
             )
-        folder, screen = out or Path("runs") / planned.name, Console(highlight=False, markup=False)
-        if dry_run:
+        folder, screen = asked.out or Path("runs") / planned.name, Console(highlight=False, markup=False)
+        if asked.dry_run:
             print_plan(planned, folder, options, screen)
             return
         try:
             with _sudden_end_is_told():
-                _run(planned, folder, options, report, screen)
+                _run(planned, folder, options, asked.report, screen)
         except KeyboardInterrupt:  # typer would say that it was aborted
             print(f"\ninterrupted: {folder} keeps what is done; the same command goes on from there")
             leave(ExitCode.INTERRUPTED)
@@ -78,9 +54,8 @@ def main(study: Study) -> None:
         f"Search {searched} of a VAE on {study.base.dataset}, train the best once more, and report.\n\n"
         "The same command again continues a study that was stopped, and more --trials extend one."
     )
-    given.add_options(command, Resources, Budget, Sinks)
     app = console.command_line()
-    app.command()(command)
+    app.command()(with_options(command, [Asked, Resources, Budget, Sinks], defaults_of(study)))
     console.run(app, leave=leave)
 
 

@@ -1,96 +1,113 @@
-"""The options of a study's command, and what its values become."""
+"""The options of a study's command that say what it asks, and how options are made of the fields of dataclasses."""
 
 from __future__ import annotations
 
 import inspect
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, get_origin, get_type_hints
 
 from typer import Option
 
-DataDir = Annotated[Path | None, Option(envvar="VAE_DATA_DIR", help="Folder of the data sets; downloads go there too.")]
-Trials = Annotated[int, Option(help="Trials in all; more than before extends.")]
-Epochs = Annotated[int, Option(help="Epochs of a trial.")]
-FinalEpochs = Annotated[int, Option(help="Epochs of the last training, of the best configuration; 0: none.")]
-LimitTrain = Annotated[int | None, Option(help="Train on at most this many images.")]
-LimitVal = Annotated[int | None, Option(help="Validate on at most this many images.")]
-Seeds = Annotated[int, Option(help="Train the three best trials so often again, with other seeds; 0: never.")]
-Seed = Annotated[int, Option(help="Of the search and of every training.")]
-Settings = Annotated[
-    list[str] | None, Option("--set", metavar="FIELD=VALUE", help="Set any field of the base config; may be repeated.")
-]
-Accelerator = Annotated[
-    str | None, Option(metavar="TYPE", help="Train on nodes with this accelerator, as Ray calls it: H100.")
-]
-Labels = Annotated[
-    list[str] | None, Option("--label", metavar="KEY=VALUE", help="Train on nodes with this label; may be repeated.")
-]
-Storages = Annotated[
-    list[str] | None,
-    Option(
-        "--storage",
-        metavar="URL",
-        envvar="VAE_STORAGE",
-        help="A database for the Optuna ledger; s3:// or gs:// for the checkpoints. May be repeated."
-        " [default: the study's folder]",
-    ),
-]
-DryRun = Annotated[bool, Option("--dry-run", help="Print the plan and start nothing.")]
-Fresh = Annotated[bool, Option("--fresh", help="Start over; the earlier study is moved aside.")]
-Report = Annotated[bool, Option(help="Draw the figures and the page at the end.")]
+from studies.study import Study
+from trainables.slots.resources import Placement
+
+Fields = TypeVar("Fields")
 
 
-def add_options(command: Callable[..., None], *kinds: type) -> None:
-    """Give a command, which takes keywords, the options that fields of dataclasses are (`studies.run.options`)."""
-    own = inspect.signature(command, eval_str=True)
-    parameters = [each for each in own.parameters.values() if each.kind is not each.VAR_KEYWORD]
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a study's command is asked besides `studies.run.options`; without a default here, it has the study's own."""
+
+    data_dir: Annotated[
+        Path | None, Option(envvar="VAE_DATA_DIR", help="Folder of the data sets; downloads go there too.")
+    ] = None
+    out: Annotated[Path | None, Option(help="The study's folder. [default: runs/<its name>]")] = None
+    trials: Annotated[int, Option(help="Trials in all; more than before extends.")]
+    epochs: Annotated[int, Option(help="Epochs of a trial.")]
+    final_epochs: Annotated[int, Option(help="Epochs of the last training, of the best configuration; 0: none.")]
+    limit_train: Annotated[int | None, Option(help="Train on at most this many images.")]
+    limit_val: Annotated[int | None, Option(help="Validate on at most this many images.")]
+    seeds: Annotated[int, Option(help="Train the three best trials so often again, with other seeds; 0: never.")]
+    seed: Annotated[int, Option(help="Of the search and of every training.")]
+    set: Annotated[
+        list[str] | None, Option(metavar="FIELD=VALUE", help="Set any field of the base config; may be repeated.")
+    ] = None
+    accelerator: Annotated[
+        str | None, Option(metavar="TYPE", help="Train on nodes with this accelerator, as Ray calls it: H100.")
+    ] = None
+    label: Annotated[
+        list[str] | None, Option(metavar="KEY=VALUE", help="Train on nodes with this label; may be repeated.")
+    ] = None
+    storage: Annotated[
+        list[str] | None,
+        Option(
+            metavar="URL",
+            envvar="VAE_STORAGE",
+            help="A database for the Optuna ledger; s3:// or gs:// for the checkpoints. May be repeated."
+            " [default: the study's folder]",
+        ),
+    ] = None
+    dry_run: Annotated[bool, Option("--dry-run", help="Print the plan and start nothing.")] = False
+    fresh: Annotated[bool, Option("--fresh", help="Start over; the earlier study is moved aside.")] = False
+    report: Annotated[bool, Option(help="Draw the figures and the page at the end.")] = True
+
+    def planned(self, study: Study) -> Study:
+        """The study with what is asked. Raises: UserError, ValueError: see `Study.with_overrides`."""
+        overrides = {name: getattr(self, name) for name in ("epochs", "limit_train", "limit_val", "seed")}
+        for text in self.set or []:
+            path, equals, value = text.partition("=")
+            if not equals:
+                raise ValueError(f"--set must be FIELD=VALUE, got {text!r}")
+            if path in overrides:
+                raise ValueError(f"{path} is set twice: use --{path.replace('_', '-')}, or --set once")
+            try:
+                overrides[path] = json.loads(value)
+            except ValueError:  # text
+                overrides[path] = value
+        plan = {name: getattr(self, name) for name in ("trials", "final_epochs", "seeds", "seed")}
+        return Study(**{**vars(study), **plan}).with_overrides(overrides)
+
+    def placement(self) -> Placement:
+        """Which nodes are wanted. Raises: ValueError for what is no label, or is given twice."""
+        labels: dict[str, str] = {}
+        for text in self.label or []:
+            key, equals, value = text.partition("=")
+            if not (key and equals) or key in labels:
+                raise ValueError(f"--label must be KEY=VALUE, each key once, got {text!r}")
+            labels[key] = value
+        return Placement(self.accelerator, labels)
+
+
+def defaults_of(study: Study) -> dict[str, Any]:
+    """Those of `Asked` that are a study's own."""
+    base = {name: getattr(study.base, name) for name in ("epochs", "limit_train", "limit_val")}
+    return base | {name: getattr(study, name) for name in ("trials", "final_epochs", "seeds", "seed")}
+
+
+def with_options(command: Callable[..., None], kinds: list[type], defaults: Mapping[str, Any]) -> Callable[..., None]:
+    """A command, which takes keywords, with an option for each field of dataclasses that has a `typer.Option`."""
+    parameters = list(inspect.signature(command).parameters.values())[:-1]
     for kind in kinds:
-        for name, default in _options(kind).items():
-            hint = get_type_hints(kind, include_extras=True)[name]
-            parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint))
-    command.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+        for name, (hint, default) in _options(kind).items():
+            value = defaults.get(name, default)
+            parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=hint))
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return command
 
 
-def values_of(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of a command's values that are options of a dataclass."""
-    return {name: values[name] for name in _options(kind)}
+def built(kind: type[Fields], values: Mapping[str, Any], **others: Any) -> Fields:
+    """One of those dataclasses, from the values of a command's options, and its other fields."""
+    return kind(**{name: values[name] for name in _options(kind)}, **others)
 
 
-def _options(kind: type) -> dict[str, Any]:
-    """The defaults of the fields that are options."""
+def _options(kind: type) -> dict[str, tuple[Any, Any]]:
+    """Annotation and default of the fields that are options."""
     hints = get_type_hints(kind, include_extras=True)
-    return {each.name: each.default for each in fields(kind) if get_origin(hints[each.name]) is Annotated}
-
-
-def parse_labels(texts: list[str]) -> dict[str, str]:
-    """["zone=b"] -> {"zone": "b"}. Raises: ValueError for what is no label, or is given twice."""
-    found: dict[str, str] = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not (key and equals) or key in found:
-            raise ValueError(f"--label must be KEY=VALUE, each key once, got {text!r}")
-        found[key] = value
-    return found
-
-
-def parse_settings(texts: list[str], others: Mapping[str, Any]) -> dict[str, Any]:
-    """["model.width=16"] -> {"model.width": 16}; what is no JSON is taken as text.
-
-    Raises:
-        ValueError: for what sets nothing, and for a field that is set twice, or among ``others``, which have options.
-    """
-    found: dict[str, Any] = {}
-    for text in texts:
-        path, equals, value = text.partition("=")
-        if not equals:
-            raise ValueError(f"--set must be FIELD=VALUE, got {text!r}")
-        if path in found or path in others:
-            raise ValueError(f"{path} is set twice: use --{path.replace('_', '-')}, or --set once")
-        try:
-            found[path] = json.loads(value)
-        except ValueError:
-            found[path] = value
-    return found
+    return {
+        each.name: (hints[each.name], each.default)
+        for each in fields(kind)
+        if get_origin(hints[each.name]) is Annotated
+    }

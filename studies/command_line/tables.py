@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from studies.run.options import Options
 from studies.study import Study
 from trainables.errors import UserError
 from trainables.space import describe
 from trainables.text import without_passwords
+
+if TYPE_CHECKING:
+    from analysis.reading.best_runs import Run
 
 
 def print_plan(study: Study, folder: Path, options: Options, console: Console) -> None:
@@ -81,26 +85,13 @@ def print_summary(folder: Path, console: Console, report: bool) -> None:
     shown = {"RUNNING": "interrupted", "WAITING": "interrupted"}  # as nothing runs any more
     states = frame["state"].astype(str).map(lambda state: shown.get(state, state.lower()))
     counts = ", ".join(f"{n} {state}" for state, n in states.value_counts().items() if n)
-    table = Table(
-        title=f"{folder.name}: {len(frame)} trials ({counts})", title_justify="left", box=None, pad_edge=False
-    )
-    names = ("trial", "bits/dim", "rate, nats", "mse", "active units", "KL weight", "latent size", "depth", "epochs")
-    for name in names:
-        table.add_column(name, justify="left" if name == "trial" else "right")
-    for run in runs[:5]:
-        row, config = run.best, run.config
-        table.add_row(
-            run.label.removeprefix("trial "),
-            f"{row['val_bits_per_dim']:.4f}",
-            f"{row['val_rate']:.2f}",
-            f"{row['val_mse']:.5f}",
-            f"{row['val_active_units']:.0f}",
-            f"{config.beta:.3g}",
-            str(config.model.latent_dim),
-            str(config.model.depth),
-            str(config.epochs),
-        )
-    if runs:
+    rows = [_best_run(run) for run in runs[:5]]
+    if rows:
+        columns = (Column(name, justify="left" if name == "trial" else "right") for name in rows[0])
+        title = f"{folder.name}: {len(frame)} trials ({counts})"
+        table = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False)
+        for row in rows:
+            table.add_row(*row.values())
         console.print(table)
     places = {"report": "report.html", "tables": "trials.csv", "best models": "models/VAE", "figures": "visu"}
     if report:
@@ -112,3 +103,19 @@ def print_summary(folder: Path, console: Console, report: bool) -> None:
         causes = frame["cause"].dropna().tolist()
         reason = f"the first cause: {causes[0]}" if causes else "more --trials or --epochs may help"
         raise UserError(f"no trial of {folder.name} completed ({counts}): there is no best model\n{reason}")
+
+
+def _best_run(run: Run) -> dict[str, str]:
+    """A row of the summary."""
+    row, config = run.best, run.config
+    return {
+        "trial": run.label.removeprefix("trial "),
+        "bits/dim": f"{row['val_bits_per_dim']:.4f}",
+        "rate, nats": f"{row['val_rate']:.2f}",
+        "mse": f"{row['val_mse']:.5f}",
+        "active units": f"{row['val_active_units']:.0f}",
+        "KL weight": f"{config.beta:.3g}",
+        "latent size": str(config.model.latent_dim),
+        "depth": str(config.model.depth),
+        "epochs": str(config.epochs),
+    }

@@ -7,9 +7,8 @@ storage, so a driver that was killed leaves nothing behind that the next one wou
 from __future__ import annotations
 
 import time
-from abc import ABC, abstractmethod
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,14 +26,15 @@ _STARTUP_TRIALS = 5
 """Trials drawn at random, and never pruned, before TPE and the median have something to learn from."""
 
 
-class Trials(ABC):
-    """The trials of one study, wherever they are read from."""
+class Trials:
+    """The trials of one study, as they stood when they were read."""
 
-    plan: Study
+    def __init__(self, plan: Study, trials: Sequence[FrozenTrial] = ()) -> None:
+        self.plan, self._trials = plan, trials
 
-    @abstractmethod
-    def all(self) -> list[FrozenTrial]:
+    def all(self) -> Sequence[FrozenTrial]:
         """By number."""
+        return self._trials
 
     def count(self) -> Counter[str]:
         """Trials by state: COMPLETE, PRUNED, FAIL, RUNNING."""
@@ -58,20 +58,8 @@ class Trials(ABC):
         return next(iter(self.ranked()), None)
 
 
-@dataclass(frozen=True)
-class Recorded(Trials):
-    """As they stood when they were read."""
-
-    plan: Study
-    trials: list[FrozenTrial]
-
-    def all(self) -> list[FrozenTrial]:
-        """By number."""
-        return self.trials
-
-
 class Ledger(Trials):
-    """The trials of one study in its storage.
+    """The trials of one study in its storage, as they are now.
 
     Args:
         study: what is asked.
@@ -84,7 +72,7 @@ class Ledger(Trials):
 
     def __init__(self, study: Study, url: str, owner: str = "") -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self.plan = study
+        super().__init__(study)
         pruner = optuna.pruners.MedianPruner(n_startup_trials=_STARTUP_TRIALS, n_warmup_steps=2)
         try:
             self._storage = optuna.storages.RDBStorage(url)

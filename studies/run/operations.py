@@ -10,7 +10,7 @@ from pathlib import Path
 
 from analysis.reading.study_record import StudyRecord, read_study
 from studies.record.driver_lock import Driver, DriverLock
-from studies.record.ledger import Recorded
+from studies.record.ledger import Trials
 from studies.record.study_folder import StudyFolder
 from studies.run.retraining import next_final, next_repeats
 from studies.run.runner import is_finished
@@ -73,7 +73,7 @@ class Status:
 def status_of(path: Path) -> Status:
     """Raises: UserError where there is no whole study."""
     record, folder = read_study(path), StudyFolder(path)
-    trials = Recorded(_planned_study(record), record.trials)
+    trials = Trials(_planned_study(record), record.trials)
     best = trials.best()
     cpu, gpu = record.hours
     left = [f"{len(repeats)} repeats"] if (repeats := next_repeats(trials, folder)) else []
@@ -117,7 +117,7 @@ def prune(path: Path, keep: int, dry_run: bool) -> tuple[int, int]:
     """
     record, folder = read_study(path), StudyFolder(path)
     with DriverLock(folder.layout).acquired():
-        trials = Recorded(_planned_study(record), record.trials)
+        trials = Trials(_planned_study(record), record.trials)
         kept = {trial.number for trial in trials.ranked()[:keep]}
         files: list[Path] = []
         for number in trials.ended():

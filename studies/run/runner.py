@@ -22,7 +22,7 @@ from studies.run.options import Options, Resources
 from studies.run.retraining import final_training, next_final, next_repeats, repeats
 from studies.run.slot_pool import following_nodes, open_slots, share_of_gpu
 from studies.search.lifecycle import Lifecycle, search_trials, trials_left
-from studies.search.sinks import Sink, Writer, open_writers
+from studies.search.sinks import Opener, Sink, openers
 from studies.study import Study
 from studies.watch.live_view import View
 from studies.watch.session import Session
@@ -121,9 +121,9 @@ def _train(ledger: Ledger, folder: StudyFolder, lock: DriverLock, options: Optio
         KeyboardInterrupt, EndedEarly, UserError: see `studies.watch.stopping.Stop.check`.
     """
     plan, resources, budget = ledger.plan, options.resources, options.budget
-    writers: Mapping[str, Writer] = {}
+    sinks: Mapping[str, Opener] = {}
     if trials_left(ledger):
-        writers = open_writers(options.sinks.tensorboard, options.sinks.mlflow, plan.name, folder.layout)
+        sinks = openers(options.sinks.tensorboard, options.sinks.mlflow, plan.name, folder.layout)
     stop = Stop(budget.hours, budget.gpu_hours, _gpu_seconds_before(folder) if budget.gpu_hours else 0.0)
     with connected(resources.address, resources.patience, resources.trusted_network) as dashboard:
         console.print(f"Ray dashboard: http://{dashboard}" if dashboard else "Ray has no dashboard here")
@@ -136,7 +136,7 @@ def _train(ledger: Ledger, folder: StudyFolder, lock: DriverLock, options: Optio
             with view, graceful(view, stop), obeying(lock, view, stop):
                 while True:
                     try:
-                        _train_all(session, resources, preflight, writers)
+                        _train_all(session, resources, preflight, sinks)
                         break
                     except EndedEarly:
                         ledger.let_go()
@@ -160,7 +160,7 @@ def _gpu_seconds_before(folder: StudyFolder) -> float:
     return sum(row.get("gpu_seconds", 0.0) for record in records for row in record.rows())
 
 
-def _train_all(session: Session, resources: Resources, preflight: Preflight, writers: Mapping[str, Writer]) -> None:
+def _train_all(session: Session, resources: Resources, preflight: Preflight, openers: Mapping[str, Opener]) -> None:
     """Train whatever is left, in slots that are closed again at the end. The search, the repeats and the final
     training share them, and one run of Tune, unless the final one wants others.
 
@@ -192,7 +192,7 @@ def _train_all(session: Session, resources: Resources, preflight: Preflight, wri
         count = count if left else min(count, math.ceil(retrained / slot.pack))
         stages = [search_trials(session), repeats(session)]
         stages += [final] if replace(slot, pack=1) == last_slot else []
-        sinks = [Sink(name, writer, view.note) for name, writer in writers.items()]
+        sinks = [Sink(name, opener, view.note) for name, opener in openers.items()]
         slots = open_slots(session, resources, count, slot)
         with slots, following_nodes(slots, cluster, preflight, most, view):
             tune.train(Lifecycle(session, stages, sinks), slots, resources.max_concurrent, storage)

@@ -150,9 +150,8 @@ class Lifecycle:
         rows = record.rows()
         self._running[training.id] = training
         self._view.started(training.label, training.parameters, rows)
-        if isinstance(training, SearchTrial):
-            for sink in self._sinks:
-                sink.started(training.label, {**training.parameters, "seed": config.seed}, rows)
+        for sink in self._sinks:
+            sink.started(training.label, {**training.parameters, "seed": config.seed}, rows)
         prune = False
         for row in rows:  # in case the ledger had not heard of the last before a crash
             prune = training.report(row)
@@ -181,9 +180,8 @@ class Lifecycle:
         if is_new:
             self._stop.spend(row)
             self._view.reported(training.label, row)
-            if isinstance(training, SearchTrial):
-                for sink in self._sinks:
-                    sink.reported(training.label, row)
+            for sink in self._sinks:
+                sink.reported(training.label, row)
         if row["epoch"] >= training.config.epochs or not prune:
             return not self._stop.error
         self._end(training, "pruned")
@@ -208,9 +206,8 @@ class Lifecycle:
         error = training.end(state, cause)
         del self._running[training.id]
         self._view.ended(training.label, state, cause)
-        if isinstance(training, SearchTrial):
-            for sink in self._sinks:
-                sink.ended(training.label, state == "failed")
+        for sink in self._sinks:
+            sink.ended(training.label, state)
         if error:
             self._stop.error = self._stop.error or error
 

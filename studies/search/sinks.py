@@ -32,99 +32,77 @@ _MLFLOW_ENVIRONMENT = {
 }
 
 
-class Writer(Protocol):
-    """Writes trials, which it knows by their numbers. Every method may raise whatever its library does."""
+class _Run(Protocol):
+    """A trial, as one of them takes it. Every method may raise whatever its library does."""
 
-    def start(self, number: int, parameters: Mapping[str, Any]) -> None:
-        """Begin a trial; one that was written before is written from its first epoch again."""
+    def write(self, row: Metrics) -> None: ...
 
-    def write(self, number: int, row: Metrics) -> None:
-        """Add an epoch."""
-
-    def end(self, number: int, failed: bool) -> None:
-        """Close a trial."""
+    def end(self, failed: bool) -> None: ...
 
 
-class TensorBoardWriter:
-    """Event files, a folder a trial."""
+Opener = Callable[[int, Mapping[str, Any]], _Run]
+"""Begins a trial, by its number and parameters; one that was written before is written from its first epoch again."""
 
-    def __init__(self, layout: StudyLayout) -> None:
-        self._layout = layout
-        self._open: dict[int, tuple[Any, Mapping[str, Any], Metrics]] = {}
 
-    def start(self, number: int, parameters: Mapping[str, Any]) -> None:
-        """Begin a trial's event file, in place of an earlier one."""
+class _EventFile:
+    """A trial in TensorBoard, in place of an earlier one's file."""
+
+    def __init__(self, layout: StudyLayout, number: int, parameters: Mapping[str, Any]) -> None:
         from tensorboardX import SummaryWriter
 
-        path = self._layout.tensorboard(number)
+        path = layout.tensorboard(number)
         shutil.rmtree(path, ignore_errors=True)
-        self._open[number] = SummaryWriter(str(path)), parameters, {}
+        self._file, self._parameters, self._last = SummaryWriter(str(path)), dict(parameters), Metrics()
 
-    def write(self, number: int, row: Metrics) -> None:
-        """Add an epoch, to be seen at once."""
-        events, _, last = self._open[number]
+    def write(self, row: Metrics) -> None:
         for name, value in row.items():
-            events.add_scalar(name, value, int(row["epoch"]))
-        last.update(row)
-        events.flush()
+            self._file.add_scalar(name, value, int(row["epoch"]))
+        self._file.flush()
+        self._last = row
 
-    def end(self, number: int, failed: bool) -> None:  # noqa: ARG002 (an event file does not say)
-        """Add the parameters beside the last epoch, for TensorBoard's own table, and close the file."""
+    def end(self, failed: bool) -> None:  # noqa: ARG002 (an event file does not say)
         from tensorboardX.summary import hparams
 
-        events, parameters, last = self._open.pop(number)
-        for summary in hparams(dict(parameters), last) if last else ():
-            events.file_writer.add_summary(summary)
-        events.close()
+        # for TensorBoard's own table of parameters
+        for summary in hparams(self._parameters, self._last) if self._last else ():
+            self._file.file_writer.add_summary(summary)
+        self._file.close()
 
 
-class MlflowWriter:
-    """Runs of an experiment with the study's name, each of one trial. Raises: see `Writer`."""
+class _MlflowRun:
+    """A trial in MLflow, a second one where there was one before."""
 
-    def __init__(self, uri: str, experiment: str) -> None:
-        from mlflow import MlflowClient
-
-        self._client = MlflowClient(uri)
-        found = self._client.get_experiment_by_name(experiment)
-        self._experiment = found.experiment_id if found else self._client.create_experiment(experiment)
-        self._runs: dict[int, str] = {}
-
-    def start(self, number: int, parameters: Mapping[str, Any]) -> None:
-        """Begin a run, a second one for a trial that has one already."""
+    def __init__(self, client: Any, experiment: str, number: int, parameters: Mapping[str, Any]) -> None:
         from mlflow.entities import Param
 
-        run = self._client.create_run(self._experiment, run_name=f"trial {number}")
-        self._runs[number] = run.info.run_id
-        self._client.log_batch(run.info.run_id, params=[Param(name, str(value)) for name, value in parameters.items()])
+        self._client, self._id = client, client.create_run(experiment, run_name=f"trial {number}").info.run_id
+        client.log_batch(self._id, params=[Param(name, str(value)) for name, value in parameters.items()])
 
-    def write(self, number: int, row: Metrics) -> None:
-        """Add an epoch."""
+    def write(self, row: Metrics) -> None:
         from mlflow.entities import Metric
 
         now, epoch = int(time.time() * 1000), int(row["epoch"])
-        metrics = [Metric(name, value, now, epoch) for name, value in row.items()]
-        self._client.log_batch(self._runs[number], metrics=metrics)
+        self._client.log_batch(self._id, metrics=[Metric(name, value, now, epoch) for name, value in row.items()])
 
-    def end(self, number: int, failed: bool) -> None:
-        """End the run."""
-        self._client.set_terminated(self._runs.pop(number), "FAILED" if failed else "FINISHED")
+    def end(self, failed: bool) -> None:
+        self._client.set_terminated(self._id, "FAILED" if failed else "FINISHED")
 
 
-def open_writers(tensorboard: bool, mlflow: str | None, study: str, layout: StudyLayout) -> dict[str, Writer]:
-    """Writers by name, ready to write.
+def openers(tensorboard: bool, mlflow: str | None, study: str, layout: StudyLayout) -> dict[str, Opener]:
+    """By name, of those that are asked for; ready to begin trials.
 
     Raises:
         UserError: where MLflow is not installed, or nothing takes runs at its URI.
     """
-    found: dict[str, Writer] = {}
+    found: dict[str, Opener] = {}
     if tensorboard:
-        found["TensorBoard"] = TensorBoardWriter(layout)
+        found["TensorBoard"] = partial(_EventFile, layout)
     if mlflow is not None:
-        found["MLflow"] = _mlflow_writer(mlflow, study)
+        found["MLflow"] = _mlflow(mlflow, study)
     return found
 
 
-def _mlflow_writer(uri: str, study: str) -> Writer:
+def _mlflow(uri: str, study: str) -> Opener:
     where = without_passwords(uri)
     if not re.match(r"[a-z][a-z0-9+.-]*:", uri):
         raise UserError(
@@ -133,16 +111,19 @@ def _mlflow_writer(uri: str, study: str) -> Writer:
     for name, value in _MLFLOW_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     try:
-        import mlflow  # noqa: F401
+        from mlflow import MlflowClient
     except ImportError as error:
         raise UserError("--mlflow needs the package mlflow-skinny\npip install 'vae-studies[mlflow]'") from error
     # its notices would tear the live view; what goes wrong is raised too
     logging.getLogger("mlflow").setLevel(logging.CRITICAL)
-    done: Future[Writer] = Future()
+    done: Future[Opener] = Future()
 
     def connect() -> None:
         try:
-            done.set_result(MlflowWriter(uri, study))
+            client = MlflowClient(uri)
+            found = client.get_experiment_by_name(study)
+            experiment = found.experiment_id if found else client.create_experiment(study)
+            done.set_result(partial(_MlflowRun, client, experiment))
         except BaseException as error:
             done.set_exception(error)
 
@@ -162,54 +143,57 @@ def _reason(error: Exception) -> str:
 
 
 class Sink:
-    """Hands the search's trials to a writer, in a thread of its own, and after an error no more: no study waits or
-    ends for it.
+    """Hands the search's trials on, in a thread of its own, and after an error no more: no study waits or ends for it.
 
     Args:
         name: for a person.
-        writer: what writes.
+        opener: begins a trial.
         note: tells a person of what goes wrong.
     """
 
-    def __init__(self, name: str, writer: Writer, note: Callable[[str], None]) -> None:
-        self.name, self._writer, self._note = name, writer, note
+    def __init__(self, name: str, opener: Opener, note: Callable[[str], None]) -> None:
+        self.name, self._opener, self._note = name, opener, note
         self._is_off = False
-        self._open: set[int] = set()
+        self._runs: dict[int, _Run] = {}
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread = Thread(target=self._work, daemon=True)
         self._thread.start()
 
-    def started(self, number: int, parameters: Mapping[str, Any], rows: Sequence[Metrics]) -> None:
-        """A trial has begun, or goes on after ``rows``."""
-        self._open.add(number)
-        self._calls.put(partial(self._writer.start, number, parameters))
+    def started(self, label: int | str, parameters: Mapping[str, Any], rows: Sequence[Metrics]) -> None:
+        """A training has begun, or goes on after ``rows``. Those that are no trial of the search are left out."""
+        if isinstance(label, int):
+            self._calls.put(lambda: self._runs.update({label: self._opener(label, parameters)}))
         for row in rows:
-            self.reported(number, row)
+            self.reported(label, row)
 
-    def reported(self, number: int, row: Metrics) -> None:
-        """A trial has trained another epoch."""
-        self._calls.put(partial(self._writer.write, number, row))
+    def reported(self, label: int | str, row: Metrics) -> None:
+        """It has trained another epoch."""
+        if isinstance(label, int):
+            self._calls.put(lambda: self._runs[label].write(row))
 
-    def ended(self, number: int, failed: bool) -> None:
-        """A trial has ended."""
-        self._open.discard(number)
-        self._calls.put(partial(self._writer.end, number, failed))
+    def ended(self, label: int | str, state: str) -> None:
+        """It has ended: "complete", "pruned" or "failed"."""
+        if isinstance(label, int):
+            self._calls.put(lambda: self._runs.pop(label).end(state == "failed"))
 
     def close(self) -> None:
         """Let it write what it was told, trials without an end as failed; after a while, the rest is left out."""
-        for number in list(self._open):
-            self.ended(number, failed=True)
+        self._calls.put(self._end_all)
         self._calls.put(None)
         self._thread.join(_CLOSE_SECONDS)
         if self._thread.is_alive():
             self._give_up(f"it did not keep up, and {_CLOSE_SECONDS:.0f} s more were not enough")
+
+    def _end_all(self) -> None:
+        for run in self._runs.values():
+            run.end(failed=True)
 
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:
             try:
                 if not self._is_off:
                     call()
-            except Exception as error:  # whatever a writer's library may raise
+            except Exception as error:  # whatever a library may raise
                 self._give_up(_reason(error))
 
     def _give_up(self, cause: str) -> None:

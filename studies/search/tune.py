@@ -72,12 +72,7 @@ class LifecycleSearcher(_Unpickled, Searcher):
         self._running.add(trial_id)
         return {"mailbox": self._slots.mailbox, "job": job, "patience": self._slots.patience}
 
-    def on_trial_complete(
-        self,
-        trial_id: str,
-        result: dict[str, Any] | None = None,  # noqa: ARG002 (Tune's interface)
-        error: bool = False,  # noqa: ARG002
-    ) -> None:
+    def on_trial_complete(self, trial_id: str, *_: Any, **__: Any) -> None:
         """Make room; the scheduler, which hears of it too, knows which training it was."""
         self._running.discard(trial_id)
 
@@ -95,7 +90,7 @@ class LifecycleScheduler(_Unpickled, FIFOScheduler):
         super().__init__()  # type: ignore[no-untyped-call]
         self._lifecycle = lifecycle
 
-    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:  # noqa: ARG002
+    def on_trial_result(self, _: Any, trial: Trial, result: dict[str, Any]) -> str:
         """What `trainables.slots.tune_trial` reports."""
         job_id, news, go_on = trial.config["job"].id, result.get("news"), False
         with self._lifecycle.guarded():
@@ -108,12 +103,12 @@ class LifecycleScheduler(_Unpickled, FIFOScheduler):
                 self._lifecycle.fail(job_id, news.cause)
         return TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP
 
-    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:  # noqa: ARG002
+    def on_trial_complete(self, _: Any, trial: Trial, __: dict[str, Any]) -> None:
         """A Tune trial has ended, or was stopped."""
         with self._lifecycle.guarded():
             self._lifecycle.complete(trial.config["job"].id)
 
-    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:  # noqa: ARG002
+    def on_trial_error(self, _: Any, trial: Trial) -> None:
         """Its actor has died; Tune starts it again three times."""
         if not trial.should_recover():
             self._lifecycle.give_up(f"the Tune actor of training {trial.config['job'].id} died again and again")

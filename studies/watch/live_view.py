@@ -17,7 +17,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from trainables.metrics import Metrics
@@ -194,9 +194,7 @@ class View:
         counts.append(f"{speed:,.0f} ", "bold").append("images/s   ", "dim")
         counts.append(_clock(left) if left is not None else "-", "bold").append(" left", "dim")
 
-        head = Table.grid(padding=(0, 1), expand=True)
-        head.add_column(ratio=1)
-        head.add_column(justify="right")
+        head = Table.grid(Column(ratio=1), Column(justify="right"), padding=(0, 1), expand=True)
         head.add_row(
             ProgressBar(total=self._total, completed=done, complete_style="green"),
             Text(f"{done}/{self._total} trials  {_clock(time.monotonic() - self._opened)}", "bold"),
@@ -213,9 +211,9 @@ class View:
         return Panel(Group(*parts), title=Text(self._title, "bold"), subtitle=Text(self._phase), padding=(1, 2))
 
     def _table(self) -> Table:
-        table = Table(box=None, pad_edge=False, header_style="dim")
-        for name in ("running", "epoch", "", "bits/dim", "rate/nats", "images/s", "parameters"):
-            table.add_column(name, no_wrap=name != "parameters")
+        names = ("running", "epoch", "", "bits/dim", "rate/nats", "images/s", "parameters")
+        columns = (Column(name, no_wrap=name != "parameters") for name in names)
+        table = Table(*columns, box=None, pad_edge=False, header_style="dim")
         for label, running in list(self._running.items()):
             row, epochs = running.row, int(running.parameters.get("epochs", self._epochs))
             epoch = int(row.get("epoch", 0))

@@ -32,14 +32,11 @@ class Meter:
 
     def open(self, study: str) -> None:
         """Show Prometheus what is counted, under the study's name."""
-        from cluster.ray_metrics import gauge, histogram
+        from cluster.ray_metrics import exported
 
-        labels = {"study": study}
         for name, text in EXPORTED.items():
-            if name.endswith("_seconds"):
-                self._exported[name] = histogram(name, text, labels, SECONDS)
-            else:
-                self._exported[name] = gauge(name, text, labels, *(["state"] if name == "vae_trials" else []))
+            tags, ends = (["state"] if name == "vae_trials" else []), SECONDS if name.endswith("_seconds") else None
+            self._exported[name] = exported(name, text, study, *tags, ends=ends)
 
     def spend(self, row: Metrics) -> None:
         """Count a new epoch."""

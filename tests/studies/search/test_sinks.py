@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from studies.record.provenance import provenance
 from studies.record.study_folder import StudyFolder
 from studies.search import sinks
 from studies.search.lifecycle import Lifecycle, search_trials
-from studies.search.sinks import Sink, Writer, open_writers
+from studies.search.sinks import Sink, openers
 from studies.study import Study
 from studies.watch.live_view import View
 from studies.watch.session import Session
@@ -138,22 +139,29 @@ def test_both_sinks_hold_what_the_records_do_after_an_interruption_too(tmp_path:
 
 
 class Heard:
-    """A writer that remembers, and fails at an epoch."""
+    """Remembers what it is told, and fails at an epoch."""
 
     def __init__(self, broken_at: int = 0) -> None:
         self.calls: list[tuple[str, object]] = []
         self.broken_at = broken_at
 
-    def start(self, number: int, parameters: Mapping[str, Any]) -> None:
+    def __call__(self, number: int, parameters: Mapping[str, Any]) -> HeardTrial:
         self.calls.append((f"start trial {number}", dict(parameters)))
+        return HeardTrial(f"trial {number}", self)
 
-    def write(self, number: int, row: Metrics) -> None:
-        if row["epoch"] == self.broken_at:
+
+@dataclass
+class HeardTrial:
+    name: str
+    by: Heard
+
+    def write(self, row: Metrics) -> None:
+        if row["epoch"] == self.by.broken_at:
             raise ConnectionError("http://me:secret@host\x1b[31m is gone\nfor good")
-        self.calls.append((f"trial {number}", row["epoch"]))
+        self.by.calls.append((self.name, row["epoch"]))
 
-    def end(self, number: int, failed: bool) -> None:
-        self.calls.append((f"end trial {number}", failed))
+    def end(self, failed: bool) -> None:
+        self.by.calls.append((f"end {self.name}", failed))
 
 
 class Hung(Heard):
@@ -161,14 +169,15 @@ class Hung(Heard):
         super().__init__()
         self.free = threading.Event()
 
-    def start(self, number: int, parameters: Mapping[str, Any]) -> None:
+    def __call__(self, number: int, parameters: Mapping[str, Any]) -> HeardTrial:
         self.free.wait(60)
+        return super().__call__(number, parameters)
 
 
 class Run:
     """A study of one trial, its lifecycle called as Tune would."""
 
-    def __init__(self, path: Path, *writers: Writer) -> None:
+    def __init__(self, path: Path, *openers: Heard) -> None:
         base = TrialConfig(model=ModelConfig(width=4), epochs=3, seed=5)
         study = Study(name="small", base=base, space={"beta": FloatDistribution(0.1, 10)}, trials=1)
         self.screen = StringIO()
@@ -176,7 +185,7 @@ class Run:
         path.mkdir(exist_ok=True)
         self.ledger = Ledger(study, storage_url(path, None))
         session = Session(self.ledger, StudyFolder(path), None, view, Stop())
-        sinks = [Sink("Board", writer, view.note) for writer in writers]
+        sinks = [Sink("Board", opener, view.note) for opener in openers]
         self.lifecycle = Lifecycle(session, [search_trials(session)], sinks)
         job = self.lifecycle.next_job()
         assert job is not None
@@ -260,7 +269,7 @@ def test_a_sink_that_hangs_keeps_no_study_waiting(tmp_path: Path, monkeypatch: p
 )
 def test_a_uri_that_leads_nowhere_is_two_lines(uri: str, message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
-        open_writers(False, uri, "small", NOWHERE)
+        openers(False, uri, "small", NOWHERE)
     assert len(str(caught.value).splitlines()) == 2
     assert "ret@" not in str(caught.value)
 
@@ -270,14 +279,14 @@ def test_a_server_that_is_silent_is_not_waited_for(monkeypatch: pytest.MonkeyPat
     with socket.create_server(("127.0.0.1", 0)) as server:
         uri = f"http://127.0.0.1:{server.getsockname()[1]}"
         with pytest.raises(UserError, match=f"cannot be reached at {uri}\nno answer in"):
-            open_writers(False, uri, "small", NOWHERE)
+            openers(False, uri, "small", NOWHERE)
 
 
 def test_without_mlflow_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mlflow", None)
-    assert open_writers(False, None, "small", NOWHERE) == {}
+    assert openers(False, None, "small", NOWHERE) == {}
     with pytest.raises(UserError, match=r"needs the package mlflow-skinny\npip install"):
-        open_writers(False, "sqlite:///m.db", "small", NOWHERE)
+        openers(False, "sqlite:///m.db", "small", NOWHERE)
 
 
 def test_a_password_in_the_uri_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
