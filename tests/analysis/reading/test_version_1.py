@@ -20,7 +20,9 @@ from trainables.metrics import EPOCH
 from trainables.records.atomic_files import seal, unseal
 
 WRITTEN = ROOT / "tests/fixtures/version_1"
-LATER = [metric.name for metric in EPOCH if not metric.is_required]
+RECORDED = [metric.name for metric in EPOCH if metric.since in ("0.1", "0.1.1")]
+"""What its epochs hold."""
+LATER = [metric.name for metric in EPOCH if metric.since == "0.1.1"]
 
 
 @pytest.fixture
@@ -51,6 +53,7 @@ def test_its_frames_hold_what_they_held() -> None:
     assert len(epochs) == 27
     assert (epochs["train_loss"][0], epochs["epoch"][26]) == (961.1285196940104, 1)
     assert [name for name in epochs if name in {metric.name for metric in EPOCH}] == [metric.name for metric in EPOCH]
+    assert [metric.name for metric in EPOCH if epochs[metric.name].notna().all()] == RECORDED
 
 
 def test_its_best_runs_and_repeats_are_found() -> None:
