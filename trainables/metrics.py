@@ -36,19 +36,19 @@ class Metric:
         return self.since == FIRST
 
 
-NATS = "nats per image"
+_NATS = "nats per image"
 
 EPOCH = (
     Metric("epoch", "", "counted from 1", whole=True),
-    Metric("train_loss", NATS, "distortion + beta rate of the training images, as training saw them"),
-    Metric("train_distortion", NATS, "-log p(x given z) under the training likelihood, likewise"),
-    Metric("train_rate", NATS, "KL(q(z given x), N(0, I)), likewise"),
+    Metric("train_loss", _NATS, "distortion + beta rate of the training images, as training saw them"),
+    Metric("train_distortion", _NATS, "-log p(x given z) under the training likelihood, likewise"),
+    Metric("train_rate", _NATS, "KL(q(z given x), N(0, I)), likewise"),
     Metric("grad_norm", "", "norm of the gradient of the loss per dimension before clipping, mean over steps"),
     Metric("images_per_second", "1/s", "training images, over all workers"),
     Metric("val_bits_per_dim", "bits", "val_nelbo per number in an image"),
-    Metric("val_nelbo", NATS, "rate + distortion at beta 1 under the calibrated discrete likelihood"),
-    Metric("val_rate", NATS, "KL(q(z given x), N(0, I)) of the validation images"),
-    Metric("val_distortion", NATS, "-log p(x given z) under the training likelihood"),
+    Metric("val_nelbo", _NATS, "rate + distortion at beta 1 under the calibrated discrete likelihood"),
+    Metric("val_rate", _NATS, "KL(q(z given x), N(0, I)) of the validation images"),
+    Metric("val_distortion", _NATS, "-log p(x given z) under the training likelihood"),
     Metric("val_mse", "", "squared error of pixels in [0, 1], mean over pixels and images"),
     Metric("val_active_units", "latents", "latents whose posterior mean has a variance above 0.01", whole=True),
     Metric("sigma", "", "the calibrated likelihood's, of pixels in [0, 1]"),

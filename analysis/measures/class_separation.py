@@ -24,7 +24,7 @@ _NEIGHBOURS = 5
 _SILHOUETTE_IMAGES = 2_000
 
 
-def class_metrics(model: VAE, data: Dataset, codes: Codes, seed: int = 0) -> dict[str, float]:
+def _class_metrics(model: VAE, data: Dataset, codes: Codes, seed: int = 0) -> dict[str, float]:
     """``probe_accuracy`` and ``knn_accuracy`` of classifiers that learn from the posterior means of at most
     10,000 training images, and the test codes' ``silhouette``."""
     trained = data.training_rows()
@@ -77,5 +77,5 @@ CLASSES = Part(
         Metric("knn_accuracy", f"{_NEIGHBOURS} nearest neighbours' accuracy", ".2%", "of test images"),
         Metric("silhouette", "silhouette of the classes", ".3f", "-1 to 1"),
     ),
-    lambda subject: class_metrics(subject.model, subject.data, subject.codes, subject.seed),
+    lambda subject: _class_metrics(subject.model, subject.data, subject.codes, subject.seed),
 )

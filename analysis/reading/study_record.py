@@ -23,9 +23,9 @@ from trainables.records.atomic_files import read_bounded, refuse_escapes, unseal
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
 
-AXES = {"beta": "beta", "model.latent_dim": "latent_dim", "model.depth": "depth"}
+_AXES = {"beta": "beta", "model.latent_dim": "latent_dim", "model.depth": "depth"}
 """Paths that are columns of every study, whether it searches them or not."""
-OWN_COLUMNS = ("number", "state", "epoch", "epochs", "best_epoch", "seconds", "cpu_hours", "gpu_hours", "cause")
+_OWN_COLUMNS = ("number", "state", "epoch", "epochs", "best_epoch", "seconds", "cpu_hours", "gpu_hours", "cause")
 """Of the frames; a searched path has another name there."""
 
 
@@ -50,10 +50,10 @@ class StudyRecord:
     @cached_property
     def columns(self) -> dict[str, str]:
         """Dotted path -> column: the axes every study has, then whatever else is searched."""
-        columns = dict(AXES)
+        columns = dict(_AXES)
         for path in self.space:
             name = path.rsplit(".", 1)[-1]
-            taken = name in OWN_COLUMNS or name in columns.values()
+            taken = name in _OWN_COLUMNS or name in columns.values()
             columns.setdefault(path, f"param.{path}" if taken else name)
         return columns
 
@@ -77,8 +77,8 @@ class StudyRecord:
         }
 
     def config(self, trial: FrozenTrial) -> TrialConfig | None:
-        """See `drawn_config`."""
-        return drawn_config(trial, self.base, self.space)
+        """What a trial trains by the ledger; None while its parameters are being drawn, or if they make none."""
+        return _drawn_config(trial, self.base, self.space)
 
 
 def read_study(folder: Path | str) -> StudyRecord:
@@ -101,15 +101,6 @@ def read_study(folder: Path | str) -> StudyRecord:
     return StudyRecord(layout.path, info, question.base, question.space, trials, epochs)
 
 
-def study_info(folder: Path | str) -> dict[str, Any]:
-    """``study.json``: what was asked, by what command, with which versions.
-
-    Raises:
-        UserError: where it is missing, or is no study's.
-    """
-    return _read_question(StudyLayout(Path(folder)))[0]
-
-
 def _read_question(layout: StudyLayout) -> tuple[dict[str, Any], Question]:
     if not layout.path.is_dir():
         raise UserError(f"no study folder at {layout.path}")
@@ -128,8 +119,7 @@ def seconds_held(epochs: np.ndarray) -> np.ndarray:
     return np.column_stack([column(epochs, "cpu_seconds"), column(epochs, "gpu_seconds")])
 
 
-def drawn_config(trial: FrozenTrial, base: TrialConfig, space: dict[str, BaseDistribution]) -> TrialConfig | None:
-    """What a trial trains by the ledger; None while its parameters are being drawn, or if they make none."""
+def _drawn_config(trial: FrozenTrial, base: TrialConfig, space: dict[str, BaseDistribution]) -> TrialConfig | None:
     if not trial.params.keys() >= space.keys():
         return None
     try:
@@ -152,7 +142,7 @@ def _checked_epochs(record: TrialFolder, trial: FrozenTrial, question: Question)
             f"{record.path / 'metrics.jsonl'} must hold the {len(reported)} epochs that the ledger knows, "
             f"got {len(bits)}: it was cut off\nrestore it"
         )
-    config = drawn_config(trial, question.base, question.space)
+    config = _drawn_config(trial, question.base, question.space)
     if bits and config is not None and record.config() != config:
         raise _contradiction(record, "its config is not what the ledger says that was drawn")
     if any(not 1 <= epoch <= len(bits) or bits[epoch - 1] != value for epoch, value in reported.items()):

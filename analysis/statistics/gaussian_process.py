@@ -9,7 +9,7 @@ import warnings
 
 import numpy as np
 
-FITTED = 300
+_FITTED = 300
 """Trials that a fit sees at most, as its cost grows with their cube."""
 
 
@@ -20,15 +20,15 @@ def gaussian_process(
 
     A Matérn 5/2 kernel and noise, their scales by marginal likelihood (Rasmussen & Williams 2006, sections
     4.2 and 5.4). The noise takes what the seed and the parameters left out do to the values; the deviation
-    is without it, that is of the mean alone. A random `FITTED` of more trials are fitted. Parameters that
+    is without it, that is of the mean alone. A random `_FITTED` of more trials are fitted. Parameters that
     differ by orders of magnitude come as their logarithms.
     """
     from sklearn.exceptions import ConvergenceWarning  # a second of imports: here, where they are needed
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import Matern, WhiteKernel
 
-    if len(values) > FITTED:
-        chosen = np.random.default_rng(seed).choice(len(values), FITTED, replace=False)
+    if len(values) > _FITTED:
+        chosen = np.random.default_rng(seed).choice(len(values), _FITTED, replace=False)
         points, values = points[chosen], values[chosen]
     centre, spread = float(values.mean()), float(values.std())
     if not spread > 0:

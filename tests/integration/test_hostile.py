@@ -21,7 +21,7 @@ from support.analysis_fixture import BASE, SIX, build_study
 from support.hostile import ESCAPE, IMAGES, MARKUP, SECRET, STUDIES, Bomb, Scene, forge
 
 from analysis import load_best, load_epochs, load_trials
-from analysis.reading.study_record import read_study, study_info
+from analysis.reading.study_record import read_study
 from analysis.reading.validation import read_epochs
 from analysis.report.report import write_report
 from trainables.data.datasets import load_dataset
@@ -207,8 +207,7 @@ def test_any_study_json(edits: list[tuple[int, Any]], whole: Path, tmp_path: Pat
         shutil.copytree(whole, folder)
     info = unseal((whole / "study.json").read_bytes())
     write_forged(folder / "study.json", changed(info, edits))
-    if attempt(study_info, folder) is not None:
-        attempt(read_study, folder)
+    if attempt(read_study, folder) is not None:
         attempt(load_trials, folder)
 
 
@@ -254,6 +253,6 @@ def test_any_bytes(content: bytes, start: int, whole: Path, tmp_path: Path) -> N
     folder.mkdir(exist_ok=True)
     path = folder / sources[start].name
     path.write_bytes(sources[start].read_bytes()[: len(content)] + content)
-    readers = [study_info, TrialFolder(folder).config, TrialFolder(folder).rows, load_weights]
+    readers = [read_study, TrialFolder(folder).config, TrialFolder(folder).rows, load_weights]
     arguments: list[tuple[Any, ...]] = [(folder,), (), (), (path,)]
     attempt(readers[start], *arguments[start])

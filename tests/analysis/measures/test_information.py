@@ -71,8 +71,8 @@ def shown(measured: dict[str, float]) -> tuple[str, str]:
 def test_the_information_of_images_told_apart_is_the_log_of_their_number() -> None:
     mean = 1000 * np.arange(500.0)[:, None]
     found = information(mean, np.zeros((500, 1)))
-    assert found.mutual_information == pytest.approx(found.cap)
-    assert found.cap == pytest.approx(math.log(500))
+    assert found.mutual_information == pytest.approx(found.mutual_information_cap)
+    assert found.mutual_information_cap == pytest.approx(math.log(500))
     collapsed = information(np.zeros((500, 3)), np.zeros((500, 3)))
     assert collapsed.mutual_information == pytest.approx(0, abs=1e-9)
     assert collapsed.marginal_kl == pytest.approx(0, abs=1e-9)

@@ -10,7 +10,7 @@ from optuna.distributions import FloatDistribution, distribution_to_json
 from support.analysis_fixture import BASE, SIX, metrics, write_ledger
 
 from analysis import load_trials
-from analysis.reading.study_record import study_info
+from analysis.reading.study_record import read_study
 from analysis.reading.validation import read_epochs
 from trainables.errors import UserError
 from trainables.records.atomic_files import seal, unseal
@@ -102,4 +102,4 @@ def test_what_is_strange_in_study_json_is_named(field: dict[str, object], fault:
     values = unseal(path.read_text()) | field
     path.write_text(seal({name: value for name, value in values.items() if value is not ...}))
     with pytest.raises(UserError, match=rf"study\.json is not a study's: {fault}$"):
-        study_info(tmp_path / "study")
+        read_study(tmp_path / "study")
