@@ -139,7 +139,7 @@ def _checked_epochs(record: TrialFolder, trial: FrozenTrial, question: Question)
     reported = trial.intermediate_values
     if len(reported) > len(bits):  # a record is written before the ledger
         raise UserError(
-            f"{record.path / 'metrics.jsonl'} must hold the {len(reported)} epochs that the ledger knows, "
+            f"{record.metrics} must hold the {len(reported)} epochs that the ledger knows, "
             f"got {len(bits)}: it was cut off\nrestore it"
         )
     config = _drawn_config(trial, question.base, question.space)

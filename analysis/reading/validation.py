@@ -64,7 +64,7 @@ def read_epochs(record: TrialFolder, rows: list[Row] | None = None) -> np.ndarra
         kind = f"a {'whole ' * metric.whole}number {name}"
         least = "" if metric.least is None else f" of at least {metric.least:g}"
         raise UserError(
-            f"{record.path / 'metrics.jsonl'} is not a trial's record: epoch {row['epoch']} "
+            f"{record.metrics} is not a trial's record: epoch {row['epoch']} "
             f"must have {kind}{least}, got {row.get(metric.name)!r:.80}"
         ) from error
     values = [[row.get(name, np.nan) for name in _NAMES] for row in checked]

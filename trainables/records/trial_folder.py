@@ -41,7 +41,7 @@ class TrialFolder:
         self.checkpoints = self.path / "checkpoints"
         self.best = self.checkpoints / "best.safetensors"
         self._config = self.path / "config.json"
-        self._metrics = self.path / "metrics.jsonl"
+        self.metrics = self.path / "metrics.jsonl"
         self._failed = self.path / "failed.json"
         self._workers = self.path / "workers.log"
         self._appended: tuple[int, int] | None = None  # epochs and bytes of the metrics, as of the last `append`
@@ -95,7 +95,7 @@ class TrialFolder:
         Raises:
             UserError: as `rows`.
         """
-        size = self._metrics.stat().st_size if self._metrics.exists() else 0
+        size = self.metrics.stat().st_size if self._metrics.exists() else 0
         if self._appended is None or self._appended[1] != size:
             rows, length = self._whole_lines()
             self._appended = len(rows), length
@@ -104,7 +104,7 @@ class TrialFolder:
             return False
         line = seal(row).encode() + b"\n"
         self._appended = None  # until it is known to be there as a whole
-        with self._metrics.open("ab") as file:
+        with self.metrics.open("ab") as file:
             file.truncate(length)
             file.write(line)
             file.flush()
@@ -115,11 +115,11 @@ class TrialFolder:
     def _whole_lines(self) -> tuple[list[dict[str, float]], int]:
         """The rows, and the bytes they take; a line without its end is the rest of a crash."""
         try:
-            content = read_bounded(self._metrics)
+            content = read_bounded(self.metrics)
         except FileNotFoundError:
             content = b""
         except (OSError, ValueError) as error:
-            raise UserError(f"{self._metrics} cannot be read: {error}") from error
+            raise UserError(f"{self.metrics} cannot be read: {error}") from error
         whole = content[: content.rfind(b"\n") + 1]
         return [self._parsed(number, line) for number, line in enumerate(whole.splitlines(), start=1)], len(whole)
 
@@ -131,7 +131,7 @@ class TrialFolder:
                 raise ValueError(f"it is epoch {row['epoch']!r:.40}")
         except (ValueError, KeyError, RecursionError) as error:
             raise UserError(
-                f"line {number} of {self._metrics} is damaged: {error}\n"
+                f"line {number} of {self.metrics} is damaged: {error}\n"
                 "restore it; the folder of a trial that has not ended may be removed, to train it again"
             ) from error
         return row
