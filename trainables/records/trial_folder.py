@@ -95,7 +95,7 @@ class TrialFolder:
         Raises:
             UserError: as `rows`.
         """
-        size = self.metrics.stat().st_size if self._metrics.exists() else 0
+        size = self.metrics.stat().st_size if self.metrics.exists() else 0
         if self._appended is None or self._appended[1] != size:
             rows, length = self._whole_lines()
             self._appended = len(rows), length
