@@ -264,16 +264,22 @@ def test_a_study_shows_itself_and_escapes_what_it_holds(tmp_path: Path) -> None:
     assert len(StudyView(build_study(tmp_path / "empty", [])).table) == 0
 
 
-def test_the_readme_s_analysis_runs_as_it_stands(tmp_path: Path) -> None:
-    readme = (Path(__file__).parents[3] / "README.md").read_text()
-    part = readme.split("## In pandas")[1].split("\n## ")[0]
+@pytest.mark.parametrize(
+    ("readme", "heading", "printed"),
+    [
+        ("README.md", "## In pandas", "torch.Size([16, 1, 28, 28])"),
+        ("analysis/README.md", "## In Python", "nats an image"),
+    ],
+)
+def test_the_readme_s_analysis_runs_as_it_stands(readme: str, heading: str, printed: str, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / readme).read_text()
+    part = text.split(heading)[1].split("\n## ")[0]
     blocks = re.findall(r"(?:^    .*\n|^\n)+", part, re.MULTILINE)
     code = textwrap.dedent(next(block for block in blocks if "import" in block))
     build_study(tmp_path / "runs" / "digits_vae", final_bits=[2.6, 2.4, 2.35, 2.37])
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "torch.Size([16, 1, 28, 28])" in done.stdout
-    assert "nats an image" in done.stdout
+    assert printed in done.stdout
 
 
 # ---- compare and list
