@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import optuna
@@ -22,6 +22,9 @@ from trainables.metrics import Metrics
 from trainables.records.storage_urls import OWNER
 from trainables.text import without_passwords
 
+State = Literal["complete", "pruned", "failed"]
+"""How a training ends."""
+_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 _STARTUP_TRIALS = 5
 """Trials drawn at random, and never pruned, before TPE and the median have something to learn from."""
 
@@ -152,21 +155,12 @@ class Ledger(Trials):
         """What was reported of a trial, by epoch."""
         return self._storage.get_trial(self._trial_id(number)).intermediate_values
 
-    def complete(self, number: int) -> None:
-        """The trial ran to its end: its value is its best epoch's."""
-        self._end(number, value=min(self._reported(number).values()))
-
-    def prune(self, number: int) -> None:
-        """End a trial that is worse than its peers."""
-        self._end(number, state=TrialState.PRUNED)
-
-    def fail(self, number: int, cause: str) -> None:
-        """End a trial that cannot go on, and record why."""
-        self._live[number].set_user_attr("cause", cause)
-        self._end(number, state=TrialState.FAIL)
-
-    def _end(self, number: int, value: float | None = None, state: TrialState | None = None) -> None:
-        self._study.tell(self._live.pop(number), value, state=state)
+    def end(self, number: int, state: State, cause: str | None = None) -> None:
+        """End a trial: a complete one's value is its best epoch's, of one that failed the cause is recorded."""
+        value = min(self._reported(number).values()) if state == "complete" else None
+        if cause:
+            self._live[number].set_user_attr("cause", cause)
+        self._study.tell(self._live.pop(number), value, _STATES[state])
 
 
 def suggest(trial: Trial, path: str, distribution: BaseDistribution) -> Any:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from optuna.trial import FrozenTrial
 
-from studies.record.ledger import Trials
+from studies.record.ledger import State, Trials
 from studies.record.study_folder import StudyFolder
-from studies.search.lifecycle import State, Training
+from studies.search.lifecycle import Training
 from studies.watch.session import Session
 from trainables.config import TrialConfig
 from trainables.errors import UserError
@@ -93,7 +93,7 @@ def repeats(session: Session) -> Iterator[Training]:
     for trial, repeat, config in left:
         record = TrialFolder(folder.layout.repeat(trial.number, repeat))
         label = f"trial {trial.number}, repeat {repeat}"
-        yield _Repeat(folder, record, config, f"{trial.number}-{repeat}", label, {**trial.params, "seed": config.seed})
+        yield _Repeat(folder, record, config, label, {**trial.params, "seed": config.seed})
 
 
 def final_training(session: Session, workers: int) -> Iterator[Training]:
@@ -101,8 +101,6 @@ def final_training(session: Session, workers: int) -> Iterator[Training]:
     folder = session.folder
     config, best = next_final(session.ledger, folder), session.ledger.best()
     if config is not None and best is not None:
-        text = f"training trial {best.number} once more, {config.epochs} epochs on {workers} worker(s)"
-        session.view.phase(text)
+        session.view.phase(f"training trial {best.number} once more, {config.epochs} epochs on {workers} worker(s)")
         record = TrialFolder(folder.layout.next_final)
-        shown = {**best.params, "epochs": config.epochs}
-        yield _Final(folder, record, config, "final", "final training", shown)
+        yield _Final(folder, record, config, "final training", {**best.params, "epochs": config.epochs})

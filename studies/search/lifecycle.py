@@ -12,12 +12,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from itertools import chain
+from typing import Any
 
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import SQLAlchemyError
 
-from studies.record.ledger import Ledger, Trials
+from studies.record.ledger import Ledger, State, Trials
 from studies.record.study_folder import StudyFolder
 from studies.search.sinks import Sink
 from studies.watch.session import Session
@@ -27,8 +28,6 @@ from trainables.metrics import Metrics
 from trainables.records.trial_folder import TrialFolder
 from trainables.slots.messages import Assignment, Job
 
-State = Literal["complete", "pruned", "failed"]
-
 
 @dataclass(frozen=True, eq=False)
 class Training(ABC):
@@ -37,10 +36,8 @@ class Training(ABC):
     folder: StudyFolder
     record: TrialFolder
     config: TrialConfig
-    id: str
-    """Of its job."""
     label: int | str
-    """Its number in the search, or what a person calls it."""
+    """Its number in the search, or what a person calls it; as text, its job's."""
     parameters: Mapping[str, Any]
     """What of its config a person is shown."""
 
@@ -80,12 +77,7 @@ class SearchTrial(Training):
     def end(self, state: State, cause: str | None) -> None:
         """Tell the ledger last: a crash may come between."""
         self.folder.fetch_best(self.record)
-        if state == "complete":
-            self.ledger.complete(self.label)
-        elif state == "pruned":
-            self.ledger.prune(self.label)
-        else:
-            self.ledger.fail(self.label, str(cause))
+        self.ledger.end(self.label, state, cause)
         self.folder.drop_states(self.record)
 
 
@@ -100,12 +92,10 @@ def search_trials(session: Session) -> Iterator[Training]:
     interrupted, new = ledger.interrupted(), ledger.plan.trials - sum(ledger.count().values())
     if interrupted or new > 0:
         session.view.phase("searching")
-    for index in range(len(interrupted) + max(0, new)):
-        number = ledger.resume(interrupted[index]) if index < len(interrupted) else ledger.ask()
+    for number in chain(map(ledger.resume, interrupted), (ledger.ask() for _ in range(new))):
         parameters = ledger.parameters(number)
         record = TrialFolder(folder.layout.trial(number))
-        config = ledger.plan.config(number, parameters)
-        yield SearchTrial(folder, record, config, str(number), number, parameters, ledger)
+        yield SearchTrial(folder, record, ledger.plan.config(number, parameters), number, parameters, ledger)
 
 
 class Lifecycle:
@@ -148,7 +138,7 @@ class Lifecycle:
         training.prepare()
         record, config = training.record, training.config
         rows = record.rows()
-        self._running[training.id] = training
+        self._running[str(training.label)] = training
         self._view.started(training.label, training.parameters, rows)
         for sink in self._sinks:
             sink.started(training.label, {**training.parameters, "seed": config.seed}, rows)
@@ -161,7 +151,7 @@ class Lifecycle:
             self._end(training, "pruned")
         else:
             mirror = self._folder.mirror(record.path)
-            return Job(training.id, config, record.path, self._data_dir, mirror, recorded=len(rows))
+            return Job(str(training.label), config, record.path, self._data_dir, mirror, recorded=len(rows))
         return None
 
     def assigned(self, job_id: str, assignments: Sequence[Assignment]) -> None:
@@ -204,7 +194,7 @@ class Lifecycle:
 
     def _end(self, training: Training, state: State, cause: str | None = None) -> None:
         error = training.end(state, cause)
-        del self._running[training.id]
+        del self._running[str(training.label)]
         self._view.ended(training.label, state, cause)
         for sink in self._sinks:
             sink.ended(training.label, state)

@@ -62,7 +62,7 @@ class LifecycleSearcher(_Unpickled, Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         """A Tune trial's config; None where there is none now, FINISHED at the end."""
-        at_once = self._slots.trials_at_once
+        at_once = max(1, self._slots.trials_at_once)  # where all slots are lost, the next job hears of it
         job = None
         if len(self._running) < min(self._most or at_once, at_once):
             with self._lifecycle.guarded():

@@ -25,7 +25,7 @@ def test_a_ledger_reopened_by_another_driver_suggests_the_same(tmp_path: Path) -
             number = ledger.ask()
             asked.append(ledger.parameters(number))
             ledger.report(number, row(1, asked[-1]["beta"] + n % 2))
-            ledger.complete(number)
+            ledger.end(number, "complete")
         return asked
 
     whole = run(f"sqlite:///{tmp_path}/a.db", reopen=False)
@@ -45,7 +45,7 @@ def test_an_interrupted_trial_is_taken_up_under_its_own_number(tmp_path: Path) -
     assert second.interrupted() == []
     second.report(number, row(1, 3.0))
     second.report(number, row(2, 2.0))
-    second.complete(number)
+    second.end(number, "complete")
     best = second.best()
     assert best is not None
     assert best.value == 2.0
@@ -59,7 +59,7 @@ def test_a_crash_between_two_parameters_does_not_change_the_later(tmp_path: Path
         for n in range(before):
             number = ledger.ask()
             ledger.report(number, row(1, 5.0 + n % 3))
-            ledger.complete(number)
+            ledger.end(number, "complete")
         if cut is None:
             return ledger.parameters(ledger.ask())
         with pytest.MonkeyPatch.context() as patch:
@@ -79,12 +79,12 @@ def test_a_poor_trial_is_pruned_and_a_good_one_is_not(tmp_path: Path) -> None:
     for _ in range(5):
         number = ledger.ask()
         assert not any(ledger.report(number, row(epoch, 5.0)) for epoch in (1, 2, 3))
-        ledger.complete(number)
+        ledger.end(number, "complete")
     poor, good = ledger.ask(), ledger.ask()
     assert [ledger.report(poor, row(epoch, 6.0)) for epoch in (1, 2)] == [False, True]
     assert [ledger.report(good, row(epoch, 4.0)) for epoch in (1, 2)] == [False, False]
-    ledger.prune(poor)
-    ledger.fail(good, "non-finite at epoch 3")
+    ledger.end(poor, "pruned")
+    ledger.end(good, "failed", "non-finite at epoch 3")
     assert dict(ledger.count()) == {"COMPLETE": 5, "PRUNED": 1, "FAIL": 1}
 
 
@@ -101,12 +101,12 @@ def best_of(seed: int, share_failing: float, finite: int = 25) -> float:
     while left:
         number = ledger.ask()
         if fails.random() < share_failing:
-            ledger.fail(number, "non-finite at epoch 1: train_loss = nan")
+            ledger.end(number, "failed", "non-finite at epoch 1: train_loss = nan")
             continue
         drawn = ledger.parameters(number)
         distances = (np.log(drawn["beta"] / 0.3), np.log(drawn["lr"] / 3e-3), (drawn["model.latent_dim"] - 20) / 16)
         ledger.report(number, row(1, 1 + sum(d**2 for d in distances) / 3))
-        ledger.complete(number)
+        ledger.end(number, "complete")
         left -= 1
     best = ledger.best()
     assert best is not None
@@ -126,7 +126,7 @@ def test_optuna_reads_the_ledger_without_us(tmp_path: Path) -> None:
     ledger = Ledger(study(), storage_url(tmp_path, None))
     number = ledger.ask()
     ledger.report(number, row(1, 4.5))
-    ledger.complete(number)
+    ledger.end(number, "complete")
     (trial,) = optuna.load_study(study_name="small", storage=storage_url(tmp_path, None)).trials
     assert trial.params.keys() == {"beta", "model.latent_dim"}
     assert (trial.intermediate_values, trial.value) == ({1: 4.5}, 4.5)

@@ -111,7 +111,7 @@ def test_the_search_is_followed_by_repeats_and_the_final_training(tmp_path: Path
     tune, session = whole(tmp_path)
     begun = tune.run()
     best = [trial.number for trial in session.ledger.ranked()[:3]]
-    assert begun == ["0", "1", "2", "3", *(f"{number}-1" for number in best), "final"]
+    assert begun == ["0", "1", "2", "3", *(f"trial {number}, repeat 1" for number in best), "final training"]
     layout = session.folder.layout
     assert len(TrialFolder(layout.final).rows()) == 4
     assert not layout.next_final.exists()
@@ -131,7 +131,7 @@ def test_a_stage_waits_until_the_one_before_has_ended(tmp_path: Path) -> None:
         tune.train(job)
     again = tune.begin()
     assert again is not None
-    assert again.id == f"{session.ledger.ranked()[0].number}-1"
+    assert again.id == f"trial {session.ledger.ranked()[0].number}, repeat 1"
 
 
 def test_a_repeat_that_fails_is_recorded_and_the_study_goes_on(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_repeat_that_fails_is_recorded_and_the_study_goes_on(tmp_path: Path) -
     repeat = tune.begin()
     assert repeat is not None
     tune.trainings.fail(repeat.id, "non-finite at epoch 1")
-    assert tune.run()[-1] == "final"
+    assert tune.run()[-1] == "final training"
     assert TrialFolder(repeat.folder).cause() == "non-finite at epoch 1"
     assert is_finished(session.ledger, session.folder)
 
@@ -151,31 +151,31 @@ def test_a_repeat_that_fails_is_recorded_and_the_study_goes_on(tmp_path: Path) -
 def test_a_final_training_that_fails_ends_the_study_and_keeps_what_it_has(tmp_path: Path) -> None:
     tune, session = whole(tmp_path)
     job = tune.begin()
-    while job is not None and job.id != "final":
+    while job is not None and job.id != "final training":
         tune.train(job)
         job = tune.begin()
     assert job is not None
-    tune.trainings.report("final", row(1, 4.0) | {"val_rate": 9.0, "images_per_second": 99.0})
+    tune.trainings.report("final training", row(1, 4.0) | {"val_rate": 9.0, "images_per_second": 99.0})
     checkpoint = session.folder.layout.next_final / "checkpoints" / "epoch_0001.0123456789abcdef.pt"
     checkpoint.parent.mkdir()
     checkpoint.touch()
-    tune.trainings.fail("final", "its workers died 3 times without a new epoch")
+    tune.trainings.fail("final training", "its workers died 3 times without a new epoch")
     message = "the final training failed: its workers died 3 times without a new epoch\nrun the same command again"
     with pytest.raises(UserError, match=message):
         session.stop.check()
     assert checkpoint.exists()
     again = whole(tmp_path)[0].begin()
     assert again is not None
-    assert (again.id, again.recorded) == ("final", 1)
+    assert (again.id, again.recorded) == ("final training", 1)
 
 
-@pytest.mark.parametrize("at", ["search", "repeats", "final"])
+@pytest.mark.parametrize("at", ["search", "repeats", "final training"])
 def test_a_driver_that_was_killed_is_followed_by_one_that_goes_on(tmp_path: Path, at: str) -> None:
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
     expected = whole(tmp_path / "whole")[0].run()
     tune, _ = whole(tmp_path / "killed")
-    stop = {"search": "2", "repeats": expected[4], "final": "final"}[at]
+    stop = {"search": "2", "repeats": expected[4], "final training": "final training"}[at]
     job = tune.begin()
     while job is not None and job.id != stop:
         tune.train(job, 5.0 + len(tune.begun) % 3)
