@@ -75,6 +75,7 @@ def test_the_corpus_is_no_smaller_than_it_was() -> None:
     assert len(STUDIES) + len(IMAGES) >= 130
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_hostile_study(name: str, whole: Path, scene: Scene) -> None:
