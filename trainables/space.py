@@ -18,6 +18,7 @@ def extremes(distribution: BaseDistribution) -> list[Any]:
 
 
 def describe(distribution: BaseDistribution) -> str:
+    """The values as a person reads them."""
     match distribution:
         case FloatDistribution() | IntDistribution():
             return f"{distribution.low:g} to {distribution.high:g}{', log scale' if distribution.log else ''}"

@@ -25,11 +25,7 @@ def cache_folder() -> Path:
 
 
 def folder_from(given: str | Path | None, variable: str, default: str) -> Path:
-    """The folder that is given, else named by an environment variable, else the default.
-
-    Raises:
-        UserError: where it is no path.
-    """
+    """The folder that is given, else in the environment, else the default. Raises: UserError for what is no path."""
     path = given or os.environ.get(variable) or default
     try:
         return Path(path).expanduser().resolve()
@@ -39,26 +35,17 @@ def folder_from(given: str | Path | None, variable: str, default: str) -> Path:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Within: the only process that holds the lock `path`, whose folder is made.
-
-    Raises:
-        UserError: where the folder cannot be written.
-    """
+    """Within: the only process that holds the lock `path`. Raises: UserError where its folder cannot be written."""
     with _writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
-        lock.acquire()
-    try:
+        held = FileLock(path).acquire()
+    with held:
         yield
-    finally:
-        lock.release()
 
 
 def write_arrays(folder: Path, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays, their checksums and JSON about them to `folder`, all or nothing, while its lock is held.
-
-    Raises:
-        UserError: where it cannot be written.
+    """Write arrays, their checksums and JSON about them to `folder`, all or nothing, while its lock is held. Raises:
+    UserError where it cannot be written.
     """
     partial = folder.with_name(f".{folder.name}.partial")  # one name: what a killed process left is swept up
     with _writing(folder.parent):
@@ -82,10 +69,8 @@ def write_arrays(folder: Path, about: Mapping[str, Any], arrays: Mapping[str, np
 
 
 def read_arrays(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """What `write_arrays` wrote: (JSON about the arrays, the arrays), images mapped into memory, read-only.
-
-    Raises:
-        OSError, ValueError, KeyError, TypeError: where there is nothing, or it is damaged.
+    """What `write_arrays` wrote: (JSON about the arrays, the arrays), images mapped into memory, read-only. Raises one
+    of `DAMAGE`.
     """
     meta = unseal((folder / "meta.json").read_bytes())
     arrays = {}

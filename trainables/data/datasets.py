@@ -17,7 +17,6 @@ from trainables.config import TrialConfig
 from trainables.data.cache import DAMAGE, cache_folder, folder_from, locked, read_arrays, write_arrays
 from trainables.data.catalog import CATALOG, IMAGE_FOLDER, NAMES
 from trainables.data.download import download
-from trainables.data.readers import Labelled
 from trainables.data.sources import Source, find
 from trainables.data.splits import holdout, limit
 from trainables.errors import UserError
@@ -62,11 +61,10 @@ class Dataset:
         Of the test images a fixed random subset of at most ``test``. None for all of them.
         """
         unseen = np.setdiff1d(np.arange(len(self.train.labels)), self.training_rows(train))
-        kept = self.test
-        if test is not None:
-            rows = limit(np.arange(len(kept.labels)), test)
-            kept = Split(kept.images[rows], kept.labels[rows])
-        return replace(self, test=kept, validation_rows=unseen)
+        if test is None:
+            return replace(self, validation_rows=unseen)
+        rows = limit(np.arange(len(self.test.labels)), test)
+        return replace(self, test=Split(self.test.images[rows], self.test.labels[rows]), validation_rows=unseen)
 
 
 def load_dataset(
@@ -74,16 +72,15 @@ def load_dataset(
 ) -> Dataset:
     """The set called `name`, of the catalog or imagefolder:PATH.
 
-    Published files are looked for in `data_dir`, else $VAE_DATA_DIR, else ~/.cache/vae-studies/data, and are
-    downloaded there where there are none, if they may be. `imagefolder` reads PATH/class/*.png (or bmp, jpg,
-    webp), cuts the pictures square and resizes them to `image_size` pixels (32); the other sets have a size
-    of their own.
-    Of a set that comes without a test split a fixed, stratified fifth becomes one. The prepared copy lies
-    in $VAE_CACHE_DIR, else ~/.cache/vae-studies, and is checked by SHA-256 once per process.
+    Published files are looked for in `data_dir`, else $VAE_DATA_DIR, else ~/.cache/vae-studies/data, and downloaded
+    there where there are none, if they may be. `imagefolder` reads PATH/class/*.png (or bmp, jpg, webp), cuts the
+    pictures square and resizes them to `image_size` pixels (32); the other sets have a size of their own. Of a set
+    without a test split a fixed, stratified fifth becomes one. The prepared copy lies in $VAE_CACHE_DIR, else
+    ~/.cache/vae-studies, and is checked by SHA-256 once per process.
 
     Raises:
-        UserError: for an unknown name, an image size that cannot be, files that are missing, truncated,
-            altered or unreadable, and a cache folder that cannot be written.
+        UserError: for an unknown name, an image size that cannot be, files that are missing, truncated, altered or
+            unreadable, and a cache folder that cannot be written.
     """
     shape = image_shape(name, image_size)
     kind, _, path = name.partition(":")
@@ -108,10 +105,8 @@ def load_dataset(
 def training_images(
     config: TrialConfig, data_dir: str | Path | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(images, training rows, validation rows) of ``config``: 10 % of the training set is held out, by label.
-
-    Raises:
-        UserError: where the data set cannot be had, or its images do not fit the model.
+    """(images, training rows, validation rows) of ``config``: 10 % of the training set is held out, by label. Raises:
+    UserError where the data set cannot be had, or its images do not fit the model.
     """
     data = load_dataset(config.dataset, data_dir, config.image_size)
     if data.image_shape != config.model.image_shape:
@@ -125,10 +120,8 @@ def training_images(
 
 
 def image_shape(name: str, image_size: int | None = None) -> tuple[int, int, int]:
-    """(C, H, W) of the set called `name`, without reading it.
-
-    Raises:
-        UserError: for an unknown name and for an image size that the set cannot have.
+    """(C, H, W) of the set called `name`, without reading it. Raises: UserError for an unknown name and for an image
+    size that the set cannot have.
     """
     kind, _, path = name.partition(":")
     if kind == IMAGE_FOLDER and path:
@@ -146,26 +139,21 @@ def image_shape(name: str, image_size: int | None = None) -> tuple[int, int, int
 
 def _prepare(folder: Path, name: str, source: Source) -> None:
     """Write the arrays of a set to `folder` while its lock is held."""
-    (train_images, train_labels), (test_images, test_labels) = _splits(source)
+    (train_images, train_labels), test = source.read()
+    if test is None:
+        rest, held_out = holdout(train_labels, _TEST_FRACTION)
+        test = train_images[held_out], train_labels[held_out]
+        train_images, train_labels = train_images[rest], train_labels[rest]
     # once for all: what every training holds out must not depend on the library of its day
     validation_rows = holdout(train_labels)[1] if len(train_labels) > 1 else np.empty(0, int)
     arrays = {
         "train_images": train_images,
         "train_labels": train_labels,
-        "test_images": test_images,
-        "test_labels": test_labels,
+        "test_images": test[0],
+        "test_labels": test[1],
         "validation_rows": validation_rows,
     }
     write_arrays(folder, {"name": name, "classes": source.classes}, arrays)
-
-
-def _splits(source: Source) -> tuple[Labelled, Labelled]:
-    train, test = source.read()
-    if test is not None:
-        return train, test
-    images, labels = train
-    rest, held_out = holdout(labels, _TEST_FRACTION)
-    return (images[rest], labels[rest]), (images[held_out], labels[held_out])
 
 
 @functools.lru_cache(maxsize=16)

@@ -10,15 +10,12 @@ from trainables.data.catalog import CATALOG, Version
 from trainables.data.sources import find
 from trainables.errors import UserError
 
-_NETWORK_SECONDS = 10.0
-"""Of silence that count as no network."""
+_NETWORK_SECONDS = 10.0  # of silence that count as no network
 
 
 def download(name: str, root: Path) -> None:
-    """Download the set `name` of the catalog into the data folder `root`, whole or not at all.
-
-    Raises:
-        UserError: saying what to put where, when there is no network or anything goes wrong on the way.
+    """Download the set `name` of the catalog into the data folder `root`, whole or not at all. Raises: UserError, which
+    says what to put where, when there is no network or anything goes wrong on the way.
     """
     version = CATALOG[name].versions[0]
     target = root / version.folders[0]
@@ -72,11 +69,8 @@ def _fetch_archive(archive: str, known_hash: str, mirrors: Sequence[str], folder
 
 
 def _answering(mirrors: Sequence[str]) -> Sequence[str]:
-    """The mirrors from the first that answers on, be it with an error.
-
-    Raises:
-        OSError: where none does within 2 x `_NETWORK_SECONDS`; a name look-up knows no limit of time, hence the
-            thread.
+    """The mirrors from the first that answers on, be it with an error. Raises: OSError where none does within
+    2 x `_NETWORK_SECONDS`; a name look-up knows no limit of time, hence the thread.
     """
     import pooch
 
@@ -89,7 +83,10 @@ def _answering(mirrors: Sequence[str]) -> Sequence[str]:
             try:
                 ask(mirror, None, None, check_only=True)
             except Exception as error:
-                failures.append(_first_cause(error))
+                cause: BaseException = error
+                while cause.__context__ is not None:  # what requests and urllib3 put around it takes lines
+                    cause = cause.__context__
+                failures.append(cause)
             else:
                 answering.extend(mirrors[number:])
                 return
@@ -101,10 +98,3 @@ def _answering(mirrors: Sequence[str]) -> Sequence[str]:
         reason = failures[0] if failures else f"no answer in {2 * _NETWORK_SECONDS:.0f} s"
         raise OSError(f"no network ({reason})")
     return answering
-
-
-def _first_cause(error: BaseException) -> BaseException:
-    """Below what requests and urllib3 put around it, which takes lines."""
-    while error.__context__ is not None:
-        error = error.__context__
-    return error

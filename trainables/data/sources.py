@@ -26,12 +26,8 @@ class Source:
 
 
 def find(name: str, root: Path, image_size: int) -> Source | None:
-    """The source of the set `name` in the folder `root`; None where none of its files are there.
-
-    Args:
-        name: of the catalog, or any that begins with imagefolder.
-        root: the data folder, or the folder of images.
-        image_size: side in pixels that the images of a folder are resized to.
+    """The source of the set `name`, of the catalog or imagefolder..., in the folder `root`; None where there are none
+    of its files. The images of a folder are resized to `image_size` pixels a side.
 
     Raises:
         UserError: where only some of the files are there, and where the folder cannot be read.
@@ -61,9 +57,8 @@ def _find_version(known: NamedSet, version: Version, root: Path) -> Source | Non
 
 
 def _locate(folders: Sequence[Path], names: Sequence[str], gzipped: bool) -> dict[str, Path] | None:
-    """The paths of `names` in the folder that has most of them; a plain file goes before a gzipped one.
-
-    None where no folder has any.
+    """The paths of `names` in the folder that has most of them, None where no folder has any; a plain file goes before
+    a gzipped one.
     """
 
     def present(folder: Path) -> dict[str, Path]:
@@ -82,9 +77,8 @@ def _locate(folders: Sequence[Path], names: Sequence[str], gzipped: bool) -> dic
 def _find_pictures(root: Path, image_size: int) -> Source:
     """The pictures `root/class/*.png` (or of another ending) by class, both sorted by name.
 
-    Where there are none but `root/*.png`, they are one class. Folders without pictures are no classes; hidden
-    files and folders are passed over. Links out of `root` are refused: a set from elsewhere must not show what
-    else is on this machine.
+    Where there are none but `root/*.png`, they are one class. Folders without pictures are no classes; hidden files
+    and folders are passed over. Links out of `root` are refused: a set from elsewhere must not show what else is here.
     """
     if not root.is_dir():
         raise UserError(f"imagefolder must name a folder of class folders, but {root} is not a folder")

@@ -9,10 +9,8 @@ from trainables.errors import UserError
 def holdout(labels: ArrayLike, fraction: float = 0.1, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Sorted (train, validation) indices of labels (N,), `fraction` of them for validation; none is empty.
 
-    Stratified by label, unless a class has a single image or a side fewer images than there are classes.
-
-    Raises:
-        UserError: for fewer than two labels and for a fraction outside (0, 1).
+    Stratified by label, unless a class has a single image or a side fewer images than there are classes. Raises:
+    UserError for fewer than two labels and for a fraction outside (0, 1).
     """
     labels = np.asarray(labels)
     if not 0 < fraction < 1:
@@ -32,12 +30,8 @@ def holdout(labels: ArrayLike, fraction: float = 0.1, seed: int = 0) -> tuple[np
 
 
 def limit(indices: ArrayLike, count: int | None, seed: int = 0) -> np.ndarray:
-    """A fixed random subset of at most `count` of the indices, sorted; None for all of them.
-
-    With the same seed, a smaller subset is part of a larger one.
-
-    Raises:
-        UserError: for a count below 1.
+    """A fixed random subset of at most `count` of the indices, sorted; None for all of them. With the same seed, a
+    smaller subset is part of a larger one. Raises: UserError for a count below 1.
     """
     if count is not None and count < 1:
         raise UserError(f"a limit on the number of images must be at least 1, got {count}")

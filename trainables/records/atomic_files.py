@@ -19,19 +19,16 @@ import orjson
 
 from trainables.errors import UserError
 
-SEAL = "content_sha256"
-HASH_DIGITS = 16
+_SEAL = "content_sha256"
+_HASH_DIGITS = 16
 PARTIAL = ".*.partial"
 """Names of what a crash left half written."""
-LARGEST_RECORD = 1 << 28
-"""Bytes of a JSON file that is read as a whole."""
+_LARGEST_RECORD = 1 << 28  # bytes of a JSON file that is read as a whole
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
-    """Write to a temporary name beside ``path``, flush to disk, rename.
-
-    Raises:
-        OSError: where it cannot be written; a folder that has vanished is not made anew.
+    """Write to a temporary name beside ``path``, flush to disk, rename. Raises: OSError where it cannot be written;
+    a folder that has vanished is not made anew.
     """
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.partial")
     try:
@@ -51,17 +48,15 @@ def write_atomic(path: Path, content: bytes | str) -> None:
 
 def read_bounded(path: Path) -> bytes:
     """A record's content. Raises: OSError; ValueError for a file that no record can be as large as."""
-    if (size := path.stat().st_size) > LARGEST_RECORD:
-        raise ValueError(f"it must hold at most {LARGEST_RECORD:,} bytes, got {size:,}")
+    if (size := path.stat().st_size) > _LARGEST_RECORD:
+        raise ValueError(f"it must hold at most {_LARGEST_RECORD:,} bytes, got {size:,}")
     return path.read_bytes()
 
 
 def refuse_escapes(folder: Path, unread: str = "") -> None:
     """Refuse a folder from which a path leads out, or where opening a file may wait for ever.
 
-    Args:
-        folder: to look through.
-        unread: a folder directly in it that is left out, as nothing reads it; no link may lead there.
+    A folder ``unread`` directly in it is left out, as nothing reads it; no link may lead there.
 
     Raises:
         UserError: for a link to somewhere outside, and for what is neither file, folder nor link.
@@ -87,30 +82,26 @@ def refuse_escapes(folder: Path, unread: str = "") -> None:
 
 
 def seal(values: Mapping[str, Any], indent: int | None = None) -> str:
-    """JSON of ``values`` with the hash of its own text as the last key.
-
-    Raises:
-        ValueError: for NaN and infinity, which JSON does not have.
-    """
+    """JSON of ``values`` with the hash of its own text as the last key. Raises: ValueError for NaN and infinity."""
     body = json.dumps(values, indent=indent, allow_nan=False)[:-1].rstrip()
     comma, space, end = ("," if values else "", "\n" + " " * indent if indent else " ", "\n}" if indent else "}")
-    return f'{body}{comma}{space}"{SEAL}": "{digest(body.encode())}"{end}'
+    return f'{body}{comma}{space}"{_SEAL}": "{digest(body.encode())}"{end}'
 
 
 def unseal(text: bytes | str) -> dict[str, Any]:
     """What was sealed. Raises: ValueError where the text is not what its hash says, or no JSON."""
     data = text.encode() if isinstance(text, str) else text
-    body, key, rest = data.rpartition(f'"{SEAL}": "'.encode())
+    body, key, rest = data.rpartition(f'"{_SEAL}": "'.encode())
     if not key:
-        raise ValueError(f"it has no {SEAL}")
-    if rest[:HASH_DIGITS] != digest(body.rstrip().removesuffix(b",")).encode():
-        raise ValueError(f"its content is not what its {SEAL} says")
+        raise ValueError(f"it has no {_SEAL}")
+    if rest[:_HASH_DIGITS] != digest(body.rstrip().removesuffix(b",")).encode():
+        raise ValueError(f"its content is not what its {_SEAL} says")
     values = orjson.loads(data)
-    if not isinstance(values, dict) or values.pop(SEAL, None) is None:
-        raise ValueError(f"it has no {SEAL} of its own")
+    if not isinstance(values, dict) or values.pop(_SEAL, None) is None:
+        raise ValueError(f"it has no {_SEAL} of its own")
     return values
 
 
 def digest(content: bytes) -> str:
-    """The first `HASH_DIGITS` hexadecimal digits of the content's SHA-256."""
-    return hashlib.sha256(content).hexdigest()[:HASH_DIGITS]
+    """The first 16 hexadecimal digits of the content's SHA-256."""
+    return hashlib.sha256(content).hexdigest()[:_HASH_DIGITS]

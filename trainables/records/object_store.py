@@ -19,10 +19,9 @@ from trainables.records.atomic_files import write_atomic
 class Mirror:
     """What a folder of checkpoints holds, under ``key`` in the object store at ``uri``.
 
-    The URI is any of Arrow's: ``s3://bucket/path?region=eu-central-1``, ``gs://bucket/path``. Credentials
-    come from where the store's own tools look for them, on each node.
-
-    Every method raises OSError where the store does not do as asked.
+    The URI is any of Arrow's: ``s3://bucket/path?region=eu-central-1``, ``gs://bucket/path``. Credentials come from
+    where the store's own tools look for them, on each node. Every method raises OSError where the store does not
+    do as asked.
     """
 
     uri: str
@@ -42,15 +41,14 @@ class Mirror:
         for name in names:
             with files.open_output_stream(f"{path}/{name}") as target:
                 target.write((folder / name).read_bytes())
-        for name in self._names(files, path, "epoch_*.pt"):
-            if not (folder / name).exists():
-                files.delete_file(f"{path}/{name}")
+        self.remove("epoch_*.pt", kept=folder)
 
-    def remove(self, pattern: str) -> None:
-        """Delete what has a name that matches."""
+    def remove(self, pattern: str, kept: Path | None = None) -> None:
+        """Delete what has a name that matches, but for the names that are in the folder ``kept``."""
         files, path = self.place()
         for name in self._names(files, path, pattern):
-            files.delete_file(f"{path}/{name}")
+            if kept is None or not (kept / name).exists():
+                files.delete_file(f"{path}/{name}")
 
     def clear(self) -> None:
         """Delete all that is there, folders too."""

@@ -15,16 +15,13 @@ from trainables.text import SECRETS
 
 OWNER = "folder"
 """The user attribute of an Optuna study that says whose it is: the ``id`` in study.json."""
-_VARIABLE = "VAE_STORAGE"
 _unmasked: dict[str, str] = {}
 """Masked URL -> the one with its password, of those that this process has seen."""
 
 
 def storage_url(folder: Path, storage: str | None) -> str:
-    """The URL of a study's storage: SQLite in its folder, unless ``storage`` names another.
-
-    Raises:
-        UserError: where ``storage`` is no URL, or of a database in memory.
+    """The URL of a study's storage: SQLite in its folder, unless ``storage`` names another. Raises: UserError where
+    that is no URL, or of a database in memory.
     """
     if storage is None:
         return _sqlite_url(StudyLayout(folder.resolve()).ledger)
@@ -40,10 +37,8 @@ def storage_url(folder: Path, storage: str | None) -> str:
 
 
 def masked(url: str) -> str:
-    """A storage's URL as a file may hold it, its password masked, which this process keeps in memory.
-
-    Raises:
-        sqlalchemy.exc.ArgumentError: where it is no URL.
+    """A storage's URL as a file may hold it, its password masked, which this process keeps in memory. Raises:
+    sqlalchemy.exc.ArgumentError where it is no URL.
     """
     parts = make_url(url).set(password=None)
     shown = parts.difference_update_query(SECRETS).render_as_string()
@@ -54,7 +49,7 @@ def masked(url: str) -> str:
 
 def unmasked(url: str) -> str:
     """A `masked` URL with the password that this process was given for it, or that $VAE_STORAGE has."""
-    for known in os.environ.get(_VARIABLE, "").split():
+    for known in os.environ.get("VAE_STORAGE", "").split():
         with suppress(ArgumentError):
             masked(known)
     with suppress(ArgumentError):

@@ -3,51 +3,36 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
-QUESTION = "study.json"
-LEDGER = "study.db"
 
-
-@dataclass(frozen=True)
 class StudyLayout:
     """The paths below (and three beside) a study's folder ``path``. Nothing here reads or writes."""
 
-    path: Path
-
-    @property
-    def question(self) -> Path:
-        """What was asked, by whom and where: study.json."""
-        return self.path / QUESTION
-
-    @property
-    def ledger(self) -> Path:
-        """The Optuna storage, where it is not elsewhere."""
-        return self.path / LEDGER
-
-    @property
-    def trials(self) -> Path:
-        """The folder of the trials' folders."""
-        return self.path / "trials"
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.question = path / "study.json"  # what was asked, by whom and where
+        self.ledger = path / "study.db"  # the Optuna storage, where it is not elsewhere
+        self.trials = path / "trials"  # the trials' folders: see `trainables.records.trial_folder`
+        self.final = self.trials / "final"  # of the best configuration's last, longer training, once it is finished
+        self.next_final = self.trials / "final.next"  # the same until then, when it takes the earlier one's place
+        self.ray = path / ".ray"  # what Ray writes while the study runs; gone at its end
+        self.report = path / "report.html"  # the page to read
+        self.trials_csv = path / "trials.csv"  # a row a trial
+        self.trials_parquet = path / "trials.parquet"  # the same with its types
+        self.models = path / "models" / "VAE"  # the best models, exported
+        # held by the driver; beside the folder, as the folder may be moved aside under the lock
+        self.lock = path.with_name(f".{path.name}.lock")
+        self.driver = path.with_name(f".{path.name}.driver")  # who drives the study, rewritten while it does
+        self.request = path.with_name(f".{path.name}.request")  # what is asked of the driver
 
     def trial(self, number: int) -> Path:
-        """The folder of a trial of the search: see `trainables.records.trial_folder`."""
+        """The folder of a trial of the search."""
         return self.trials / f"{number:04d}"
 
     def trial_folders(self) -> list[Path]:
         """Those of trials of the search that are there, in no order."""
         return [path for path in self.trials.glob("[0-9]*") if path.name.isdecimal()]
-
-    @property
-    def final(self) -> Path:
-        """The folder of the best configuration's last, longer training, once it is finished."""
-        return self.trials / "final"
-
-    @property
-    def next_final(self) -> Path:
-        """The same until it is finished: it then takes the earlier one's place."""
-        return self.trials / "final.next"
 
     def repeats(self, number: int) -> Path:
         """The folder of a trial's trainings with other seeds."""
@@ -61,52 +46,9 @@ class StudyLayout:
         """A trial's event files."""
         return self.path / "tensorboard" / f"{number:04d}"
 
-    @property
-    def ray(self) -> Path:
-        """What Ray writes while the study runs; gone at its end."""
-        return self.path / ".ray"
-
-    @property
-    def report(self) -> Path:
-        """The page to read."""
-        return self.path / "report.html"
-
-    @property
-    def trials_csv(self) -> Path:
-        """A row a trial."""
-        return self.path / "trials.csv"
-
-    @property
-    def trials_parquet(self) -> Path:
-        """The same with its types."""
-        return self.path / "trials.parquet"
-
-    @property
-    def models(self) -> Path:
-        """The best models, exported."""
-        return self.path / "models" / "VAE"
-
     def visu(self, dataset: str) -> Path:
         """The figures, a folder each."""
         return self.path / "visu" / visu_name(dataset)
-
-    @property
-    def lock(self) -> Path:
-        """Held by the driver. Beside the folder, as the folder may be moved aside under the lock."""
-        return self._beside("lock")
-
-    @property
-    def driver(self) -> Path:
-        """Who drives the study, rewritten while it does."""
-        return self._beside("driver")
-
-    @property
-    def request(self) -> Path:
-        """What is asked of the driver."""
-        return self._beside("request")
-
-    def _beside(self, what: str) -> Path:
-        return self.path.with_name(f".{self.path.name}.{what}")
 
 
 def visu_name(dataset: str) -> str:

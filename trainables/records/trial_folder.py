@@ -65,24 +65,22 @@ class TrialFolder:
 
     def holds(self, config: TrialConfig) -> bool:
         """Whether this is a trial of ``config``."""
-        try:
-            return self.config() == config
-        except UserError:
-            return False
+        return self._whole_config() == config
 
     def is_of_another(self, config: TrialConfig) -> bool:
-        """Whether there is a whole config here, and not ``config``. One that a crash kept from being written
-        is nobody's."""
+        """Whether there is a config here, and not ``config``. One that a crash kept from being written is nobody's."""
+        return self._whole_config() not in (None, config)
+
+    def _whole_config(self) -> TrialConfig | None:
         try:
-            return self.config() != config
+            return self.config()
         except UserError:
-            return False
+            return None
 
     def rows(self) -> list[dict[str, float]]:
         """One dictionary a reported epoch, in order; what a crash tore off at the end is no row.
 
-        Raises:
-            UserError: where a line before the end is damaged: what follows it cannot be vouched for.
+        Raises UserError where a line before the end is damaged: what follows it cannot be vouched for.
         """
         return self._whole_lines()[0]
 
@@ -90,10 +88,7 @@ class TrialFolder:
         """Record an epoch, and say whether it is new. One that is recorded is left alone: training is deterministic.
 
         The file is read at the first call, and again where its length is not what this object left: another process
-        wrote there, or what it wrote was torn off.
-
-        Raises:
-            UserError: as `rows`.
+        wrote there, or what it wrote was torn off. Raises UserError as `rows` does.
         """
         size = self.metrics.stat().st_size if self.metrics.exists() else 0
         if self._appended is None or self._appended[1] != size:
@@ -138,23 +133,18 @@ class TrialFolder:
 
     def note(self, places: Iterable[Place]) -> None:
         """Record where it is trained from now on. Raises: OSError."""
-        if found := list(places):
-            now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        line = "{} rank {}: process {} on {}, node {}, log {}\n"
+        if lines := [line.format(now, it.rank, it.pid, it.host, it.node, it.log) for it in places]:
             with self._workers.open("a") as file:
-                for it in found:
-                    where = f"process {it.pid} on {it.host}, node {it.node}"
-                    file.write(f"{now} rank {it.rank}: {where}, log {it.log}\n")
+                file.writelines(lines)
 
     def fail(self, cause: str) -> None:
         """Record that the training failed, for one that is in no ledger."""
         write_atomic(self._failed, seal({"cause": cause}) + "\n")
 
     def cause(self) -> str | None:
-        """What `fail` was told; None where it was not.
-
-        Raises:
-            UserError: where the file is damaged.
-        """
+        """What `fail` was told; None where it was not. Raises: UserError where the file is damaged."""
         try:
             return str(unseal(read_bounded(self._failed))["cause"])
         except FileNotFoundError:
