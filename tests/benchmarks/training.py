@@ -29,8 +29,8 @@ from trainables.config import TrialConfig
 from trainables.training import loop
 from trainables.training.batches import Pixels
 from trainables.training.loop import NonFiniteError, Run, fit, next_epochs, seeded_vae
-from trainables.training.memory import keep_freed_memory
 from trainables.training.optimization import make_optimizer
+from trainables.training.process_group import keep_freed_memory
 from vae_models import ModelConfig
 from vae_models.blocks import UpConv
 from vae_models.elbo import rate

@@ -112,8 +112,8 @@ class _Worker:
             self._fail(job, error)
             return
         self._active[job.id] = _Active(job, training, alone)
-        unseen = training.history[job.recorded :]
-        if not all(self._report([(job, row)])[0] for row in unseen) or training.is_done:
+        unseen = training.run.history[job.recorded :]
+        if not all(self._report([(job, row)])[0] for row in unseen) or training.run.is_done:
             self._finish(job)
 
     def train(self) -> None:
@@ -141,7 +141,7 @@ class _Worker:
         trained = [(each, row) for each, row in zip(group, rows, strict=True) if isinstance(row, dict)]
         verdicts = self._report([(each.job, row) for each, row in trained])
         for (each, _), goes_on in zip(trained, verdicts, strict=True):
-            if not goes_on or each.training.is_done:
+            if not goes_on or each.training.run.is_done:
                 self._finish(each.job)
         for each, row in zip(group, rows, strict=True):
             if isinstance(row, NonFiniteError):

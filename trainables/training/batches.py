@@ -11,8 +11,7 @@ from torch import Tensor
 
 from trainables.training.process_group import World
 
-DEVICE_SHARE = 0.25
-"""A set moves to the GPU as a whole where it takes at most this share of the GPU's free memory."""
+_DEVICE_SHARE = 0.25  # of a GPU's free memory: a set that takes no more moves there as a whole
 
 
 class Pixels:
@@ -33,7 +32,7 @@ class Pixels:
         self._resident: Tensor | None = None
         if self.device.type == "cuda":
             size = len(self) * int(np.prod(images.shape[1:]))
-            if size <= DEVICE_SHARE * torch.cuda.mem_get_info(self.device)[0]:
+            if size <= _DEVICE_SHARE * torch.cuda.mem_get_info(self.device)[0]:
                 self._resident = torch.from_numpy(images[self._indices]).to(self.device)
 
     def __len__(self) -> int:

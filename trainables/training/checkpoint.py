@@ -1,6 +1,6 @@
 """Checkpoints that a crash cannot tear: the name of each holds the hash of its content.
 
-checkpoints/epoch_0003.5f0c6a21b9d4e870.pt    full state, the last KEEP of them
+checkpoints/epoch_0003.5f0c6a21b9d4e870.pt    full state, the last two of them
 checkpoints/best.safetensors                  weights of the best epoch so far
 """
 
@@ -23,12 +23,13 @@ from trainables.records.atomic_files import digest, write_atomic
 from trainables.training.loop import Epoch
 from vae_models import VAE, ModelConfig
 
-KEEP = 2
+_KEPT_STATES = 2
 
 
 def save(folder: Path, epoch: Epoch, config: TrialConfig) -> list[str]:
-    """Write an epoch's weights if they are the best, and its full state; keep the last KEEP states. Returns
-    the names of what was written."""
+    """Write an epoch's weights if they are the best, and its full state; keep the last two states. Returns the names of
+    what was written, the state's last.
+    """
     state = {
         "config": config.model_dump_json(),
         "history": epoch.history,
@@ -43,7 +44,7 @@ def save(folder: Path, epoch: Epoch, config: TrialConfig) -> list[str]:
         save_weights(folder / "best.safetensors", epoch.model, epoch.metrics)
         names.insert(0, "best.safetensors")
     write_atomic(folder / names[-1], content)
-    for old in states(folder)[KEEP:]:
+    for old in states(folder)[_KEPT_STATES:]:
         old.unlink(missing_ok=True)
     return names
 
@@ -54,14 +55,10 @@ def states(folder: Path) -> list[Path]:
 
 
 def load_latest(folder: Path, config: TrialConfig, device: torch.device | str) -> dict[str, Any] | None:
-    """The newest state that is whole, with its best weights, and was made with ``config``, for
-    `fit(resume=...)`; None without one.
+    """The newest state that is whole, with its best weights, and was made with ``config``, for `fit(resume=...)`; None
+    without one. Raises: UserError for a file that has its hash and is none of ours.
 
-    A file whose content does not match the hash in its name is passed over: the one before it is as good,
-    as training is deterministic.
-
-    Raises:
-        UserError: for a file that has its hash and is none of ours.
+    A file whose content does not match its hash is passed over: training is deterministic, so the one before is as good.
     """
     for path in states(folder):
         try:
@@ -97,10 +94,8 @@ def save_weights(path: Path, model: VAE, metrics: dict[str, float]) -> None:
 
 
 def load_weights(path: Path) -> tuple[VAE, dict[str, float]]:
-    """The model of a weights file, on the CPU, to be used and not trained, and its epoch's metrics.
-
-    Raises:
-        UserError: where the file is missing, torn or altered, or does not fit its own config.
+    """The model of a weights file, on the CPU, to be used and not trained, and its epoch's metrics. Raises: UserError
+    where the file is missing, torn or altered, or does not fit its own config.
     """
     if not path.is_file():
         raise UserError(f"no weights at {path}\nthe run may not have finished its first epoch")

@@ -16,19 +16,18 @@ from vae_models.elbo import MIN_SIGMA, active_units, bits_per_dim, discrete_gaus
 from vae_models.vae import Posterior
 
 BATCH = 500
-NOISE_SEED = 20_140_411
-"""Every evaluation draws the same noise for the same row: epochs and trials differ by their models alone."""
+_NOISE_SEED = 20_140_411  # the same noise for a row in every evaluation: epochs and trials differ by their models alone
 
 
-def row_noise(count: int, latent_dim: int) -> Tensor:
+def _row_noise(count: int, latent_dim: int) -> Tensor:
     """(count, Z) standard normal, the same on every rank and device."""
-    return torch.randn(count, latent_dim, generator=torch.Generator().manual_seed(NOISE_SEED))
+    return torch.randn(count, latent_dim, generator=torch.Generator().manual_seed(_NOISE_SEED))
 
 
 @torch.no_grad()
 def residual_sigma(model: VAE, pixels: Pixels, world: World) -> float:
     """Root mean square of x - mean(z), z ~ q(z | x), pixels in [0, 1]: the calibrated likelihood's sigma."""
-    noise = row_noise(len(pixels), model.config.latent_dim)
+    noise = _row_noise(len(pixels), model.config.latent_dim)
     total = torch.zeros(2, dtype=torch.float64, device=world.device)
     for rows, x in pixels.in_order(BATCH, world):
         output, _ = model(x, noise[rows].to(world.device))
@@ -52,12 +51,11 @@ def evaluate(
     """Metrics of a model over a set, with one noise sample an image, whose posteriors may be ``known``.
 
     Returns ``distortion rate nelbo`` in nats per image, ``bits_per_dim``, ``mse`` of pixels in [0, 1] and
-    ``active_units``. ``distortion`` is under the training likelihood; ``nelbo`` is the rate plus the
-    distortion under the discrete Gaussian of width ``sigma`` (see `residual_sigma`), which is the same
-    yardstick for every KL weight and training likelihood.
+    ``active_units``. ``distortion`` is under the training likelihood; ``nelbo`` is the rate plus the distortion under
+    the discrete Gaussian of width ``sigma`` (`residual_sigma`): one yardstick for all KL weights and likelihoods.
     """
     latent_dim = model.config.latent_dim
-    noise = row_noise(len(pixels), latent_dim)
+    noise = _row_noise(len(pixels), latent_dim)
     sums = torch.zeros(5 + 2 * latent_dim, dtype=torch.float64, device=world.device)
     for rows, x in pixels.in_order(BATCH, world):
         posterior = encoded(model, x, rows, known)

@@ -6,8 +6,9 @@ import gc
 import multiprocessing
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from multiprocessing.queues import Queue
 from pathlib import Path
 from queue import Empty
@@ -39,27 +40,20 @@ def train_local(
         torch.multiprocessing.ProcessRaisedException: where one of several processes raised.
     """
     folder.create(config)
-    gpus = torch.cuda.device_count()
-    workers = workers or max(1, gpus)
-    recorded = len(folder.rows())
-    if workers == 1:
-        world = World(device=first_device())
-        rows: Iterator[Metrics] = train(config, folder, data_dir, world, recorded, track)
-    else:
-        rows = _spawned(config, folder, data_dir, workers, recorded)
+    workers = workers or max(1, torch.cuda.device_count())
+    train_in = partial(train, config, folder, data_dir, recorded=len(folder.rows()))
+    rows = train_in(World(device=first_device()), track=track) if workers == 1 else _spawned(train_in, workers)
     for row in rows:
         folder.append(row)
         yield row
 
 
-def _spawned(
-    config: TrialConfig, folder: TrialFolder, data_dir: Path | None, workers: int, recorded: int
-) -> Iterator[Metrics]:
+def _spawned(train_in: Callable[[World], Iterator[Metrics]], workers: int) -> Iterator[Metrics]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"tcp://127.0.0.1:{free.getsockname()[1]}"
     queue: Queue[Metrics | Exception] = multiprocessing.get_context("spawn").Queue()
-    processes = spawn(_worker, (url, workers, config, folder, data_dir, recorded, queue), nprocs=workers, join=False)
+    processes = spawn(_worker, (url, workers, train_in, queue), nprocs=workers, join=False)
     try:
         ended = False
         while not ended:
@@ -77,14 +71,7 @@ def _spawned(
 
 
 def _worker(
-    rank: int,
-    url: str,
-    workers: int,
-    config: TrialConfig,
-    folder: TrialFolder,
-    data_dir: Path | None,
-    recorded: int,
-    queue: Queue[Metrics | Exception],
+    rank: int, url: str, workers: int, train_in: Callable[[World], Iterator[Metrics]], queue: Queue[Metrics | Exception]
 ) -> None:
     device = torch.device("cpu")
     if workers <= torch.cuda.device_count():
@@ -95,7 +82,7 @@ def _worker(
     backend = "nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, init_method=url, rank=rank, world_size=workers)
     try:
-        for row in train(config, folder, data_dir, World.current(device), recorded):
+        for row in train_in(World.current(device)):
             if rank == 0:
                 queue.put(row)
     except (UserError, NonFiniteError) as error:  # of the run, and so of every rank

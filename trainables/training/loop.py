@@ -29,8 +29,7 @@ from vae_models.vae import Posterior
 
 Track = Callable[[range], Iterable[int]]
 """Passes an epoch's steps on, as a progress bar does."""
-MAY_DIFFER = {"beta", "kl_warmup", "epochs", "lr", "optimizer", "weight_decay", "schedule", "grad_clip", "seed"}
-"""What runs that are trained together need not share."""
+_MAY_DIFFER = {"beta", "kl_warmup", "epochs", "lr", "optimizer", "weight_decay", "schedule", "grad_clip", "seed"}
 
 
 class NonFiniteError(ArithmeticError):
@@ -63,7 +62,7 @@ class Run:
     Args:
         config: what to train; ``batch_size`` is shared among the world's ranks.
         train, validation: image sets on the world's device, the whole of them on every rank.
-        world: the process group; this process alone by default.
+        world: the process group; without one this process alone.
         resume: ``history``, ``model`` and ``optimizer`` of an earlier epoch (`trainables.training.checkpoint`).
 
     Raises:
@@ -106,11 +105,8 @@ class Run:
         return len(self.history) >= self.config.epochs
 
     def epoch_ends(self, metrics: Metrics, trained: float, beside: int = 1) -> Epoch:
-        """Evaluate, and write the epoch into the history, whose training took ``trained`` seconds, together
-        with that of the others of ``beside`` runs.
-
-        Raises:
-            NonFiniteError: see `fit`.
+        """Evaluate, and write the epoch into the history, whose training took ``trained`` seconds, together with that
+        of the others of ``beside`` runs. Raises: NonFiniteError as `fit`.
         """
         started = time.perf_counter()
         sigma = residual_sigma(self.model, self.train.spread(len(self.validation)), self.world)
@@ -135,11 +131,7 @@ def fit(
     resume: dict[str, Any] | None = None,
     track: Track = iter,
 ) -> Generator[Epoch]:
-    """Train ``config`` alone and yield after every epoch.
-
-    Args:
-        config, train, validation, world, resume: see `Run`.
-        track: what each epoch's steps are iterated through.
+    """Train ``config`` alone and yield after every epoch, whose steps are iterated through ``track``; see `Run`.
 
     Raises:
         NonFiniteError: at the end of the first epoch with a NaN or infinite loss, gradient or metric.
@@ -154,8 +146,9 @@ def fit(
 
 
 def next_epochs(runs: Sequence[Run], track: Track = iter) -> list[Epoch | NonFiniteError]:
-    """Train one epoch more of each run: together, as runs that are `alike` can be, and each as if it were
-    alone (but for rounding). Returns what each came to."""
+    """Train one epoch more of each run, together, as runs that are `alike` can be, and each as if it were alone (but
+    for rounding). Returns what each came to.
+    """
     started = time.perf_counter()
     metrics = _train_epoch(runs, track)
     trained = time.perf_counter() - started
@@ -171,7 +164,7 @@ def next_epochs(runs: Sequence[Run], track: Track = iter) -> list[Epoch | NonFin
 def alike(config: TrialConfig) -> str:
     """Equal for configs that can be trained together: they may differ in KL weight, seed and optimiser, but
     share architecture, data and batches."""
-    return config.model_dump_json(exclude=MAY_DIFFER)
+    return config.model_dump_json(exclude=_MAY_DIFFER)
 
 
 def seeded_vae(config: TrialConfig) -> VAE:

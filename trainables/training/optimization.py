@@ -13,8 +13,7 @@ from trainables.config import TrialConfig
 from trainables.training.process_group import World
 from vae_models import VAE
 
-COMPILE_STEPS = 20_000
-"""Steps from which a run compiles by itself on a GPU: a guess, not measured yet."""
+_COMPILE_STEPS = 20_000  # from which a run compiles by itself on a GPU: a guess, not measured yet
 
 
 def make_optimizer(config: TrialConfig, model: nn.Module) -> torch.optim.Optimizer:
@@ -38,11 +37,12 @@ def trained_module(config: TrialConfig, model: VAE, world: World, steps: int) ->
 
 
 def pays_to_compile(config: TrialConfig, world: World, steps: int) -> bool:
-    """What ``config.compile`` says; by default only where the work ahead is long, on a GPU: on a CPU the
-    compiled step was measured no faster, for 8 to 30 s of compiling."""
+    """What ``config.compile`` says; by default only where the work ahead is long, on a GPU: on a CPU the compiled step
+    was measured no faster, for 8 to 30 s of compiling.
+    """
     if config.compile is not None:
         return config.compile
-    return world.device.type == "cuda" and steps >= COMPILE_STEPS
+    return world.device.type == "cuda" and steps >= _COMPILE_STEPS
 
 
 def set_lr(optimizer: torch.optim.Optimizer, config: TrialConfig, progress: float) -> None:

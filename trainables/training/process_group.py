@@ -1,7 +1,9 @@
-"""The process group a trial trains in: one process, or the DDP workers of a slot."""
+"""What a trial trains in: one process, or the process group of a slot's DDP workers; its device and its memory."""
 
 from __future__ import annotations
 
+import ctypes
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -11,14 +13,26 @@ import torch.distributed as dist
 from torch import Tensor
 
 Rows = TypeVar("Rows", np.ndarray, Tensor)
-
-
-CPU = torch.device("cpu")
+_CPU = torch.device("cpu")
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # of glibc's malloc.h
+_TOP_PAD = 256 << 20  # bytes asked for beyond what is needed, whenever the heap grows
+_LARGEST = 1 << 30  # bytes of the largest allocation that comes from the heap, and of what it keeps when it is free
 
 
 def first_device() -> torch.device:
     """This machine's first GPU, or its CPU."""
-    return torch.device("cuda", 0) if torch.cuda.is_available() else CPU
+    return torch.device("cuda", 0) if torch.cuda.is_available() else _CPU
+
+
+def keep_freed_memory() -> None:
+    """Keep what a batch frees for the next batch of the same size, instead of returning it to the kernel and faulting
+    it in again, page by page, at every step. Does nothing where the C library is not glibc.
+    """
+    with suppress(AttributeError, OSError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, _LARGEST)
+        mallopt(_M_TRIM_THRESHOLD, _LARGEST)
+        mallopt(_M_TOP_PAD, _TOP_PAD)
 
 
 @dataclass(frozen=True)
@@ -27,9 +41,8 @@ class World:
 
     rank: int = 0
     size: int = 1
-    device: torch.device = CPU
-    gpus: float = 1.0
-    """What of its device, if it is a GPU, each process holds."""
+    device: torch.device = _CPU
+    gpus: float = 1.0  # what of its device, if it is a GPU, each process holds
 
     @classmethod
     def current(cls, device: torch.device | str = "cpu", gpus: float = 1.0) -> World:

@@ -18,29 +18,25 @@ from trainables.records.trial_folder import TrialFolder
 from trainables.training import checkpoint
 from trainables.training.batches import Pixels
 from trainables.training.loop import Epoch, NonFiniteError, Run, Track, next_epochs
-from trainables.training.memory import keep_freed_memory
-from trainables.training.process_group import World
+from trainables.training.process_group import World, keep_freed_memory
 
 
 def load_pixels(config: TrialConfig, data_dir: Path | str | None, device: torch.device | str) -> tuple[Pixels, Pixels]:
-    """(training, validation) images of ``config``: 10 % of the training set is held out, by label.
-
-    Raises:
-        UserError: see `training_images`.
+    """(training, validation) images of ``config``: 10 % of the training set is held out, by label. Raises: UserError
+    as `training_images`.
     """
     images, train, validation = training_images(config, data_dir)
     return Pixels(images, train, device), Pixels(images, validation, device)
 
 
-def data_of(config: TrialConfig) -> tuple[Any, ...]:
+def _data_of(config: TrialConfig) -> tuple[Any, ...]:
     """What of a config says which images it is trained on."""
     return config.dataset, config.image_size, config.limit_train, config.limit_val, config.model.image_shape
 
 
 class Training:
-    """A run in its folder, from the newest checkpoint there to its last epoch; it shares the images of those
-    ``beside`` it, which have the same data folder. Where its checkpoints are in a ``mirror``, the folder need
-    not be seen here.
+    """A run in its folder, from the newest checkpoint there to its last epoch; it shares the images of those ``beside``
+    it, which have the same data folder. Where its checkpoints are in a ``mirror``, the folder need not be seen here.
 
     Raises:
         UserError: see `load_pixels`; or where the ranks do not see the same folder.
@@ -69,22 +65,10 @@ class Training:
         seen = world.sum(torch.tensor([done, done**2], device=world.device)).tolist()
         if seen != [world.size * done, world.size * done**2]:
             raise UserError(f"{folder.path} must be one shared folder for all workers; they see different ones")
-        pixels: tuple[Pixels, Pixels] | None = None
-        for other in beside:  # a GPU holds a set once
-            if data_of(other.run.config) == data_of(config):
-                pixels = other.run.train, other.run.validation
-        train, validation = pixels or load_pixels(config, data_dir, world.device)
+        runs = (other.run for other in beside if _data_of(other.run.config) == _data_of(config))
+        shared = next(((run.train, run.validation) for run in runs), None)  # a GPU holds a set once
+        train, validation = shared or load_pixels(config, data_dir, world.device)
         self.run: Run = Run(config, train, validation, world, resume)
-
-    @property
-    def history(self) -> list[Metrics]:
-        """The rows of the epochs that are trained."""
-        return self.run.history
-
-    @property
-    def is_done(self) -> bool:
-        """Whether all epochs are trained."""
-        return self.run.is_done
 
     def save(self, epoch: Epoch) -> Metrics:
         """Put an epoch's checkpoint away, by rank 0, and return its row."""
@@ -96,16 +80,12 @@ class Training:
 
 
 def next_rows(trainings: Sequence[Training], track: Track = iter) -> list[Metrics | NonFiniteError]:
-    """An epoch more of each, see `next_epochs`; what is returned has its checkpoint safe.
-
-    Raises:
-        OSError: where the disk is full, or a folder has vanished.
+    """An epoch more of each, see `next_epochs`; what is returned has its checkpoint safe. Raises: OSError where the
+    disk is full, or a folder has vanished.
     """
     epochs = next_epochs([training.run for training in trainings], track)
-    return [
-        training.save(epoch) if isinstance(epoch, Epoch) else epoch
-        for training, epoch in zip(trainings, epochs, strict=True)
-    ]
+    pairs = zip(trainings, epochs, strict=True)
+    return [training.save(epoch) if isinstance(epoch, Epoch) else epoch for training, epoch in pairs]
 
 
 def train(
@@ -116,19 +96,18 @@ def train(
     recorded: int = 0,
     track: Track = iter,
 ) -> Generator[Metrics]:
-    """Train ``config``, going on from the folder's newest checkpoint, and yield each epoch's row after its
-    checkpoint is safe. The first ``recorded`` epochs are known to the caller and not yielded again.
-    ``track``: see `fit`.
+    """Train ``config``, going on from the folder's newest checkpoint, and yield each epoch's row after its checkpoint
+    is safe. The first ``recorded`` epochs are known to the caller and not yielded again. ``track``: see `fit`.
 
     Raises:
         NonFiniteError: see `fit`.
         UserError, ValueError, OSError: see `Training`.
     """
     training = Training(config, folder, data_dir, world or World())
-    yield from training.history[recorded:]
-    while not training.is_done:
+    yield from training.run.history[recorded:]
+    while not training.run.is_done:
         (row,) = next_rows([training], track)
         if isinstance(row, NonFiniteError):
             raise row
-        if len(training.history) > recorded:
+        if len(training.run.history) > recorded:
             yield row
