@@ -133,9 +133,9 @@ def _line(row: Metrics) -> str:
 
 def _finish(config: TrialConfig, folder: TrialFolder, data_dir: Path | None, visualize: bool, console: Console) -> None:
     """Test metrics of the best epoch, loss curves and figures."""
-    from analysis.figures import FIGURES, run_figures
-    from analysis.figures.model.curves import draw_curves
-    from analysis.figures.style import save_figure
+    from analysis.figures.files import draw_model, save_figure
+    from analysis.figures.model.curves import compute_curves, draw_curves
+    from analysis.figures.registry import ModelContext, model_figures
     from analysis.measures.codes import encode
     from analysis.measures.test_metrics import PARTS, measure
     from analysis.progress import Steps, progress_bar
@@ -154,13 +154,12 @@ def _finish(config: TrialConfig, folder: TrialFolder, data_dir: Path | None, vis
     for name, value in test.items():
         console.print(f"  {name:22} {value:.5g}")
     out = Path("visu") / visu_name(config.dataset)
-    rows = folder.rows()
     stem = f"{folder.path.name}_epoch_{int(metrics['epoch']):04d}"
-    paths = [save_figure(draw_curves(rows), out / f"loss_{stem}.png")]
+    paths = [save_figure(draw_curves(compute_curves(folder.rows())), out / f"loss_{stem}.png")]
     if visualize:
         with progress_bar(console) as progress:
-            steps = Steps(progress, FIGURES).of("drawing")
-            paths += run_figures(best, data, out, stem, config.seed, codes, steps).values()
+            steps = Steps(progress, len(model_figures())).of("drawing")
+            paths += draw_model(ModelContext(best, data, codes, config.seed), out, stem, steps).values()
     console.print(
         f"checkpoints  {folder.checkpoints}", *(f"figure       {path}" for path in paths), sep="\n", soft_wrap=True
     )

@@ -17,7 +17,7 @@ from trainables.text import printable
 if TYPE_CHECKING:
     import pandas as pd
 
-LISTED = {
+_LISTED = {
     "study": "study",
     "dataset": "data set",
     "trials": "trials",
@@ -28,7 +28,7 @@ LISTED = {
     "val_bits_per_dim": "bits/dim",
     "created": "created",
 }
-COMPARED = {
+_COMPARED = {
     "study": "study",
     "complete": "complete",
     "val_bits_per_dim": "bits/dim",
@@ -75,7 +75,7 @@ def compare(
 
     with progress_bar(Console(stderr=True)) as progress:
         comparison = compare_studies(studies, progress)
-    print_table(comparison.table, COMPARED)
+    _print_table(comparison.table, _COMPARED)
     for sentence in comparison.findings:
         print(printable(sentence))
     print(f"page     {write_comparison(comparison, out)}")
@@ -91,13 +91,13 @@ def list_(folder: Annotated[Path, typer.Argument(help="Where studies are, at any
     if not len(found):
         print(f"no studies in {folder}")
         return
-    print_table(found.assign(created=found["created"].str[:10]), LISTED)
+    _print_table(found.assign(created=found["created"].str[:10]), _LISTED)
     for study, fault in zip(found["study"], found["fault"], strict=True):
         if isinstance(fault, str):
             print(f"{printable(study)} cannot be read: {printable(fault)}", file=sys.stderr)
 
 
-def print_table(frame: pd.DataFrame, shown: dict[str, str]) -> None:
+def _print_table(frame: pd.DataFrame, shown: dict[str, str]) -> None:
     """Some of a frame's columns under other names; unknown values are empty."""
     from pandas.api.types import is_string_dtype
 

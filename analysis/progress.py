@@ -10,26 +10,27 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn
 
 from trainables.text import printable
 
-Tell = Callable[[str, float], object]
-"""Told what is done next, in a few words, and the share of the work that is done, from 0 to 1."""
+ShowStep = Callable[[str, float], object]
+"""Called with what is done next, in a few words, and the share of the work that is done, from 0 to 1."""
 
 
-def untold(step: str, share: float) -> None:
-    """A `Tell` for nobody."""
+def show_nothing(_step: str, _share: float) -> None:
+    """A `ShowStep` for nobody."""
 
 
 class Steps:
     """Counts steps of work, some of which are planned only when it is known what there is to do."""
 
-    def __init__(self, tell: Tell, planned: int) -> None:
-        self._tell, self._planned, self._done = tell, planned, 0
+    def __init__(self, show: ShowStep, planned: int) -> None:
+        self._show, self._planned, self._done = show, planned, 0
 
     def plan(self, more: int) -> None:
+        """There are ``more`` steps than was known."""
         self._planned += more
 
     def __call__(self, text: str) -> None:
         """``text`` is done next."""
-        self._tell(text, self._done / self._planned)
+        self._show(text, self._done / self._planned)
         self._done += 1
 
     def of(self, what: str) -> Callable[[str], None]:
@@ -38,17 +39,11 @@ class Steps:
 
 
 @contextmanager
-def progress_bar(console: Console) -> Iterator[Tell]:
+def progress_bar(console: Console) -> Iterator[ShowStep]:
     """A bar in a terminal while the context lasts, nothing elsewhere."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
     with Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
+        *columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal
     ) as bar:
         task = bar.add_task("starting", total=1.0)
         yield lambda step, share: bar.update(task, description=printable(step), completed=share)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import math
-import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import wraps
-from pathlib import Path
 from typing import Any, ParamSpec
 
 import matplotlib as mpl
@@ -17,13 +15,13 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
-
-from trainables.records.atomic_files import write_atomic
+from matplotlib.lines import Line2D
 
 P = ParamSpec("P")
+Look = dict[str, Any]
+"""Options of how something is drawn."""
 
-DPI = 150
-STYLE: dict[Any, Any] = {
+_STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 13,
     "axes.titlesize": 14,
@@ -38,7 +36,7 @@ STYLE: dict[Any, Any] = {
     "figure.constrained_layout.use": True,
     "axes.formatter.useoffset": False,
 }
-INK = "#1a1a1a"
+DARK = "#1a1a1a"
 FADED = "#9a9a9a"
 OKABE_ITO = {  # Okabe & Ito 2008, jfly.uni-koeln.de/color
     "blue": "#0072B2",
@@ -50,7 +48,9 @@ OKABE_ITO = {  # Okabe & Ito 2008, jfly.uni-koeln.de/color
     "yellow": "#F0E442",
     "black": "#000000",
 }
-MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
+_MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
+RING: Look = {"marker": "o", "ls": "", "mfc": "none", "mec": OKABE_ITO["vermillion"], "mew": 2.5}
+"""Around the best."""
 HALO = [patheffects.withStroke(linewidth=3, foreground="white")]
 BETA_LABEL = "KL weight β"
 BITS_LABEL = "validation bits per dimension"
@@ -59,37 +59,34 @@ TITLES = {"beta": BETA_LABEL, "latent_dim": "latent size", "depth": "depth", "lr
 SEQUENTIAL = "viridis"
 
 
+@dataclass(frozen=True)
+class StateStyle:
+    """How trials that ended in one way look in every figure and chart."""
+
+    word: str
+    color: str
+    line: str  # of matplotlib
+    dash: str  # the same of plotly
+
+
+STATES = {
+    "COMPLETE": StateStyle("complete", OKABE_ITO["blue"], "-", "solid"),
+    "PRUNED": StateStyle("pruned", FADED, "--", "dash"),
+    "FAIL": StateStyle("failed", OKABE_ITO["vermillion"], ":", "dot"),
+    "RUNNING": StateStyle("running", OKABE_ITO["green"], "-.", "dashdot"),
+    "WAITING": StateStyle("waiting", FADED, "-", "solid"),
+}
+
+
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """The drawing function, under `STYLE` whatever the caller's own settings."""
+    """The drawing function, under this style whatever the caller's own settings."""
 
     @wraps(draw)
     def inner(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with mpl.rc_context(STYLE):
+        with mpl.rc_context(_STYLE):
             return draw(*args, **kwargs)
 
     return inner
-
-
-def save_figure(figure: Figure, path: Path, pdf: bool = False) -> Path:
-    """Write a PNG at 150 dots an inch; with ``pdf``, the same as vectors beside it, for a paper.
-
-    A reader never sees a part of either. A PDF embeds its fonts as TrueType, which publishers ask for, and
-    has no date: the same figure gives the same bytes. Returns the PNG's path.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, rendered(figure, format="png", dpi=DPI, facecolor="white"))
-    if pdf:
-        vectors = rendered(figure, format="pdf", dpi=300, metadata={"CreationDate": None})
-        write_atomic(path.with_suffix(".pdf"), vectors)
-    return path
-
-
-def rendered(figure: Figure, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    with warnings.catch_warnings(), mpl.rc_context({"pdf.fonttype": 42}):
-        warnings.simplefilter("ignore", UserWarning)  # a class name may have letters that the font lacks
-        figure.savefig(buffer, **options)
-    return buffer.getvalue()
 
 
 def class_styles(count: int) -> list[tuple[Any, str]]:
@@ -98,7 +95,7 @@ def class_styles(count: int) -> list[tuple[Any, str]]:
     if count <= 7:
         return [(color, "o") for color in list(OKABE_ITO.values())[:count]]
     colors = mpl.color_sequences["petroff10"]
-    return [(colors[k % 10], MARKERS[k // 5 % len(MARKERS)]) for k in range(count)]
+    return [(colors[k % 10], _MARKERS[k // 5 % len(_MARKERS)]) for k in range(count)]
 
 
 def plain(text: object) -> str:
@@ -170,14 +167,33 @@ def size_norm(sizes: np.ndarray) -> LogNorm:
     return LogNorm(low, high) if low < high else LogNorm(low / 2, high * 2)
 
 
-def size_bar(figure: Figure, axes: Any, scale: ScalarMappable, sizes: np.ndarray) -> None:
-    """The colour bar of latent sizes: those there are where they are few, powers of two where many."""
-    bar = figure.colorbar(scale, ax=axes, label="latent size", pad=0.01)
+def size_ticks(sizes: np.ndarray) -> list[int]:
+    """Latent sizes to label: those there are where they are few, powers of two where many."""
     ticks = sorted({int(size) for size in sizes})
-    if len(ticks) > 7:
-        ticks = [2**k for k in range(math.ceil(math.log2(ticks[0])), int(math.log2(ticks[-1])) + 1)] or ticks
+    if len(ticks) <= 7:
+        return ticks
+    return [2**k for k in range(math.ceil(math.log2(ticks[0])), int(math.log2(ticks[-1])) + 1)] or ticks
+
+
+def size_bar(figure: Figure, axes: Any, scale: ScalarMappable, sizes: np.ndarray) -> None:
+    """The colour bar of latent sizes."""
+    bar = figure.colorbar(scale, ax=axes, label="latent size", pad=0.01)
+    ticks = size_ticks(sizes)
     bar.set_ticks(ticks, labels=[str(tick) for tick in ticks])
     bar.minorticks_off()
+
+
+def depth_markers(depth: np.ndarray) -> dict[int, str]:
+    """A marker for each of the depths (N,), lowest first."""
+    return {each: _MARKERS[k % len(_MARKERS)] for k, each in enumerate(np.unique(depth).tolist())}
+
+
+def depth_handles(depth: np.ndarray, size: float) -> list[Line2D]:
+    """The legend's entries of the depths (N,)."""
+    return [
+        Line2D([], [], marker=marker, ls="", color="0.35", ms=size, label=f"depth {each}")
+        for each, marker in depth_markers(depth).items()
+    ]
 
 
 def log_ticks(low: float, high: float) -> list[float]:

@@ -79,6 +79,11 @@ def epochs_frame(study: StudyRecord) -> pd.DataFrame:
     return _typed(frame[["number", "epoch", *columns[1:], *metrics[1:]]], study)
 
 
+def complete_trials(trials: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `load_trials` whose trials are complete and have a value."""
+    return trials[(trials["state"] == "COMPLETE") & trials["val_bits_per_dim"].notna()]
+
+
 def _typed(frame: pd.DataFrame, study: StudyRecord) -> pd.DataFrame:
     """The documented dtypes, whatever the rows hold: an empty study has them too."""
     whole = _WHOLE | {name for name, dist in study.searched.items() if isinstance(dist, IntDistribution)}

@@ -1,0 +1,1 @@
+"""What a person reads: the page, a comparison, a list, a notebook."""

@@ -7,26 +7,41 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from html import escape
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 from markupsafe import Markup
 
-from analysis.figures.charts import fronts_chart, to_html
-from analysis.figures.study.rate_distortion import RateDistortion, compute_rate_distortion
-from analysis.progress import Steps, Tell, untold
-from analysis.reading.best_runs import Run, rank_runs
-from analysis.reading.frames import trials_frame
-from analysis.reading.repeats import repeats_frame
-from analysis.reading.study_record import StudyRecord, read_study
-from analysis.report.findings import ALIKE, Repeated, told_apart
-from analysis.report.page import cell, plotly_js, templates
+from analysis.figures.plotly_style import SYMBOLS, add_line, to_html
+from analysis.figures.registry import StudyContext
+from analysis.figures.study.rate_distortion import RateDistortion, add_runs, compute_rate_distortion, frame_chart
+from analysis.figures.style import OKABE_ITO, STATES
+from analysis.progress import ShowStep, Steps, show_nothing
+from analysis.reading.best_runs import Run
+from analysis.reading.frames import complete_trials, trials_frame
+from analysis.reading.study_record import read_study
+from analysis.report.findings import SAME_BITS, Repeated, separability_clause
+from analysis.report.page import cells, plotly_js, templates
 from analysis.statistics.pareto import reference_point
 from trainables.errors import UserError
 from trainables.records.atomic_files import write_atomic
 
-SEARCHED_STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
+_COUNTS = {state: style.word for state, style in STATES.items() if state != "WAITING"}
+"""State -> the column of its trials' number."""
+_TEXTS = ["study", "folder", "dataset", "created", "fault"]
+_NUMBERS = ["beta", "val_bits_per_dim", "val_rate", "val_nelbo", "final_bits_per_dim", "hypervolume", "hours"]
+_COLUMNS = ["study", "dataset", "trials", *_COUNTS.values(), "epochs", "best_trial", "beta", "latent_dim", "depth"]
+_COLUMNS += [*_NUMBERS[1:], "folder"]
+_LISTED = [*_TEXTS[:-1], "trials", *_COUNTS.values(), "val_bits_per_dim", "fault"]
+
+
+def _table(rows: list[dict[str, object]], columns: list[str]) -> pd.DataFrame:
+    """What is no text and no number with a fraction is a count; the dtypes are the same of no rows."""
+    kinds = {name: "str" if name in _TEXTS else "float64" if name in _NUMBERS else "Int64" for name in columns}
+    return pd.DataFrame(rows, columns=columns).astype(kinds)
 
 
 @dataclass(frozen=True)
@@ -34,33 +49,29 @@ class Compared:
     """One study of a comparison."""
 
     name: str
-    study: StudyRecord
-    trials: pd.DataFrame
-    runs: list[Run]
-    """Complete trials and the final training, best first."""
-    repeats: pd.DataFrame
-    plane: RateDistortion
-    """With the reference that all studies of the comparison share."""
+    study: StudyContext
+    plane: RateDistortion  # with the reference that all studies of the comparison share
 
-    @cached_property
+    @property
     def best(self) -> Run | None:
         """The best trial of the search."""
-        return next((run for run in self.runs if run.slug != "final"), None)
+        return next(iter(self.study.searched_runs), None)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    studies: list[Compared]
-    """As they were given."""
-    comparable: bool
-    """Whether all were validated on the same images: bits per dimension of others say nothing together."""
+    """Several studies, and what they say together."""
+
+    studies: list[Compared]  # as they were given
+    comparable: bool  # whether all were validated on the same images: bits per dimension of others say nothing together
 
     @cached_property
     def table(self) -> pd.DataFrame:
         """One row a study: ``study folder dataset`` (str), ``trials complete pruned failed running epochs
         best_trial latent_dim depth`` (Int64), ``beta val_bits_per_dim val_rate val_nelbo
         final_bits_per_dim hypervolume hours`` (float64, NaN where unknown); nats per image, nats squared."""
-        return typed([row_of(study) for study in self.studies], self.comparable)
+        frame = _table([_row_of(study) for study in self.studies], _COLUMNS)
+        return frame if self.comparable else frame.assign(hypervolume=np.nan)  # each has a reference of its own
 
     @cached_property
     def findings(self) -> list[str]:
@@ -68,7 +79,7 @@ class Comparison:
         return findings(self)
 
 
-def compare_studies(folders: Sequence[Path | str], progress: Tell = untold) -> Comparison:
+def compare_studies(folders: Sequence[Path | str], progress: ShowStep = show_nothing) -> Comparison:
     """Read several studies. Those of the same validation images are measured by one reference.
 
     Raises:
@@ -83,30 +94,20 @@ def compare_studies(folders: Sequence[Path | str], progress: Tell = untold) -> C
     steps, studies = Steps(progress, len(paths) + 1), []
     for path in paths:
         steps(f"reading {path.name}")
-        studies.append(read_study(path))
+        studies.append(StudyContext(read_study(path)))
     steps("comparing")
-    frames = [trials_frame(study) for study in studies]
-    names = labels(paths)
-    images = {(s.base.dataset, s.base.image_size, s.base.limit_val) for s in studies}
-    comparable = len(images) == 1
-    measured = [frame[(frame["state"] == "COMPLETE") & frame["val_nelbo"].notna()] for frame in frames]
-    rates = [frame["val_rate"].to_numpy(float) for frame in measured]
+    bases = [study.record.base for study in studies]
+    comparable = len({(base.dataset, base.image_size, base.limit_val) for base in bases}) == 1
     reference = None
-    if comparable and any(map(len, rates)):
-        nelbos = [frame["val_nelbo"].to_numpy(float) for frame in measured]
-        reference = reference_point(*((r, nelbo - r) for r, nelbo in zip(rates, nelbos, strict=True)))
-    compared = [
-        Compared(
-            name,
-            study,
-            frame,
-            rank_runs(study),
-            repeats_frame(study),
-            compute_rate_distortion(frame, None, study.base.model.dimensions, reference),
-        )
-        for name, study, frame in zip(names, studies, frames, strict=True)
+    measured = [complete_trials(study.trials) for study in studies]
+    if comparable and any(map(len, measured)):
+        columns = [frame[["val_rate", "val_nelbo"]].to_numpy(float).T for frame in measured]
+        reference = reference_point(*((rate, nelbo - rate) for rate, nelbo in columns))
+    planes = [
+        compute_rate_distortion(study.trials, None, base.model.dimensions, reference)
+        for study, base in zip(studies, bases, strict=True)
     ]
-    return Comparison(compared, comparable)
+    return Comparison(list(map(Compared, labels(paths), studies, planes)), comparable)
 
 
 def labels(paths: list[Path]) -> list[str]:
@@ -118,99 +119,64 @@ def labels(paths: list[Path]) -> list[str]:
     return names
 
 
-def row_of(compared: Compared) -> dict[str, object]:
-    base, best = compared.study.base, compared.best
-    counts = compared.trials["state"].value_counts()
-    final = next((run for run in compared.runs if run.slug == "final"), None)
+def _row_of(compared: Compared) -> dict[str, object]:
+    """Of `Comparison.table`."""
+    study, best = compared.study, compared.best
     row: dict[str, object] = {
         "study": compared.name,
-        "folder": str(compared.study.folder),
-        "dataset": base.dataset,
-        "trials": len(compared.trials),
-        "epochs": base.epochs,
-        **{word: int(counts[state]) for state, word in SEARCHED_STATES.items()},
-        "hours": compared.trials["seconds"].sum() / 3600,
+        "folder": str(study.record.folder),
+        "dataset": study.record.base.dataset,
+        "epochs": study.record.base.epochs,
+        **_counts_of(study.trials),
+        "hours": study.trials["seconds"].sum() / 3600,
     }
     if best is not None:
         model = best.config.model
-        row |= {
-            "best_trial": best.number,
-            "beta": best.config.beta,
-            "latent_dim": model.latent_dim,
-            "depth": model.depth,
-            **{name: best.best[name] for name in ("val_bits_per_dim", "val_rate", "val_nelbo")},
-        }
-    if final is not None:
-        row["final_bits_per_dim"] = final.best["val_bits_per_dim"]
+        row |= {"best_trial": best.number, "beta": best.config.beta}
+        row |= {"latent_dim": model.latent_dim, "depth": model.depth}
+        row |= {name: best.best[name] for name in ("val_bits_per_dim", "val_rate", "val_nelbo")}
+    if study.final is not None:
+        row["final_bits_per_dim"] = study.final.best["val_bits_per_dim"]
     if compared.plane.hypervolume is not None:
         row["hypervolume"] = compared.plane.hypervolume.estimate
     return row
 
 
-COLUMNS = (
-    "study",
-    "dataset",
-    "trials",
-    *SEARCHED_STATES.values(),
-    "epochs",
-    "best_trial",
-    "beta",
-    "latent_dim",
-    "depth",
-    "val_bits_per_dim",
-    "val_rate",
-    "val_nelbo",
-    "final_bits_per_dim",
-    "hypervolume",
-    "hours",
-    "folder",
-)
-TEXTS = ("study", "dataset", "folder")
-FLOATS = ("beta", "val_bits_per_dim", "val_rate", "val_nelbo", "final_bits_per_dim", "hypervolume", "hours")
-
-
-def typed(rows: list[dict[str, object]], comparable: bool) -> pd.DataFrame:
-    frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    kinds = {name: "str" if name in TEXTS else "float64" if name in FLOATS else "Int64" for name in COLUMNS}
-    frame = frame.astype(kinds)
-    if not comparable:  # each has a reference of its own
-        frame["hypervolume"] = np.nan
-    return frame
+def _counts_of(trials: pd.DataFrame) -> dict[str, int]:
+    """How many trials there are, and how many of each state."""
+    counts = trials["state"].value_counts()
+    return {"trials": len(trials), **{word: int(counts[state]) for state, word in _COUNTS.items()}}
 
 
 def findings(comparison: Comparison) -> list[str]:
+    """Of several studies, the answer first."""
     if not comparison.comparable:
         return [
             "These studies were not validated on the same images: their bits per dimension, rates and "
             "distortions cannot be compared, and each stands here for itself."
         ]
-    ranked = sorted(
-        (study for study in comparison.studies if study.best is not None),
-        key=lambda study: study.best.best["val_bits_per_dim"],  # type: ignore[union-attr]
-    )
+    found = [(study, study.best) for study in comparison.studies]
+    ranked = [(study, best) for study, best in found if best is not None]
+    ranked.sort(key=lambda pair: pair[1].best["val_bits_per_dim"])
     if len(ranked) < 2:
         return ["Fewer than two of these studies have a complete trial: there is nothing to compare yet."]
-    first, second = ranked[:2]
-    assert first.best
-    assert second.best
-    ahead = second.best.best["val_bits_per_dim"] - first.best.best["val_bits_per_dim"]
-    behind = f"lies {ahead:.4f} behind" if ahead >= ALIKE else "is as good"
-    seeds = told_apart(
-        Repeated.of(first.best, first.repeats, first.name), Repeated.of(second.best, second.repeats, second.name)
-    )
+    (first, best), (second, _) = ranked[:2]
+    bits, other_bits = (run.best["val_bits_per_dim"] for _, run in ranked[:2])
+    behind = f"lies {other_bits - bits:.4f} behind" if other_bits - bits >= SAME_BITS else "is as good"
+    seeds = separability_clause(*(Repeated.of(run, study.study.repeats, study.name) for study, run in ranked[:2]))
     sentences = [
-        f"The best trial is {first.best.label} of {first.name}, "
-        f"{first.best.best['val_bits_per_dim']:.4f} bits per dimension; the best of {second.name} {behind}.",
+        f"The best trial is {best.label} of {first.name}, {bits:.4f} bits per dimension; the best of {second.name} "
+        f"{behind}.",
         f"{seeds[0].upper()}{seeds[1:]}.",
-        *fronts(ranked),
+        *_fronts([study for study, _ in ranked]),
     ]
-    budgets = {(len(study.trials), study.study.base.epochs) for study in comparison.studies}
+    budgets = {(len(each.study.trials), each.study.record.base.epochs) for each in comparison.studies}
     if len(budgets) > 1:
         sentences.append("Their budgets of trials and epochs differ, which favours the larger.")
     return sentences
 
 
-def fronts(studies: list[Compared]) -> list[str]:
+def _fronts(studies: list[Compared]) -> list[str]:
     """Whose front dominates most of the plane, and whether that hangs on a few trials."""
     areas = sorted(
         ((found, s.name) for s in studies if (found := s.plane.hypervolume)),
@@ -234,26 +200,39 @@ def fronts(studies: list[Compared]) -> list[str]:
     ]
 
 
+def fronts_chart(planes: Sequence[tuple[str, RateDistortion]]) -> go.Figure:
+    """The complete trials and the front of each of several studies, by name."""
+    figure = go.Figure()
+    colors = list(OKABE_ITO.values())[:-1]
+    for k, (name, plane) in enumerate(planes):
+        color, label = colors[k % len(colors)], escape(name)
+        line = {"color": color, "width": 2}
+        add_line(figure, plane.rate[plane.front], plane.distortion[plane.front], legendgroup=label, line=line)
+        marker = {"color": color, "symbol": SYMBOLS[k % len(SYMBOLS)], "size": 10}
+        every = np.ones(len(plane.label), dtype=bool)
+        add_runs(figure, plane, every, f"{label}, ", name=label, legendgroup=label, marker=marker)
+    frame_chart(figure, planes)
+    return figure
+
+
 def write_comparison(comparison: Comparison, out: Path) -> Path:
     """One HTML file that opens without a network.
 
     Raises:
         UserError: where it cannot be written.
     """
-    planes = [(s.name, s.plane) for s in comparison.studies if s.plane.label]
+    planes = [(study.name, study.plane) for study in comparison.studies if study.plane.label]
     chart = to_html(fronts_chart(planes), "fronts") if planes and comparison.comparable else ""
-    text = (
-        templates()
-        .get_template("compare.html.j2")
-        .render(
-            findings=comparison.findings,
-            chart=Markup(chart),
-            plotly=Markup(plotly_js()) if chart else "",
-            columns=list(COLUMNS),
-            rows=[[cell(c, v) for c, v in row.items()] for row in comparison.table.to_dict("records")],
-            questions=differences(comparison),
-            now=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        )
+    template = templates().get_template("compare.html.j2")
+    text = template.render(
+        findings=comparison.findings,
+        chart=Markup(chart),
+        plotly=Markup(plotly_js()) if chart else "",
+        columns=_COLUMNS,
+        rows=cells(comparison.table),
+        settings=["setting", *(study.name for study in comparison.studies)],
+        questions=_differences(comparison),
+        now=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
     try:
         write_atomic(out, text)
@@ -262,21 +241,22 @@ def write_comparison(comparison: Comparison, out: Path) -> Path:
     return out
 
 
-def differences(comparison: Comparison) -> list[tuple[str, list[str]]]:
-    """(dotted path, its value in each study) of every setting and searched range that is not the same."""
+def _differences(comparison: Comparison) -> list[list[str]]:
+    """[dotted path, its value in each study] of every setting and searched range that is not the same."""
     asked = []
     for study in comparison.studies:
-        base = study.study.base.model_dump(mode="json")
+        record = study.study.record
+        base = record.base.model_dump(mode="json")
         values = {f"model.{name}": value for name, value in base.pop("model").items()} | base
-        space = {path: json.loads(text) for path, text in study.study.info["space"].items()}
+        space = {path: json.loads(text) for path, text in record.info["space"].items()}
         values |= {path: f"searched: {json.dumps(drawn['attributes'])}" for path, drawn in space.items()}
         asked.append({path: str(value) for path, value in values.items()})
     paths = dict.fromkeys(path for values in asked for path in values)
-    rows = [(path, [values.get(path, "") for values in asked]) for path in paths]
-    return [(path, values) for path, values in rows if len(set(values)) > 1]
+    rows = [[path, *(values.get(path, "") for values in asked)] for path in paths]
+    return [row for row in rows if len(set(row[1:])) > 1]
 
 
-def list_studies(root: Path | str, progress: Tell = untold) -> pd.DataFrame:
+def list_studies(root: Path | str, progress: ShowStep = show_nothing) -> pd.DataFrame:
     """The studies below a folder: one row each, by name. Columns ``study folder dataset created`` (str),
     ``trials complete pruned failed running`` (Int64), ``val_bits_per_dim`` of the best complete trial
     (float64), and ``fault`` (str): why its other columns are unknown, if they are.
@@ -291,15 +271,11 @@ def list_studies(root: Path | str, progress: Tell = untold) -> pd.DataFrame:
     steps = Steps(progress, len(found))
     for path in found:
         steps(f"reading {path.parent.name}")
-        rows.append(summary(path.parent, root))
-    texts = ["study", "folder", "dataset", "created"]
-    counts = ["trials", *SEARCHED_STATES.values()]
-    frame = pd.DataFrame(rows, columns=[*texts, *counts, "val_bits_per_dim", "fault"])
-    kinds = dict.fromkeys(texts, "str") | dict.fromkeys(counts, "Int64")
-    return frame.astype(kinds | {"val_bits_per_dim": "float64", "fault": "str"})
+        rows.append(_summary(path.parent, root))
+    return _table(rows, _LISTED)
 
 
-def summary(folder: Path, root: Path) -> dict[str, object]:
+def _summary(folder: Path, root: Path) -> dict[str, object]:
     name = str(folder.relative_to(root))
     row: dict[str, object] = {"study": root.resolve().name if name == "." else name, "folder": str(folder)}
     try:
@@ -307,12 +283,9 @@ def summary(folder: Path, root: Path) -> dict[str, object]:
     except UserError as error:
         return row | {"fault": str(error).splitlines()[0]}
     trials = trials_frame(study)
-    counts = trials["state"].value_counts()
-    complete = trials.loc[trials["state"] == "COMPLETE", "val_bits_per_dim"]
     return row | {
         "dataset": study.base.dataset,
         "created": str(study.info.get("created", "")),
-        "trials": len(trials),
-        **{word: int(counts[state]) for state, word in SEARCHED_STATES.items()},
-        "val_bits_per_dim": complete.min(),
+        **_counts_of(trials),
+        "val_bits_per_dim": complete_trials(trials)["val_bits_per_dim"].min(),
     }

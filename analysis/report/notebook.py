@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from html import escape
 from pathlib import Path
 
 import pandas as pd
 
+from analysis.figures.registry import StudyContext
 from analysis.reading.best_runs import Run, run_of
-from analysis.reading.frames import epochs_frame, trials_frame
-from analysis.reading.repeats import repeats_frame
-from analysis.reading.study_record import StudyRecord, read_study
+from analysis.reading.study_record import read_study
 from trainables.text import printable
 from vae_models import VAE
 
-SHOWN_ROWS = 20
-COLUMNS = ["number", "state", "beta", "latent_dim", "depth", "val_bits_per_dim", "val_rate", "val_active_units"]
+_SHOWN_ROWS = 20
+_COLUMNS = ["number", "state", "beta", "latent_dim", "depth", "val_bits_per_dim", "val_rate", "val_active_units"]
 
 
-class StudyView:
-    """What a folder held when it was opened.
+class StudyView(StudyContext):
+    """What a folder held when it was opened: its ``trials``, ``epochs`` and ``repeats`` as tables, and its best models.
 
     Args:
         folder: the study's.
@@ -30,22 +28,7 @@ class StudyView:
     """
 
     def __init__(self, folder: Path | str) -> None:
-        self.record: StudyRecord = read_study(folder)
-
-    @cached_property
-    def trials(self) -> pd.DataFrame:
-        """As `analysis.load_trials`."""
-        return trials_frame(self.record)
-
-    @cached_property
-    def epochs(self) -> pd.DataFrame:
-        """As `analysis.load_epochs`."""
-        return epochs_frame(self.record)
-
-    @cached_property
-    def repeats(self) -> pd.DataFrame:
-        """As `analysis.load_repeats`."""
-        return repeats_frame(self.record)
+        super().__init__(read_study(folder))
 
     def run(self, rank: int = 0) -> Run:
         """The best finished run, or the ``rank``-th after it: its config, best epoch and weights.
@@ -65,6 +48,7 @@ class StudyView:
 
     @property
     def title(self) -> str:
+        """The study's name, and how many of its trials ended how."""
         counts = self.trials["state"].value_counts()
         states = ", ".join(f"{count} {str(state).lower()}" for state, count in counts.items() if count)
         return f"{printable(self.record.info['name'])}: {len(self.trials)} trials ({states or 'none yet'})"
@@ -76,7 +60,7 @@ class StudyView:
         ranked = self.trials.assign(rest=~complete).sort_values(
             ["rest", "val_bits_per_dim"], na_position="last", kind="stable"
         )
-        return ranked[COLUMNS].head(SHOWN_ROWS)
+        return ranked[_COLUMNS].head(_SHOWN_ROWS)
 
     def __repr__(self) -> str:
         return f"{self.title}\n{self.table.to_string(index=False)}"

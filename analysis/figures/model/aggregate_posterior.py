@@ -13,29 +13,24 @@ from matplotlib.figure import Figure
 from scipy.stats import chi, norm
 
 from analysis.figures.model.kl_latents import compute_kl_latents
+from analysis.figures.registry import ModelFigure
 from analysis.figures.style import FADED, OKABE_ITO, latents, styled
 
-SHOWN = 6
-REACH = 4.0
-BINS = 40
+_SHOWN = 6
+_REACH = 4.0
+_BINS = 40
 
 
 @dataclass(frozen=True)
 class AggregatePosterior:
     """One sample of q(z | x) of each image: q(z), their mixture, seen along single latents and as norms."""
 
-    latents: np.ndarray
-    """(L,) indices by KL: the largest, and last the smallest of all."""
-    kl: np.ndarray
-    """(L,) nats per image."""
-    is_active: np.ndarray
-    """(L,) bool."""
-    samples: np.ndarray
-    """(N, L) of these latents."""
-    mean_range: np.ndarray
-    """(2, L): the 5th and 95th percentile of the posterior means; a collapsed latent's coincide."""
-    norms: np.ndarray
-    """(N,) Euclidean norm of all Z latents of the sample; chi-distributed under the prior."""
+    latents: np.ndarray  # (L,) indices by KL: the largest, and last the smallest of all
+    kl: np.ndarray  # (L,) nats per image
+    is_active: np.ndarray  # (L,) bool
+    samples: np.ndarray  # (N, L) of these latents
+    mean_range: np.ndarray  # (2, L): the 5th and 95th percentile of the posterior means; a collapsed latent's coincide
+    norms: np.ndarray  # (N,) Euclidean norm of all Z latents of the sample; chi-distributed under the prior
     active: int
     latent_dim: int
 
@@ -44,7 +39,7 @@ def compute_aggregate_posterior(mean_NZ: np.ndarray, logvar_NZ: np.ndarray, seed
     """Of the posteriors of the test images, (N, Z)."""
     spread = compute_kl_latents(mean_NZ, logvar_NZ)
     count = len(spread.latents)
-    picked = np.arange(count) if count <= SHOWN else np.array([*range(SHOWN - 1), count - 1])
+    picked = np.arange(count) if count <= _SHOWN else np.array([*range(_SHOWN - 1), count - 1])
     chosen = spread.latents[picked]
     noise = np.random.default_rng(seed).standard_normal(mean_NZ.shape)
     z_NZ = mean_NZ + np.exp(0.5 * logvar_NZ.astype(np.float64)) * noise
@@ -71,13 +66,13 @@ def draw_aggregate_posterior(aggregate: AggregatePosterior) -> Figure:
     grid = left.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
     for k, axes in enumerate(grid):
         if k < count:
-            draw_latent(axes, aggregate, k)
+            _draw_latent(axes, aggregate, k)
         else:
             axes.set_axis_off()
     # the bars of the means stand below the axis' zero, clear of the histograms
     grid[0].set_ylim(-0.06, None)
     left.supxlabel("z, prior standard deviations", fontsize=14)
-    draw_norms(right.subplots(), aggregate)
+    _draw_norms(right.subplots(), aggregate)
     collapsed = aggregate.latent_dim - aggregate.active
     figure.suptitle(
         f"Aggregate posterior q(z) of {len(aggregate.norms):,} test images against the prior: "
@@ -86,10 +81,10 @@ def draw_aggregate_posterior(aggregate: AggregatePosterior) -> Figure:
     return figure
 
 
-def draw_latent(axes: Axes, aggregate: AggregatePosterior, k: int) -> None:
+def _draw_latent(axes: Axes, aggregate: AggregatePosterior, k: int) -> None:
     color = OKABE_ITO["blue"] if aggregate.is_active[k] else FADED
-    reach = max(REACH, float(np.percentile(np.abs(aggregate.samples), 99.8)))
-    histogram(axes, aggregate.samples[:, k], -reach, reach, color)
+    reach = max(_REACH, float(np.percentile(np.abs(aggregate.samples), 99.8)))
+    _histogram(axes, aggregate.samples[:, k], -reach, reach, color)
     x = np.linspace(-reach, reach, 301)
     axes.plot(x, norm.pdf(x), color="black", linewidth=1.5)
     low, high = aggregate.mean_range[:, k]
@@ -98,11 +93,11 @@ def draw_latent(axes: Axes, aggregate: AggregatePosterior, k: int) -> None:
     axes.set_title(f"latent {aggregate.latents[k]}: {aggregate.kl[k]:.2f} nats{state}", fontsize=12)
 
 
-def draw_norms(axes: Axes, aggregate: AggregatePosterior) -> None:
+def _draw_norms(axes: Axes, aggregate: AggregatePosterior) -> None:
     prior = chi(aggregate.latent_dim)
     low, high = prior.ppf([0.0005, 0.9995])
     low, high = min(low, aggregate.norms.min()), max(high, np.percentile(aggregate.norms, 99.8))
-    histogram(axes, aggregate.norms, low, high, OKABE_ITO["blue"], "q(z)")
+    _histogram(axes, aggregate.norms, low, high, OKABE_ITO["blue"], "q(z)")
     x = np.linspace(max(low, 1e-3), high, 400)
     axes.plot(x, prior.pdf(x), color="black", linewidth=1.5, label="prior")
     axes.plot([], [], color=OKABE_ITO["vermillion"], linewidth=5, label="90 % of posterior means")
@@ -111,9 +106,20 @@ def draw_norms(axes: Axes, aggregate: AggregatePosterior) -> None:
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3, columnspacing=1, handlelength=1.2)
 
 
-def histogram(axes: Axes, values: np.ndarray, low: float, high: float, color: str, label: str = "") -> None:
+def _histogram(axes: Axes, values: np.ndarray, low: float, high: float, color: str, label: str = "") -> None:
     """A density, without the numbers that nobody reads."""
-    bins = np.linspace(low, high, BINS + 1).tolist()
+    bins = np.linspace(low, high, _BINS + 1).tolist()
     axes.hist(values, bins=bins, density=True, color=color, alpha=0.6, label=label or None)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
+
+
+FIGURE = ModelFigure(
+    name="aggregate_posterior",
+    order=100,
+    caption=(
+        "All codes together (bars) should look like the prior (line); a short orange bar is a latent that says little."
+    ),
+    compute=lambda model: compute_aggregate_posterior(*model.codes, model.seed),
+    draw=draw_aggregate_posterior,
+)

@@ -8,32 +8,29 @@ from fractions import Fraction
 import numpy as np
 from matplotlib.figure import Figure
 
-from analysis.figures.model.batched import decode, unit
-from analysis.figures.model.recon import varied_rows
+from analysis.figures.images import decode, unit, varied_rows
+from analysis.figures.registry import ModelFigure
 from analysis.figures.style import draw_note, plain, show_tiles, styled
 from analysis.measures.codes import encode
 from trainables.data.datasets import Split
 from vae_models import VAE
 
-STEPS = 9
-PAIRS = 4
+_STEPS = 9
+_PAIRS = 4
 
 
 @dataclass(frozen=True)
 class Interpolations:
     """P pairs of test images and T decoded points between them."""
 
-    ends: np.ndarray
-    """(P, 2, C, H, W) in [0, 1]: the test images."""
-    decoded: np.ndarray
-    """(P, 2, T, C, H, W) in [0, 1]: linear, then spherical."""
-    names: list[tuple[str, str]]
-    """The classes of each pair."""
+    ends: np.ndarray  # (P, 2, C, H, W) in [0, 1]: the test images
+    decoded: np.ndarray  # (P, 2, T, C, H, W) in [0, 1]: linear, then spherical
+    names: list[tuple[str, str]]  # the classes of each pair
 
 
 def lerp(a_Z: np.ndarray, b_Z: np.ndarray, t_T: np.ndarray) -> np.ndarray:
     """Points on the line from a to b: (Z,), (Z,), (T,) in [0, 1] -> (T, Z)."""
-    return (1 - t_T[:, None]) * a_Z + t_T[:, None] * b_Z
+    return np.asarray((1 - t_T[:, None]) * a_Z + t_T[:, None] * b_Z)
 
 
 def slerp(a_Z: np.ndarray, b_Z: np.ndarray, t_T: np.ndarray) -> np.ndarray:
@@ -51,25 +48,25 @@ def slerp(a_Z: np.ndarray, b_Z: np.ndarray, t_T: np.ndarray) -> np.ndarray:
         return lerp(a_Z, b_Z, t_T)
     weights_a, weights_b = np.sin((1 - t_T) * angle), np.sin(t_T * angle)
     directions = (weights_a[:, None] * unit_a + weights_b[:, None] * unit_b) / np.sin(angle)
-    return directions * ((1 - t_T) * norm_a + t_T * norm_b)[:, None]
+    return np.asarray(directions * ((1 - t_T) * norm_a + t_T * norm_b)[:, None])
 
 
 def compute_interp(model: VAE, test: Split, classes: tuple[str, ...], seed: int = 0) -> Interpolations:
     """Up to 4 pairs of test images, of two classes each where there are two."""
-    rows = varied_rows(test.labels, 2 * PAIRS, seed)
+    rows = varied_rows(test.labels, 2 * _PAIRS, seed)
     rows = rows[: len(rows) // 2 * 2]
     images = test.images[rows]
     shape = images.shape[1:]
     if not len(rows):
-        return Interpolations(np.zeros((0, 2, *shape)), np.zeros((0, 2, STEPS, *shape)), [])
+        return Interpolations(np.zeros((0, 2, *shape)), np.zeros((0, 2, _STEPS, *shape)), [])
     mean_NZ = encode(model, images)[0].astype(np.float64)
-    t = np.linspace(0, 1, STEPS)
+    t = np.linspace(0, 1, _STEPS)
     paths = [path(a, b, t) for a, b in zip(mean_NZ[::2], mean_NZ[1::2], strict=True) for path in (lerp, slerp)]
     decoded = decode(model, np.concatenate(paths))
     names = [classes[label] for label in test.labels[rows]]
     return Interpolations(
         unit(images).reshape(-1, 2, *shape),
-        decoded.reshape(-1, 2, STEPS, *shape),
+        decoded.reshape(-1, 2, _STEPS, *shape),
         list(zip(names[::2], names[1::2], strict=True)),
     )
 
@@ -91,3 +88,12 @@ def draw_interp(interp: Interpolations) -> Figure:
     blocks[-1].set_xticks(centres, ["image", *ticks, "image"])
     blocks[-1].set_xlabel("share of the way")
     return figure
+
+
+FIGURE = ModelFigure(
+    name="interp",
+    order=50,
+    caption="From one test image to another; a path without ghosts means a well-filled latent space.",
+    compute=lambda model: compute_interp(model.model, model.data.test, model.data.classes, model.seed),
+    draw=draw_interp,
+)

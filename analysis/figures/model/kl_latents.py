@@ -11,25 +11,23 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.figures.registry import ModelFigure
 from analysis.figures.style import FADED, OKABE_ITO, latents, styled
 from analysis.measures.codes import latent_rates
 from vae_models.elbo import ACTIVE_VARIANCE
 
-BARS = 64
-NAMED = 32
-LEAST_VARIANCE = 1e-7
+_BARS = 64
+_NAMED = 32
+_LEAST_VARIANCE = 1e-7
 
 
 @dataclass(frozen=True)
 class KlLatents:
     """Each latent's share of the rate and the spread of its posterior mean, by KL, largest first."""
 
-    latents: np.ndarray
-    """(Z,) indices."""
-    kl: np.ndarray
-    """(Z,) nats per image; they sum to the rate."""
-    mean_variance: np.ndarray
-    """(Z,) variance of the posterior mean over the images."""
+    latents: np.ndarray  # (Z,) indices
+    kl: np.ndarray  # (Z,) nats per image; they sum to the rate
+    mean_variance: np.ndarray  # (Z,) variance of the posterior mean over the images
 
     @property
     def rate(self) -> float:
@@ -55,9 +53,9 @@ def draw_kl_latents(spread: KlLatents) -> Figure:
     count = len(spread.kl)
     figure = Figure(figsize=(11, 7))
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
-    variance = spread.mean_variance.clip(LEAST_VARIANCE)
-    show(above, spread.kl, spread.active)
-    mark(below, variance, spread.active)
+    variance = spread.mean_variance.clip(_LEAST_VARIANCE)
+    _show(above, spread.kl, spread.active)
+    _mark(below, variance, spread.active)
     above.set_ylim(bottom=0)
     above.set_ylabel("KL (nats per image)")
     below.set_yscale("log")
@@ -74,7 +72,7 @@ def draw_kl_latents(spread: KlLatents) -> Figure:
         textcoords="offset points",
         color=OKABE_ITO["vermillion"],
     )
-    if count <= NAMED:
+    if count <= _NAMED:
         below.set_xticks(range(1, count + 1), [str(k) for k in spread.latents], fontsize=11)
         below.set_xlabel("latent, by KL")
     else:
@@ -85,11 +83,11 @@ def draw_kl_latents(spread: KlLatents) -> Figure:
     return figure
 
 
-def show(axes: Axes, values: np.ndarray, active: np.ndarray) -> None:
+def _show(axes: Axes, values: np.ndarray, active: np.ndarray) -> None:
     """Bars; a filled line where bars would be too many. Collapsed latents are grey."""
     rank, width = 1 + np.arange(len(values)), min(0.8, 0.15 * len(values))
-    for chosen, color, name in of_kinds(active):
-        if len(values) <= BARS:
+    for chosen, color, name in _of_kinds(active):
+        if len(values) <= _BARS:
             axes.bar(rank[chosen], values[chosen], width, color=color, label=name)
         else:
             part = {"where": chosen.tolist(), "step": "mid", "linewidth": 0}
@@ -99,15 +97,24 @@ def show(axes: Axes, values: np.ndarray, active: np.ndarray) -> None:
     axes.grid(True, axis="y")
 
 
-def mark(axes: Axes, values: np.ndarray, active: np.ndarray) -> None:
+def _mark(axes: Axes, values: np.ndarray, active: np.ndarray) -> None:
     """Dots: on a logarithmic scale a bar's length says nothing."""
     size = float(np.clip(1500 / len(values), 12, 60))
-    for chosen, color, _ in of_kinds(active):
+    for chosen, color, _ in _of_kinds(active):
         axes.scatter(1 + np.flatnonzero(chosen), values[chosen], s=size, color=color, linewidths=0)
     axes.grid(True, axis="y")
 
 
-def of_kinds(active: np.ndarray) -> list[tuple[np.ndarray, str, str]]:
+def _of_kinds(active: np.ndarray) -> list[tuple[np.ndarray, str, str]]:
     """Which latents, their colour and their name, of the kinds that there are."""
     kinds = [(active, OKABE_ITO["blue"], "active"), (~active, FADED, "collapsed")]
     return [kind for kind in kinds if kind[0].any()]
+
+
+FIGURE = ModelFigure(
+    name="kl_latents",
+    order=90,
+    caption="What each latent carries, and the variance that makes it an active unit; grey ones have collapsed.",
+    compute=lambda model: compute_kl_latents(*model.codes),
+    draw=draw_kl_latents,
+)

@@ -12,37 +12,32 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from analysis.figures.model.batched import decode, unit
+from analysis.figures.images import decode, unit
+from analysis.figures.registry import ModelFigure
 from analysis.figures.style import show_tiles, styled
 from analysis.measures.codes import encode
 from trainables.data.datasets import Dataset
 from vae_models import VAE
 
-SAMPLES = 10
-NEIGHBOURS = 2
+_SAMPLES = 10
+_NEIGHBOURS = 2
 SEARCHED = 20_000
-HELD_OUT = 250
-NUMBERS = 1 << 24
-"""Pixels of training images that are floats at once."""
+_HELD_OUT = 250
+NUMBERS = 1 << 24  # pixels of training images that are floats at once
 
 
 @dataclass(frozen=True)
 class Neighbours:
     """Samples from the prior and the training images nearest to each."""
 
-    samples: np.ndarray
-    """(Q, C, H, W) in [0, 1]."""
-    nearest: np.ndarray
-    """(K, Q, C, H, W) in [0, 1], nearest first."""
-    distances: np.ndarray
-    """(K, Q), of each to its sample."""
-    held_out: float
-    """Median distance of a test image to its nearest of the same training images."""
+    samples: np.ndarray  # (Q, C, H, W) in [0, 1]
+    nearest: np.ndarray  # (K, Q, C, H, W) in [0, 1], nearest first
+    distances: np.ndarray  # (K, Q), of each to its sample
+    held_out: float  # median distance of a test image to its nearest of the same training images
     held_out_decoded: float
     """The same of these test images' reconstructions, which are as blurred as samples: a blurred image is
     nearer to every other."""
-    searched: int
-    """Training images looked at, of `of`."""
+    searched: int  # training images looked at, of `of`
     of: int
 
 
@@ -52,18 +47,18 @@ def compute_neighbours(model: VAE, data: Dataset, seed: int = 0) -> Neighbours:
     rng = np.random.default_rng(seed)
     trained = data.training_rows()
     rows = np.sort(rng.permutation(trained)[:SEARCHED])
-    samples = decode(model, rng.standard_normal((SAMPLES, model.config.latent_dim)))
+    samples = decode(model, rng.standard_normal((_SAMPLES, model.config.latent_dim)))
     # fewer of large images: the search takes seconds whatever their size
-    count = int(np.clip(HELD_OUT * 3072 / model.config.dimensions, 50, HELD_OUT))
+    count = int(np.clip(_HELD_OUT * 3072 / model.config.dimensions, 50, _HELD_OUT))
     held = data.test.images[np.sort(rng.permutation(len(data.test.images))[:count])]
     queries = np.concatenate([samples, unit(held), decode(model, encode(model, held)[0])])
-    found, distances = nearest(queries, data.train.images, rows, NEIGHBOURS)
-    held_out, held_out_decoded = np.median(distances[SAMPLES:, 0].reshape(2, -1), axis=1)
-    images = unit(data.train.images[found[:SAMPLES].T.ravel()])
+    found, distances = nearest(queries, data.train.images, rows, _NEIGHBOURS)
+    held_out, held_out_decoded = np.median(distances[_SAMPLES:, 0].reshape(2, -1), axis=1)
+    images = unit(data.train.images[found[:_SAMPLES].T.ravel()])
     return Neighbours(
         samples,
-        images.reshape(-1, SAMPLES, *samples.shape[1:]),
-        distances[:SAMPLES].T,
+        images.reshape(-1, _SAMPLES, *samples.shape[1:]),
+        distances[:_SAMPLES].T,
         float(held_out),
         float(held_out_decoded),
         len(rows),
@@ -97,14 +92,14 @@ def nearest(queries: np.ndarray, images: np.ndarray, rows: np.ndarray, count: in
         found = found.gather(1, order)
     # exactly, of those found: the product's rounding would hide that an image is repeated
     chosen = found.numpy()
-    distances = np.stack([rms(queries, unit(images[chosen[:, k]])) for k in range(chosen.shape[1])], 1)
+    distances = np.stack([_rms(queries, unit(images[chosen[:, k]])) for k in range(chosen.shape[1])], 1)
     exact = np.argsort(distances, axis=1, kind="stable")
     return np.take_along_axis(chosen, exact, 1), np.take_along_axis(distances, exact, 1)
 
 
-def rms(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _rms(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Root mean square difference of images, (N, C, H, W) twice -> (N,)."""
-    return np.sqrt(((a.astype(np.float64) - b) ** 2).mean((1, 2, 3)))
+    return np.asarray(np.sqrt(((a.astype(np.float64) - b) ** 2).mean((1, 2, 3))))
 
 
 @styled
@@ -128,3 +123,12 @@ def draw_neighbours(neighbours: Neighbours) -> Figure:
         fontsize=14,
     )
     return figure
+
+
+FIGURE = ModelFigure(
+    name="neighbours",
+    order=40,
+    caption="Samples over the training images nearest in pixels; a memorised one would be at a distance near 0.",
+    compute=lambda model: compute_neighbours(model.model, model.data, model.seed),
+    draw=draw_neighbours,
+)

@@ -12,36 +12,29 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from analysis.figures.model.batched import decode, unit
-from analysis.figures.model.recon import varied_rows
+from analysis.figures.images import decode, unit, varied_rows
+from analysis.figures.registry import ModelContext, ModelFigure
 from analysis.figures.style import OKABE_ITO, latents, plain, show_tiles, styled
 from analysis.measures.codes import latent_rates
 from trainables.data.datasets import Split
 from vae_models import VAE
 
-ROWS = 8
-REACH = 3.0
-POSITIONS = 13
+_ROWS = 8
+_REACH = 3.0
+_POSITIONS = 13
 
 
 @dataclass(frozen=True)
 class Traversal:
     """One test image's code with one latent replaced, for the latents of the largest KL, largest first."""
 
-    image: np.ndarray
-    """(C, H, W) in [0, 1]."""
-    name: str
-    """Its class."""
-    latents: np.ndarray
-    """(R,) indices."""
-    kl: np.ndarray
-    """(R,) nats per image, averaged over the test set."""
-    own: np.ndarray
-    """(R,) the image's own posterior mean."""
-    positions: np.ndarray
-    """(T,) what the latent is set to, in prior standard deviations."""
-    decoded: np.ndarray
-    """(R, T, C, H, W) in [0, 1]."""
+    image: np.ndarray  # (C, H, W) in [0, 1]
+    name: str  # its class
+    latents: np.ndarray  # (R,) indices
+    kl: np.ndarray  # (R,) nats per image, averaged over the test set
+    own: np.ndarray  # (R,) the image's own posterior mean
+    positions: np.ndarray  # (T,) what the latent is set to, in prior standard deviations
+    decoded: np.ndarray  # (R, T, C, H, W) in [0, 1]
     latent_dim: int
 
 
@@ -51,10 +44,10 @@ def compute_traversal(
     """Traverse at most 8 latents from -3 to 3 from one test image's posterior mean (as in Higgins et al.
     2017, beta-VAE, ICLR). ``mean_NZ`` and ``logvar_NZ`` are those of the test images."""
     kl_Z = latent_rates(mean_NZ, logvar_NZ)
-    chosen = np.argsort(-kl_Z, kind="stable")[:ROWS]
+    chosen = np.argsort(-kl_Z, kind="stable")[:_ROWS]
     row = varied_rows(test.labels, 1, seed)[0]
-    positions = np.linspace(-REACH, REACH, POSITIONS)
-    z = np.tile(mean_NZ[row], (len(chosen), POSITIONS, 1))
+    positions = np.linspace(-_REACH, _REACH, _POSITIONS)
+    z = np.tile(mean_NZ[row], (len(chosen), _POSITIONS, 1))
     z[np.arange(len(chosen)), :, chosen] = positions
     decoded = decode(model, z.reshape(-1, z.shape[-1]))
     return Traversal(
@@ -85,7 +78,7 @@ def draw_traversal(traversal: Traversal) -> Figure:
     axes.set_xlabel("the latent's value, in prior standard deviations")
     for row, own in enumerate(traversal.own):
         nearest = int(np.abs(traversal.positions - own).argmin())
-        frame(axes, centres[1 + nearest], float(axes.get_yticks()[row]), width, height)
+        _frame(axes, centres[1 + nearest], float(axes.get_yticks()[row]), width, height)
     most = f"the {rows} of largest KL of " if rows < traversal.latent_dim else ""
     figure.suptitle(
         f"Latent traversals of a test image (class {plain(traversal.name)}): "
@@ -96,9 +89,27 @@ def draw_traversal(traversal: Traversal) -> Figure:
     return figure
 
 
-def frame(axes: Axes, x: float, y: float, width: int, height: int) -> None:
+def _frame(axes: Axes, x: float, y: float, width: int, height: int) -> None:
     """A frame in the gap around the tile centred at (x, y)."""
     margin = max(1, round(width / 14)) / 2
     corner = (x - width / 2 - margin, y - height / 2 - margin)
     size = (width + 2 * margin, height + 2 * margin)
     axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=OKABE_ITO["vermillion"], linewidth=2, clip_on=False))
+
+
+def of_model(model: ModelContext) -> Traversal:
+    """`compute_traversal` of a model's test images."""
+    data, codes = model.data, model.codes
+    return compute_traversal(model.model, data.test, data.classes, *codes, model.seed)
+
+
+FIGURE = ModelFigure(
+    name="traversal",
+    order=60,
+    caption=(
+        "One test image's code with one latent moved at a time (framed: nearest to its own code); a row "
+        "that does not change carries little of what its codes could say."
+    ),
+    compute=of_model,
+    draw=draw_traversal,
+)

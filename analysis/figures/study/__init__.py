@@ -1,0 +1,1 @@
+"""A module a figure of a study as a whole."""

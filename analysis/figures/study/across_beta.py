@@ -5,38 +5,65 @@ M models, K columns, images of C x H x W.
 
 from __future__ import annotations
 
+import math
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from analysis.figures.model.batched import decode, unit
-from analysis.figures.model.recon import varied_rows
+from analysis.figures.images import decode, unit, varied_rows
+from analysis.figures.registry import StudyContext, StudyFigure
 from analysis.figures.style import draw_note, latents, plain, show_tiles, styled
 from analysis.measures.codes import encode
+from analysis.reading.best_runs import Run
 from trainables.data.datasets import Split
-from vae_models import VAE
+from trainables.errors import UserError
+from trainables.training.process_group import first_device
+from vae_models import VAE, ModelConfig
 
-COLUMNS = 8
+_COLUMNS = 8
+_MODELS = 6  # that are drawn beside each other, at most
 
 
 @dataclass(frozen=True)
 class AcrossBeta:
     """Models of one data set, by KL weight."""
 
-    beta: np.ndarray
-    """(M,) rising."""
-    latent_dim: np.ndarray
-    """(M,)."""
-    labels: list[str]
-    """The runs' names."""
-    originals: np.ndarray
-    """(K, C, H, W) in [0, 1]: test images."""
-    decoded: np.ndarray
-    """(M, K, C, H, W) in [0, 1]: from each model's posterior means of them."""
+    beta: np.ndarray  # (M,) rising
+    latent_dim: np.ndarray  # (M,)
+    labels: list[str]  # the runs' names
+    originals: np.ndarray  # (K, C, H, W) in [0, 1]: test images
+    decoded: np.ndarray  # (M, K, C, H, W) in [0, 1]: from each model's posterior means of them
     samples: np.ndarray
     """(M, K, C, H, W) in [0, 1]: from the same noise, of which a model takes as many numbers as it has
     latents."""
+
+
+def _runs_across_beta(trials: list[Run]) -> list[Run]:
+    """Complete trials spread over the KL weights; of one architecture, that with the widest range of weights, so
+    that these alone tell them apart."""
+
+    def span(runs: list[Run]) -> float:
+        weights = [run.config.beta for run in runs]
+        return max(weights) / min(weights) if min(weights) > 0 else math.inf if max(weights) > 0 else 1.0
+
+    by_model: dict[ModelConfig, list[Run]] = {}
+    for run in trials:
+        by_model.setdefault(run.config.model, []).append(run)
+    widest = max(by_model.values(), key=span) if by_model else []
+    widest = sorted(widest, key=lambda run: run.config.beta)
+    spread = np.linspace(0, max(0, len(widest) - 1), _MODELS).round().astype(int)
+    return [widest[row] for row in np.unique(spread)[: len(widest)]]
+
+
+def _compute(study: StudyContext) -> AcrossBeta:
+    models, shape = [], study.record.base.model.image_shape
+    test = study.data.test if study.data else Split(np.zeros((0, *shape), np.uint8), np.zeros(0, int))
+    for run in _runs_across_beta(study.searched_runs) if study.data else ():
+        with suppress(UserError):  # its own figures say what is wrong with it
+            models.append((run.config.beta, run.label, run.load().to(first_device())))
+    return compute_across_beta(models, test)
 
 
 def compute_across_beta(models: list[tuple[float, str, VAE]], test: Split, seed: int = 0) -> AcrossBeta:
@@ -48,9 +75,9 @@ def compute_across_beta(models: list[tuple[float, str, VAE]], test: Split, seed:
         seed: of the choice of images and of the noise.
     """
     models = sorted(models, key=lambda entry: (entry[0], entry[2].config.latent_dim))
-    chosen = test.images[varied_rows(test.labels, COLUMNS, seed)]
+    chosen = test.images[varied_rows(test.labels, _COLUMNS, seed)]
     sizes = np.array([model.config.latent_dim for _, _, model in models], dtype=int)
-    noise = np.random.default_rng(seed).standard_normal((max(sizes, default=1), COLUMNS)).T
+    noise = np.random.default_rng(seed).standard_normal((max(sizes, default=1), _COLUMNS)).T
     decoded = [decode(model, encode(model, chosen)[0]) for _, _, model in models]
     samples = [decode(model, noise[:, : model.config.latent_dim]) for _, _, model in models]
     return AcrossBeta(
@@ -59,7 +86,7 @@ def compute_across_beta(models: list[tuple[float, str, VAE]], test: Split, seed:
         labels=[label for _, label, _ in models],
         originals=unit(chosen),
         decoded=np.array(decoded, np.float32).reshape(len(models), *chosen.shape),
-        samples=np.array(samples, np.float32).reshape(len(models), COLUMNS, *chosen.shape[1:]),
+        samples=np.array(samples, np.float32).reshape(len(models), _COLUMNS, *chosen.shape[1:]),
     )
 
 
@@ -82,3 +109,15 @@ def draw_across_beta(across: AcrossBeta) -> Figure:
     left.set_title("reconstructions of the same test images")
     right.set_title("decoded from the same noise")
     return figure
+
+
+FIGURE = StudyFigure(
+    name="across_beta",
+    order=100,
+    caption=(
+        "The same test images and the same noise through models of rising KL weight: what is left, and what is made up."
+    ),
+    compute=_compute,
+    draw=draw_across_beta,
+    shown=lambda across: len(across.beta) > 1,
+)

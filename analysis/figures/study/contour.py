@@ -8,42 +8,46 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.contour import QuadContourSet
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from optuna.distributions import BaseDistribution
+from plotly.subplots import make_subplots
 
-from analysis.figures.study.parallel import scale_of
-from analysis.figures.style import BITS_LABEL, OKABE_ITO, TITLES, draw_note, plain, styled
+from analysis.figures.plotly_style import add_dots, coloured
+from analysis.figures.registry import StudyFigure
+from analysis.figures.study import importance
+from analysis.figures.study.parallel import Ticks, scale_of
+from analysis.figures.style import BITS_LABEL, RING, TITLES, Look, draw_note, plain, styled
+from analysis.reading.frames import complete_trials
 from analysis.statistics.gaussian_process import gaussian_process
 
-LEAST_TRIALS = 6
-PARAMETERS = 4
-"""Whose pairs are shown at most: 6 panels."""
-GRID = 40
-Ticks = list[tuple[float, str]]
+_LEAST_TRIALS = 6
+_PARAMETERS = 4  # whose pairs are shown at most: 6 panels
+_GRID = 40
 
 
 @dataclass(frozen=True)
 class Axis:
     """One searched parameter."""
 
-    name: str
-    """Its column."""
-    position: np.ndarray
-    """(N,): logarithmic where it was drawn so; a choice's place in the list of choices."""
+    name: str  # its column
+    position: np.ndarray  # (N,): logarithmic where it was drawn so; a choice's place in the list of choices
     ticks: Ticks
-    drawn: list[str]
-    """(N,) values, for people."""
+    drawn: list[str]  # (N,) values, for people
 
     @property
     def title(self) -> str:
+        """What it is called."""
         return TITLES.get(self.name, self.name)
 
 
@@ -53,25 +57,26 @@ class Panel:
 
     x: Axis
     y: Axis
-    grid_x: np.ndarray
-    """(G,), over the trials' own range."""
+    grid_x: np.ndarray  # (G,), over the trials' own range
     grid_y: np.ndarray
-    bits: np.ndarray
-    """(G, G), a row a y: the fit's bits per dimension."""
+    bits: np.ndarray  # (G, G), a row a y: the fit's bits per dimension
 
 
 @dataclass(frozen=True)
 class Contours:
     """The pairs, or a note that says why there are none."""
 
-    number: np.ndarray
-    """(N,)"""
-    values: np.ndarray
-    """(N,) ``val_bits_per_dim``."""
+    number: np.ndarray  # (N,)
+    values: np.ndarray  # (N,) ``val_bits_per_dim``
     panels: list[Panel]
-    left_out: list[str]
-    """Titles of searched parameters beyond `PARAMETERS`."""
+    left_out: list[str]  # titles of searched parameters beyond `_PARAMETERS`
     note: str = ""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns that the panels are laid out in."""
+        columns = min(len(self.panels), 3)
+        return math.ceil(len(self.panels) / columns), columns
 
     @property
     def levels(self) -> np.ndarray:
@@ -87,35 +92,35 @@ def compute_contours(
     trials: pd.DataFrame, searched: dict[str, BaseDistribution], order: Sequence[str] = (), seed: int = 0
 ) -> Contours:
     """From `analysis.load_trials` and the searched columns; ``order`` names those to prefer, such as an
-    importance's, where there are more than `PARAMETERS`."""
-    known = trials[(trials["state"] == "COMPLETE") & trials["val_bits_per_dim"].notna()]
+    importance's, where there are more than `_PARAMETERS`."""
+    known = complete_trials(trials)
     number, values = known["number"].to_numpy(int), known["val_bits_per_dim"].to_numpy(float)
     names = [*(name for name in (*order, *TITLES) if name in searched), *searched]
-    axes = [axis_of(name, known[name], searched[name]) for name in dict.fromkeys(names)]
+    axes = [_axis_of(name, known[name], searched[name]) for name in dict.fromkeys(names)]
     varied = [axis for axis in axes if len(axis.position) and np.ptp(axis.position) > 0]
     note = ""
-    if len(known) < LEAST_TRIALS:
-        note = f"A contour needs {LEAST_TRIALS} complete trials; there are {len(known)} so far"
+    if len(known) < _LEAST_TRIALS:
+        note = f"A contour needs {_LEAST_TRIALS} complete trials; there are {len(known)} so far"
     elif len(varied) < 2:
         note = f"A contour needs 2 parameters that differ between complete trials; there are {len(varied)}"
     if note:
         return Contours(number, values, [], [], note)
-    panels = [panel_of(x, y, values, seed) for x, y in combinations(varied[:PARAMETERS], 2)]
-    return Contours(number, values, panels, [axis.title for axis in varied[PARAMETERS:]])
+    panels = [_panel_of(x, y, values, seed) for x, y in combinations(varied[:_PARAMETERS], 2)]
+    return Contours(number, values, panels, [axis.title for axis in varied[_PARAMETERS:]])
 
 
-def axis_of(name: str, column: pd.Series, distribution: BaseDistribution) -> Axis:
+def _axis_of(name: str, column: pd.Series, distribution: BaseDistribution) -> Axis:
     position, ticks = scale_of(column, distribution)
     drawn = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in column]
     return Axis(name, position, ticks, drawn)
 
 
-def panel_of(x: Axis, y: Axis, values: np.ndarray, seed: int) -> Panel:
-    grid_x, grid_y = (np.linspace(axis.position.min(), axis.position.max(), GRID) for axis in (x, y))
+def _panel_of(x: Axis, y: Axis, values: np.ndarray, seed: int) -> Panel:
+    grid_x, grid_y = (np.linspace(axis.position.min(), axis.position.max(), _GRID) for axis in (x, y))
     at = np.stack(np.meshgrid(grid_x, grid_y), -1).reshape(-1, 2)
     points = np.stack([x.position, y.position], 1)
     bits, _ = gaussian_process(points, values, at, seed)
-    return Panel(x, y, grid_x, grid_y, bits.reshape(GRID, GRID))
+    return Panel(x, y, grid_x, grid_y, bits.reshape(_GRID, _GRID))
 
 
 @styled
@@ -123,55 +128,94 @@ def draw_contours(contours: Contours) -> Figure:
     """Dark is low, and low is good; dots are the trials, the ringed one the best."""
     if contours.note:
         return draw_note(contours.note)
-    count = len(contours.panels)
-    columns = min(count, 3)
-    rows = math.ceil(count / columns)
+    rows, columns = contours.shape
     side = {1: 6.5, 2: 5.0}.get(columns, 4.1)
     figure = Figure(figsize=(side * columns + 1.6, 0.95 * side * rows + 0.6))
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes, panel in zip(panels, contours.panels, strict=False):
-        filled = draw_panel(axes, panel, contours)
-    for axes in panels[count:]:
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes, panel in zip(grid, contours.panels, strict=False):
+        filled = _draw_panel(axes, panel, contours)
+    for axes in grid[len(contours.panels) :]:
         axes.set_visible(False)
-    figure.colorbar(filled, ax=panels.tolist(), label=BITS_LABEL, pad=0.01)
+    figure.colorbar(filled, ax=grid.tolist(), label=BITS_LABEL, pad=0.01)
     if contours.left_out:
         figure.suptitle(plain(f"not shown: {', '.join(contours.left_out)}"), fontsize=12, color="0.35")
     return figure
 
 
-def draw_panel(axes: Axes, panel: Panel, contours: Contours) -> QuadContourSet:
-    levels = contours.levels
-    norm = Normalize(levels[0], levels[-1])
-    filled = axes.contourf(panel.grid_x, panel.grid_y, panel.bits, levels, cmap="cividis", norm=norm, extend="both")
-    axes.contour(panel.grid_x, panel.grid_y, panel.bits, levels, colors="white", linewidths=0.7, alpha=0.6)
-    axes.scatter(
-        panel.x.position,
-        panel.y.position,
-        c=contours.values,
-        cmap="cividis",
-        norm=norm,
-        s=40,
-        edgecolors="white",
-        linewidths=1.1,
-        zorder=3,
-        clip_on=False,
-    )
-    best = contours.values.argmin()
-    axes.plot(
-        panel.x.position[best],
-        panel.y.position[best],
-        "o",
-        ms=15,
-        mfc="none",
-        mew=2.5,
-        zorder=4,
-        mec=OKABE_ITO["vermillion"],
-        clip_on=False,
-    )
-    axes.set_xlim(-0.05, 1.05)
-    axes.set_ylim(-0.05, 1.05)
-    axes.set_xticks([place for place, _ in panel.x.ticks], [plain(label) for _, label in panel.x.ticks])
-    axes.set_yticks([place for place, _ in panel.y.ticks], [plain(label) for _, label in panel.y.ticks])
-    axes.set_xlabel(plain(panel.x.title))
-    axes.set_ylabel(plain(panel.y.title))
+def _draw_panel(axes: Axes, panel: Panel, contours: Contours) -> QuadContourSet:
+    x, y, levels, best = panel.x, panel.y, contours.levels, contours.values.argmin()
+    grid = (panel.grid_x, panel.grid_y, panel.bits)
+    colors: Look = {"cmap": "cividis", "norm": Normalize(levels[0], levels[-1])}
+    filled = axes.contourf(*grid, levels, extend="both", **colors)
+    axes.contour(*grid, levels, colors="white", linewidths=0.7, alpha=0.6)
+    dots: Look = {"s": 40, "edgecolors": "white", "linewidths": 1.1, "zorder": 3, "clip_on": False}
+    axes.scatter(x.position, y.position, c=contours.values, **colors, **dots)
+    axes.plot(x.position[best], y.position[best], ms=15, zorder=4, clip_on=False, **RING)
+    axes.set(xlim=(-0.05, 1.05), ylim=(-0.05, 1.05), xlabel=plain(x.title), ylabel=plain(y.title))
+    axes.set_xticks([place for place, _ in x.ticks], [plain(label) for _, label in x.ticks])
+    axes.set_yticks([place for place, _ in y.ticks], [plain(label) for _, label in y.ticks])
     return filled
+
+
+def contour_chart(contours: Contours) -> go.Figure | None:
+    """A panel a pair of parameters; hover a trial for what it drew."""
+    if contours.note:
+        return None
+    rows, columns = contours.shape
+    levels = contours.levels
+    # a colour scale each: plotly.js 4 never comes to an end where a contour and markers share a colour axis
+    lines = {"start": levels[0], "end": levels[-1], "size": levels[1] - levels[0], "coloring": "fill"}
+    dots = coloured(levels, "Cividis", None) | {"size": 8, "color": contours.values}
+    figure = make_subplots(rows=rows, cols=columns, horizontal_spacing=0.09, vertical_spacing=0.16)
+    for k, panel in enumerate(contours.panels):
+        place = {"row": k // columns + 1, "col": k % columns + 1}
+        figure.add_contour(
+            x=panel.grid_x,
+            y=panel.grid_y,
+            z=panel.bits,
+            zmin=levels[0],
+            zmax=levels[-1],
+            colorscale="Cividis",
+            showscale=k == 0,
+            colorbar={"title": {"text": "bits/dim"}},
+            hoverinfo="skip",
+            contours=lines,
+            line={"width": 0.5, "color": "white"},
+            **place,
+        )
+        texts = [
+            f"trial {number}: {value:.4f} bits/dim<br>{_stated(panel.x, n)}<br>{_stated(panel.y, n)}"
+            for n, (number, value) in enumerate(zip(contours.number, contours.values, strict=True))
+        ]
+        where = (panel.x.position, panel.y.position)
+        add_dots(figure, *where, "%{text}", text=texts, marker=dots, showlegend=False, **place)
+        figure.update_xaxes(**_ticked(panel.x), **place)
+        figure.update_yaxes(**_ticked(panel.y), **place)
+    figure.update_layout(height=120 + 340 * rows)
+    return figure
+
+
+def _stated(axis: Axis, n: int) -> str:
+    return escape(f"{axis.title} {axis.drawn[n]}")
+
+
+def _ticked(axis: Axis) -> dict[str, Any]:
+    """An axis over positions in [0, 1], labelled by what was drawn."""
+    places, labels = zip(*axis.ticks, strict=True)
+    ticks = {"tickvals": places, "ticktext": [escape(label) for label in labels]}
+    return {"title": escape(axis.title), "range": [-0.05, 1.05], "automargin": True} | ticks
+
+
+FIGURE = StudyFigure(
+    name="contour",
+    order=50,
+    caption=(
+        "Bits per dimension over each pair of parameters, by a Gaussian process through the complete "
+        "trials (dots); dark is better, the ring is the best trial."
+    ),
+    compute=lambda study: compute_contours(
+        study.trials, study.record.searched, order=study.of(importance.FIGURE).names
+    ),
+    draw=draw_contours,
+    chart=contour_chart,
+)

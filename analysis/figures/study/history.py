@@ -6,10 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from analysis.figures.style import BITS_LABEL, FADED, OKABE_ITO, draw_note, styled
+from analysis.figures.plotly_style import add_dots, add_line
+from analysis.figures.registry import StudyFigure
+from analysis.figures.style import BITS_LABEL, OKABE_ITO, STATES, Look, draw_note, styled
+
+_MARKERS = {"COMPLETE": "o", "PRUNED": "D", "RUNNING": ">"}  # of the states whose trials have a value
 
 
 @dataclass(frozen=True)
@@ -17,11 +22,13 @@ class History:
     """Each (N,)."""
 
     number: np.ndarray
-    value: np.ndarray
-    """Lowest ``val_bits_per_dim`` of the trial; NaN where it reported none."""
+    value: np.ndarray  # lowest ``val_bits_per_dim`` of the trial; NaN where it reported none
     state: np.ndarray
-    best: np.ndarray
-    """The lowest value of the complete trials so far; NaN before the first."""
+    best: np.ndarray  # the lowest value of the complete trials so far; NaN before the first
+
+    def of(self, state: str) -> np.ndarray:
+        """(N,) bool: trials of a state that have a value."""
+        return np.asarray((self.state == state) & np.isfinite(self.value))
 
 
 def compute_history(trials: pd.DataFrame) -> History:
@@ -39,32 +46,16 @@ def draw_history(history: History) -> Figure:
         return draw_note("The study has no trials yet")
     figure = Figure(figsize=(11, 6))
     axes = figure.subplots()
-    kinds = {"COMPLETE": ("o", OKABE_ITO["blue"]), "PRUNED": ("D", FADED), "RUNNING": (">", OKABE_ITO["green"])}
-    for state, (marker, color) in kinds.items():
-        chosen = (history.state == state) & np.isfinite(history.value)
+    for state, marker in _MARKERS.items():
+        look, chosen = STATES[state], history.of(state)
         if chosen.any():
-            axes.plot(
-                history.number[chosen],
-                history.value[chosen],
-                marker,
-                color=color,
-                ms=9,
-                mec="white",
-                label=state.lower(),
-                zorder=3,
-            )
+            dots: Look = {"color": look.color, "label": look.word, "ms": 9, "mec": "white", "zorder": 3}
+            axes.plot(history.number[chosen], history.value[chosen], marker, **dots)
     failed = history.number[history.state == "FAIL"]
     if len(failed):
-        axes.plot(
-            failed,
-            np.full(len(failed), 0.03),
-            "X",
-            color=OKABE_ITO["vermillion"],
-            ms=11,
-            label="failed",
-            transform=axes.get_xaxis_transform(),
-            clip_on=False,
-        )
+        look = STATES["FAIL"]
+        below: Look = {"transform": axes.get_xaxis_transform(), "clip_on": False}
+        axes.plot(failed, np.full(len(failed), 0.03), "X", color=look.color, ms=11, label=look.word, **below)
     if np.isfinite(history.best).any():
         axes.step(history.number, history.best, where="post", color=OKABE_ITO["orange"], label="best so far")
     axes.set_xlabel("trial")
@@ -73,5 +64,33 @@ def draw_history(history: History) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(y=0.12)
     axes.grid(True)
-    axes.legend()
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend()
     return figure
+
+
+def history_chart(history: History) -> go.Figure | None:
+    """The value of every trial, and the best so far."""
+    if not len(history.number):
+        return None
+    figure = go.Figure()
+    for state in _MARKERS:
+        look, chosen = STATES[state], history.of(state)
+        if chosen.any():
+            dots: Look = {"name": look.word, "marker": {"color": look.color, "size": 9}}
+            add_dots(figure, history.number[chosen], history.value[chosen], "trial %{x}: %{y:.4f}", **dots)
+    line: Look = {"shape": "hv", "color": OKABE_ITO["orange"]}
+    add_line(figure, history.number, history.best, "best so far", line=line)
+    figure.update_xaxes(title="trial")
+    figure.update_yaxes(title=BITS_LABEL)
+    return figure
+
+
+FIGURE = StudyFigure(
+    name="history",
+    order=70,
+    caption="The value of each trial in the order they were asked for; the line is the best so far.",
+    compute=lambda study: compute_history(study.trials),
+    draw=draw_history,
+    chart=history_chart,
+)

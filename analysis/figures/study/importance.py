@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from html import escape
+
 import numpy as np
+import plotly.graph_objects as go
 from matplotlib.figure import Figure
 
-from analysis.figures.style import FADED, INK, OKABE_ITO, TITLES, draw_note, plain, styled
-from analysis.statistics.importance import Importance
+from analysis.figures.plotly_style import NEUTRAL
+from analysis.figures.registry import StudyFigure
+from analysis.figures.style import DARK, FADED, OKABE_ITO, TITLES, Look, draw_note, plain, styled
+from analysis.statistics.importance import IMPORTANCE_RESAMPLES, Importance, compute_importance
 
 REMAINDER = "interactions and unexplained"
-SHARE_LABEL = "share of the variance of bits per dimension that each explains alone (%)"
+_SHARE_LABEL = "share of the variance of bits per dimension that each explains alone (%)"
+
+
+def _percents(importance: Importance) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(P,) shares and the ends of their intervals; the shares themselves where there are none."""
+    shares = importance.shares * 100
+    if importance.intervals is None:
+        return shares, shares, shares
+    low, high = np.array([(found.low, found.high) for found in importance.intervals]).reshape(-1, 2).T * 100
+    return shares, low, high
 
 
 @styled
@@ -17,25 +31,15 @@ def draw_importance(importance: Importance) -> Figure:
     """A bar a parameter, a line over its interval, and a grey bar of what is left."""
     if importance.note:
         return draw_note(importance.note)
-    names = [plain(TITLES.get(name, name)) for name in importance.names] + ["interactions\nand unexplained"]
+    names = [plain(TITLES.get(name, name)) for name in importance.names] + [REMAINDER.replace(" ", "\n", 1)]
     figure = Figure(figsize=(10, 1.8 + 0.8 * len(names)))
     axes = figure.subplots()
     rows = np.arange(len(names))[:0:-1]
-    shares = importance.shares * 100
+    shares, low, ends = _percents(importance)
     axes.barh(rows, shares, color=OKABE_ITO["blue"], height=0.6)
-    ends = shares
     if importance.intervals is not None:
-        low, ends = (np.array([getattr(found, end) for found in importance.intervals]) * 100 for end in ("low", "high"))
-        axes.errorbar(
-            shares,
-            rows,
-            xerr=[shares - low, ends - shares],
-            fmt="none",
-            ecolor=INK,
-            capsize=6,
-            elinewidth=2,
-            capthick=2,
-        )
+        look: Look = {"fmt": "none", "ecolor": DARK, "capsize": 6, "elinewidth": 2, "capthick": 2}
+        axes.errorbar(shares, rows, xerr=[shares - low, ends - shares], **look)
     for row, share, end in zip(rows, shares, ends, strict=True):
         axes.annotate(f"{share:.0f} %", (end, row), xytext=(9, 0), textcoords="offset points", va="center")
     rest = importance.remainder * 100
@@ -43,6 +47,52 @@ def draw_importance(importance: Importance) -> Figure:
     axes.annotate(f"{rest:.0f} %", (rest, 0), xytext=(9, 0), textcoords="offset points", va="center")
     axes.set_yticks([*rows, 0], names)
     axes.set_xlim(0, 110)
-    told = "" if importance.intervals is None else "; lines: 95 % of resampled trials"
-    axes.set_xlabel(f"{SHARE_LABEL}\n{importance.trials} complete trials{told}")
+    lines = "" if importance.intervals is None else "; lines: 95 % of resampled trials"
+    axes.set_xlabel(f"{_SHARE_LABEL}\n{importance.trials} complete trials{lines}")
     return figure
+
+
+def importance_chart(importance: Importance) -> go.Figure | None:
+    """A bar a parameter, with its interval where there is one, and a grey one of what is left."""
+    if not importance.names:
+        return None
+    shares, low, high = _percents(importance)
+    error, ranges = None, [""] * len(shares)
+    if importance.intervals is not None:
+        error = {"array": high - shares, "arrayminus": shares - low, "color": NEUTRAL, "thickness": 2, "width": 6}
+        ranges = [
+            f"<br>95 % of resampled trials: {found.low:.0%} to {found.high:.0%}" for found in importance.intervals
+        ]
+    hover = "%{y}: %{x:.1f} %"
+    figure = go.Figure(
+        go.Bar(
+            x=shares,
+            y=[escape(TITLES.get(name, name)) for name in importance.names],
+            orientation="h",
+            error_x=error,
+            marker={"color": OKABE_ITO["blue"]},
+            text=ranges,
+            textposition="none",
+            hovertemplate=f"{hover}%{{text}}<extra></extra>",
+        )
+    )
+    rest = {"marker": {"color": NEUTRAL}, "hovertemplate": f"{hover}<extra></extra>"}
+    figure.add_bar(x=[100 * importance.remainder], y=[REMAINDER], orientation="h", **rest)
+    figure.update_layout(showlegend=False)
+    figure.update_xaxes(title=_SHARE_LABEL, rangemode="tozero")
+    figure.update_yaxes(autorange="reversed", automargin=True)
+    return figure
+
+
+FIGURE = StudyFigure(
+    name="importance",
+    order=40,
+    caption=(
+        "Share of the value's variance that each parameter alone explains: main effects (fANOVA) of a "
+        "forest of the complete trials, times the R² of its predictions of trials it has not seen; grey is "
+        "the rest. Lines span 95 % of resampled trials."
+    ),
+    compute=lambda study: compute_importance(study.record.trials, study.record.columns, resamples=IMPORTANCE_RESAMPLES),
+    draw=draw_importance,
+    chart=importance_chart,
+)

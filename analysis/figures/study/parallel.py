@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from html import escape
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
@@ -17,25 +19,23 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from analysis.figures.style import HALO, OKABE_ITO, TITLES, draw_note, log_ticks, plain, styled
+from analysis.figures.registry import StudyFigure
+from analysis.figures.style import HALO, OKABE_ITO, TITLES, Look, draw_note, log_ticks, plain, styled
+
+Ticks = list[tuple[float, str]]
+"""(position in [0, 1], label)."""
 
 
 @dataclass(frozen=True)
 class Parallel:
     """Trials as lines over one axis a parameter, the value last."""
 
-    numbers: np.ndarray
-    """(N,)"""
-    axes: list[str]
-    """(A,) titles."""
-    positions: np.ndarray
-    """(N, A) in [0, 1]: where each line meets each axis."""
-    ticks: list[list[tuple[float, str]]]
-    """(position, label) of each axis."""
-    values: np.ndarray
-    """(N,) ``val_bits_per_dim``."""
-    complete: np.ndarray
-    """(N,) bool; the others were pruned."""
+    numbers: np.ndarray  # (N,)
+    axes: list[str]  # (A,) titles
+    positions: np.ndarray  # (N, A) in [0, 1]: where each line meets each axis
+    ticks: list[Ticks]  # of each axis
+    values: np.ndarray  # (N,) ``val_bits_per_dim``
+    complete: np.ndarray  # (N,) bool; the others were pruned
 
 
 def compute_parallel(trials: pd.DataFrame, searched: dict[str, BaseDistribution]) -> Parallel:
@@ -55,7 +55,7 @@ def compute_parallel(trials: pd.DataFrame, searched: dict[str, BaseDistribution]
     return Parallel(known["number"].to_numpy(int), titles, np.stack(positions, 1), ticks, values, complete)
 
 
-def scale_of(column: pd.Series, distribution: BaseDistribution) -> tuple[np.ndarray, list[tuple[float, str]]]:
+def scale_of(column: pd.Series, distribution: BaseDistribution) -> tuple[np.ndarray, Ticks]:
     """Positions in [0, 1] of a parameter's values over its searched range, and the axis's ticks."""
     if isinstance(distribution, CategoricalDistribution):
         choices = distribution.choices
@@ -75,11 +75,8 @@ def scale_of(column: pd.Series, distribution: BaseDistribution) -> tuple[np.ndar
         return np.log(values / low) / span, [(math.log(v / low) / span, f"{v:g}") for v in apart]
     step = getattr(distribution, "step", None)
     whole = isinstance(step, int) and (high - low) / step <= 10
-    marks = (
-        np.arange(low, high + 1, step)
-        if whole
-        else MaxNLocator(5, integer=isinstance(step, int)).tick_values(low, high)
-    )
+    locator = MaxNLocator(5, integer=isinstance(step, int))
+    marks = np.arange(low, high + 1, step) if whole else locator.tick_values(low, high)
     inside = [float(v) for v in marks if low <= v <= high]
     return (values - low) / (high - low), [((v - low) / (high - low), f"{v:g}") for v in inside]
 
@@ -107,20 +104,12 @@ def draw_parallel(parallel: Parallel) -> Figure:
         axes.plot(x, y, color=color, lw=3.5 if k == best else 2.2, zorder=5 if k == best else 2 + parallel.complete[k])
     for position, ticks in enumerate(parallel.ticks):
         axes.axvline(position, color="0.25", lw=1.3, zorder=6)
+        # the value's labels are where no line is
+        side, align = (1, "left") if position == count - 1 else (-1, "right")
+        text: Look = {"ha": align, "va": "center", "fontsize": 12, "path_effects": HALO, "zorder": 7}
         for height, label in ticks:
-            # the value's labels are where no line is
-            side, align = (1, "left") if position == count - 1 else (-1, "right")
             axes.plot([position, position + 0.012 * side], [height, height], color="0.25", lw=1.3, zorder=6)
-            axes.text(
-                position + 0.025 * side,
-                height,
-                plain(label),
-                ha=align,
-                va="center",
-                fontsize=12,
-                path_effects=HALO,
-                zorder=7,
-            )
+            axes.text(position + 0.025 * side, height, plain(label), **text)
     axes.set_xticks(range(count), [plain(title) for title in parallel.axes])
     axes.xaxis.tick_top()
     axes.tick_params(axis="x", length=0, pad=12, labelsize=14)
@@ -128,12 +117,43 @@ def draw_parallel(parallel: Parallel) -> Figure:
     axes.set_xlim(-0.3, count - 0.8)
     axes.set_ylim(-0.04, 1.04)
     axes.spines[:].set_visible(False)
-    handles = (
-        [Line2D([], [], color=OKABE_ITO["vermillion"], lw=6, label=f"best: trial {parallel.numbers[best]}")]
-        if best >= 0
-        else []
-    )
+    handles = []
+    if best >= 0:
+        label = f"best: trial {parallel.numbers[best]}"
+        handles.append(Line2D([], [], color=OKABE_ITO["vermillion"], lw=6, label=label))
     if not parallel.complete.all():
         handles.append(Line2D([], [], color="0.8", label="pruned"))
     axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=2)
     return figure
+
+
+def parallel_chart(parallel: Parallel) -> go.Figure | None:
+    """Drag along an axis to keep the trials that cross it there."""
+    lines = parallel.complete
+    if lines.sum() < 2:
+        return None
+    dimensions = [
+        {
+            "label": escape(title.replace("\n", " ")),
+            "values": parallel.positions[lines, k],
+            "range": [0, 1],
+            "tickvals": [position for position, _ in ticks],
+            "ticktext": [escape(label) for _, label in ticks],
+        }
+        for k, (title, ticks) in enumerate(zip(parallel.axes, parallel.ticks, strict=True))
+    ]
+    # lower is better and blue; both ends show on white and on black
+    scale = [[0, OKABE_ITO["blue"]], [1, OKABE_ITO["orange"]]]
+    bar = {"title": {"text": "bits/dim"}}
+    line: Look = {"color": parallel.values[lines], "colorscale": scale, "showscale": True, "colorbar": bar}
+    return go.Figure(go.Parcoords(dimensions=dimensions, line=line))
+
+
+FIGURE = StudyFigure(
+    name="parallel",
+    order=60,
+    caption="Each line is a trial, from its parameters to its value; dark lines ended lower (better).",
+    compute=lambda study: compute_parallel(study.trials, study.record.searched),
+    draw=draw_parallel,
+    chart=parallel_chart,
+)

@@ -6,24 +6,41 @@ N runs: the complete trials, and the final training as the last where it is fini
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.figures.style import HALO, INK, MARKERS, OKABE_ITO, SEQUENTIAL, beta_bar, beta_norm, draw_note, styled
+from analysis.figures.plotly_style import NEUTRAL, SYMBOLS, add_dots, add_line, beta_colors, coloured
+from analysis.figures.registry import StudyFigure
+from analysis.figures.style import (
+    DARK,
+    HALO,
+    RING,
+    SEQUENTIAL,
+    Look,
+    beta_bar,
+    beta_norm,
+    depth_handles,
+    depth_markers,
+    draw_note,
+    styled,
+)
 from analysis.reading.best_runs import Run
+from analysis.reading.frames import complete_trials
 from analysis.statistics.pareto import hypervolume_interval, knee, knee_share, pareto_front, reference_point
 from analysis.statistics.resampling import Interval
 
-LABELLED = 14
-"""Runs above which only the front's are labelled."""
-BEYOND = 0.25
+_LABELLED = 14  # runs above which only the front's are labelled
+_BEYOND = 0.25
 """Of the way from the lowest value to the reference: how far beyond it an axis goes at most, or to Tukey's
 fence, where that is farther."""
 
@@ -44,20 +61,16 @@ class RateDistortion:
     """No other trial has both a lower rate and a lower distortion. The final training, which had more
     epochs, is not compared."""
     has_final: bool
-    nats_per_bit: float
-    """Nats per image that make one bit per dimension: dimensions x ln 2."""
-    knee: int | None = None
-    """Position of the trial where the front bends; see `analysis.statistics.pareto.knee`."""
-    knee_share: float | None = None
-    """How surely; see `analysis.statistics.pareto.knee_share`."""
-    reference: tuple[float, float] | None = None
-    """The rate and distortion that the hypervolume is measured from."""
-    hypervolume: Interval | None = None
-    """Of the complete trials, in nats squared; None of fewer than 2."""
+    nats_per_bit: float  # nats per image that make one bit per dimension: dimensions x ln 2
+    knee: int | None = None  # position of the trial where the front bends; see `analysis.statistics.pareto.knee`
+    knee_share: float | None = None  # how surely; see `analysis.statistics.pareto.knee_share`
+    reference: tuple[float, float] | None = None  # the rate and distortion that the hypervolume is measured from
+    hypervolume: Interval | None = None  # of the complete trials, in nats squared; None of fewer than 2
 
     @property
     def bits_per_dim(self) -> np.ndarray:
-        return (self.rate + self.distortion) / self.nats_per_bit
+        """(N,), the yardstick."""
+        return np.asarray((self.rate + self.distortion) / self.nats_per_bit)
 
     @property
     def frame(self) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -67,7 +80,7 @@ class RateDistortion:
         corner = values.min(1)
         if self.reference is not None and self.hypervolume is not None:
             corner = np.array(self.reference)
-            rate, distortion = farthest(values, corner)
+            rate, distortion = _farthest(values, corner)
             near = (self.rate <= rate) & (self.distortion <= distortion)
             near[-1] |= self.has_final
             values = values[:, near]
@@ -78,16 +91,26 @@ class RateDistortion:
         return (rates[0], rates[1]), (distortions[0], distortions[1])
 
     @property
+    def front(self) -> np.ndarray:
+        """Positions of the front's trials, by their rate."""
+        return np.flatnonzero(self.is_front)[np.argsort(self.rate[self.is_front], kind="stable")]
+
+    def price(self, cheap: int, faithful: int) -> float:
+        """Nats of distortion that a nat of rate saves between two runs."""
+        saved = self.distortion[cheap] - self.distortion[faithful]
+        return float(saved / (self.rate[faithful] - self.rate[cheap]))
+
+    @property
     def outside(self) -> np.ndarray:
         """(N,) bool: the runs that the frame leaves out."""
         (_, right), (_, top) = self.frame
-        return (self.rate > right) | (self.distortion > top)
+        return np.asarray((self.rate > right) | (self.distortion > top))
 
 
-def farthest(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
+def _farthest(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """The highest value that either axis may show, (2,), of runs (2, N) and the reference (2,)."""
     q1, q3 = np.quantile(values, (0.25, 0.75), axis=1, method="lower")
-    return np.maximum(reference + BEYOND * (reference - values.min(1)), q3 + 1.5 * (q3 - q1))
+    return np.asarray(np.maximum(reference + _BEYOND * (reference - values.min(1)), q3 + 1.5 * (q3 - q1)))
 
 
 def compute_rate_distortion(
@@ -95,10 +118,10 @@ def compute_rate_distortion(
 ) -> RateDistortion:
     """From `analysis.load_trials`, the finished final training, and the numbers in an image. ``reference``
     is the hypervolume's, for studies to be compared; by default `analysis.statistics.pareto.reference_point`."""
-    known = trials[(trials["state"] == "COMPLETE") & trials["val_nelbo"].notna()]
+    known = complete_trials(trials)
     columns = ["val_rate", "val_nelbo", "beta", "latent_dim", "depth"]
     table = [[float(value) for value in row] for row in known[columns].to_numpy()]
-    labels = [f"trial {number}" for number in known["number"]]
+    labels = [f"trial {n}" for n in known["number"]]
     if final is not None:
         config = final.config
         axes = [config.beta, float(config.model.latent_dim), float(config.model.depth)]
@@ -128,30 +151,25 @@ def compute_rate_distortion(
     )
 
 
-def front_order(plane: RateDistortion) -> np.ndarray:
-    """Positions of the front's trials, by their rate."""
-    return np.flatnonzero(plane.is_front)[np.argsort(plane.rate[plane.is_front])]
-
-
-def hypervolume_words(plane: RateDistortion) -> str:
-    """ "hypervolume 4120 nats², ..."; empty where there is none."""
+def _hypervolume_words(plane: RateDistortion) -> str:
+    """Such as "hypervolume 4120 nats², ..."; empty where there is none."""
     area = plane.hypervolume
     if area is None:
         return ""
-    return f"hypervolume {number(area.estimate)} nats² (of resampled trials: from {number(area.low)})"
+    return f"hypervolume {_number(area.estimate)} nats² (of resampled trials: from {_number(area.low)})"
 
 
-def outside_words(plane: RateDistortion) -> str:
-    """ "2 runs lie outside the frame, beyond ..."; empty where there is none."""
+def _outside_words(plane: RateDistortion) -> str:
+    """Such as "2 runs lie outside the frame, ..."; empty where there is none."""
     count = int(plane.outside.sum())
     if not count:
         return ""
-    rate, distortion = (number(values[plane.outside].max()) for values in (plane.rate, plane.distortion))
+    rate, distortion = (_number(values[plane.outside].max()) for values in (plane.rate, plane.distortion))
     runs = "1 run lies" if count == 1 else f"{count} runs lie"
     return f"{runs} outside the frame, up to a rate of {rate} and a distortion of {distortion} nats"
 
 
-def number(value: float) -> str:
+def _number(value: float) -> str:
     """Four digits that count, without an exponent: "12,340", "0.1234"."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
@@ -163,96 +181,71 @@ def draw_rate_distortion(plane: RateDistortion) -> Figure:
         return draw_note("No trial is complete yet: the rate-distortion plane is empty")
     figure = Figure(figsize=(11.5, 7.5))
     axes = figure.subplots()
-    frame_plane(axes, plane)
-    shade_front(axes, plane)
-    norm, few = beta_norm(plane.beta), len(plane.label) <= LABELLED
-    for marker, depth in zip(MARKERS * 3, sorted(set(plane.depth.tolist())), strict=False):
+    _draw_frame(axes, plane)
+    _draw_front(axes, plane)
+    norm, few = beta_norm(plane.beta), len(plane.label) <= _LABELLED
+    for depth, marker in depth_markers(plane.depth).items():
         chosen = plane.depth == depth
-        axes.scatter(
-            plane.rate[chosen],
-            plane.distortion[chosen],
-            c=plane.beta[chosen],
-            norm=norm,
-            cmap=SEQUENTIAL,
-            marker=marker,
-            s=170 if few else 110,
-            edgecolors="white",
-            linewidths=1.2,
-            zorder=4,
-        )
-    for k, style in rings(plane).items():
+        look: Look = {"s": 170 if few else 110, "edgecolors": "white", "linewidths": 1.2, "zorder": 4}
+        colours: Look = {"c": plane.beta[chosen], "norm": norm, "cmap": SEQUENTIAL}
+        axes.scatter(plane.rate[chosen], plane.distortion[chosen], marker=marker, **colours, **look)
+    for k, style in _rings(plane).items():
         axes.plot(plane.rate[k], plane.distortion[k], zorder=5, **style)
     # below a front is room, where there are many trials above it
-    beside = ((11, 7), "left", "bottom") if few else ((-9, -5), "right", "top")
-    for k in labelled(axes, plane):
-        axes.annotate(
-            f"{plane.latent_dim[k]}",
-            (plane.rate[k], plane.distortion[k]),
-            xytext=beside[0],
-            ha=beside[1],
-            va=beside[2],
-            textcoords="offset points",
-            fontsize=12,
-            path_effects=HALO,
-            zorder=6,
-        )
+    beside, ha, va = ((11, 7), "left", "bottom") if few else ((-9, -5), "right", "top")
+    text: Look = {"ha": ha, "va": va, "textcoords": "offset points", "fontsize": 12, "path_effects": HALO, "zorder": 6}
+    for k in _labelled(axes, plane):
+        axes.annotate(f"{plane.latent_dim[k]}", (plane.rate[k], plane.distortion[k]), xytext=beside, **text)
     beta_bar(figure, axes, ScalarMappable(norm, SEQUENTIAL))
-    legend_of_plane(axes, plane)
-    if words := [words for words in (hypervolume_words(plane), outside_words(plane)) if words]:
+    _draw_legend(axes, plane)
+    if words := [words for words in (_hypervolume_words(plane), _outside_words(plane)) if words]:
         axes.set_title("\n".join(words), loc="left", fontsize=13, color="0.25")
     return figure
 
 
-def labelled(axes: Axes, plane: RateDistortion) -> list[int]:
+def _labelled(axes: Axes, plane: RateDistortion) -> list[int]:
     """Runs whose labels have room: the ringed ones, then the front's, then the others if few."""
-    few = len(plane.label) <= LABELLED
+    few = len(plane.label) <= _LABELLED
     rest, room = (range(len(plane.label)), (0.3, 0.2)) if few else ((), (0.6, 0.4))
     places = axes.transData.transform(np.stack([plane.rate, plane.distortion], 1)) / axes.figure.dpi
     chosen: list[int] = []
-    for k in dict.fromkeys([*rings(plane), *front_order(plane).tolist(), *rest]):
+    for k in dict.fromkeys([*_rings(plane), *plane.front.tolist(), *rest]):
         if not plane.outside[k] and all(np.abs((places[k] - places[other]) / room).max() > 1 for other in chosen):
             chosen.append(k)
     return chosen
 
 
-def rings(plane: RateDistortion) -> dict[int, dict[str, Any]]:
+def _rings(plane: RateDistortion) -> dict[int, dict[str, Any]]:
     """Position -> how a run is singled out, and the legend's word for it."""
-    around: dict[str, Any] = {"ls": "", "mfc": "none", "mew": 2.5}
     found = {}
     if plane.knee is not None:
-        found[plane.knee] = around | {"marker": "D", "ms": 20, "mec": INK, "label": "knee of the front"}
+        found[plane.knee] = RING | {"marker": "D", "ms": 20, "mec": DARK, "label": "knee of the front"}
     if plane.has_final:
-        color = OKABE_ITO["vermillion"]
-        found[len(plane.label) - 1] = around | {"marker": "o", "ms": 21, "mec": color, "label": "final training"}
+        found[len(plane.label) - 1] = RING | {"ms": 21, "label": "final training"}
     return found
 
 
-def shade_front(axes: Axes, plane: RateDistortion) -> None:
+def _draw_front(axes: Axes, plane: RateDistortion) -> None:
     """The front, and the area that it dominates up to the reference point."""
-    front = front_order(plane)
-    rate, distortion = plane.rate[front], plane.distortion[front]
+    rate, distortion = plane.rate[plane.front], plane.distortion[plane.front]
     axes.plot(rate, distortion, color="0.35", lw=1.6, ls="--", zorder=2)
     if plane.reference is not None and plane.hypervolume is not None:
         x, y = plane.reference
-        axes.fill_between(
-            [*rate, x], [*distortion, distortion[-1]], y, step="post", color="0.5", alpha=0.08, lw=0, zorder=0
-        )
+        area: Look = {"step": "post", "color": "0.5", "alpha": 0.08, "lw": 0, "zorder": 0}
+        axes.fill_between([*rate, x], [*distortion, distortion[-1]], y, **area)
         axes.plot(x, y, "+", ms=13, mew=2, color="0.35", zorder=3)
 
 
-def legend_of_plane(axes: Axes, plane: RateDistortion) -> None:
-    handles = [
-        Line2D([], [], marker=marker, ls="", color="0.35", ms=11, label=f"depth {depth}")
-        for marker, depth in zip(MARKERS * 3, sorted(set(plane.depth.tolist())), strict=False)
-    ]
+def _draw_legend(axes: Axes, plane: RateDistortion) -> None:
+    handles = depth_handles(plane.depth, 11)
     handles.append(Line2D([], [], color="0.35", lw=1.6, ls="--", label="Pareto front"))
-    handles += [Line2D([], [], **style | {"ms": 14}) for style in rings(plane).values()]
+    handles += [Line2D([], [], **style | {"ms": 14}) for style in _rings(plane).values()]
     if plane.hypervolume is not None:
         handles.append(Line2D([], [], marker="+", ls="", ms=13, mew=2, color="0.35", label="hypervolume's reference"))
     axes.legend(handles=handles, title="number: latent size", labelspacing=0.7, frameon=True, framealpha=0.9)
 
 
-def frame_plane(axes: Axes, plane: RateDistortion) -> None:
+def _draw_frame(axes: Axes, plane: RateDistortion) -> None:
     """Limits, axis titles, and the lines of equal bits per dimension."""
     rates, distortions = plane.frame
     axes.set_xlim(rates)
@@ -261,4 +254,88 @@ def frame_plane(axes: Axes, plane: RateDistortion) -> None:
     lines = axes.contour(x, y, (x + y) / plane.nats_per_bit, levels=9, colors="0.8", linewidths=1, zorder=1)
     axes.clabel(lines, fmt="%.3g bits/dim", fontsize=10, colors="0.45")
     axes.set_xlabel("rate R: KL(q(z|x), prior) (nats per image)")
-    axes.set_ylabel("distortion under the calibrated likelihood:\n-ELBO - R (nats per image)", color=INK)
+    axes.set_ylabel("distortion under the calibrated likelihood:\n-ELBO - R (nats per image)", color=DARK)
+
+
+def rate_distortion_chart(plane: RateDistortion) -> go.Figure | None:
+    """Hover a run for its numbers; the dotted lines are equal bits per dimension."""
+    if not plane.label:
+        return None
+    figure = go.Figure()
+    shown, bottom = ~plane.outside, plane.frame[1][0]
+    low, high = plane.rate[shown].min(), plane.rate[shown].max()
+    for bits in np.linspace(plane.bits_per_dim[shown].min(), plane.bits_per_dim[shown].max(), 5):
+        nats = bits * plane.nats_per_bit
+        dotted = {"dash": "dot", "width": 1, "color": NEUTRAL}
+        add_line(figure, [low, high], [nats - low, nats - high], line=dotted)
+        end = max(low, min(high, nats - bottom))
+        figure.add_annotation(x=end, y=nats - end, text=f"{bits:.3g} bits/dim", showarrow=False, yshift=9)
+    front = plane.front
+    add_line(figure, plane.rate[front], plane.distortion[front], "Pareto front", line={"color": NEUTRAL, "width": 1.5})
+    color, bar = beta_colors(plane.beta)
+    for k, depth in enumerate(np.unique(plane.depth).tolist()):
+        chosen = plane.depth == depth
+        marker = {"symbol": SYMBOLS[k % len(SYMBOLS)], "size": 9 + 2 * np.log2(plane.latent_dim[chosen])}
+        marker |= coloured(color, "Viridis", None if k else bar) | {"color": color[chosen]}
+        add_runs(figure, plane, chosen, name=f"depth {depth}", marker=marker)
+    _mark_plane(figure, plane)
+    frame_chart(figure, [("", plane)])
+    return figure
+
+
+def add_runs(figure: go.Figure, plane: RateDistortion, chosen: np.ndarray, study: str = "", **options: Any) -> None:
+    """Dots of the ``chosen`` runs, (N,) bool, with their numbers; ``study`` names whose they are."""
+    texts = [
+        f"{study}{plane.label[n]}<br>β {plane.beta[n]:.3g}, latent size {plane.latent_dim[n]}, depth {plane.depth[n]}"
+        f"<br>{plane.bits_per_dim[n]:.4f} bits/dim"
+        for n in np.flatnonzero(chosen).tolist()
+    ]
+    hover = "%{text}<br>rate %{x:.2f}, distortion %{y:.2f} nats"
+    add_dots(figure, plane.rate[chosen], plane.distortion[chosen], hover, text=texts, **options)
+
+
+def frame_chart(figure: go.Figure, planes: Sequence[tuple[str, RateDistortion]]) -> None:
+    """Axes that leave out the runs so far off that the others would be squashed, and say so."""
+    figure.update_xaxes(title="rate R (nats per image)")
+    figure.update_yaxes(title="calibrated distortion (nats per image)")
+    notes = [f"{name}: {words}" if name else words for name, plane in planes if (words := _outside_words(plane))]
+    if not notes:
+        return
+    ends = np.array([plane.frame for _, plane in planes])  # (studies, rate and distortion, low and high)
+    (left, bottom), (right, top) = ends[..., 0].min(0).tolist(), ends[..., 1].max(0).tolist()
+    figure.update_xaxes(range=[left, right])
+    figure.update_yaxes(range=[bottom, top])
+    corner = {"x": 1, "y": 1, "xref": "paper", "yref": "paper", "xanchor": "right", "yanchor": "top", "align": "right"}
+    text = "<br>".join(map(escape, notes)) + "<br>(a double click shows all)"
+    figure.add_annotation(text=text, showarrow=False, **corner)
+
+
+def _mark_plane(figure: go.Figure, plane: RateDistortion) -> None:
+    """The front's knee, and the hypervolume with the point that it is measured from."""
+    if plane.knee is not None:
+        figure.add_scatter(
+            x=plane.rate[[plane.knee]],
+            y=plane.distortion[[plane.knee]],
+            mode="markers",
+            hoverinfo="skip",
+            name="knee of the front",
+            marker={"symbol": "diamond-open", "size": 24, "color": NEUTRAL, "line": {"width": 3}},
+        )
+    if plane.reference is not None and plane.hypervolume is not None:
+        (x, y), cross = plane.reference, {"symbol": "cross-thin", "size": 12, "line": {"width": 2, "color": NEUTRAL}}
+        add_dots(figure, [x], [y], _hypervolume_words(plane), name="hypervolume's reference", marker=cross)
+
+
+FIGURE = StudyFigure(
+    name="rate_distortion",
+    order=10,
+    caption=(
+        "Each dot is a run: left is a shorter code, down a more faithful image. Grey diagonals are "
+        "equal bits per dimension, and the best run is on the lowest; colour is the KL weight. The "
+        "diamond is the knee, where more rate begins to buy less; the shaded area up to the cross is "
+        "the hypervolume, and the lower value is what resampled trials still reach."
+    ),
+    compute=lambda study: compute_rate_distortion(study.trials, study.final, study.record.base.model.dimensions),
+    draw=draw_rate_distortion,
+    chart=rate_distortion_chart,
+)

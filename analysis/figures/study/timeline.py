@@ -5,29 +5,21 @@ N trials with a known start.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from optuna.trial import FrozenTrial
 
-from analysis.figures.style import OKABE_ITO, draw_note, styled
+from analysis.figures.registry import StudyFigure
+from analysis.figures.style import STATES, Look, draw_note, styled
 
-STATE_COLORS = {
-    "COMPLETE": OKABE_ITO["blue"],
-    "PRUNED": "#999999",
-    "FAIL": OKABE_ITO["vermillion"],
-    "RUNNING": OKABE_ITO["green"],
-}
-UNITS = {"days": 86400.0, "hours": 3600.0, "minutes": 60.0, "seconds": 1.0}
-NUMBERED = 60
-"""Trials above which the bars have no numbers."""
-NO_TIMES = "No trial has started yet, so there is no timeline"
+_UNITS = {"days": 86400.0, "hours": 3600.0, "minutes": 60.0, "seconds": 1.0}
+_NUMBERED = 60  # trials above which the bars have no numbers
 
 
 @dataclass(frozen=True)
@@ -36,13 +28,10 @@ class Timeline:
 
     number: np.ndarray
     start: np.ndarray
-    end: np.ndarray
-    """Of a running trial, the latest time that any trial tells."""
+    end: np.ndarray  # of a running trial, the latest time of any trial
     state: np.ndarray
-    lane: np.ndarray
-    """From 0; no two trials of a lane overlap."""
-    left_out: int
-    """Trials without a start, or finished without an end."""
+    lane: np.ndarray  # from 0; no two trials of a lane overlap
+    left_out: int  # trials without a start, or finished without an end
 
     @property
     def lanes(self) -> int:
@@ -59,7 +48,7 @@ class Timeline:
     def unit(self) -> tuple[str, float]:
         """The name and the seconds of the unit that suits the whole."""
         span = float(self.end.max(initial=0))
-        return next(((name, size) for name, size in UNITS.items() if span >= 2 * size), ("seconds", 1.0))
+        return next(((name, size) for name, size in _UNITS.items() if span >= 2 * size), ("seconds", 1.0))
 
     @property
     def title(self) -> str:
@@ -97,14 +86,11 @@ def compute_timeline(trials: Sequence[FrozenTrial]) -> Timeline:
 def packed(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     """The lowest free lane for each of (N,) intervals, sorted by start: as many lanes as ever overlap, the
     least there can be (Kleinberg & Tardos 2005, section 4.1)."""
-    busy: list[tuple[float, int]] = []
-    free: list[int] = []
+    ends: list[float] = []  # of each lane's last trial
     lanes = []
     for first, last in zip(start.tolist(), end.tolist(), strict=True):
-        while busy and busy[0][0] <= first:
-            heapq.heappush(free, heapq.heappop(busy)[1])
-        lane = heapq.heappop(free) if free else len(busy)
-        heapq.heappush(busy, (last, lane))
+        lane = next((k for k, busy in enumerate(ends) if busy <= first), len(ends))
+        ends[lane : lane + 1] = [last]
         lanes.append(lane)
     return np.array(lanes, dtype=int)
 
@@ -113,36 +99,25 @@ def packed(start: np.ndarray, end: np.ndarray) -> np.ndarray:
 def draw_timeline(timeline: Timeline) -> Figure:
     """Colour is how a trial ended; hatched ones still run."""
     if not len(timeline.number):
-        return draw_note(NO_TIMES)
+        return draw_note("No trial has started yet, so there is no timeline")
     figure = Figure(figsize=(13, min(2.2 + 0.55 * timeline.lanes, 9)))
     axes = figure.subplots()
     name, size = timeline.unit
     start, end = timeline.start / size, timeline.end / size
     whole = end.max() or 1.0
     handles = []
-    for state, color in STATE_COLORS.items():
+    for state, style in STATES.items():
         chosen = timeline.state == state
         if chosen.any():
-            look: dict[str, Any] = {
-                "facecolor": color,
-                "hatch": "///" if state == "RUNNING" else None,
-                "edgecolor": "white",
-            }
+            hatch = "///" if state == "RUNNING" else None
+            look: Look = {"facecolor": style.color, "hatch": hatch, "edgecolor": "white"}
             # a trial of no length is a line, not nothing
             width = np.maximum(end - start, whole / 1000)[chosen]
             axes.barh(timeline.lane[chosen], width, left=start[chosen], height=0.84, lw=0.8, **look)
-            handles.append(Patch(label="failed" if state == "FAIL" else state.lower(), **look))
-    for k in np.flatnonzero(end - start > whole / 45) if len(end) <= NUMBERED else ():
-        axes.text(
-            (start[k] + end[k]) / 2,
-            timeline.lane[k],
-            f"{timeline.number[k]}",
-            color="white",
-            ha="center",
-            va="center",
-            fontsize=11,
-            weight="bold",
-        )
+            handles.append(Patch(label=style.word, **look))
+    text: Look = {"color": "white", "ha": "center", "va": "center", "fontsize": 11, "weight": "bold"}
+    for k in np.flatnonzero(end - start > whole / 45) if len(end) <= _NUMBERED else ():
+        axes.text((start[k] + end[k]) / 2, timeline.lane[k], f"{timeline.number[k]}", **text)
     axes.set_xlim(-0.005 * whole, 1.01 * whole)
     axes.set_ylim(timeline.lanes - 0.4, -0.6)
     axes.set_yticks(range(0, timeline.lanes, max(1, timeline.lanes // 10)))
@@ -151,3 +126,47 @@ def draw_timeline(timeline: Timeline) -> Figure:
     axes.set_title(timeline.title, loc="left")
     figure.legend(handles=handles, loc="outside lower center", ncols=4)
     return figure
+
+
+def timeline_chart(timeline: Timeline) -> go.Figure | None:
+    """Hover a bar for its trial and how long it took."""
+    if not len(timeline.number):
+        return None
+    figure = go.Figure()
+    name, size = timeline.unit
+    for state, style in STATES.items():
+        chosen = timeline.state == state
+        if not chosen.any():
+            continue
+        spent = (timeline.end - timeline.start)[chosen] / size
+        figure.add_bar(
+            x=spent,
+            base=timeline.start[chosen] / size,
+            y=timeline.lane[chosen],
+            orientation="h",
+            name=style.word,
+            marker={"color": style.color, "pattern": {"shape": "/" if state == "RUNNING" else ""}},
+            text=[
+                f"trial {number}: {style.word}<br>{each:.3g} {name}"
+                for number, each in zip(timeline.number[chosen], spent, strict=True)
+            ],
+            textposition="none",
+            hovertemplate="%{text}<extra></extra>",
+        )
+    figure.update_layout(barmode="overlay", bargap=0.15, title={"text": timeline.title, "font": {"size": 14}})
+    figure.update_xaxes(title=f"{name} since the first trial started")
+    figure.update_yaxes(title="slot", autorange="reversed", dtick=max(1, timeline.lanes // 10))
+    return figure
+
+
+FIGURE = StudyFigure(
+    name="timeline",
+    order=90,
+    caption=(
+        "When each trial ran, packed into as few slots as ran at once; hatched ones still run. A trial "
+        "that was interrupted counts from its first start to its end."
+    ),
+    compute=lambda study: compute_timeline(study.record.trials),
+    draw=draw_timeline,
+    chart=timeline_chart,
+)

@@ -12,7 +12,8 @@ import pytest
 import torch
 from support.analysis_fixture import BASE
 
-from analysis.figures import run_figures
+from analysis.figures.files import draw_model
+from analysis.figures.registry import ModelContext
 from analysis.measures.codes import Codes, encode, posteriors
 from analysis.measures.importance_weighted import iwae
 from analysis.measures.test_metrics import PARTS, measure, tables
@@ -134,8 +135,8 @@ def test_figures_are_drawn_from_given_codes(
 ) -> None:
     few = replace(digits, test=Split(digits.test.images[:12], digits.test.labels[:12]))
     codes = encode(model, few.test.images)
-    monkeypatch.setattr("analysis.figures.encode", None)
-    assert run_figures(model, few, tmp_path, "a", codes=codes).keys() >= {"pca", "umap"}
+    monkeypatch.setattr("analysis.figures.registry.encode", None)
+    assert draw_model(ModelContext(model, few, codes), tmp_path, "a").keys() >= {"pca", "umap"}
 
 
 def test_codes_are_the_model_s_and_serve_the_bound(model: VAE, digits: Dataset) -> None:

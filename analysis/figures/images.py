@@ -1,4 +1,4 @@
-"""Codes through a decoder: in batches, on the model's own device, back as arrays.
+"""The images that figures show: which of the test set, and what a decoder makes of codes.
 
 N codes of Z latents, images of C x H x W.
 """
@@ -26,3 +26,13 @@ def decode(model: VAE, z_NZ: np.ndarray) -> np.ndarray:
 def unit(images: np.ndarray) -> np.ndarray:
     """uint8 images -> float32 in [0, 1], of the same shape."""
     return images.astype(np.float32) / 255
+
+
+def varied_rows(labels: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
+    """At most ``count`` rows, one of each class in turn: (N,) labels -> (count,) rows."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    turn = np.empty(len(labels), dtype=int)
+    for label in np.unique(labels):
+        rows = order[labels[order] == label]
+        turn[rows] = np.arange(len(rows))
+    return np.lexsort((labels, turn))[:count]

@@ -1,0 +1,55 @@
+"""How every interactive chart looks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+SYMBOLS = ["circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star"]
+NEUTRAL = "#888888"
+_CONFIG = {"displaylogo": False, "responsive": True, "displayModeBar": "hover"}
+
+
+def to_html(figure: go.Figure, name: str) -> str:
+    """A ``<div>`` and its script, without plotly.js itself. Transparent, so that the page's colours show."""
+    figure.update_layout(
+        template="none",
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"size": 14, "color": NEUTRAL},
+        margin={"l": 70, "r": 20, "t": 60, "b": 60},
+        height=figure.layout.height or 480,
+        legend={"orientation": "h", "y": 1.08},
+    )
+    figure.update_xaxes(gridcolor="rgba(128,128,128,.25)", zeroline=False)
+    figure.update_yaxes(gridcolor="rgba(128,128,128,.25)", zeroline=False)
+    return str(figure.to_html(full_html=False, include_plotlyjs=False, div_id=name, config=_CONFIG))
+
+
+def add_line(figure: go.Figure, x: Any, y: Any, name: str = "", **options: Any) -> None:
+    """A line that does not answer the mouse; in the legend where it has a name."""
+    options = {"hoverinfo": "skip", "showlegend": bool(name), "name": name} | options
+    figure.add_scatter(x=x, y=y, mode="lines", **options)
+
+
+def add_dots(figure: go.Figure, x: Any, y: Any, hover: str, **options: Any) -> None:
+    """Markers; ``hover`` is plotly's template of what is shown at each."""
+    figure.add_scatter(x=x, y=y, mode="markers", hovertemplate=f"{hover}<extra></extra>", **options)
+
+
+def coloured(values: np.ndarray, colorscale: str, bar: dict[str, Any] | None) -> dict[str, Any]:
+    """How a marker looks whose colour is one of ``values``, all that the figure shows; with their colour bar."""
+    look = {"opacity": 1, "colorscale": colorscale, "line": {"width": 1, "color": "white"}}
+    look |= {"cmin": values.min(), "cmax": values.max() + 1e-9}
+    return look | ({"showscale": True, "colorbar": bar} if bar else {"showscale": False})
+
+
+def beta_colors(beta: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
+    """Numbers to colour KL weights by, and the colour bar: on a log scale where all are positive."""
+    bar: dict[str, Any] = {"title": {"text": "β"}}
+    if (beta <= 0).any():
+        return beta, bar
+    values = np.geomspace(beta.min(), beta.max(), 4) if beta.max() > beta.min() else beta[:1]
+    return np.log10(beta), bar | {"tickvals": list(np.log10(values)), "ticktext": [f"{v:.2g}" for v in values]}

@@ -1,0 +1,147 @@
+"""What a figure is, what it is computed from, and how all are found.
+
+To add one, add a module to `analysis.figures.study` or `analysis.figures.model` that defines ``FIGURE``: the page,
+its caption, the files and the progress follow. A module whose name begins with an underscore is what several share.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import pandas as pd
+from matplotlib.figure import Figure
+from PIL import Image
+
+from analysis.measures.codes import Codes, encode
+from analysis.reading.best_runs import Run, rank_runs
+from analysis.reading.frames import epochs_frame, trials_frame
+from analysis.reading.repeats import repeats_frame
+from analysis.reading.study_record import StudyRecord
+from trainables.data.datasets import Dataset
+from vae_models import VAE
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+T = TypeVar("T")
+
+
+class StudyContext:
+    """A study that is read: what its figures are computed from. Each part is made when it is first asked for."""
+
+    def __init__(self, record: StudyRecord, data: Dataset | None = None) -> None:
+        self.record, self.data = record, data
+        self._computed: dict[str, Any] = {}
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        """As `analysis.load_trials`."""
+        return trials_frame(self.record)
+
+    @cached_property
+    def epochs(self) -> pd.DataFrame:
+        """As `analysis.load_epochs`."""
+        return epochs_frame(self.record)
+
+    @cached_property
+    def repeats(self) -> pd.DataFrame:
+        """As `analysis.load_repeats`."""
+        return repeats_frame(self.record)
+
+    @cached_property
+    def runs(self) -> list[Run]:
+        """The complete trials, and the final training once it is finished, best first."""
+        return rank_runs(self.record)
+
+    @property
+    def searched_runs(self) -> list[Run]:
+        """The complete trials alone, best first."""
+        return [run for run in self.runs if run.slug != "final"]
+
+    @property
+    def final(self) -> Run | None:
+        """The best configuration's last, longer training, once it is finished."""
+        return next((run for run in self.runs if run.slug == "final"), None)
+
+    def of(self, figure: StudyFigure[T]) -> T:
+        """What a figure shows of this study, computed once."""
+        if figure.name not in self._computed:
+            self._computed[figure.name] = figure.compute(self)
+        found: T = self._computed[figure.name]
+        return found
+
+
+@dataclass(frozen=True)
+class ModelContext:
+    """A model in evaluation mode, on any device: what its figures are computed from."""
+
+    model: VAE
+    dataset: Dataset | None  # None where it cannot be had: only what needs no images is drawn
+    given_codes: Codes | None = None  # the test images' posteriors, where they are computed already
+    seed: int = 0  # of the choice of images, the embedding and the samples
+    rows: Sequence[Mapping[str, float]] = ()  # what its training measured, a row an epoch
+
+    @property
+    def data(self) -> Dataset:
+        """Raises: ValueError where there is none."""
+        if self.dataset is None:
+            raise ValueError("a figure of images needs a data set")
+        return self.dataset
+
+    @cached_property
+    def codes(self) -> Codes:
+        """The posteriors of the test images."""
+        return encode(self.model, self.data.test.images) if self.given_codes is None else self.given_codes
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyFigure(Generic[T]):
+    """A figure of a study as a whole."""
+
+    name: str  # of its files, ``study/<name>.png`` and ``.pdf``
+    order: int  # its place on the page: the trade-off, what made it, how the search went
+    caption: str
+    compute: Callable[[StudyContext], T]  # the numbers, as a frozen dataclass of arrays
+    draw: Callable[[T], Figure]
+    chart: Callable[[T], go.Figure | None] = lambda _: None
+    """The same to hover and zoom; None where there is nothing to hover."""
+    shown: Callable[[T], bool] = lambda _: True
+    """Whether the page has it; most are a note where there is nothing to draw."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFigure(Generic[T]):
+    """A figure of one model."""
+
+    name: str  # of its folder: ``<name>/<stem>.png``
+    order: int
+    """Its place on the page: what the model renders, what it makes up, what each latent does, what the latents
+    carry, where the classes lie, how it was trained."""
+    caption: str
+    compute: Callable[[ModelContext], T]  # the numbers, as a frozen dataclass of arrays
+    draw: Callable[[T], Figure | list[Image.Image]]  # a figure; or the frames of one that moves, which is a GIF
+    folder: str = ""  # where it is not the name
+    possible: Callable[[ModelContext], bool] = lambda model: model.dataset is not None  # whether what it needs is there
+
+
+@cache
+def study_figures() -> dict[str, StudyFigure[Any]]:
+    """All figures of a study, by name in the order of the page."""
+    return _found("analysis.figures.study")
+
+
+@cache
+def model_figures() -> dict[str, ModelFigure[Any]]:
+    """All figures of a model, by name in the order of the page."""
+    return _found("analysis.figures.model")
+
+
+def _found(package: str) -> dict[str, Any]:
+    modules = pkgutil.iter_modules(import_module(package).__path__)
+    figures = [import_module(f"{package}.{module.name}").FIGURE for module in modules if module.name[0] != "_"]
+    return {figure.name: figure for figure in sorted(figures, key=lambda figure: figure.order)}

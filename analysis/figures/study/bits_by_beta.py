@@ -1,0 +1,191 @@
+"""What the KL weight does to bits per dimension, and what a Gaussian process expects of it.
+
+N complete trials, G points of a curve.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from plotly.colors import sample_colorscale
+from plotly.subplots import make_subplots
+from scipy.stats import t
+
+from analysis.figures.plotly_style import add_line
+from analysis.figures.registry import StudyFigure
+from analysis.figures.study._by_beta import NO_TRIALS, ByBeta, chart_dots, compute_by_beta, draw_dots
+from analysis.figures.style import BETA_LABEL, BITS_LABEL, RING, Look, draw_note, size_bar, styled
+from analysis.statistics.gaussian_process import gaussian_process
+from analysis.statistics.resampling import LEVEL
+
+_BAND_TRIALS, _BAND_BETAS = 15, 6  # complete trials, and different KL weights among them, below which there is no curve
+_SIZES, _PANELS = 3, 6  # latent sizes that have a curve, at most, and groups of depths that have a panel
+_GRID = 60
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What a Gaussian process through all trials expects at one latent size and the depth of one panel, and
+    the 95 % band of that mean; each (G,)."""
+
+    latent_dim: int
+    beta: np.ndarray
+    middle: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The trials of one depth, or of a few neighbouring ones where there are many."""
+
+    depths: list[int]
+    chosen: np.ndarray  # (N,) bool
+    curves: list[Curve]
+
+    @property
+    def title(self) -> str:
+        """The depths in words."""
+        first, last = self.depths[0], self.depths[-1]
+        return f"depth {first}" if first == last else f"depth {first} to {last}"
+
+
+@dataclass(frozen=True)
+class BitsByBeta:
+    """The trials, and a panel a depth; without curves of too few trials."""
+
+    trials: ByBeta
+    panels: list[Panel]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns that the panels are laid out in."""
+        columns = min(len(self.panels), 3)
+        return math.ceil(len(self.panels) / columns), columns
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """Of the axis of bits: that of the dots, which were measured; a band may leave it."""
+        bits = self.trials.bits
+        room = 0.06 * float(np.ptp(bits)) or 0.01
+        return float(bits.min()) - room, float(bits.max()) + room
+
+
+def compute_bits_by_beta(trials: ByBeta) -> BitsByBeta:
+    """A curve spans the KL weights of its panel's trials."""
+    beta, sizes, depth, bits = trials.beta, trials.latent_dim, trials.depth, trials.bits
+    levels = np.unique(depth)
+    groups = np.array_split(levels, min(_PANELS, len(levels))) if len(levels) else []
+    panels = [Panel(group.tolist(), np.isin(depth, group), []) for group in groups]
+    if len(bits) < _BAND_TRIALS or len(np.unique(beta)) < _BAND_BETAS:
+        return BitsByBeta(trials, panels)
+    x, back = (np.log(beta), np.exp) if beta.min() > 0 else (beta, np.asarray)
+    asked = [(panel, size) for panel in panels for size in _typical(sizes)]
+    at = []
+    for panel, size in asked:
+        along = np.linspace(x[panel.chosen].min(), x[panel.chosen].max(), _GRID)
+        at.append(np.stack([along, np.full(_GRID, math.log(size)), np.full(_GRID, np.median(depth[panel.chosen]))], 1))
+    points = np.stack([x, np.log(sizes), depth], 1)
+    middle, deviation = gaussian_process(points, bits, np.concatenate(at))
+    # scale, noise and lengths were estimated too: a t quantile widens the band of few trials
+    half = t.ppf((1 + LEVEL) / 2, len(bits) - points.shape[1] - 2) * deviation
+    each = (np.split(values, len(asked)) for values in (middle, middle - half, middle + half))
+    for (panel, size), place, *ends in zip(asked, at, *each, strict=True):
+        panel.curves.append(Curve(size, back(place[:, 0]), *ends))
+    return BitsByBeta(trials, panels)
+
+
+def _typical(sizes: np.ndarray) -> list[int]:
+    """At most `_SIZES` of the latent sizes (N,) there are: the smallest, the largest, and between them those
+    nearest to even steps of their logarithm."""
+    steps = np.linspace(math.log(sizes.min()), math.log(sizes.max()), _SIZES)
+    nearest = np.abs(np.log(sizes) - steps[:, None]).argmin(1)
+    return [int(size) for size in np.unique(sizes[nearest])]
+
+
+@styled
+def draw_bits_by_beta(found: BitsByBeta) -> Figure:
+    """A panel a depth; colour is the latent size, of a dot and of the mean expected with its 95 % band."""
+    trials = found.trials
+    if not len(trials.number):
+        return draw_note(NO_TRIALS)
+    rows, columns = found.shape
+    figure = Figure(figsize=({1: 11, 2: 14}.get(columns, 15.5), 6.5 if rows == 1 else 9.5))
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    best = int(trials.bits.argmin())
+    handles: dict[str, Line2D] = {}
+    for axes in grid[len(found.panels) :]:
+        axes.set_visible(False)
+    for axes, panel in zip(grid, found.panels, strict=False):
+        draw_dots(axes, trials, trials.bits, panel.chosen)
+        for curve in panel.curves:
+            color = trials.sizes.to_rgba(np.array([curve.latent_dim]))[0].tolist()
+            axes.fill_between(curve.beta, curve.low, curve.high, color=color, alpha=0.22, lw=0, zorder=1)
+            label = f"latent size {curve.latent_dim}"
+            (handles[label],) = axes.plot(curve.beta, curve.middle, color=color, lw=2.5, zorder=2, label=label)
+        axes.set_title(panel.title)
+    for axes, panel in zip(grid, found.panels, strict=False):
+        if panel.chosen[best]:
+            label = f"best: trial {trials.number[best]}"
+            (handles[label],) = axes.plot(trials.beta[best], trials.bits[best], ms=20, label=label, zorder=5, **RING)
+    grid[0].set_ylim(found.span)
+    for axes in grid[::columns]:
+        axes.set_ylabel(BITS_LABEL)
+    size_bar(figure, grid.tolist(), trials.sizes, trials.latent_dim)
+    figure.legend(handles=list(handles.values()), loc="outside upper center", ncols=_SIZES + 1)
+    return figure
+
+
+def bits_by_beta_chart(found: BitsByBeta) -> go.Figure | None:
+    """A panel a depth; hover a trial for its numbers. Colour is the latent size, of dots and curves."""
+    trials = found.trials
+    if not len(trials.number):
+        return None
+    rows, columns = found.shape
+    figure = make_subplots(
+        rows=rows,
+        cols=columns,
+        shared_xaxes="all",
+        shared_yaxes="all",
+        horizontal_spacing=0.03,
+        vertical_spacing=0.12,
+        subplot_titles=[panel.title for panel in found.panels],
+    )
+    low, high = np.log2([trials.latent_dim.min(), trials.latent_dim.max()])
+    for k, panel in enumerate(found.panels):
+        place: Look = {"row": k // columns + 1, "col": k % columns + 1}
+        for curve in panel.curves:
+            share = 0.0 if high == low else (math.log2(curve.latent_dim) - low) / (high - low)
+            (color,) = sample_colorscale("Viridis", share)
+            fill = {"fill": "toself", "fillcolor": color.replace("rgb(", "rgba(").replace(")", ", 0.25)")}
+            there, back = np.concatenate([curve.beta, curve.beta[::-1]]), np.concatenate([curve.low, curve.high[::-1]])
+            add_line(figure, there, back, line={"width": 0}, **fill, **place)
+            text = f"latent size {curve.latent_dim}<br>%{{y:.4f}} expected<extra></extra>"
+            hover: Look = {"hoverinfo": None, "hovertemplate": text, "name": "mean expected", "showlegend": False}
+            add_line(figure, curve.beta, curve.middle, line={"color": color}, **hover, **place)
+        chart_dots(figure, trials, trials.bits, panel.chosen, **place)
+    figure.update_xaxes(type="log" if trials.logarithmic else "linear")
+    figure.update_xaxes(title=BETA_LABEL, row=rows)
+    figure.update_yaxes(range=found.span)
+    figure.update_yaxes(title=BITS_LABEL, col=1)
+    figure.update_layout(height=120 + 380 * rows)
+    return figure
+
+
+FIGURE = StudyFigure(
+    name="bits_by_beta",
+    order=20,
+    caption=(
+        "Bits per dimension against KL weight, a panel a depth; colour is the latent size. A line is what a "
+        "Gaussian process through the complete trials expects of one latent size, and the band that mean's "
+        "95 % interval, beyond which single trials scatter. Fewer than 15 complete trials have none."
+    ),
+    compute=lambda study: compute_bits_by_beta(compute_by_beta(study.trials)),
+    draw=draw_bits_by_beta,
+    chart=bits_by_beta_chart,
+)

@@ -1,0 +1,112 @@
+"""What a study found beside its answer, as the small tables of the page."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import pandas as pd
+
+from analysis.figures.study.rate_distortion import RateDistortion
+from analysis.figures.style import STATES, TITLES
+from analysis.reading.repeats import repeated_bits
+from analysis.statistics.separability import Rank, ranks, separable
+from trainables.text import printable, without_passwords
+
+_LONGEST_CAUSE = 160  # characters
+
+
+def study_tables(trials: pd.DataFrame, repeats: pd.DataFrame, plane: RateDistortion) -> dict[str, pd.DataFrame]:
+    """By title, those that have rows; from `analysis.load_trials` and `analysis.load_repeats`."""
+    tables = {
+        "How the trials ended": _states_table(trials),
+        "With other seeds": _repeats_table(repeats),
+        "The ends of the front of rate against distortion": _front_table(plane),
+    }
+    return {title: table for title, table in tables.items() if len(table)}
+
+
+def _states_table(trials: pd.DataFrame) -> pd.DataFrame:
+    """A row a state that there is: its ``trials``, the ``best`` and ``median`` of their bits per dimension, and
+    the ``commonest cause`` of failures."""
+    rows = []
+    for state, style in STATES.items():
+        chosen = trials[trials["state"] == state]
+        bits, (cause, of, count) = chosen["val_bits_per_dim"], cause_of(chosen)
+        few = f" ({of} of {count})" if of < count else ""
+        if len(chosen):
+            rows.append((style.word, len(chosen), bits.min(), bits.median(), cause + few))
+    return pd.DataFrame(rows, columns=["state", "trials", "best bits/dim", "median bits/dim", "commonest cause"])
+
+
+def cause_of(trials: pd.DataFrame) -> tuple[str, int, int]:
+    """The commonest cause of failures in a line, how many had it, and how many had any."""
+    causes = trials.loc[trials["state"] == "FAIL", "cause"].dropna().map(_first_line)
+    counts = causes.value_counts()
+    return (str(counts.index[0]), int(counts.iloc[0]), len(causes)) if len(counts) else ("", 0, 0)
+
+
+def _first_line(cause: str) -> str:
+    """For a sentence: short, without its full stop, and without what a terminal would obey."""
+    line = printable(without_passwords(cause.strip() or "unknown")).splitlines()[0]
+    return line.rstrip(". ") if len(line) <= _LONGEST_CAUSE else line[:_LONGEST_CAUSE].rstrip() + " …"
+
+
+def _repeats_table(repeats: pd.DataFrame) -> pd.DataFrame:
+    """A row a trial that was repeated, the lowest mean first: what its ``seeds`` gave, how many ``failed``, its
+    ``rank`` among those with 2 seeds or more, in which share of draws of the means it is ``first``, and from which
+    of them it is ``not separable``."""
+    bits = {int(number): repeated_bits(repeats, number) for number in repeats["number"].unique()}
+    known = {number: values for number, values in bits.items() if len(values) > 1}
+    standing = dict(zip(known, ranks(list(known.values())), strict=True)) if known else {}
+    inseparable: dict[int, list[int]] = {number: [] for number in bits}
+    for (one, a), (other, b) in combinations(known.items(), 2):
+        if not ((verdict := separable(a, b)) and verdict.separable):
+            inseparable[one].append(other)
+            inseparable[other].append(one)
+    failed = repeats.loc[repeats["state"] == "FAIL", "number"].value_counts()
+    rows = [
+        {
+            "trial": number,
+            "bits/dim, mean": values.mean() if len(values) else None,
+            "bits/dim, standard deviation": values.std(ddof=1) if number in known else None,
+            "seeds": len(values),
+            "failed": failed.get(number, 0),
+            **(_place(standing[number]) if number in known else {"rank": "", "first, of draws": ""}),
+            "not separable from": ", ".join(f"trial {other}" for other in sorted(inseparable[number])),
+        }
+        for number, values in bits.items()
+    ]
+    table = pd.DataFrame(rows)
+    return table.sort_values("bits/dim, mean", kind="stable") if len(table) else table
+
+
+def _place(rank: Rank) -> dict[str, str]:
+    """Where a trial stands, and how surely."""
+    low, high = round(rank.interval.low), round(rank.interval.high)
+    first = "" if rank.first is None else f"{rank.first:.0%}"
+    return {"rank": f"{low}" if low == high else f"{low} to {high}", "first, of draws": first}
+
+
+def _front_table(plane: RateDistortion) -> pd.DataFrame:
+    """A row an end of the front, the cheap one first; at the faithful one, the distortion that each nat of rate
+    between them saves."""
+    front = plane.front
+    if not len(front):
+        return pd.DataFrame()
+    cheap, faithful = front[0], front[plane.rate[front].argmax()]
+    ends = {cheap: "lowest rate", faithful: "lowest distortion"}
+    if plane.rate[cheap] == plane.rate[faithful]:
+        ends = {cheap: "both" + f", as {len(front) - 1} more" * (len(front) > 1)}
+    rows = [
+        {
+            "end": end,
+            "run": plane.label[k],
+            TITLES["beta"]: plane.beta[k],
+            TITLES["latent_dim"]: plane.latent_dim[k],
+            "rate, nats": plane.rate[k],
+            "distortion, nats": plane.distortion[k],
+            "nats saved by a nat of rate": plane.price(cheap, k) if k != cheap else None,
+        }
+        for k, end in ends.items()
+    ]
+    return pd.DataFrame(rows)

@@ -1,0 +1,35 @@
+"""Latent traversals by what was decoded."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from support.model_cases import codes_of, dataset, echo, posteriors, vae
+
+from analysis.figures.model.traversal import compute_traversal
+from analysis.measures.codes import encode
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def test_a_traversal_moves_one_latent_and_leaves_the_others() -> None:
+    mean, logvar = posteriors()
+    test = dataset(len(mean), (1, 8, 8)).test
+    traversal = compute_traversal(echo(5), test, ("a", "b", "c"), mean, logvar)
+    assert traversal.latents.tolist() == [2, 1, 4, 0, 3]
+    assert (np.diff(traversal.kl) < 0).all()
+    np.testing.assert_allclose(traversal.positions, np.linspace(-3, 3, 13))
+    codes = codes_of(traversal.decoded, 5)
+    (row,) = np.flatnonzero((mean[:, traversal.latents] == traversal.own).all(1))
+    np.testing.assert_array_equal(traversal.image, test.images[row] / np.float32(255))
+    assert traversal.name == "abc"[test.labels[row]]
+    for k, latent in enumerate(traversal.latents):
+        np.testing.assert_allclose(codes[k, :, latent], traversal.positions, atol=1e-5)
+        others = np.delete(codes[k], latent, axis=1)
+        np.testing.assert_allclose(others, np.tile(np.delete(mean[row], latent), (13, 1)), atol=1e-5)
+
+
+def test_a_traversal_has_at_most_eight_rows() -> None:
+    model, data = vae(20), dataset(10)
+    traversal = compute_traversal(model, data.test, data.classes, *encode(model, data.test.images))
+    assert traversal.decoded.shape == (8, 13, 1, 16, 16)

@@ -1,0 +1,73 @@
+"""Every figure and chart of every kind of study, and what must hold of all of them."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from PIL import Image
+from support.analysis_fixture import SPACE
+from support.study_cases import CASES, drawn, synthetic
+
+from analysis.figures.files import draw_study, study_charts
+from analysis.figures.plotly_style import to_html
+from analysis.figures.registry import StudyContext, study_figures
+from analysis.figures.study import bits_by_beta, contour, learning_curves
+from analysis.figures.study.contour import compute_contours, contour_chart
+from analysis.figures.study.importance import importance_chart
+from analysis.figures.study.parallel import compute_parallel, parallel_chart
+from analysis.reading.frames import trials_frame
+from analysis.reading.study_record import read_study
+from analysis.statistics.importance import Importance
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_study_has_every_figure_and_its_charts(case: str, tmp_path: Path) -> None:
+    study = StudyContext(read_study(CASES[case](tmp_path / "study")))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        paths = draw_study(study, tmp_path)
+    assert list(paths) == [name for name in study_figures() if name != "across_beta"]  # it needs images
+    for name, path in paths.items():
+        assert path == tmp_path / f"{name}.png"
+        assert path.with_suffix(".pdf").exists()
+        with Image.open(path) as image:
+            assert np.asarray(image.convert("L")).std() > 5, f"{name} is blank"
+    charts = study_charts(study)
+    complete = len(study.of(bits_by_beta.FIGURE).trials.number) > 0
+    assert ({"rate_distortion", "bits_by_beta", "active_units"} <= set(charts)) == complete
+    assert ("learning_curves" in charts) == (len(study.of(learning_curves.FIGURE).numbers) > 0)
+    panels = study.of(contour.FIGURE).panels
+    assert len(charts["contour"].data if panels else ()) == 2 * len(panels)
+    for name, chart in charts.items():
+        html = to_html(chart, name)
+        assert f'id="{name}"' in html
+        assert "rgba(0,0,0,0)" in html
+        assert "NaN" not in html
+
+
+def test_what_a_study_names_is_escaped_in_charts(tmp_path: Path) -> None:
+    hostile = "<img src=x onerror=alert(1)>"
+    space: dict[str, BaseDistribution] = {**SPACE, "optimizer": CategoricalDistribution(["adam", "adamw"])}
+    folder = synthetic(
+        tmp_path / "study", 12, space, lambda rng: {**drawn(rng), "optimizer": str(rng.choice(["adam", "adamw"]))}
+    )
+    study = read_study(folder)
+    trials = trials_frame(study).rename(columns={"optimizer": hostile})
+    trials[hostile] = trials[hostile].replace({"adam": hostile})
+    searched = {**study.searched, hostile: CategoricalDistribution([hostile, "adamw"])}
+    del searched["optimizer"]
+    contours = compute_contours(trials, searched)
+    shares = np.array([1.0])
+    for chart in (
+        contour_chart(contours),
+        importance_chart(Importance([hostile], shares, 9)),
+        parallel_chart(compute_parallel(trials, searched)),
+    ):
+        text = str(chart.to_dict())
+        assert hostile not in text
+        assert "&lt;img src=x" in text
+        assert "<img" not in to_html(chart, "x")

@@ -1,0 +1,237 @@
+"""What is said of a study, against what was put into its folder."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from support.analysis_fixture import BASE, SIX, Made, build_study
+from support.study_cases import repeat
+
+from analysis.figures.registry import StudyContext
+from analysis.figures.study import rate_distortion
+from analysis.reading.best_runs import rank_runs
+from analysis.reading.frames import trials_frame
+from analysis.reading.study_record import read_study
+from analysis.report.findings import Findings, collapsed, findings, last_gain, no_bend
+from analysis.report.tables import study_tables
+from analysis.statistics.importance import Importance
+from trainables.records.study_layout import StudyLayout
+from trainables.records.trial_folder import TrialFolder
+
+FRONT = "The ends of the front of rate against distortion"
+
+
+def said(folder: Path) -> Findings:
+    study = StudyContext(read_study(folder))
+    return findings(study, Importance(["beta", "depth"], np.array([0.7, 0.3]), 30), study.of(rate_distortion.FIGURE))
+
+
+def tables(folder: Path) -> dict[str, pd.DataFrame]:
+    study = StudyContext(read_study(folder))
+    return study_tables(study.trials, study.repeats, study.of(rate_distortion.FIGURE))
+
+
+@pytest.mark.parametrize(
+    ("best", "second", "verdict"),
+    [
+        ([], [], "one training of each cannot tell merit from luck"),
+        ([2.40], [2.50], "; 1 and 1 repeats of them cannot tell merit from luck: each needs 2."),
+        ([2.40, 2.41], [], "; 2 and 0 repeats of them cannot tell merit from luck: each needs 2."),
+        ([2.40, 2.40], [2.50, 2.50], "; the repeats of each agree to the last digit"),
+        ([2.40, 2.41, 2.42], [2.50, 2.51, 2.52], "the two are separable, and trial 4 is better: trial 0 lies +"),
+        ([2.40, 2.60, 2.42], [2.50, 2.41, 2.62], "with 3 other seeds each the two are not separable: trial 0"),
+        ([2.40, 2.41, 2.42, 2.43], [2.50, 2.51, 2.52], "with 4 and 3 other seeds the two are separable"),
+        ([2.60, 2.61, 2.62], [2.50, 2.51, 2.52], "the two are separable, and trial 0 is better: trial 0 lies -"),
+    ],
+)
+def test_the_winner_is_told_from_the_runner_up_by_other_seeds_alone(
+    best: list[float], second: list[float], verdict: str, tmp_path: Path
+) -> None:
+    folder = build_study(tmp_path / "study")
+    repeat(folder, 4, best)
+    repeat(folder, 0, second)
+    answer = said(folder).answer
+    if len(best) > 1 and len(second) > 1:  # the ranks are never of another opinion
+        ranked = tables(folder)["With other seeds"].set_index("trial")
+        alike = "the two are separable" not in answer[0]
+        assert ranked.loc[4, "not separable from"] == "trial 0" * alike
+        assert ranked.loc[0, "not separable from"] == "trial 4" * alike
+        assert (set(ranked["rank"]) == {"1 to 2"}) == alike
+        assert ranked["bits/dim, mean"].is_monotonic_increasing
+        assert ranked.loc[4, ["bits/dim, mean", "bits/dim, standard deviation", "seeds", "failed"]].tolist() == [
+            pytest.approx(np.mean(best)),
+            pytest.approx(np.std(best, ddof=1)),
+            len(best),
+            0,
+        ]
+    assert answer[0].startswith("The best trial is trial 4, with KL weight 0.5, latent size 16 and depth 1")
+    assert verdict in answer[0]
+    assert len(answer) == 3
+    assert "KL weight β (70%) and depth (30%)" in answer[1]
+
+
+def test_the_bend_and_its_prices_are_those_of_the_front(tmp_path: Path) -> None:
+    """Rate falls with beta in the fixture, and distortion follows the bits: three points, two slopes."""
+    made = [
+        Made("COMPLETE", {"beta": beta, "model.latent_dim": 8, "model.depth": 0}, [bits])
+        for beta, bits in [(9.0, 3.00), (3.0, 2.60), (1.0, 2.58)]
+    ]
+    folder = build_study(tmp_path / "study", made)
+    trials = trials_frame(read_study(folder))
+    rate, distortion = trials["val_rate"], trials["val_nelbo"] - trials["val_rate"]
+    prices = -np.diff(distortion) / np.diff(rate)
+    sentence = said(folder).answer[-1]
+    assert "bends at trial 1 (β 3, latent size 8)" in sentence
+    assert f"each nat saves {prices[0]:.1f} nats of distortion, beyond it {prices[1]:.1f}" in sentence
+
+
+FLAT = {"beta": 1.0, "model.latent_dim": 8, "model.depth": 0}
+
+
+def failed(*causes: str) -> list[Made]:
+    return [Made("FAIL", FLAT, attrs={"cause": cause}) for cause in causes]
+
+
+def complete(*bits: list[float]) -> list[Made]:
+    return [Made("COMPLETE", FLAT, values) for values in bits]
+
+
+@pytest.mark.parametrize(
+    ("trials", "answer"),
+    [
+        ([], ["No trial is complete yet, so there is no best model."]),
+        ([SIX[2], SIX[5]], ["No trial is complete yet, so there is no best model."]),
+        ([SIX[2], SIX[2]], ["No trial is complete, so there is no best model."]),
+        (
+            failed("the loss is nan.\nTraceback"),
+            ["No trial is complete, so there is no best model.", "The cause of the failure: the loss is nan."],
+        ),
+        (
+            failed("a", "b", "a"),
+            ["No trial is complete, so there is no best model.", "The commonest cause, of 2 of 3 failures: a."],
+        ),
+        (
+            failed("s3://me:secret@host " + "long " * 99, "s3://me:secret@host " + "long " * 99),
+            [
+                "No trial is complete, so there is no best model.",
+                "The cause of all 2 failures: s3://me:***@host " + ("long " * 99)[:143].rstrip() + " ….",
+            ],
+        ),
+    ],
+    ids=["none", "unfinished", "pruned", "failed", "causes", "long"],
+)
+def test_without_a_complete_trial_that_and_its_cause_are_the_answer(
+    trials: list[Made], answer: list[str], tmp_path: Path
+) -> None:
+    assert said(build_study(tmp_path / "s", trials)).answer == answer
+
+
+def test_of_one_trial_of_one_epoch_nothing_is_made_up(tmp_path: Path) -> None:
+    base = BASE.model_copy(update={"epochs": 1})
+    found = said(build_study(tmp_path / "s", complete([2.5]), base=base))
+    assert found.answer[0].endswith("on the validation images; no other is complete to compare it with.")
+    assert "bends cannot be told: it has 1 point, and a bend takes 3." in found.answer[-1]
+    assert found.notes == []
+    shown = tables(tmp_path / "s")
+    assert shown["How the trials ended"][["state", "trials"]].to_numpy().tolist() == [["complete", 1]]
+    (front,) = shown[FRONT].to_dict("records")
+    assert (front["end"], front["run"]) == ("both", "trial 0")
+    assert "With other seeds" not in shown
+
+
+def test_what_is_said_of_equal_values_is_true(tmp_path: Path) -> None:
+    made = complete([2.5, 2.5, 2.5], [2.5, 2.5, 2.5], [2.5, 2.5, 2.5])
+    found = said(build_study(tmp_path / "s", made, final_bits=[2.5] * 4))
+    assert "no fewer than the runner-up, trial 1; one training of each" in found.answer[0]
+    assert "it has 1 point," in found.answer[-1]
+    assert found.notes == ["A final training of 4 epochs reached 2.5000, as the best trial."]
+    shown = tables(tmp_path / "s")
+    assert shown["How the trials ended"].to_numpy().tolist() == [["complete", 3, 2.5, 2.5, ""]]
+    (front,) = shown[FRONT].to_dict("records")
+    assert (front["end"], front["run"]) == ("both, as 2 more", "trial 0")
+
+
+def test_the_ends_of_the_front_and_what_lies_between_them(tmp_path: Path) -> None:
+    made = [
+        Made("COMPLETE", {"beta": beta, "model.latent_dim": 8, "model.depth": 0}, [bits])
+        for beta, bits in [(9.0, 3.00), (3.0, 2.60), (1.0, 2.58)]
+    ]
+    folder = build_study(tmp_path / "study", made)
+    trials = trials_frame(read_study(folder))
+    distortion = trials["val_nelbo"] - trials["val_rate"]
+    cheap, faithful = tables(folder)[FRONT].to_dict("records")
+    assert (cheap["end"], cheap["run"], cheap["KL weight β"]) == ("lowest rate", "trial 0", 9.0)
+    assert (faithful["end"], faithful["run"], faithful["latent size"]) == ("lowest distortion", "trial 2", 8)
+    assert (cheap["rate, nats"], cheap["distortion, nats"]) == (trials["val_rate"][0], distortion[0])
+    saved = (distortion[0] - distortion[2]) / (trials["val_rate"][2] - trials["val_rate"][0])
+    assert faithful["nats saved by a nat of rate"] == pytest.approx(saved)
+    assert np.isnan(cheap["nats saved by a nat of rate"])
+
+
+def test_the_commonest_cause_of_failures_is_beside_their_number(tmp_path: Path) -> None:
+    made = [*complete([2.5, 2.4]), *failed("a", "b", "a"), SIX[2], SIX[5]]
+    shown = tables(build_study(tmp_path / "s", made))["How the trials ended"]
+    assert shown[["state", "trials", "commonest cause"]].to_numpy().tolist() == [
+        ["complete", 1, ""],
+        ["pruned", 1, ""],
+        ["failed", 3, "a (2 of 3)"],
+        ["running", 1, ""],
+    ]
+    assert said(tmp_path / "s").notes[0] == "The search is not over, and these numbers may still change."
+
+
+@pytest.mark.parametrize(
+    ("bits", "share"),
+    [
+        ([2.5], 0),
+        ([3.0, 2.5], 0),
+        ([3.0, 2.5, 2.6], 0),
+        ([2.5, 2.5, 2.5], 0),
+        ([3.0, 2.5, 2.499], 0.001 / 0.501),
+        ([3.0, 2.6, 2.7, 2.5], 0.2),
+        ([2.0, 3.0, 1.0], 1.0),
+    ],
+)
+def test_more_epochs_may_help_where_the_last_one_did(bits: list[float], share: float, tmp_path: Path) -> None:
+    assert last_gain(np.array(bits))[1] == pytest.approx(share)
+    base = BASE.model_copy(update={"epochs": len(bits)})
+    notes = said(build_study(tmp_path / "s", complete(bits), base=base)).notes
+    assert any("more epochs may help" in note for note in notes) == (share >= 0.01)
+
+
+@pytest.mark.parametrize(
+    ("rate", "distortion", "words"),
+    [
+        ([1.0, 2.0], [2.0, 1.0], "it has 2 points, and a bend takes 3"),
+        ([1.0, 1.0], [1.0, 1.0], "it has 1 point, and a bend takes 3"),
+        ([0.1, 0.2, 0.3, 0.7], [0.9, 0.8, 0.7, 0.3], "its points lie on a line"),
+        ([0.0, 1.0, 3.0], [3.0, 2.9, 0.0], "it bends outwards"),
+    ],
+)
+def test_why_a_front_has_no_bend(rate: list[float], distortion: list[float], words: str) -> None:
+    assert words in no_bend(np.array(rate), np.array(distortion))
+
+
+def test_failed_repeats_are_counted(tmp_path: Path) -> None:
+    folder = build_study(tmp_path / "study")
+    for k in (1, 2):
+        lost = TrialFolder(StudyLayout(folder).repeat(4, k))
+        lost.create(BASE.of_trial(4, SIX[4].params).of_repeat(k))
+        lost.fail("the loss is nan")
+    found = said(folder)
+    assert "one training of each (2 repeats failed) cannot tell merit from luck." in found.answer[0]
+    (row,) = tables(folder)["With other seeds"].to_dict("records")
+    assert (row["trial"], row["seeds"], row["failed"], row["rank"]) == (4, 0, 2, "")
+    states = tables(folder)["How the trials ended"].set_index("state")
+    assert states.loc["failed", "commonest cause"] == "non-finite <script>"
+
+
+def test_a_best_trial_without_a_code_is_no_answer(tmp_path: Path) -> None:
+    run = rank_runs(read_study(build_study(tmp_path / "study")))[0]
+    assert collapsed(run) == []
+    (warning,) = collapsed(replace(run, best={**run.best, "val_rate": 0.193}))
+    assert "carries 0.19 nats an image, next to nothing" in warning

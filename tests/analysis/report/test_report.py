@@ -1,0 +1,87 @@
+"""The report as a whole."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from markupsafe import escape
+from support.analysis_fixture import BASE, SIX, Made, build_study
+from support.pictures import looks_drawn
+
+from analysis import load_trials
+from analysis.figures.registry import model_figures, study_figures
+from analysis.report.report import write_report
+from trainables.records.atomic_files import seal, unseal
+from trainables.records.study_layout import visu_name
+from trainables.records.trial_folder import TrialFolder
+
+
+def test_visu_names_are_safe() -> None:
+    assert visu_name("mnist") == "mnist_vae"
+    assert visu_name("imagefolder:/home/me/../x y") == "imagefolder_vae"
+    assert "/" not in visu_name("../../etc")
+
+
+@pytest.mark.slow
+def test_report_of_the_best_runs(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    hostile = "<script>alert('study')</script>"
+    folder = build_study(tmp_path / "study", final_bits=[2.6, 2.4, 2.35, 2.37], name=hostile)
+    info = unseal((folder / "study.json").read_text())
+    info["command"] = "python x.py --storage postgresql://me:secret@host/db"
+    (folder / "study.json").write_text(seal(info))
+    steps: dict[str, float] = {}
+    old = folder / "visu" / "digits_vae" / "recon" / "trial_0001_epoch_0003.png"
+    old.parent.mkdir(parents=True)
+    old.write_bytes(b"once the best")
+    capfd.readouterr()  # what the fixture said
+    paths = write_report(folder, top=1, progress=steps.__setitem__)
+    assert not old.exists()
+    assert capfd.readouterr() == ("", "")
+    assert "measuring final on the test set: likelihood" in steps
+    assert list(steps.values()) == [k / len(steps) for k in range(len(steps))]
+    for name in model_figures().keys() - {"traversal_gif"}:
+        for stem in ("trial_0004_epoch_0003", "final_epoch_0003"):
+            looks_drawn(folder / "visu" / "digits_vae" / name / f"{stem}.png", least=400)
+    for name in study_figures().keys() - {"across_beta"}:  # its models are of one architecture
+        looks_drawn(folder / "visu" / "digits_vae" / "study" / f"{name}.png", least=350)
+    assert pd.read_csv(paths["trials"])["number"].tolist() == list(range(6))
+    pd.testing.assert_frame_equal(pd.read_parquet(folder / "trials.parquet"), load_trials(folder))
+    assert len(list((folder / "models" / "VAE").iterdir())) == 4
+    page = paths["report"].read_text()
+    assert len(page) < 10e6
+    assert hostile not in page
+    assert "&lt;script&gt;alert" in page
+    assert "non-finite &lt;script&gt;" in page
+    assert "secret" not in page
+    assert "The best trial is trial 4, with KL weight 0.5, latent size 16 and depth 1: 2.4000 bits" in page
+    for state, count in {"complete": 3, "pruned": 1, "failed": 1, "running": 1}.items():
+        assert f"<td>{state}</td><td>{count}</td>" in page
+    assert "The search is not over, and these numbers may still change." in page
+    for figure in (study_figures() | model_figures()).values():
+        assert (str(escape(figure.caption)) in page) == (figure.name != "across_beta")
+    markup = re.sub(r"<script\b.*?</script>", "", page, flags=re.DOTALL)
+    assert not re.search(r"""(src|href|srcset|action)\s*=\s*["']?\s*(https?:)?//""", markup, re.IGNORECASE)
+    assert not re.search(r"<script[^>]+src", page)
+    assert "default-src 'none'" in markup
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trials", [[], SIX[:1], [SIX[2]], [SIX[5], SIX[3]]], ids=["empty", "one", "pruned", "running"])
+def test_report_without_the_data_set_gives_the_rest(trials: list[Made], tmp_path: Path) -> None:
+    base = BASE.model_copy(update={"dataset": f"imagefolder:{tmp_path}/none"})
+    paths = write_report(build_study(tmp_path / "study", trials, base=base))
+    page = paths["report"].read_text()
+    assert "cannot be had" in page
+    assert ("no best model" in page) == (trials != SIX[:1])
+    for name in study_figures().keys() - {"across_beta"}:
+        looks_drawn(tmp_path / "study" / "visu" / "imagefolder_vae" / "study" / f"{name}.png", least=350)
+
+
+def test_missing_weights_are_told(tmp_path: Path) -> None:
+    base = BASE.model_copy(update={"dataset": "nothing"})
+    folder = build_study(tmp_path / "study", SIX[:1], base=base)
+    TrialFolder(folder / "trials" / "0000").best.write_bytes(b"torn")
+    assert "The model of trial 0 is missing" in write_report(folder)["report"].read_text()
