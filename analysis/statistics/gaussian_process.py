@@ -19,9 +19,8 @@ def gaussian_process(
     """(N, P), (N,), (M, P) -> the mean of the values at each point and its standard deviation, both (M,).
 
     A Matérn 5/2 kernel and noise, their scales by marginal likelihood (Rasmussen & Williams 2006, sections
-    4.2 and 5.4). The noise takes what the seed and the parameters left out do to the values; the deviation
-    is without it, that is of the mean alone. A random `_FITTED` of more trials are fitted. Parameters that
-    differ by orders of magnitude come as their logarithms.
+    4.2 and 5.4). The deviation is of the mean alone, without the noise. Of more trials a random `_FITTED` are
+    fitted. Parameters that differ by orders of magnitude come as their logarithms.
     """
     from sklearn.exceptions import ConvergenceWarning  # a second of imports: here, where they are needed
     from sklearn.gaussian_process import GaussianProcessRegressor

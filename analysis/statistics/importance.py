@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -62,19 +63,12 @@ def compute_importance(
     trials: Sequence[FrozenTrial], columns: dict[str, str], seed: int = 0, resamples: int = 0
 ) -> Importance:
     """The main effects of a forest over the complete trials (functional ANOVA: Hutter et al. 2014), times its
-    out-of-bag R²: of the variance of the trials' values, what each parameter alone lets one predict. That
-    leans low, as a forest of few trials does not see all there is; where it sees nothing (R² <= 0), neither
-    do we. ``columns`` maps a path to its column; ``resamples`` of the trials give intervals
-    (`IMPORTANCE_RESAMPLES` is enough).
-
-    Pruned trials are left out: their values are those of fewer epochs.
-    """
+    out-of-bag R²: of the variance of the trials' values, what each parameter alone lets one predict, which leans
+    low where trials are few. Pruned trials are left out: their values are those of fewer epochs. ``columns`` maps
+    a path to its column; ``resamples`` give intervals (`IMPORTANCE_RESAMPLES` is enough)."""
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE and math.isfinite(trial.value or 0.0)]
     count = len(complete)
-
-    def none(note: str) -> Importance:
-        return Importance([], np.zeros(0), count, note)
-
+    none = partial(Importance, [], np.zeros(0), count)
     if count < _LEAST_TRIALS:
         return none(f"Parameter importance needs {_LEAST_TRIALS} complete trials; there are {count} so far")
     paths, points = _positions(complete)
@@ -91,44 +85,33 @@ def compute_importance(
         )
     best = max(forests, key=lambda forest: float(forest.oob_score_))
     shares = main_effects(best, points) * best.oob_score_
-    resampled = _resampled_shares(points, values, best.min_samples_leaf)
-    found = importance_intervals(count, shares, resampled, resamples, seed) if resamples else None
+    resampled = partial(_resampled_shares, points, values, best.min_samples_leaf)
+    found = importance_intervals(count, shares, resampled, resamples, seed)
     order = np.argsort(-shares, kind="stable")
     names = [columns[paths[k]] for k in order]
     return Importance(names, shares[order], count, intervals=[found[k] for k in order] if found else None)
 
 
-def _resampled_shares(points: np.ndarray, values: np.ndarray, leaf: int) -> _Shares:
-    """Those of the trials, (N, P) and (N,)."""
-
-    def shares(drawn: np.ndarray, left: np.ndarray, seed: int) -> np.ndarray | None:
-        # scored on the trials that were not drawn: out-of-bag rows of a resample have their copies in the bag
-        miss = ((values[left] - values[drawn].mean()) ** 2).sum()
-        if not miss > 0 or not np.ptp(values[drawn]) > 0:
-            return None
-        forest = _forest(points[drawn], values[drawn], seed, _RESAMPLE_TREES, leaf)
-        skill = 1 - ((values[left] - forest.predict(points[left])) ** 2).sum() / miss
-        explained: np.ndarray = main_effects(forest, points[drawn]) * max(skill, 0.0)
-        return explained
-
-    return shares
+def _resampled_shares(
+    points: np.ndarray, values: np.ndarray, leaf: int, drawn: np.ndarray, left: np.ndarray, seed: int
+) -> np.ndarray | None:
+    """`_Shares` of the trials, (N, P) and (N,)."""
+    # scored on the trials that were not drawn: out-of-bag rows of a resample have their copies in the bag
+    miss = ((values[left] - values[drawn].mean()) ** 2).sum()
+    if not miss > 0 or not np.ptp(values[drawn]) > 0:
+        return None
+    forest = _forest(points[drawn], values[drawn], seed, _RESAMPLE_TREES, leaf)
+    skill = 1 - ((values[left] - forest.predict(points[left])) ** 2).sum() / miss
+    explained: np.ndarray = main_effects(forest, points[drawn]) * max(skill, 0.0)
+    return explained
 
 
 def importance_intervals(
     count: int, estimate: np.ndarray, shares: _Shares, resamples: int = IMPORTANCE_RESAMPLES, seed: int = 0
 ) -> list[Interval] | None:
-    """Percentile bootstrap of each parameter's share of the variance.
-
-    Args:
-        count: of the complete trials.
-        estimate: (P,) shares, from all trials.
-        shares: of a resample.
-        resamples: forests to fit, a hundredth of a second each.
-        seed: of the resamples and the forests.
-
-    Returns P intervals, stretched to the estimate where that lies outside; None where fewer than half the
-    resamples had an answer.
-    """
+    """Percentile bootstrap of each parameter's share, of which ``estimate``, (P,), is that of all ``count`` trials,
+    and ``shares`` that of a resample: P intervals, stretched to the estimate where that lies outside; None where
+    fewer than half the resamples had an answer, or there are none."""
     rng = np.random.default_rng(seed)
     answers = []
     for k in range(resamples):
@@ -139,19 +122,16 @@ def importance_intervals(
     if not answers or 2 * len(answers) < resamples:
         return None
     low, high = np.quantile(answers, ((1 - LEVEL) / 2, (1 + LEVEL) / 2), axis=0)
-    return [
-        Interval(*map(float, ends))
-        for ends in zip(estimate, np.minimum(low, estimate), np.maximum(high, estimate), strict=True)
-    ]
+    ends = np.stack([estimate, np.minimum(low, estimate), np.maximum(high, estimate)], 1)
+    return [Interval(*of) for of in ends.tolist()]
 
 
 def _positions(complete: Sequence[FrozenTrial]) -> tuple[list[str], np.ndarray]:
     """The P paths that all N trials have, and (N, P): where each trial lies, by the logarithm where it is
     searched by it, as a forest splits a range evenly; a choice by its index."""
     space = intersection_search_space(list(complete))
-    points = np.array(
-        [[of.to_internal_repr(trial.params[path]) for path, of in space.items()] for trial in complete], float
-    )
+    rows = [[of.to_internal_repr(trial.params[path]) for path, of in space.items()] for trial in complete]
+    points = np.array(rows, float)
     logarithmic = [getattr(of, "log", False) for of in space.values()]
     points[:, logarithmic] = np.log(points[:, logarithmic])
     return list(space), points

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from analysis.statistics.resampling import RESAMPLES, Interval, bootstrap
@@ -21,28 +23,21 @@ def pareto_front(rate: np.ndarray, distortion: np.ndarray) -> np.ndarray:
 
 
 def reference_point(*studies: tuple[np.ndarray, np.ndarray]) -> tuple[float, float]:
-    """The corner that hypervolumes are measured from: a tenth of the range beyond the worst rate and the
-    worst distortion on any study's front, so that the fronts' ends count too and a dominated trial, however
-    bad, does not. Studies are compared by a reference that they share.
+    """The corner that the hypervolumes of all these studies are measured from: a tenth of the range beyond the
+    worst rate and distortion on any front, so that the fronts' ends count and a dominated trial does not.
 
     Takes each study's rates and distortions, (N,) and (N,), finite, of one trial or more together.
     """
-
-    def beyond(values: np.ndarray) -> float:
-        low, high = float(values.min()), float(values.max())
-        return high + (0.1 * (high - low) or 0.1 * abs(high) or 1.0)
-
-    rate, distortion = np.concatenate([np.stack(study)[:, pareto_front(*study)] for study in studies], 1)
-    return beyond(rate), beyond(distortion)
+    fronts = np.concatenate([np.stack(study)[:, pareto_front(*study)] for study in studies], 1)
+    ends = zip(fronts.min(1).tolist(), fronts.max(1).tolist(), strict=True)
+    rate, distortion = (high + (0.1 * (high - low) or 0.1 * abs(high) or 1.0) for low, high in ends)
+    return rate, distortion
 
 
 def hypervolume(rate: np.ndarray, distortion: np.ndarray, reference: tuple[float, float]) -> float:
     """The area between the front and the reference point, in nats squared: all that some trial is at least
-    as good as in both (Zitzler & Thiele 1999, IEEE Trans. Evol. Comput. 3(4)).
-
-    Takes (N,), (N,) in nats per image. Points that are not below ``reference`` in both, or not finite, add
-    nothing; no points have none.
-    """
+    as good as in both (Zitzler & Thiele 1999, IEEE Trans. Evol. Comput. 3(4)). Takes (N,), (N,) in nats per
+    image; what is not finite and below ``reference`` in both adds nothing."""
     inside = (rate < reference[0]) & (distortion < reference[1]) & np.isfinite(rate + distortion)
     order = np.argsort(rate[inside])
     x, y = rate[inside][order], np.minimum.accumulate(distortion[inside][order])
@@ -52,25 +47,16 @@ def hypervolume(rate: np.ndarray, distortion: np.ndarray, reference: tuple[float
 def hypervolume_interval(
     rate: np.ndarray, distortion: np.ndarray, reference: tuple[float, float], resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval | None:
-    """The hypervolume, and its interval over resampled trials; None of fewer than 2.
-
-    A resample lacks about a third of the trials and has none that is new, so the interval ends at the
-    estimate: it says how much of the front hangs on a few trials, not how far a longer search would get.
-    """
-
-    def area(rate: np.ndarray, distortion: np.ndarray) -> float:
-        return hypervolume(rate, distortion, reference)
-
+    """The hypervolume, and its interval over resampled trials; None of fewer than 2. A resample has no new trials,
+    so the interval ends at the estimate: it says how much of the front hangs on a few of them."""
+    area = partial(hypervolume, reference=reference)
     found = bootstrap(area, rate, distortion, resamples=resamples, seed=seed)
     return found and Interval(found.estimate, min(found.low, found.estimate), found.estimate)
 
 
 def below_chord(rate: np.ndarray, distortion: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """How far the front's points lie below the chord between its ends, both axes scaled to [0, 1]: their
-    positions and their distances, each (F,); negative above it. None for fewer than 3 different points.
-
-    Takes (N,), (N,); only the points of the front count.
-    """
+    """(N,), (N,) -> the positions of the front's points and how far they lie below the chord between its ends, both
+    axes scaled to [0, 1], each (F,); negative above it. None for fewer than 3 different points."""
     front = np.flatnonzero(pareto_front(rate, distortion) & np.isfinite(rate + distortion))
     if len(np.unique(rate[front])) < 3:
         return None

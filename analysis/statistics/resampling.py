@@ -36,14 +36,7 @@ def bootstrap(
     estimate = float(statistic(*samples))
     if len(samples[0]) < 2 or not math.isfinite(estimate):
         return None
-    found = stats.bootstrap(
-        samples,
-        statistic,
-        n_resamples=resamples,
-        confidence_level=LEVEL,
-        method="percentile",
-        paired=True,
-        vectorized=False,
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return Interval(estimate, float(found.low), float(found.high))
+    options = {"method": "percentile", "confidence_level": LEVEL, "paired": True, "vectorized": False}
+    rng = np.random.default_rng(seed)
+    ends = stats.bootstrap(samples, statistic, n_resamples=resamples, rng=rng, **options).confidence_interval
+    return Interval(estimate, float(ends.low), float(ends.high))

@@ -32,15 +32,12 @@ def separable(a: np.ndarray, b: np.ndarray) -> Difference | None:
     """
     a, b = (np.asarray(values, dtype=float) for values in (a, b))
     a, b = a[np.isfinite(a)], b[np.isfinite(b)]
-    if min(len(a), len(b)) < 2:
-        return None
-    if not a.var() + b.var() > 0:
+    if min(len(a), len(b)) < 2 or not a.var() + b.var() > 0:
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # one side may have no spread
-        ends = stats.ttest_ind(b, a, equal_var=False).confidence_interval(LEVEL)
-    interval = Interval(float(b.mean() - a.mean()), float(ends.low), float(ends.high))
-    return Difference(interval, not interval.low <= 0 <= interval.high)
+        low, high = map(float, stats.ttest_ind(b, a, equal_var=False).confidence_interval(LEVEL))
+    return Difference(Interval(float(b.mean() - a.mean()), low, high), not low <= 0 <= high)
 
 
 @dataclass(frozen=True)
@@ -54,12 +51,11 @@ class Rank:
 
 
 def ranks(values: Sequence[np.ndarray], draws: int = 10_000, seed: int = 0) -> list[Rank]:
-    """Each configuration's rank, from the verdicts of `separable` on its pairs (Mogstad et al. 2024, Rev.
-    Econ. Stud. 91(1), here without a correction for the number of pairs, so that ranks never contradict the
-    verdict on a pair). Of 2 equal configurations the intervals are disjoint in 2 to 5 % of cases, of 3 in 1
-    to 2 %, with 2 to 5 seeds; a percentile bootstrap of so few seeds separates up to 30 % of them.
-
-    How often one is first comes of draws of the means, mean + s / sqrt(M) t with M - 1 degrees of freedom.
+    """Each configuration's rank, by `separable` of its pairs (Mogstad et al. 2024, Rev. Econ. Stud. 91(1), without
+    a correction for the number of pairs, so that ranks never contradict the verdict on a pair). Of 2 equal
+    configurations the intervals are disjoint in 2 to 5 % of cases, of 3 in 1 to 2 %, with 2 to 5 seeds; a
+    percentile bootstrap of so few seeds separates up to 30 %. How often one is first comes of draws of the means,
+    mean + s / sqrt(M) t with M - 1 degrees of freedom.
 
     Takes (M,) repeated values of each of K configurations, finite, M >= 1 and their own; returns K ranks.
     """
