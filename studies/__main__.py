@@ -16,8 +16,8 @@ from trainables.records.study_layout import StudyLayout
 from trainables.text import printable
 
 app = command_group("Look at studies and steer them, from any machine that sees their folders.")
-StudyPath = Annotated[Path, typer.Argument(help="The study's folder, such as runs/digits_vae.")]
-Wait = Annotated[bool, typer.Option(help="Wait until it is so: running epochs end first.")]
+_StudyPath = Annotated[Path, typer.Argument(help="The study's folder, such as runs/digits_vae.")]
+_Wait = Annotated[bool, typer.Option(help="Wait until it is so: running epochs end first.")]
 
 FINISHED, UNFINISHED, RUNNING, PAUSED = 0, 3, 4, 5
 """Exit codes of ``status``; 1 and 2 are errors, as everywhere (`trainables.errors.ExitCode`)."""
@@ -25,7 +25,7 @@ _POLL_SECONDS = 0.5
 
 
 @app.command()
-def status(study: StudyPath, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def status(study: _StudyPath, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """How far a study is, and what it cost. Exits with 0 where it is finished, 3 where it is not and nobody
     runs it, 4 while it runs, 5 while it is paused."""
     from studies.run.operations import status_of
@@ -42,26 +42,26 @@ def status(study: StudyPath, as_json: Annotated[bool, typer.Option("--json", hel
 
 
 @app.command()
-def pause(study: StudyPath, wait: Wait = True) -> None:
+def pause(study: _StudyPath, wait: _Wait = True) -> None:
     """Let the running epochs end, then free the cluster; the driver waits for ``resume``."""
     _order(study, "pause", "paused", wait)
 
 
 @app.command()
-def resume(study: StudyPath, wait: Wait = True) -> None:
+def resume(study: _StudyPath, wait: _Wait = True) -> None:
     """Go on after ``pause``."""
     _order(study, "resume", "running", wait)
 
 
 @app.command()
-def stop(study: StudyPath, wait: Wait = True) -> None:
+def stop(study: _StudyPath, wait: _Wait = True) -> None:
     """End a study in order after the running epochs; the same command goes on from there."""
     _order(study, "stop", None, wait)
 
 
 @app.command("prune-checkpoints")
 def prune_checkpoints(
-    study: StudyPath,
+    study: _StudyPath,
     keep: Annotated[int, typer.Option(min=1, help="Of how many of the best trials to keep the weights.")] = 10,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed.")] = False,
 ) -> None:

@@ -14,7 +14,7 @@ from typer import Option
 from studies.study import Study
 from trainables.slots.resources import Placement
 
-Fields = TypeVar("Fields")
+_Fields = TypeVar("_Fields")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +98,7 @@ def with_options(command: Callable[..., None], kinds: list[type], defaults: Mapp
     return command
 
 
-def built(kind: type[Fields], values: Mapping[str, Any], **others: Any) -> Fields:
+def built(kind: type[_Fields], values: Mapping[str, Any], **others: Any) -> _Fields:
     """One of those dataclasses, from the values of a command's options, and its other fields."""
     return kind(**{name: values[name] for name in _options(kind)}, **others)
 

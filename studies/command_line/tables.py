@@ -11,6 +11,7 @@ from rich.table import Column, Table
 from studies.run.options import Options
 from studies.study import Study
 from trainables.errors import UserError
+from trainables.records.study_layout import StudyLayout
 from trainables.space import describe
 from trainables.text import without_passwords
 
@@ -93,10 +94,11 @@ def print_summary(folder: Path, console: Console, report: bool) -> None:
         for row in rows:
             table.add_row(*row.values())
         console.print(table)
-    places = {"report": "report.html", "tables": "trials.csv", "best models": "models/VAE", "figures": "visu"}
+    layout = StudyLayout(folder)
+    places = {"report": layout.report, "tables": layout.trials_csv, "best models": layout.models}
     if report:
-        for what, name in places.items():
-            console.print(f"{what:12} {folder / name}", soft_wrap=True)
+        for what, path in {**places, "figures": layout.visu("").parent}.items():
+            console.print(f"{what:12} {path}", soft_wrap=True)
     else:
         console.print(f"to draw the report: python -m analysis report {folder}", soft_wrap=True)
     if not runs:

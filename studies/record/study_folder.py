@@ -18,7 +18,7 @@ from trainables.records.atomic_files import PARTIAL, seal, unseal, write_atomic
 from trainables.records.object_store import Mirror
 from trainables.records.storage_urls import masked, unmasked
 from trainables.records.study_layout import StudyLayout
-from trainables.records.trial_folder import TrialFolder
+from trainables.records.trial_folder import STATES, TrialFolder
 
 
 class StudyFolder:
@@ -110,7 +110,7 @@ class StudyFolder:
     def drop_states(self, record: TrialFolder) -> None:
         """Forget how to go on with a training that has ended. Raises: OSError."""
         if mirror := self.mirror(record.path):
-            mirror.remove("epoch_*.pt")
+            mirror.remove(STATES)
         record.drop_states()
 
     def forget(self) -> None:

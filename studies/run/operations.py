@@ -16,7 +16,8 @@ from studies.run.retraining import next_final, next_repeats
 from studies.run.runner import is_finished
 from studies.study import Study
 from trainables.errors import UserError
-from trainables.records.trial_folder import TrialFolder
+from trainables.records.study_layout import StudyLayout
+from trainables.records.trial_folder import STATES, TrialFolder
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def _planned_study(record: StudyRecord) -> Study:
         }
         return Study.of_question(info, **plan)
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{record.folder / 'study.json'} does not say what is planned: {error}") from error
+        raise UserError(f"{StudyLayout(record.folder).question} does not say what is planned: {error}") from error
 
 
 def prune(path: Path, keep: int, dry_run: bool) -> tuple[int, int]:
@@ -121,11 +122,11 @@ def prune(path: Path, keep: int, dry_run: bool) -> tuple[int, int]:
         kept = {trial.number for trial in trials.ranked()[:keep]}
         files: list[Path] = []
         for number in trials.ended():
-            checkpoints = TrialFolder(folder.layout.trial(number)).checkpoints
-            files += checkpoints.glob("epoch_*.pt")
+            trial = TrialFolder(folder.layout.trial(number))
+            files += trial.checkpoints.glob(STATES)
             if number not in kept:
-                files += checkpoints.glob("best.safetensors")
-                mirror = folder.mirror(folder.layout.trial(number))
+                files += [trial.best] if trial.best.exists() else []
+                mirror = folder.mirror(trial.path)
                 if mirror and not dry_run:
                     mirror.remove("*")
         size = sum(file.stat().st_size for file in files)

@@ -52,8 +52,7 @@ class _Retraining(Training):
     """One in no ledger."""
 
     def prepare(self) -> None:
-        """Make its folder; that of an earlier best trial makes room."""
-        if not self.record.holds(self.config):
+        if not self.record.holds(self.config):  # but an earlier best trial's
             shutil.rmtree(self.record.path, ignore_errors=True)
         self.record.create(self.config)
 
@@ -62,7 +61,6 @@ class _Repeat(_Retraining):
     """A trial with another seed. One that fails is recorded, and the study goes on."""
 
     def end(self, state: State, cause: str | None) -> None:  # noqa: ARG002 (a cause says that it failed)
-        """Record a failure."""
         if cause:
             self.record.fail(cause)
         self.folder.fetch_best(self.record)
@@ -70,10 +68,11 @@ class _Repeat(_Retraining):
 
 
 class _Final(_Retraining):
-    """The best trial, longer. It takes the place of an earlier one when it is done; the study ends where it fails."""
+    """The best trial, longer. It takes the place of an earlier one when it is done; the study ends where it fails, and
+    it keeps what it has.
+    """
 
     def end(self, state: State, cause: str | None) -> UserError | None:  # noqa: ARG002 (as above)
-        """Move it to its place; one that failed keeps what it has."""
         if cause:
             return UserError(f"the final training failed: {cause}\nrun the same command again to take it up")
         self.folder.fetch_best(self.record)

@@ -55,14 +55,13 @@ class Training(ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class SearchTrial(Training):
+class _SearchTrial(Training):
     """A trial of the search, of whose end the ledger is told."""
 
     label: int
     ledger: Ledger
 
     def prepare(self) -> None:
-        """Make its folder. Raises: UserError where it is another trial's."""
         if self.record.is_of_another(self.config):
             raise UserError(
                 f"{self.record.path} is not the folder of trial {self.label}: its config.json is another's\n"
@@ -71,12 +70,10 @@ class SearchTrial(Training):
         self.record.create(self.config)
 
     def report(self, row: Metrics) -> bool:
-        """Tell the ledger of an epoch; whether it is to be pruned."""
         return self.ledger.report(self.label, row)
 
     def end(self, state: State, cause: str | None) -> None:
-        """Tell the ledger last: a crash may come between."""
-        self.folder.fetch_best(self.record)
+        self.folder.fetch_best(self.record)  # the ledger hears last: a crash may come between
         self.ledger.end(self.label, state, cause)
         self.folder.drop_states(self.record)
 
@@ -95,7 +92,7 @@ def search_trials(session: Session) -> Iterator[Training]:
     for number in chain(map(ledger.resume, interrupted), (ledger.ask() for _ in range(new))):
         parameters = ledger.parameters(number)
         record = TrialFolder(folder.layout.trial(number))
-        yield SearchTrial(folder, record, ledger.plan.config(number, parameters), number, parameters, ledger)
+        yield _SearchTrial(folder, record, ledger.plan.config(number, parameters), number, parameters, ledger)
 
 
 class Lifecycle:

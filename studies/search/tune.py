@@ -29,8 +29,8 @@ def train(lifecycle: Lifecycle, slots: Slots, most: int | None, storage: Path) -
     tuner = tune.Tuner(
         tune.with_resources(tune_trial, TRIAL_RESOURCES),
         tune_config=tune.TuneConfig(
-            search_alg=LifecycleSearcher(lifecycle, slots, most),
-            scheduler=LifecycleScheduler(lifecycle),
+            search_alg=_Searcher(lifecycle, slots, most),
+            scheduler=_Scheduler(lifecycle),
             num_samples=-1,
             reuse_actors=True,
         ),
@@ -52,7 +52,7 @@ class _Unpickled:
         return {}
 
 
-class LifecycleSearcher(_Unpickled, Searcher):
+class _Searcher(_Unpickled, Searcher):
     """Gives Tune the next job, once there is room for it."""
 
     def __init__(self, lifecycle: Lifecycle, slots: Slots, most: int | None) -> None:
@@ -61,7 +61,6 @@ class LifecycleSearcher(_Unpickled, Searcher):
         self._running: set[str] = set()
 
     def suggest(self, trial_id: str) -> Any:
-        """A Tune trial's config; None where there is none now, FINISHED at the end."""
         at_once = max(1, self._slots.trials_at_once)  # where all slots are lost, the next job hears of it
         job = None
         if len(self._running) < min(self._most or at_once, at_once):
@@ -73,17 +72,15 @@ class LifecycleSearcher(_Unpickled, Searcher):
         return {"mailbox": self._slots.mailbox, "job": job, "patience": self._slots.patience}
 
     def on_trial_complete(self, trial_id: str, *_: Any, **__: Any) -> None:
-        """Make room; the scheduler, which hears of it too, knows which training it was."""
-        self._running.discard(trial_id)
+        self._running.discard(trial_id)  # the scheduler, which hears of it too, knows which training it was
 
     def save(self, checkpoint_path: str) -> None:
-        """Do nothing: the ledger is on disk."""
+        pass  # the ledger is on disk
 
-    def restore(self, checkpoint_path: str) -> None:
-        """Do nothing, as with `save`."""
+    restore = save
 
 
-class LifecycleScheduler(_Unpickled, FIFOScheduler):
+class _Scheduler(_Unpickled, FIFOScheduler):
     """Passes Tune's events on to the lifecycle, and its decisions back."""
 
     def __init__(self, lifecycle: Lifecycle) -> None:
@@ -91,7 +88,6 @@ class LifecycleScheduler(_Unpickled, FIFOScheduler):
         self._lifecycle = lifecycle
 
     def on_trial_result(self, _: Any, trial: Trial, result: dict[str, Any]) -> str:
-        """What `trainables.slots.tune_trial` reports."""
         job_id, news, go_on = trial.config["job"].id, result.get("news"), False
         with self._lifecycle.guarded():
             if news is None:
@@ -104,11 +100,9 @@ class LifecycleScheduler(_Unpickled, FIFOScheduler):
         return TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP
 
     def on_trial_complete(self, _: Any, trial: Trial, __: dict[str, Any]) -> None:
-        """A Tune trial has ended, or was stopped."""
         with self._lifecycle.guarded():
             self._lifecycle.complete(trial.config["job"].id)
 
     def on_trial_error(self, _: Any, trial: Trial) -> None:
-        """Its actor has died; Tune starts it again three times."""
-        if not trial.should_recover():
+        if not trial.should_recover():  # as it does three times
             self._lifecycle.give_up(f"the Tune actor of training {trial.config['job'].id} died again and again")

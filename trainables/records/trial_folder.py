@@ -21,6 +21,9 @@ from trainables.config import TrialConfig
 from trainables.errors import UserError, explain
 from trainables.records.atomic_files import PARTIAL, read_bounded, seal, unseal, write_atomic
 
+STATES = "epoch_*.pt"
+"""Names of the states to go on from, in ``checkpoints``."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -154,5 +157,5 @@ class TrialFolder:
 
     def drop_states(self) -> None:
         """Forget how to go on with a finished trial, and what crashes left half written."""
-        for state in (*self.checkpoints.glob("epoch_*.pt"), *self.path.rglob(PARTIAL)):
+        for state in (*self.checkpoints.glob(STATES), *self.path.rglob(PARTIAL)):
             state.unlink(missing_ok=True)
