@@ -13,29 +13,12 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from analysis.measures.codes import Codes, encode
-from analysis.measures.parts import CODE, Metric, Part, chosen_rows
-from trainables.data.datasets import Dataset
-from vae_models import VAE
+from analysis.measures.codes import CODE, Metric, Part, Subject, chosen_rows, encode
 
 _PROBE_IMAGES = 10_000
 """Training images that the classifiers of codes learn from, at most."""
 _NEIGHBOURS = 5
 _SILHOUETTE_IMAGES = 2_000
-
-
-def _class_metrics(model: VAE, data: Dataset, codes: Codes, seed: int = 0) -> dict[str, float]:
-    """``probe_accuracy`` and ``knn_accuracy`` of classifiers that learn from the posterior means of at most
-    10,000 training images, and the test codes' ``silhouette``."""
-    trained = data.training_rows()
-    rows = trained[chosen_rows(len(trained), _PROBE_IMAGES, seed)]
-    learnt = encode(model, data.train.images[rows]).mean_NZ, data.train.labels[rows]
-    asked = codes.mean_NZ, data.test.labels
-    return {
-        "probe_accuracy": probe_accuracy(*learnt, *asked),
-        "knn_accuracy": knn_accuracy(*learnt, *asked),
-        "silhouette": silhouette(*asked, seed),
-    }
 
 
 def probe_accuracy(
@@ -69,6 +52,15 @@ def silhouette(mean_NZ: np.ndarray, labels: np.ndarray, seed: int = 0) -> float:
     return float(silhouette_score(mean_NZ[rows], labels[rows]))
 
 
+def _measured(subject: Subject) -> dict[str, float]:
+    train, trained = subject.data.train, subject.data.training_rows()
+    rows = trained[chosen_rows(len(trained), _PROBE_IMAGES, subject.seed)]
+    learnt = encode(subject.model, train.images[rows]).mean_NZ, train.labels[rows]
+    asked = subject.codes.mean_NZ, subject.data.test.labels
+    accuracies = {"probe_accuracy": probe_accuracy(*learnt, *asked), "knn_accuracy": knn_accuracy(*learnt, *asked)}
+    return accuracies | {"silhouette": silhouette(*asked, subject.seed)}
+
+
 CLASSES = Part(
     "classes",
     CODE,
@@ -77,5 +69,5 @@ CLASSES = Part(
         Metric("knn_accuracy", f"{_NEIGHBOURS} nearest neighbours' accuracy", ".2%", "of test images"),
         Metric("silhouette", "silhouette of the classes", ".3f", "-1 to 1"),
     ),
-    lambda subject: _class_metrics(subject.model, subject.data, subject.codes, subject.seed),
+    _measured,
 )

@@ -1,35 +1,123 @@
-"""Images as the model's posteriors. N images of C x H x W, Z latents."""
+"""What every measure starts from: a trained model, its test images, and these images as the model's posteriors.
+
+And what a metric of the test set is: each file of this room declares its own, beside what computes them.
+N images of C x H x W, Z latents.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from trainables.data.datasets import Dataset
 from trainables.training.batches import Pixels
-from trainables.training.evaluate import BATCH
+from trainables.training.evaluate import BATCH, evaluate
 from trainables.training.process_group import World
 from vae_models import VAE
 from vae_models.elbo import kl_per_latent
 from vae_models.vae import Posterior
 
+if TYPE_CHECKING:
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+TRADE_OFF = "The trade-off"
+CODE = "The code"
+"""Titles that several parts share."""
+
 
 class Codes(NamedTuple):
-    """The posteriors q(z | x) of a set of images, in their order."""
+    """The posteriors q(z | x) of a set of images, in their order; both float32."""
 
     mean_NZ: np.ndarray  # noqa: N815 - a shape
-    """float32."""
     logvar_NZ: np.ndarray  # noqa: N815
-    """float32."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number, and how it is shown. Where ``<name>_error`` is measured too, that is its standard error."""
+
+    name: str
+    label: str
+    """For people, as is the unit; other numbers of the measurement stand in braces."""
+    style: str
+    """Its format."""
+    unit: str = ""
+    bound: str = ""
+    """Which side of it the truth is on, where the images are too few to tell more
+    (`analysis.measures.information.capped`)."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A trained model, and all that is known before it is measured on its test set."""
+
+    model: VAE
+    data: Dataset
+    sigma: float
+    """Of the calibrated likelihood."""
+    codes: Codes
+    """Of the test images."""
+    seed: int
+    """Of every choice of images and every sample."""
+    inception: FrechetInceptionDistance | None
+    """None where Inception's weights are not at hand."""
+
+    @property
+    def images(self) -> np.ndarray:
+        """Of the test set, (N, C, H, W) uint8."""
+        return self.data.test.images
+
+    @cached_property
+    def evaluated(self) -> dict[str, float]:
+        """What an epoch measures on the validation images, on the test images."""
+        device = device_of(self.model)
+        pixels = Pixels(self.images, device=device)
+        return evaluate(self.model, pixels, self.sigma, World(device=device), posteriors(self.codes))
+
+
+@dataclass(frozen=True)
+class Part:
+    """Metrics that are computed together."""
+
+    name: str
+    """For who waits."""
+    title: str
+    """Of the table that they are shown in."""
+    metrics: tuple[Metric, ...]
+    """That are shown, in this order; one that a part before computes may be shown here."""
+    measure: Callable[[Subject], dict[str, float]]
+    """Each metric by name, and what their labels and errors need. NaN, or left out, where there is none."""
+
+
+def device_of(model: VAE) -> torch.device:
+    """Where the model is."""
+    return next(model.parameters()).device
+
+
+def batches(
+    model: VAE, images: np.ndarray, size: int, rows: np.ndarray | None = None
+) -> Iterator[tuple[np.ndarray, Tensor]]:
+    """Images, (N, C, H, W) uint8, or some rows of them, in order and where the model is: positions among them, and
+    (B, C, H, W) in [0, 1]."""
+    device = device_of(model)
+    return Pixels(images, rows, device).in_order(size, World(device=device))
+
+
+def chosen_rows(count: int, most: int, seed: int) -> np.ndarray:
+    """All rows of so many, or the seed's choice of ``most``, in order."""
+    return np.sort(np.random.default_rng(seed).choice(count, min(count, most), replace=False))
 
 
 @torch.no_grad()
 def encode(model: VAE, images: np.ndarray) -> Codes:
     """(N, C, H, W) uint8 -> the posteriors' means and log-variances, on the CPU wherever the model is."""
-    device = next(model.parameters()).device
-    pixels = Pixels(images, device=device)
-    parts = [model.encode(x) for _, x in pixels.in_order(BATCH, World(device=device))]
+    parts = [model.encode(x) for _, x in batches(model, images, BATCH)]
     return Codes(*(torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True)))
 
 
@@ -39,11 +127,9 @@ def posteriors(codes: Codes, rows: slice | np.ndarray = slice(None), device: tor
 
 
 def image_rates(mean_NZ: np.ndarray, logvar_NZ: np.ndarray) -> np.ndarray:
-    """KL(q(z | x), N(0, 1)) of each image and latent, nats, (N, Z) float64: where sums over images want more
-    digits than float32 has."""
-    return kl_per_latent(
-        Posterior(*(torch.from_numpy(part.astype(np.float64)) for part in (mean_NZ, logvar_NZ)))
-    ).numpy()
+    """KL(q(z | x), N(0, 1)) of each image and latent, nats, (N, Z) float64, as sums over images want its digits."""
+    codes = Codes(mean_NZ.astype(np.float64), logvar_NZ.astype(np.float64))
+    return kl_per_latent(posteriors(codes)).numpy()
 
 
 def latent_rates(mean_NZ: np.ndarray, logvar_NZ: np.ndarray) -> np.ndarray:

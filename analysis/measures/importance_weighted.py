@@ -12,12 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.measures.codes import Codes, posteriors
-from analysis.measures.parts import TRADE_OFF, Metric, Part, chosen_rows
+from analysis.measures.codes import TRADE_OFF, Codes, Metric, Part, batches, chosen_rows, device_of, posteriors
 from analysis.statistics.resampling import standard_error
-from trainables.training.batches import Pixels
 from trainables.training.evaluate import encoded
-from trainables.training.process_group import World
 from vae_models import VAE
 from vae_models.elbo import discrete_gaussian_nll
 from vae_models.vae import Posterior
@@ -64,19 +61,15 @@ def iwae(
         images: (N, C, H, W) uint8.
         sigma: of the discretised Gaussian likelihood, as in `trainables.training.evaluate`: with one sample this is
             minus its ``nelbo``.
-        samples: K, drawn in chunks: memory does not grow with it.
+        samples: K, drawn in chunks: memory does not grow with it. Fewer than one raise ValueError.
         seed: of the samples.
         known: the images' posteriors, (N, Z) on any device, where they are encoded already.
-
-    Raises:
-        ValueError: for fewer than one sample.
     """
     if samples < 1:
         raise ValueError(f"samples must be at least 1, got {samples}")
-    device = next(model.parameters()).device
-    generator = torch.Generator(device).manual_seed(seed)
+    generator = torch.Generator(device_of(model)).manual_seed(seed)
     parts = []
-    for rows, x in Pixels(images, device=device).in_order(IMAGES, World(device=device)):
+    for rows, x in batches(model, images, IMAGES):
         posterior = encoded(model, x, rows, known)
         parts.append(_batch_weights(model, x, posterior, sigma, samples, generator))
     total, squares, logs = (torch.cat(column) for column in zip(*parts, strict=True))
@@ -115,11 +108,9 @@ def likelihood(
     model: VAE, images: np.ndarray, codes: Codes, sigma: float, nelbo: float, seed: int = 0
 ) -> dict[str, float]:
     """``log_likelihood``, nats per image: minus the ``nelbo`` of all images, plus what the bound of
-    ``log_likelihood_samples`` samples (`iwae`) gains, in the mean over ``log_likelihood_images`` of them.
-
-    The gain is over the ELBO of the same image by the same samples: images differ in it far less than in
-    their likelihood. ``log_likelihood_error`` is its standard error, without the ``nelbo``'s own.
-    ``effective_samples`` is the median over those images of the samples that carry the bound."""
+    ``log_likelihood_samples`` samples (`iwae`) gains on the ELBO by the same samples, in the mean over
+    ``log_likelihood_images`` of them, as images differ in it far less than in their likelihood.
+    ``log_likelihood_error`` is the gain's standard error; ``effective_samples`` the median over those images."""
     rows = chosen_rows(len(images), LIKELIHOOD_IMAGES, seed)
     bound = iwae(model, images[rows], sigma, LIKELIHOOD_SAMPLES, seed, posteriors(codes, rows))
     gain = bound.log_likelihood - bound.elbo

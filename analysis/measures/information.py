@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from analysis.measures.codes import Codes, image_rates, latent_rates
-from analysis.measures.parts import CODE, Metric, Part
+from analysis.measures.codes import CODE, Codes, Metric, Part, device_of, image_rates, latent_rates
 from analysis.statistics.resampling import standard_error
 
 _BLOCK = 500
@@ -44,21 +43,16 @@ class Information:
 
 
 def capped(mutual_information: float, cap: float) -> bool:
-    """Whether the images are too few to tell more than that the mutual information is at least this, and the
-    marginal KL at most what it leaves of the rate: they hardly overlap, whatever they all would cover."""
+    """Whether the images, hardly overlapping, are too few to tell more than that the mutual information is at least
+    this, and the marginal KL at most what it leaves of the rate."""
     return mutual_information > cap - _MARGIN
 
 
 def information(
     mean_NZ: np.ndarray, logvar_NZ: np.ndarray, seed: int = 0, device: torch.device | str = "cpu"
 ) -> Information:
-    """The two parts of the rate, from the posteriors of a set of images and one sample of each.
-
-    Args:
-        mean_NZ, logvar_NZ: of q(z | x), as `analysis.measures.codes.encode` gives them.
-        seed: of the samples.
-        device: to compare each code with all posteriors on.
-    """
+    """The two parts of the rate, from the posteriors of a set of images and one sample of each; each sample is
+    compared with all posteriors on ``device``."""
     mean, logvar = mean_NZ.astype(np.float64), logvar_NZ.astype(np.float64)
     noise = np.random.default_rng(seed).standard_normal(mean.shape)
     z = mean + noise * np.exp(0.5 * logvar)
@@ -71,9 +65,8 @@ def information(
     # it where codes overlap and none where they are told apart, so that both ends are free of noise
     mutual -= np.dot(mutual - mutual.mean(), error) / max(np.dot(error, error), np.finfo(float).tiny) * error
     marginal = rate - mutual
-    return Information(
-        float(mutual.mean()), standard_error(mutual), float(marginal.mean()), standard_error(marginal), math.log(len(z))
-    )
+    found = [(float(part.mean()), standard_error(part)) for part in (mutual, marginal)]
+    return Information(*found[0], *found[1], mutual_information_cap=math.log(len(z)))
 
 
 def log_mixture(z_MZ: Tensor, mean_NZ: Tensor, logvar_NZ: Tensor) -> Tensor:
@@ -104,5 +97,5 @@ CODES = Part(
         Metric("mutual_information_cap", "the most it can be found to be", ".2f", "log of the images, nats"),
         Metric("marginal_kl", "aggregate posterior to the prior, KL", ".2f", "nats", bound="≤"),
     ),
-    lambda subject: code_metrics(subject.codes, subject.seed, subject.device),
+    lambda subject: code_metrics(subject.codes, subject.seed, device_of(subject.model)),
 )

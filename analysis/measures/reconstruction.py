@@ -9,11 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.measures.codes import Codes, posteriors
-from analysis.measures.parts import Metric, Part, chosen_rows
-from trainables.training.batches import Pixels
+from analysis.measures.codes import Codes, Metric, Part, batches, chosen_rows, posteriors
 from trainables.training.evaluate import BATCH
-from trainables.training.process_group import World
 from vae_models import VAE
 
 _IMAGES = 2_000
@@ -32,16 +29,14 @@ def reconstruction_quality(model: VAE, images: np.ndarray, codes: Codes, seed: i
     # here, where it is needed: the import takes seconds
     from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-    device = next(model.parameters()).device
     chosen = chosen_rows(len(images), _IMAGES, seed)
     found = []
-    for rows, x in Pixels(images, chosen, device).in_order(BATCH // 5, World(device=device)):
-        image = model.decode(posteriors(codes, chosen[rows], device).mean)
+    for rows, x in batches(model, images, BATCH // 5, chosen):
+        image = model.decode(posteriors(codes, chosen[rows], x.device).mean)
         psnr = peak_signal_noise_ratio(image, x, data_range=1.0, reduction="none", dim=(1, 2, 3))
         ssim = torch.full_like(psnr, math.nan)
         if min(x.shape[2:]) >= _SSIM_SIDE:
-            each = structural_similarity_index_measure(image, x, data_range=1.0, reduction="none")
-            ssim = cast(Tensor, each)
+            ssim = cast(Tensor, structural_similarity_index_measure(image, x, data_range=1.0, reduction="none"))
         found.append(torch.stack([psnr.clamp(max=_LARGEST_PSNR), ssim]).double())
     psnr_db, similarity = torch.cat(found, 1).mean(1).tolist()
     return {"psnr_db": psnr_db, "ssim": similarity}

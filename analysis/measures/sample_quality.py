@@ -1,8 +1,8 @@
 """How near the model's samples come to real images.
 
-All but the FID is measured in pixel space: an image is the vector of its pixels, and two images are as far
-apart as their pixels are. That says whether samples have the data's grey levels, spread and coarse shapes,
-and not what people see: a shift by a pixel is far, and a blurred image, near to many, counts as precise.
+All but the FID is measured between vectors of pixels. That says whether samples have the data's grey levels,
+spread and coarse shapes, and not what people see: a shift by a pixel is far, and a blurred image, near to many,
+counts as precise.
 
 N real images, M samples, D numbers in an image.
 """
@@ -10,6 +10,7 @@ N real images, M samples, D numbers in an image.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.measures.parts import Metric, Part, Subject
+from analysis.measures.codes import Metric, Part, Subject, device_of
 from trainables.errors import UserError
 from trainables.training.batches import Pixels
 from trainables.training.evaluate import BATCH
@@ -47,49 +48,37 @@ INCEPTION = "weights-inception-2015-12-05-6726825d.pth"
 
 @dataclass(frozen=True)
 class Distances:
-    """Squared Euclidean distances, float64."""
+    """Squared Euclidean distances, float64: of real images to each other, (N, N), of samples to each other, (M, M),
+    and of real images to samples, (N, M)."""
 
     real: Tensor
-    """Of real images to each other, (N, N)."""
     fake: Tensor
-    """Of samples to each other, (M, M)."""
     cross: Tensor
-    """Of real images to samples, (N, M)."""
 
 
 def sample_quality(model: VAE, images: np.ndarray, seed: int = 0) -> dict[str, float]:
-    """Prior samples against real images in pixel space: ``mmd sliced_wasserstein precision recall density
-    coverage``, each on the same at most 2,000 of either; NaN where the images are too few for it.
-
-    Args:
-        model: on the device to compute on.
-        images: (N, C, H, W) uint8.
-        seed: of the choice of images, the samples and the projections.
-    """
+    """Prior samples against real images, (N, C, H, W) uint8, in pixel space: ``mmd sliced_wasserstein precision
+    recall density coverage``, each on the same at most 2,000 of either; NaN where the images are too few for it."""
     count = max(1, min(_SAMPLES, len(images), _NUMBERS // math.prod(images.shape[1:])))
     rows = np.random.default_rng(seed).permutation(len(images))[:count]
-    device = next(model.parameters()).device
-    real_ND = Pixels(images, rows, device).batch(np.arange(count)).flatten(1)
+    real_ND = Pixels(images, rows, device_of(model)).batch(np.arange(count)).flatten(1)
     fake_MD = prior_samples(model, count, seed).flatten(1)
     apart = distances(real_ND, fake_MD)
-    precision, recall = precision_recall(apart)
-    density, coverage = density_coverage(apart)
-    return {
-        "mmd": mmd(apart),
-        "sliced_wasserstein": sliced_wasserstein(real_ND, fake_MD, seed),
-        "precision": precision,
-        "recall": recall,
-        "density": density,
-        "coverage": coverage,
-    }
+    found = {"mmd": mmd(apart), "sliced_wasserstein": sliced_wasserstein(real_ND, fake_MD, seed)}
+    found["precision"], found["recall"] = precision_recall(apart)
+    found["density"], found["coverage"] = density_coverage(apart)
+    return found
 
 
 @torch.no_grad()
 def prior_samples(model: VAE, count: int, seed: int = 0) -> Tensor:
     """``model.sample(count, seed)``, decoded in batches: (count, C, H, W) in [0, 1] on the model's device."""
+    return torch.cat(list(_decoded_noise(model, count, seed, BATCH)))
+
+
+def _decoded_noise(model: VAE, count: int, seed: int, size: int) -> Iterator[Tensor]:
     noise = torch.randn(count, model.config.latent_dim, generator=torch.Generator().manual_seed(seed))
-    device = next(model.parameters()).device
-    return torch.cat([model.decode(z_BZ.to(device)) for z_BZ in torch.split(noise, BATCH)])
+    return (model.decode(z_BZ.to(device_of(model))) for z_BZ in torch.split(noise, size))
 
 
 def distances(real_ND: Tensor, fake_MD: Tensor) -> Distances:
@@ -109,12 +98,11 @@ def _squared_distances(x_ND: Tensor, y_MD: Tensor) -> Tensor:
 
 
 def mmd(apart: Distances, bandwidth: float | None = None) -> float:
-    """The unbiased estimate of the squared maximum mean discrepancy (Gretton et al. 2012, "A kernel
-    two-sample test", JMLR 13, equation 3): 0 on average where both come from one distribution, and then as
-    often negative; at most 2.
+    """The unbiased estimate of the squared maximum mean discrepancy (Gretton et al. 2012, "A kernel two-sample
+    test", JMLR 13, equation 3): 0 on average, and often negative, where both come from one distribution; at most 2.
 
-    The kernel is exp(-|x - y|^2 / (2 bandwidth^2)), its bandwidth by default the median distance of all
-    pairs, real and not (the same, section 8). NaN with fewer than two of either, and where all are equal.
+    The kernel is exp(-|x - y|^2 / (2 bandwidth^2)), by default of the median distance of all pairs (the same,
+    section 8). NaN with fewer than two of either, and where all are equal.
     """
     count, others = apart.cross.shape
     if min(count, others) < 2:
@@ -139,11 +127,9 @@ def median_distance(apart: Distances) -> float:
 
 def sliced_wasserstein(real_ND: Tensor, fake_ND: Tensor, seed: int = 0) -> float:
     """The sliced Wasserstein distance of order 2 (Rabin et al. 2011; Bonneel et al. 2015, "Sliced and Radon
-    Wasserstein barycenters of measures"): the root of the mean, over random unit directions, of the squared
-    W2 of the projections, in the vectors' unit. As many of the one as of the other.
-
-    Of two sets from one distribution it is not 0 but the projections' sampling error.
-    """
+    Wasserstein barycenters of measures") of as many vectors as samples: the root of the mean, over random unit
+    directions, of the squared W2 of the projections, in the vectors' unit. Of two sets from one distribution it
+    is not 0 but the projections' sampling error."""
     draws = torch.randn(real_ND.shape[1], _PROJECTIONS, generator=torch.Generator().manual_seed(seed))
     directions = (draws / draws.norm(dim=0)).to(real_ND)
     ordered = [(vectors @ directions).sort(0).values.double() for vectors in (real_ND, fake_ND)]
@@ -219,13 +205,10 @@ def fid(model: VAE, images: np.ndarray, metric: FrechetInceptionDistance, seed: 
     if count < 2 or channels not in (1, 3):
         return math.nan
     rows = np.random.default_rng(seed).permutation(len(images))[:count]
-    device = next(model.parameters()).device
-    metric = metric.to(device)
-    noise = torch.randn(count, model.config.latent_dim, generator=torch.Generator().manual_seed(seed))
-    batches = np.split(rows, range(_FID_BATCH, count, _FID_BATCH))
-    for part, z_BZ in zip(batches, torch.split(noise, _FID_BATCH), strict=True):
-        fake = (model.decode(z_BZ.to(device)) * 255).round().byte()
-        real = torch.from_numpy(images[part]).to(device)
+    metric = metric.to(device_of(model))
+    parts = np.split(rows, range(_FID_BATCH, count, _FID_BATCH))
+    for part, decoded in zip(parts, _decoded_noise(model, count, seed, _FID_BATCH), strict=True):
+        fake, real = (decoded * 255).round().byte(), torch.from_numpy(images[part]).to(decoded.device)
         metric.update(real.expand(-1, 3, -1, -1), real=True)
         metric.update(fake.expand(-1, 3, -1, -1), real=False)
     return metric.compute().item()

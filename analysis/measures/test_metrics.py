@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from analysis.measures.class_separation import CLASSES
-from analysis.measures.codes import Codes, encode
+from analysis.measures.codes import TRADE_OFF, Codes, Metric, Part, Subject, encode
 from analysis.measures.importance_weighted import LIKELIHOOD
 from analysis.measures.information import CODES, capped
-from analysis.measures.parts import TRADE_OFF, Metric, Part, Subject
 from analysis.measures.reconstruction import RECONSTRUCTIONS
 from analysis.measures.sample_quality import SAMPLES, inception_distance
 from trainables.data.datasets import Dataset
