@@ -9,6 +9,7 @@ import socket
 import stat
 import tempfile
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 import psutil
@@ -20,16 +21,16 @@ _ADDRESS_HINT = "it is that of the head's `ray start --head`, such as 10.0.0.1:6
 _TOKEN_VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
 
-def token_path() -> Path:
-    """Where Ray keeps the token that the processes of a cluster show each other, unless a variable has it."""
-    return Path.home() / ".ray" / "auth_token"
+def _token_path() -> Path | None:
+    """Where Ray keeps the token that the processes of a cluster show each other; None where a variable has it."""
+    return None if any(name in os.environ for name in _TOKEN_VARIABLES) else Path.home() / ".ray" / "auth_token"
 
 
 def ensure_token() -> None:
     """Make the token that the processes of a cluster show each other, unless there is one; mode 0600."""
-    if any(name in os.environ for name in _TOKEN_VARIABLES):
+    path = _token_path()
+    if path is None:
         return
-    path = token_path()
     path.parent.mkdir(exist_ok=True)
     # whole and closed to others from the moment that it has its name; who comes second takes the first's
     handle, new = tempfile.mkstemp(dir=path.parent)
@@ -47,13 +48,15 @@ def use_token() -> None:
     """Have the token, where there is one, asked for by a cluster that this process starts, and shown to one that it
     joins: not every Ray does the one by itself, nor `ray.init` the other. To be called before Ray is imported.
     """
-    if any(name in os.environ for name in _TOKEN_VARIABLES) or token_path().exists():
+    path = _token_path()
+    if path is None or path.exists():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def private_folder() -> Path:
-    """A folder for what Ray writes, below one that no other user of this machine enters: Ray opens its own to
-    all, sockets and logs too. Short, as the paths of sockets have 107 bytes at most."""
+    """A folder for what Ray writes, below one that no other user of this machine enters: Ray opens its own to all,
+    sockets and logs too. Short, as the paths of sockets have 107 bytes at most.
+    """
     path = Path(f"/tmp/ray-{os.getuid()}")
     with suppress(FileExistsError):
         path.mkdir(mode=0o700)
@@ -65,12 +68,8 @@ def private_folder() -> Path:
 
 
 def check_address(address: str | None, trusted_network: bool = False) -> str | None:
-    """The address as Ray is told of it: "auto" is RAY_ADDRESS, where there is one; None is this machine.
-
-    Ray waits for minutes for a cluster that is not there: knock first.
-
-    Raises:
-        UserError: where nobody answers, or others could listen.
+    """The address as Ray is told of it: "auto" is RAY_ADDRESS, where there is one; None is this machine. Raises:
+    UserError where nobody answers, or others could listen: Ray itself waits for minutes where no cluster is.
     """
     if address == "auto":
         address = os.environ.get("RAY_ADDRESS") or "auto"
@@ -93,8 +92,9 @@ def check_address(address: str | None, trusted_network: bool = False) -> str | N
 
 
 def refuse_eavesdroppers(address: str, trusted_network: bool) -> None:
-    """Raises: UserError for an address on another machine where nothing is encrypted, as what a driver sends
-    is run there, and who sees its token can send as much."""
+    """Raises: UserError for an address on another machine where nothing is encrypted, as what a driver sends is run
+    there, and who sees its token can send as much.
+    """
     if trusted_network or os.environ.get("RAY_USE_TLS", "").lower() in ("1", "true"):
         return
     host = address.removeprefix("ray://").rpartition(":")[0].strip("[]")
@@ -102,12 +102,8 @@ def refuse_eavesdroppers(address: str, trusted_network: bool) -> None:
         found = [ipaddress.ip_address(info[4][0]) for info in socket.getaddrinfo(host, None)]
     except (OSError, UnicodeError, ValueError) as error:
         raise UserError(f"no Ray cluster answers at {address}: {error}\n{_ADDRESS_HINT}") from error
-    here = {
-        ipaddress.ip_address(a.address.partition("%")[0])
-        for addresses in psutil.net_if_addrs().values()
-        for a in addresses
-        if a.family in (socket.AF_INET, socket.AF_INET6)
-    }
+    own = (a for a in chain(*psutil.net_if_addrs().values()) if a.family in (socket.AF_INET, socket.AF_INET6))
+    here = {ipaddress.ip_address(a.address.partition("%")[0]) for a in own}
     if not all(ip.is_loopback or ip in here for ip in found):
         raise UserError(
             f"a cluster on another machine must be reached by TLS (RAY_USE_TLS=1), got {address}\n"

@@ -19,8 +19,7 @@ from trainables.errors import UserError
 from trainables.slots.resources import START_ATTEMPTS
 
 ANSWER_SECONDS = 15.0
-PATIENCE = 120.0
-"""Seconds after which what does not answer, or finds no place, counts as lost."""
+PATIENCE = 120.0  # seconds after which what does not answer, or finds no place, counts as lost
 
 _DRIVER_ENVIRONMENT = {
     # Tune would swallow Ctrl-C; its and Train's banners would tear the live view
@@ -34,26 +33,20 @@ _DRIVER_ENVIRONMENT = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
-_SHARED_ENVIRONMENT = {
-    # who else looks at the cluster finds the training runs; it costs 2 s of a core before the first trial
-    "RAY_TRAIN_ENABLE_STATE_TRACKING": "1"
-}
-_WORKER_ENVIRONMENT = {
-    # a worker that does not answer does not say goodbye either; Train would wait for 30 s
-    "TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": "5"
-}
+# who else looks at the cluster finds the training runs; it costs 2 s of a core before the first trial
+_SHARED_ENVIRONMENT = {"RAY_TRAIN_ENABLE_STATE_TRACKING": "1"}
+# a worker that does not answer does not say goodbye either; Train would wait for 30 s
+_WORKER_ENVIRONMENT = {"TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": "5"}
 
 
 @contextmanager
 def connected(address: str | None, patience: float = PATIENCE, trusted_network: bool = False) -> Iterator[str | None]:
     """A context in which this process is a Ray driver; yields the dashboard's address.
 
-    ``address`` is that of a running cluster ("host:port", "auto"); without one, a cluster is started on
-    this machine and stopped at the end. After an exception it is left as it is: see `end_process`. A worker
-    that is silent for ``patience`` seconds is replaced, and one that finds no place for as long is given up.
-
-    Raises:
-        UserError: where no cluster answers at ``address``.
+    ``address`` is that of a running cluster ("host:port", "auto"); without one, a cluster is started on this machine
+    and stopped at the end. After an exception it is left as it is: see `end_process`. A worker that is silent for
+    ``patience`` seconds is replaced, and one that finds no place for as long is given up. Raises: UserError where no
+    cluster answers at ``address``.
     """
     address = check_address(address, trusted_network)
     _set_environment(address, patience)
@@ -100,7 +93,13 @@ def _set_environment(address: str | None, patience: float) -> None:
 def _checked(address: str, trusted_network: bool) -> str:
     """The address of a running cluster, which answers there. Raises: UserError."""
     if address == "auto":
-        address = _found_here()
+        try:
+            address = ray_private.running_here()
+        except ConnectionError as error:
+            raise UserError(
+                f"--address auto must find one Ray cluster on this machine: {str(error).splitlines()[0]}\n"
+                "start one with `ray start --head`, or give its host:port"
+            ) from error
     if address != "auto":  # else `ray.init` finds it, on this machine
         refuse_eavesdroppers(address, trusted_network)
         check_is_ray(address)
@@ -110,8 +109,8 @@ def _checked(address: str, trusted_network: bool) -> str:
 def end_process(code: int) -> None:
     """Exit with ``code`` although slots may be open; a no-op where Ray is not up.
 
-    A slot's thread that meets a Ray that was shut down ends the process at once, with another code. So the
-    cluster's processes are ended, if they are ours, and then this one, without a word to Ray.
+    A slot's thread that meets a Ray that was shut down ends the process at once, with another code. So the cluster's
+    processes are ended, if they are ours, and then this one, without a word to Ray.
     """
     import ray
 
@@ -131,30 +130,15 @@ def _not_joined(address: str | None, error: Exception) -> UserError:
     if lines[0].startswith("Version mismatch"):  # Ray's text: its versions, then ours, a line each
         theirs, ours = (" and ".join(line.strip().replace(":", "") for line in lines[at : at + 2]) for at in (1, 4))
         return UserError(f"{where} has {theirs}, this process {ours}\ninstall the same versions on both")
-    hint = (
-        "if it asks for a token, copy the head's ~/.ray/auth_token to this machine"
-        if address
-        else "the same command tries again; a machine that is busy may be too slow"
-    )
+    hint = "the same command tries again; a machine that is busy may be too slow"
+    if address:
+        hint = "if it asks for a token, copy the head's ~/.ray/auth_token to this machine"
     return UserError(f"Ray could not join {where}: {lines[0]}\n{hint}")
 
 
-def _found_here() -> str:
-    """The address of the cluster that this machine is a node of. Raises: UserError where there is not one."""
-    try:
-        return ray_private.running_here()
-    except ConnectionError as error:
-        raise UserError(
-            f"--address auto must find one Ray cluster on this machine: {str(error).splitlines()[0]}\n"
-            "start one with `ray start --head`, or give its host:port"
-        ) from error
-
-
 def check_is_ray(address: str) -> None:
-    """Ask before Ray does, which would go on and on.
-
-    Raises:
-        UserError: where no Ray cluster answers at an address, or one that refuses this process's token.
+    """Ask before Ray does, which would go on and on. Raises: UserError where no Ray cluster answers at an address, or
+    one that refuses this process's token.
     """
     try:
         ray_private.is_alive(address, ANSWER_SECONDS)

@@ -18,69 +18,44 @@ import psutil
 from cluster.access import ensure_token
 from trainables.errors import UserError
 
-NODE_ENVIRONMENT = {
-    "RAY_AUTH_MODE": "token",
-    # or the dashboard knows of no training runs
-    "RAY_TRAIN_ENABLE_STATE_TRACKING": "1",
-}
-START_SECONDS = 60.0
-RAY_PORTS = range(10_001, 20_000)
-"""What a node keeps for its client server and its workers; it refuses to start on one of them."""
+# without the second the dashboard knows of no training runs
+_NODE_ENVIRONMENT = {"RAY_AUTH_MODE": "token", "RAY_TRAIN_ENABLE_STATE_TRACKING": "1"}
+_START_SECONDS = 60.0
+_RAY_PORTS = range(10_001, 20_000)  # of a node's client server and its workers; it refuses to start on one of them
 
 
 class LocalCluster:
     """A head and further nodes, each a group of processes below this one. Use `local_cluster`."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        """Of what the nodes write, a folder each; no other user enters it."""
+        self._folder = folder  # of what the nodes write, a folder each; no other user enters it
         self._ports: set[int] = set()
         self.address = f"127.0.0.1:{self._port()}"
         self.dashboard = f"127.0.0.1:{self._port()}"
         self.nodes: list[subprocess.Popen[bytes]] = []
 
     def add_node(self, cpus: int, *options: str, python: Path | str = sys.executable) -> subprocess.Popen[bytes]:
-        """Start a node, by `ray start` with further ``options`` in an environment's ``python``, and wait
-        until it has joined; the first is the head.
-
-        Raises:
-            UserError: where it does not come up in `START_SECONDS`.
+        """Start a node, by `ray start` with further ``options`` in an environment's ``python``, and wait until it has
+        joined; the first is the head. Raises: UserError where it does not come up within a minute.
         """
-        port = self.address.rpartition(":")[2]
-        head = [
-            "--head",
-            f"--port={port}",
-            "--dashboard-host=127.0.0.1",
-            f"--dashboard-port={self.dashboard.rpartition(':')[2]}",
-        ]
-        place = ["--address", self.address] if self.nodes else head
+        port, dashboard_port = (address.rpartition(":")[2] for address in (self.address, self.dashboard))
+        head = ["--head", f"--port={port}", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard_port}"]
         # of its own, as on a machine of its own: nodes unpack a job's files over each other's otherwise
-        folder = self.folder / str(len(self.nodes))
+        folder = self._folder / str(len(self.nodes))
         log = folder.with_suffix(".log")
-        command = [
-            str(python),
-            "-m",
-            "ray.scripts.scripts",
-            "start",
-            *place,
-            f"--num-cpus={cpus}",
-            "--block",
-            f"--temp-dir={folder}",
-            "--node-ip-address=127.0.0.1",
-            f"--dashboard-agent-listen-port={self._port()}",
-            "--disable-usage-stats",
-            *options,
-        ]
+        command = [str(python), "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
+        command += ["--address", self.address] if self.nodes else head
+        command += ["--node-ip-address=127.0.0.1", f"--dashboard-agent-listen-port={self._port()}"]
+        command += [f"--num-cpus={cpus}", f"--temp-dir={folder}", *options]
+        environment = os.environ | _NODE_ENVIRONMENT
         with log.open("wb") as output:
-            node = subprocess.Popen(
-                command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=os.environ | NODE_ENVIRONMENT
-            )
+            node = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=environment)
         self.nodes.append(node)
         began = time.monotonic()
         while b"terminate" not in log.read_bytes():  # --block says so once the node is up
-            if node.poll() is not None or time.monotonic() - began > START_SECONDS:
+            if node.poll() is not None or time.monotonic() - began > _START_SECONDS:
                 last = log.read_text(errors="replace").strip().splitlines()[-1:]
-                raise UserError(f"a Ray node must start within {START_SECONDS:.0f} s: {' '.join(last)}")
+                raise UserError(f"a Ray node must start within {_START_SECONDS:.0f} s: {' '.join(last)}")
             time.sleep(0.1)
         return node
 
@@ -90,17 +65,9 @@ class LocalCluster:
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", 0))
                 port: int = probe.getsockname()[1]
-            if port not in RAY_PORTS and port not in self._ports:
+            if port not in _RAY_PORTS and port not in self._ports:
                 self._ports.add(port)
                 return port
-
-    def raylet(self, node: subprocess.Popen[bytes]) -> psutil.Process:
-        """The node's raylet. Raises: LookupError where it is gone."""
-        for process in descendants(node.pid):
-            with suppress(psutil.Error):
-                if process.name() == "raylet":
-                    return process
-        raise LookupError(f"no raylet below process {node.pid}")
 
     def stop(self) -> None:
         """End every process that the nodes started."""
@@ -116,11 +83,7 @@ class LocalCluster:
 
 @contextmanager
 def local_cluster(cpus: Sequence[int]) -> Iterator[LocalCluster]:
-    """A cluster of one node for each of ``cpus``, the first the head; gone at the end.
-
-    Raises:
-        UserError: where a node does not come up.
-    """
+    """A cluster of one node for each of ``cpus``, the first the head; gone at the end. Raises: as `add_node`."""
     folder = Path(tempfile.mkdtemp(prefix="ray-"))  # short: socket paths below it have 107 bytes at most
     cluster = LocalCluster(folder)
     ensure_token()

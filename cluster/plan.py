@@ -6,7 +6,9 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.slots.resources import Placement, SlotResources
 
@@ -32,28 +34,18 @@ class Node:
         return placement.accelerator in (None, self.accelerator) and placement.labels.items() <= self.labels.items()
 
 
-ACCELERATOR = "accelerator_type:"
-"""What Ray calls the resource that tells a node's kind of accelerator."""
-
-
 def nodes() -> list[Node]:
     """The living nodes of the cluster this driver has joined."""
     import ray
 
-    return [
-        Node(
-            cpus=node["Resources"].get("CPU", 0),
-            gpus=node["Resources"].get("GPU", 0),
-            id=node["NodeID"],
-            host=node["NodeManagerAddress"],
-            accelerator=next(
-                (key.removeprefix(ACCELERATOR) for key in node["Resources"] if key.startswith(ACCELERATOR)), ""
-            ),
-            labels=node["Labels"],
-        )
-        for node in ray.nodes()
-        if node["Alive"]
-    ]
+    found = []
+    for node in ray.nodes():
+        if node["Alive"]:
+            has, kind = node["Resources"], "accelerator_type:"  # what Ray calls the resource that tells it
+            accelerator = next((key.removeprefix(kind) for key in has if key.startswith(kind)), "")
+            host, labels = node["NodeManagerAddress"], node["Labels"]
+            found.append(Node(has.get("CPU", 0), has.get("GPU", 0), node["NodeID"], host, accelerator, labels))
+    return found
 
 
 def chosen(nodes: list[Node], placement: Placement) -> list[Node]:
@@ -88,23 +80,17 @@ def plan_slots(
     pack: int = 1,
     placement: Placement = Placement(),  # noqa: B008 (it does not change)
 ) -> tuple[int, SlotResources]:
-    """How many slots of ``workers`` to open in ``placement``, each for ``pack`` trials, and what each worker
-    takes.
+    """How many slots of ``workers`` to open in ``placement``, each for ``pack`` trials, and what each worker takes.
 
-    As many slots as ``max_concurrent`` trials need, or as fit; but for not more than a third of ``trials``,
-    so that most of them can learn from those before. A worker gets a GPU where there are any (a share of one
-    where there are fewer than workers), and as many CPUs as leave room for all workers.
-
-    Raises:
-        UserError: where the cluster does not hold them.
+    As many slots as ``max_concurrent`` trials need, or as fit; but for not more than a third of ``trials``, so that
+    most of them can learn from those before. A worker gets a GPU where there are any (a share of one where there are
+    fewer than workers), and as many CPUs as leave room for all workers. Raises: UserError where there is no room.
     """
     nodes = chosen(nodes, placement)
     at_once = most_at_once(max_concurrent, trials)
     pack = min(pack, at_once or pack)
     gpus = sum(node.gpus for node in nodes)
-    share = gpus_per_worker
-    if share is None:
-        share = min(1.0, gpus / (workers * (max_concurrent or 1)))
+    share = min(1.0, gpus / (workers * (max_concurrent or 1))) if gpus_per_worker is None else gpus_per_worker
     room = sum(node.room(1, share) for node in nodes)
     slots = math.ceil(at_once / pack) if at_once else room // workers
     if max_concurrent is None:
@@ -112,8 +98,7 @@ def plan_slots(
     if slots * workers > room:
         kind = f"{gpus:g} GPUs at {share:g} a worker" if share else "CPUs at 1 a worker"
         raise UserError(
-            f"{slots * pack} trial(s) at once of {workers} worker(s) need room for {slots * workers} "
-            "workers\n"
+            f"{slots * pack} trial(s) at once of {workers} worker(s) need room for {slots * workers} workers\n"
             f"the cluster holds {room} ({sum(node.cpus for node in nodes):g} CPUs; {kind}): lower "
             "--max-concurrent, --workers-per-trial or --final-workers" + (", or --gpus-per-worker" if share else "")
         )
@@ -132,3 +117,21 @@ def fitting(nodes: list[Node], slot: SlotResources) -> int:
 def most_at_once(max_concurrent: int | None, trials: int | None) -> int | None:
     """Trials to run at once, whatever the cluster; None: no limit."""
     return max_concurrent or (math.ceil(trials / 3) if trials else None)
+
+
+def measured_processes_per_gpu(
+    config: TrialConfig, data_dir: Path | None, pack: int, placement: Placement, patience: float
+) -> int:
+    """How many processes, each with ``pack`` trials of ``config``, fit on a GPU: measured on one that is free. Raises:
+    UserError where none is within ``patience`` seconds, or not even one fits.
+    """
+    import ray
+
+    from trainables.training.capacity import processes_per_gpu
+
+    measure = ray.remote(num_cpus=1, num_gpus=1, max_calls=1, **placement.options())(processes_per_gpu)
+    try:
+        return int(ray.get(measure.remote(config, data_dir, pack), timeout=patience))
+    except ray.exceptions.RayError as error:  # a timeout is one too
+        reason = str(error).strip().splitlines()[-1]
+        raise UserError(f"--trials-per-gpu auto could not measure: {reason}\ngive a number instead") from error

@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from trainables.config import TrialConfig
     from trainables.records.object_store import Mirror
 
-ANSWER_SECONDS = 30.0
-PACKAGES = ("vae_models", "trainables")
-"""Whose code runs on the nodes."""
+_ANSWER_SECONDS = 30.0
+_PACKAGES = ("vae_models", "trainables")  # whose code runs on the nodes
 
 
 @dataclass(frozen=True)
@@ -36,11 +35,9 @@ class Preflight:
     data_dir: Path | None
 
     def check(self, nodes: Sequence[Node]) -> None:
-        """Look at nodes, but for this driver's own: whether they have this code and its torch, and can write
-        in the folder, or the mirror; then let each prepare the data, before its workers all want it at once.
-
-        Raises:
-            UserError: for the first that cannot, or that does not answer in `ANSWER_SECONDS`.
+        """Look at nodes, but for this driver's own: whether they have this code and its torch, and can write in the
+        folder, or the mirror; then let each prepare the data, before its workers all want it at once. Raises: UserError
+        for the first that cannot, or that does not answer.
         """
         import ray
 
@@ -52,14 +49,16 @@ class Preflight:
         places = (None, self.mirror) if self.mirror else (marker, None)
         marker.touch()
         try:
-            ask(nodes, fault_of, (code(), importlib.metadata.version("torch"), *places), ANSWER_SECONDS)
+            _ask(nodes, fault_of, (code(), importlib.metadata.version("torch"), *places), _ANSWER_SECONDS)
         finally:
             for path in self.folder.glob(f"{marker.name}*"):
                 path.unlink(missing_ok=True)
-        ask(nodes, data_fault, (self.config.dataset, self.data_dir, self.config.image_size), None)
+        _ask(nodes, data_fault, (self.config.dataset, self.data_dir, self.config.image_size), None)
 
 
-def ask(nodes: Sequence[Node], question: Callable[..., str], arguments: tuple[Any, ...], seconds: float | None) -> None:
+def _ask(
+    nodes: Sequence[Node], question: Callable[..., str], arguments: tuple[Any, ...], seconds: float | None
+) -> None:
     """Put a question to all nodes at once, whose answer is a fault, or empty."""
     import ray
     from ray import cloudpickle
@@ -68,18 +67,17 @@ def ask(nodes: Sequence[Node], question: Callable[..., str], arguments: tuple[An
     from trainables.errors import UserError
 
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    asked = {
-        ray.remote(question)
-        .options(num_cpus=0, max_retries=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False))
-        .remote(*arguments): node
-        for node in nodes
-    }
+    asked = {}
+    for node in nodes:
+        there = NodeAffinitySchedulingStrategy(node.id, soft=False)
+        task = ray.remote(question).options(num_cpus=0, max_retries=0, scheduling_strategy=there)
+        asked[task.remote(*arguments)] = node
     cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
     ready, late = ray.wait(list(asked), num_returns=len(asked), timeout=seconds) if asked else ([], [])
     for answer in [*ready, *late]:
         node = asked[answer]
         if answer in late:
-            fault = f"did not answer within {ANSWER_SECONDS:.0f} s\nsee what `ray status` says of it"
+            fault = f"did not answer within {_ANSWER_SECONDS:.0f} s\nsee what `ray status` says of it"
         else:
             try:
                 fault = ray.get(answer)
@@ -94,7 +92,7 @@ def ask(nodes: Sequence[Node], question: Callable[..., str], arguments: tuple[An
 def code() -> str:
     """A hash of the packages that nodes need, as they are here; empty where one is missing."""
     sha = hashlib.sha256()
-    for name in PACKAGES:
+    for name in _PACKAGES:
         spec = importlib.util.find_spec(name)
         if spec is None or spec.origin is None:
             return ""
@@ -112,8 +110,7 @@ def fault_of(theirs: str, torch: str, marker: Path | None, mirror: Mirror | None
 def _faults(theirs: str, torch: str, marker: Path | None, mirror: Mirror | None) -> Iterator[str]:
     ours = code()
     if not ours:
-        where = f"its Python is {sys.executable}"
-        yield f"must have the package vae-studies: {where}\ninstall there what this machine has"
+        yield f"must have the package vae-studies: its Python is {sys.executable}\ninstall there what this machine has"
     if ours != theirs:
         yield "must have the same code of vae-studies as this machine\nupdate it there"
     if (found := importlib.metadata.version("torch")) != torch:

@@ -61,9 +61,7 @@ def options_of_temp_dir(path: str) -> dict[str, str]:
 
 def running_here() -> str:
     """The address of the cluster that this machine is a node of. Without the name it is "auto", which `ray.init` finds.
-
-    Raises:
-        ConnectionError: where there is none, or more than one.
+    Raises: ConnectionError where there is none, or more than one.
     """
     resolve = find(*_ADDRESS)
     return "auto" if resolve is None else str(resolve("auto"))

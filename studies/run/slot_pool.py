@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from cluster.plan import Node, fitting, nodes
+from cluster.plan import Node, fitting, measured_processes_per_gpu, nodes
 from cluster.preflight import Preflight
 from cluster.ray_private import start_coordinator
 from studies.run.options import Resources
@@ -35,8 +35,6 @@ def share_of_gpu(resources: Resources, cluster: list[Node], session: Session) ->
         return resources.share_of_gpu()
     if not any(node.gpus for node in cluster):
         raise UserError(f"--trials-per-gpu must find a GPU in the cluster, got {len(cluster)} node(s) without one")
-    from cluster.gpu_capacity import measured_processes_per_gpu
-
     session.view.phase("measuring how many trials a GPU holds")
     largest, placement = session.ledger.plan.largest(), resources.placement
     return 1 / measured_processes_per_gpu(largest, session.data_dir, resources.pack, placement, resources.patience)

@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -24,6 +25,7 @@ import torch
 from moto.server import ThreadedMotoServer
 from pyarrow import fs
 from support.commands import ROOT, script, timeless
+from support.processes import raylet_of
 
 import trainables
 from analysis import load_trials
@@ -103,10 +105,10 @@ def test_a_training_in_a_mirror_goes_on_anywhere_to_the_same_end(
     for _ in range(2):
         next_rows([first])
     second = Training(CONFIG, TrialFolder(tmp_path / "unseen"), None, World(), mirror=mirror)
-    assert timeless(second.history) == timeless(whole[:2])
-    while not second.is_done:
+    assert timeless(second.run.history) == timeless(whole[:2])
+    while not second.run.is_done:
         next_rows([second])
-    assert timeless(second.history) == timeless(whole)
+    assert timeless(second.run.history) == timeless(whole)
     assert not (tmp_path / "unseen").exists()
     mirror.remove("epoch_*.pt")
     mirror.pull(tmp_path)
@@ -224,7 +226,7 @@ def test_a_node_that_joins_is_used_unless_it_cannot_be(tmp_path: Path) -> None:
         bare = cluster.add_node(1, python=environment(tmp_path / "bare"))
         until("a node has joined that is not used: node ")
         assert "must have the package vae-studies" in log.read_text()
-        cluster.raylet(bare).kill()
+        raylet_of(bare).kill()
         cluster.add_node(1, "--labels", "zone=b")
         until("joined: 2 slots from now on")
         assert study.wait(timeout=300) == 0, log.read_text()
@@ -382,13 +384,11 @@ def test_a_node_is_looked_at_for_code_torch_and_the_folder(tmp_path: Path, monke
     assert "digits" not in preflight.data_fault("digits", None, None)
     assert "cannot prepare imagefolder:" in preflight.data_fault(f"imagefolder:{tmp_path}/none", None, None)
     copy = tmp_path / "copy/trainables"
-    copy.mkdir(parents=True)
-    for path in Path(trainables.__file__).parent.glob("*.py"):
-        (copy / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(Path(trainables.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(sys, "path", [str(copy.parent), *sys.path])
     monkeypatch.delitem(sys.modules, "trainables")
     assert preflight.code() == here
-    (copy / "loop.py").open("a").write("# changed\n")
+    (copy / "training/loop.py").open("a").write("# changed\n")
     assert preflight.code() != here
 
 

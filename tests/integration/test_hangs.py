@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from support.commands import ROOT, script
-from support.processes import is_gone, process_of
+from support.processes import is_gone, process_of, raylet_of
 
 from analysis import load_trials
 from cluster.local_cluster import LocalCluster, local_cluster
@@ -128,7 +128,7 @@ def test_nodes_that_leave_are_survived_and_without_room_the_study_says_so(tmp_pa
             study.trains()
             node = node_at_work(cluster)
             assert node is not None
-            cluster.raylet(node).kill()
+            raylet_of(node).kill()
             study.until(lambda left=node: node_at_work(cluster) is not left)  # type: ignore[misc]
         code, output = study.ends()
         assert code == 1, output

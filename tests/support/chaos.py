@@ -29,7 +29,7 @@ from typing import Annotated
 
 import psutil
 import typer
-from support.processes import process_of
+from support.processes import process_of, raylet_of
 
 from analysis import load_epochs, load_trials
 from cluster.local_cluster import LocalCluster, local_cluster
@@ -128,7 +128,7 @@ class Lab:
         assert self._cluster
         for node in self._cluster.nodes[1:]:
             if process_of(node.pid, VICTIMS["raylet"]):
-                self._cluster.raylet(node).kill()
+                raylet_of(node).kill()
                 self._cluster.nodes.remove(node)
                 self._cluster.add_node(CORES)
                 return True

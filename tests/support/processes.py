@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from contextlib import suppress
 
@@ -17,6 +18,15 @@ def process_of(pid: int, kind: str) -> psutil.Process | None:
             if process.pid != pid and kind in " ".join(process.cmdline()):
                 return process
     return None
+
+
+def raylet_of(node: subprocess.Popen[bytes]) -> psutil.Process:
+    """A node's raylet. Raises: LookupError where it is gone."""
+    for process in descendants(node.pid):
+        with suppress(psutil.Error):
+            if process.name() == "raylet":
+                return process
+    raise LookupError(f"no raylet below process {node.pid}")
 
 
 def is_gone(process: psutil.Process, seconds: float = 10.0) -> bool:

@@ -58,7 +58,7 @@ def load_latest(folder: Path, config: TrialConfig, device: torch.device | str) -
     """The newest state that is whole, with its best weights, and was made with ``config``, for `fit(resume=...)`; None
     without one. Raises: UserError for a file that has its hash and is none of ours.
 
-    A file whose content does not match its hash is passed over: training is deterministic, so the one before is as good.
+    A file whose content does not match its hash is passed over: the one before is as good, training is deterministic.
     """
     for path in states(folder):
         try:
