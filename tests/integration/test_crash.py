@@ -106,6 +106,7 @@ def test_a_record_goes_on_after_every_cut(trained: TrialFolder) -> None:
         assert path.read_bytes() == content
 
 
+@pytest.mark.slow
 def test_a_checkpoint_falls_back_to_the_one_before(trained: TrialFolder) -> None:
     newest, _ = checkpoint.states(trained.checkpoints)
 
@@ -170,6 +171,7 @@ def test_the_question_of_a_study(tmp_path: Path) -> None:
     survives(folder.layout.question, lambda: folder.claim(study)["id"], [identity])
 
 
+@pytest.mark.slow
 def test_a_study_opened_for_analysis(tmp_path: Path) -> None:
     """study.json and metrics.jsonl at every cut and flip: the whole table, or an error."""
     folder = build_study(tmp_path / "study")

@@ -200,6 +200,7 @@ def write_forged(path: Path, values: dict[str, Any]) -> None:
         path.write_text(forge(values))
 
 
+@pytest.mark.slow
 @FUZZ
 @given(edits=changes())
 def test_any_study_json(edits: list[tuple[int, Any]], whole: Path, tmp_path: Path) -> None:
