@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.reading.study_record import StudyRecord, read_study
-from analysis.reading.validation import Row, best_row, read_epochs
+from analysis.reading.validation import best_row, read_epochs
 from trainables.config import TrialConfig
 from trainables.errors import UserError
+from trainables.metrics import Metrics
 from trainables.records.atomic_files import write_atomic
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
@@ -28,8 +29,8 @@ class Run:
     """For file names: "trial_0007", "final"."""
     folder: TrialFolder
     config: TrialConfig
-    best: Row
-    """Metrics of the epoch whose weights are kept."""
+    best: Metrics
+    """Of the epoch whose weights are kept."""
 
     @property
     def number(self) -> int:
@@ -42,25 +43,18 @@ class Run:
         return f"{self.slug}_epoch_{int(self.best['epoch']):04d}"
 
     def load(self) -> VAE:
-        """The weights of the best epoch, on the CPU in evaluation mode.
-
-        Raises:
-            UserError: as `load_weights`, and for weights of another training.
-        """
+        """The weights of the best epoch, on the CPU in evaluation mode. Raises: UserError as `load_weights`, and for
+        weights of another training."""
         model, metrics = load_weights(self.folder.best)
-        if model.config != self.config.model or any(
-            metrics.get(name) != self.best[name] for name in ("epoch", "val_bits_per_dim")
-        ):
+        same = all(metrics.get(name) == self.best[name] for name in ("epoch", "val_bits_per_dim"))
+        if model.config != self.config.model or not same:
             raise UserError(f"{self.folder.best} must hold the weights of {self.label}'s best epoch\nrestore it")
         return model
 
 
 def ranked_runs(folder: Path | str) -> list[Run]:
-    """The complete trials, and the final training once it is finished, by ``val_bits_per_dim``, best first.
-
-    Raises:
-        UserError: where the folder is missing, or holds no whole study.
-    """
+    """The complete trials, and the final training once it is finished, by ``val_bits_per_dim``, best first. Raises:
+    UserError where the folder is missing, or holds no whole study."""
     return rank_runs(read_study(folder))
 
 
@@ -72,8 +66,8 @@ def rank_runs(study: StudyRecord) -> list[Run]:
             record = TrialFolder(StudyLayout(study.folder).trial(trial.number))
             slug = f"trial_{trial.number:04d}"
             runs.append(Run(f"trial {trial.number}", slug, record, record.config(), best_row(epochs)))
-    final = final_run(study.folder)
-    runs += [final] if final else []
+    if final := final_run(study.folder):
+        runs.append(final)
     return sorted(runs, key=lambda run: run.best["val_bits_per_dim"])
 
 
@@ -81,19 +75,14 @@ def final_run(folder: Path) -> Run | None:
     """The best configuration's last, longer training; None before all its epochs are there."""
     record = TrialFolder(StudyLayout(folder).final)
     epochs = read_epochs(record)
-    if not len(epochs):
+    if not len(epochs) or len(epochs) != (config := record.config()).epochs:
         return None
-    config = record.config()
-    return Run("final", "final", record, config, best_row(epochs)) if len(epochs) == config.epochs else None
+    return Run("final", "final", record, config, best_row(epochs))
 
 
 def load_best(folder: Path | str, rank: int = 0) -> VAE:
-    """The study's best model, or the ``rank``-th after it, on the CPU, ready to ``encode``, ``decode``,
-    ``sample`` and ``reconstruct``.
-
-    Raises:
-        UserError: where the study has no such run, or its weights are missing, torn or altered.
-    """
+    """The study's best model, or the ``rank``-th after it, on the CPU, ready to ``encode``, ``decode``, ``sample``
+    and ``reconstruct``. Raises: UserError where there is no such run, or its weights are missing, torn or altered."""
     return run_of(read_study(folder), rank).load()
 
 
@@ -106,11 +95,8 @@ def run_of(study: StudyRecord, rank: int) -> Run:
 
 
 def export_best(folder: Path | str, runs: Iterable[Run]) -> list[Path]:
-    """Copy the runs' best weights to ``models/VAE/<slug>.safetensors``, each with its config beside it.
-
-    Raises:
-        UserError: where a run's weights are missing, torn or altered.
-    """
+    """Copy the runs' best weights to ``models/VAE/<slug>.safetensors``, each with its config beside it. Raises:
+    UserError where they are missing, torn or altered."""
     paths = []
     for run in runs:
         run.load()  # a torn file is refused here, not by who is given it

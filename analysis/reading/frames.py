@@ -23,12 +23,10 @@ def load_trials(folder: Path | str) -> pd.DataFrame:
 
     Columns: ``number epochs best_epoch latent_dim depth val_active_units`` (Int64, NA where unknown),
     ``state`` (category of `STATES`), ``beta seconds cpu_hours gpu_hours`` and the validation set's other metrics
-    (float64, NaN where unknown), ``cause`` (str, NaN unless it failed), and a column
-    for whatever else was searched, named by the last part of its path. ``val_*`` are those of the trial's
-    best epoch, the first with the lowest ``val_bits_per_dim``; ``epochs`` counts the reported ones, and
-    ``seconds`` is what they took together, ``cpu_hours`` and ``gpu_hours`` what they held over all workers
-    (a packed trial its share); epochs that a crash lost are in none of them. Units and meanings:
-    `trainables.metrics.EPOCH`.
+    (float64, NaN where unknown), ``cause`` (str, NaN unless it failed), and whatever else was searched, named by the
+    last part of its path. ``val_*`` are those of the best epoch, the first with the lowest ``val_bits_per_dim``;
+    ``epochs`` counts the reported ones, ``seconds`` is what they took together, ``cpu_hours`` and ``gpu_hours`` what
+    they held over all workers (a packed trial its share). Units and meanings: `trainables.metrics.EPOCH`.
 
     Raises:
         UserError: where the folder is missing, or holds no whole study.
@@ -68,10 +66,7 @@ def trials_frame(study: StudyRecord) -> pd.DataFrame:
 def epochs_frame(study: StudyRecord) -> pd.DataFrame:
     """`load_epochs` of a study that is read already."""
     columns = ["number", "state", *study.columns.values()]
-    trials = pd.DataFrame(
-        [{"number": trial.number, "state": trial.state.name, **study.parameters(trial)} for trial in study.trials],
-        columns=columns,
-    )
+    trials = trials_frame(study)[columns]
     repeated = trials.loc[trials.index.repeat([len(epochs) for epochs in study.epochs])].reset_index(drop=True)
     metrics = [f"epoch.{metric.name}" if metric.name in columns else metric.name for metric in EPOCH]
     measured = np.concatenate([np.empty((0, len(metrics))), *study.epochs])

@@ -20,11 +20,8 @@ def load_repeats(folder: Path | str) -> pd.DataFrame:
     """One row a finished repeat: ``number`` of the trial, ``repeat``, ``seed`` (Int64), ``state`` (category
     COMPLETE, FAIL), ``val_bits_per_dim val_rate val_nelbo`` (float64) of its best epoch, ``cause`` (str).
 
-    The search chose its best trials for their values, which are low by chance too; a repeat was not chosen,
-    so the repeats alone say how good a configuration is.
-
-    Raises:
-        UserError: as `analysis.load_trials`.
+    The search chose its best trials for values that are low by chance too; the repeats alone say how good a
+    configuration is. Raises: UserError as `analysis.load_trials`.
     """
     return repeats_frame(read_study(folder))
 

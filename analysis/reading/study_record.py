@@ -16,10 +16,9 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from analysis.reading.ledger import read_ledger
-from analysis.reading.validation import Question, column, flat, read_epochs, read_question
+from analysis.reading.validation import column, flat, read_epochs, read_question
 from trainables.config import TrialConfig
 from trainables.errors import UserError
-from trainables.records.atomic_files import read_bounded, refuse_escapes, unseal
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
 
@@ -71,14 +70,17 @@ class StudyRecord:
 
     def parameters(self, trial: FrozenTrial) -> dict[str, Any]:
         """Column -> value of one trial: as drawn where it is searched (None if not yet), else the base's."""
-        return {
-            column: trial.params.get(path) if path in self.space else self._base[path]
-            for path, column in self.columns.items()
-        }
+        values = {path: trial.params.get(path) if path in self.space else self._base[path] for path in self.columns}
+        return {self.columns[path]: value for path, value in values.items()}
 
     def config(self, trial: FrozenTrial) -> TrialConfig | None:
         """What a trial trains by the ledger; None while its parameters are being drawn, or if they make none."""
-        return _drawn_config(trial, self.base, self.space)
+        if not trial.params.keys() >= self.space.keys():
+            return None
+        try:
+            return self.base.of_trial(trial.number, {path: trial.params[path] for path in self.space})
+        except ValueError:  # such a trial failed, and has no epochs
+            return None
 
 
 def read_study(folder: Path | str) -> StudyRecord:
@@ -88,7 +90,7 @@ def read_study(folder: Path | str) -> StudyRecord:
         UserError: where the folder is missing, or holds no whole study.
     """
     layout = StudyLayout(Path(folder))
-    info, question = _read_question(layout)
+    info, question = read_question(layout)
     # in this order: a study that runs asks the ledger for a trial, then makes its folder, then records epochs
     folders = len(layout.trial_folders())
     trials = read_ledger(layout, question)
@@ -97,21 +99,12 @@ def read_study(folder: Path | str) -> StudyRecord:
             f"the study's ledger must know the {folders} trials in {layout.trials}, got {len(trials)}\n"
             f"restore {'its storage' if question.storage else layout.ledger}"
         )
-    epochs = [_checked_epochs(TrialFolder(layout.trial(trial.number)), trial, question) for trial in trials]
-    return StudyRecord(layout.path, info, question.base, question.space, trials, epochs)
-
-
-def _read_question(layout: StudyLayout) -> tuple[dict[str, Any], Question]:
-    if not layout.path.is_dir():
-        raise UserError(f"no study folder at {layout.path}")
-    refuse_escapes(layout.path, unread=layout.ray.name)
-    if not layout.question.is_file():
-        raise UserError(f"{layout.path} is not a study's folder: {layout.question.name} is missing")
-    try:
-        info = unseal(read_bounded(layout.question))
-    except (ValueError, OSError, RecursionError) as error:
-        raise UserError(f"{layout.question} is not a study's: {(str(error).splitlines() or [''])[0]}") from error
-    return info, read_question(layout.question, info)
+    records = [TrialFolder(layout.trial(trial.number)) for trial in trials]
+    epochs = [read_epochs(record) for record in records]
+    study = StudyRecord(layout.path, info, question.base, question.space, trials, epochs)
+    for record, trial, reported in zip(records, trials, epochs, strict=True):
+        _check(record, trial, study.config(trial), column(reported, "val_bits_per_dim").tolist())
+    return study
 
 
 def seconds_held(epochs: np.ndarray) -> np.ndarray:
@@ -119,38 +112,24 @@ def seconds_held(epochs: np.ndarray) -> np.ndarray:
     return np.column_stack([column(epochs, "cpu_seconds"), column(epochs, "gpu_seconds")])
 
 
-def _drawn_config(trial: FrozenTrial, base: TrialConfig, space: dict[str, BaseDistribution]) -> TrialConfig | None:
-    if not trial.params.keys() >= space.keys():
-        return None
-    try:
-        return base.of_trial(trial.number, {path: trial.params[path] for path in space})
-    except ValueError:  # such a trial failed, and has no epochs
-        return None
-
-
-def _checked_epochs(record: TrialFolder, trial: FrozenTrial, question: Question) -> np.ndarray:
-    """`read_epochs` of a trial, whose record and whose line in the ledger vouch for each other.
+def _check(record: TrialFolder, trial: FrozenTrial, config: TrialConfig | None, bits: list[float]) -> None:
+    """A trial's record, with ``bits`` of its epochs, and its line in the ledger vouch for each other.
 
     Raises:
         UserError: where they contradict each other: one of them is damaged, or another's.
     """
-    epochs = read_epochs(record)
-    bits = column(epochs, "val_bits_per_dim").tolist()
     reported = trial.intermediate_values
     if len(reported) > len(bits):  # a record is written before the ledger
-        raise UserError(
-            f"{record.metrics} must hold the {len(reported)} epochs that the ledger knows, "
-            f"got {len(bits)}: it was cut off\nrestore it"
-        )
-    config = _drawn_config(trial, question.base, question.space)
+        rule = f"must hold the {len(reported)} epochs that the ledger knows, got {len(bits)}"
+        raise UserError(f"{record.metrics} {rule}: it was cut off\nrestore it")
     if bits and config is not None and record.config() != config:
-        raise _contradiction(record, "its config is not what the ledger says that was drawn")
-    if any(not 1 <= epoch <= len(bits) or bits[epoch - 1] != value for epoch, value in reported.items()):
-        raise _contradiction(record, "its metrics are not those that the ledger was told")
-    if trial.state == TrialState.COMPLETE and [min(bits, default=None)] != trial.values:
-        raise _contradiction(record, f"the ledger's value is {trial.values}")
-    return epochs
-
-
-def _contradiction(record: TrialFolder, how: str) -> UserError:
-    return UserError(f"{record.path} and the study's ledger contradict each other: {how}\nrestore the one or the other")
+        fault = "its config is not what the ledger says that was drawn"
+    elif any(not 1 <= epoch <= len(bits) or bits[epoch - 1] != value for epoch, value in reported.items()):
+        fault = "its metrics are not those that the ledger was told"
+    elif trial.state == TrialState.COMPLETE and [min(bits, default=None)] != trial.values:
+        fault = f"the ledger's value is {trial.values}"
+    else:
+        return
+    raise UserError(
+        f"{record.path} and the study's ledger contradict each other: {fault}\nrestore the one or the other"
+    )

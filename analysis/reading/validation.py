@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -12,12 +11,12 @@ from pydantic_core import SchemaValidator, core_schema
 
 from trainables.config import TrialConfig
 from trainables.errors import UserError, explain
-from trainables.metrics import EPOCH, Metric
+from trainables.metrics import EPOCH, Metric, Metrics
+from trainables.records.atomic_files import read_bounded, refuse_escapes, unseal
+from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
 from trainables.space import extremes
 
-Row = dict[str, float]
-"""What an epoch measured, by name."""
 LARGEST = 1e18
 """Of a metric; what is larger, infinite or NaN was not written by the loop."""
 _NAMES = [metric.name for metric in EPOCH]
@@ -31,12 +30,9 @@ def _whole(value: float) -> float:
 
 def _field(metric: Metric) -> core_schema.TypedDictField:
     # strict: text and booleans are no numbers
-    number: core_schema.CoreSchema = core_schema.float_schema(
-        strict=True, allow_inf_nan=False, gt=-LARGEST, ge=metric.least, lt=LARGEST
-    )
-    if metric.whole:
-        number = core_schema.no_info_after_validator_function(_whole, number)
-    return core_schema.typed_dict_field(number, required=metric.is_required)
+    number = core_schema.float_schema(strict=True, allow_inf_nan=False, gt=-LARGEST, ge=metric.least, lt=LARGEST)
+    checked = core_schema.no_info_after_validator_function(_whole, number) if metric.whole else number
+    return core_schema.typed_dict_field(checked, required=metric.is_required)
 
 
 _EPOCH_SCHEMA = core_schema.typed_dict_schema({metric.name: _field(metric) for metric in EPOCH})
@@ -44,29 +40,22 @@ _ROWS = SchemaValidator(core_schema.list_schema(_EPOCH_SCHEMA, fail_fast=True))
 """In Rust: a long study has 500,000 rows."""
 
 
-def read_epochs(record: TrialFolder, rows: list[Row] | None = None) -> np.ndarray:
+def read_epochs(record: TrialFolder) -> np.ndarray:
     """What a trial reported, (its epochs, len(EPOCH)) float64 in the order of `trainables.metrics.EPOCH`: finite,
     whatever the file holds, but NaN for a metric that is newer than the record.
-
-    Args:
-        record: the trial's.
-        rows: of the record, where they are read already.
 
     Raises:
         UserError: where the file is damaged, or an epoch lacks one of these numbers.
     """
-    rows = record.rows() if rows is None else rows
+    rows = record.rows()
     try:
         checked = _ROWS.validate_python(rows)
     except ValidationError as error:
         epoch, name = error.errors()[0]["loc"]
         metric, row = EPOCH[_NAMES.index(str(name))], rows[int(epoch)]
-        kind = f"a {'whole ' * metric.whole}number {name}"
         least = "" if metric.least is None else f" of at least {metric.least:g}"
-        raise UserError(
-            f"{record.metrics} is not a trial's record: epoch {row['epoch']} "
-            f"must have {kind}{least}, got {row.get(metric.name)!r:.80}"
-        ) from error
+        rule = f"must have a {'whole ' * metric.whole}number {name}{least}, got {row.get(metric.name)!r:.80}"
+        raise UserError(f"{record.metrics} is not a trial's record: epoch {row['epoch']} {rule}") from error
     values = [[row.get(name, np.nan) for name in _NAMES] for row in checked]
     return np.array(values, np.float64).reshape(-1, len(_NAMES))
 
@@ -77,7 +66,7 @@ def column(epochs: np.ndarray, name: str) -> np.ndarray:
     return values
 
 
-def best_row(epochs: np.ndarray) -> Row:
+def best_row(epochs: np.ndarray) -> Metrics:
     """The first epoch with the lowest ``val_bits_per_dim``, by metric: that whose weights were kept."""
     return dict(zip(_NAMES, epochs[column(epochs, "val_bits_per_dim").argmin()].tolist(), strict=True))
 
@@ -115,14 +104,22 @@ class Question(BaseModel):
         return self
 
 
-def read_question(path: Path, info: dict[str, Any]) -> Question:
-    """``info`` of the study.json at ``path``. Raises: UserError where it is no study's."""
+def read_question(layout: StudyLayout) -> tuple[dict[str, Any], Question]:
+    """A folder's study.json, as it is and checked. Raises: UserError where the folder or the file is no study's."""
+    if not layout.path.is_dir():
+        raise UserError(f"no study folder at {layout.path}")
+    refuse_escapes(layout.path, unread=layout.ray.name)
+    if not layout.question.is_file():
+        raise UserError(f"{layout.path} is not a study's folder: {layout.question.name} is missing")
     try:
-        return Question.model_validate(info)
+        info = unseal(read_bounded(layout.question))
+        return info, Question.model_validate(info)
     except ValidationError as error:
         first = error.errors()[0]
         fault = f"it has no {first['loc'][-1]!r}" if first["type"] == "missing" else explain(error).splitlines()[0]
-        raise UserError(f"{path} is not a study's: {fault:.300}") from error
+        raise UserError(f"{layout.question} is not a study's: {fault:.300}") from error
+    except (ValueError, OSError, RecursionError) as error:
+        raise UserError(f"{layout.question} is not a study's: {(str(error).splitlines() or [''])[0]}") from error
 
 
 def flat(config: TrialConfig) -> dict[str, Any]:
