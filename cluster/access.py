@@ -46,8 +46,7 @@ def ensure_token() -> None:
 
 def use_token() -> None:
     """Have the token, where there is one, asked for by a cluster that this process starts, and shown to one that it
-    joins: not every Ray does the one by itself, nor `ray.init` the other. To be called before Ray is imported.
-    """
+    joins: not every Ray does the one by itself, nor `ray.init` the other. To be called before Ray is imported."""
     path = _token_path()
     if path is None or path.exists():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
@@ -55,8 +54,7 @@ def use_token() -> None:
 
 def private_folder() -> Path:
     """A folder for what Ray writes, below one that no other user of this machine enters: Ray opens its own to all,
-    sockets and logs too. Short, as the paths of sockets have 107 bytes at most.
-    """
+    sockets and logs too. Short, as the paths of sockets have 107 bytes at most."""
     path = Path(f"/tmp/ray-{os.getuid()}")
     with suppress(FileExistsError):
         path.mkdir(mode=0o700)
@@ -69,8 +67,7 @@ def private_folder() -> Path:
 
 def check_address(address: str | None, trusted_network: bool = False) -> str | None:
     """The address as Ray is told of it: "auto" is RAY_ADDRESS, where there is one; None is this machine. Raises:
-    UserError where nobody answers, or others could listen: Ray itself waits for minutes where no cluster is.
-    """
+    UserError where nobody answers, or others could listen: Ray itself waits for minutes where no cluster is."""
     if address == "auto":
         address = os.environ.get("RAY_ADDRESS") or "auto"
     if address in (None, "local"):
@@ -93,8 +90,7 @@ def check_address(address: str | None, trusted_network: bool = False) -> str | N
 
 def refuse_eavesdroppers(address: str, trusted_network: bool) -> None:
     """Raises: UserError for an address on another machine where nothing is encrypted, as what a driver sends is run
-    there, and who sees its token can send as much.
-    """
+    there, and who sees its token can send as much."""
     if trusted_network or os.environ.get("RAY_USE_TLS", "").lower() in ("1", "true"):
         return
     host = address.removeprefix("ray://").rpartition(":")[0].strip("[]")

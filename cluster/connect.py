@@ -46,8 +46,7 @@ def connected(address: str | None, patience: float = PATIENCE, trusted_network: 
     ``address`` is that of a running cluster ("host:port", "auto"); without one, a cluster is started on this machine
     and stopped at the end. After an exception it is left as it is: see `end_process`. A worker that is silent for
     ``patience`` seconds is replaced, and one that finds no place for as long is given up. Raises: UserError where no
-    cluster answers at ``address``.
-    """
+    cluster answers at ``address``."""
     address = check_address(address, trusted_network)
     _set_environment(address, patience)
     import ray
@@ -110,8 +109,7 @@ def end_process(code: int) -> None:
     """Exit with ``code`` although slots may be open; a no-op where Ray is not up.
 
     A slot's thread that meets a Ray that was shut down ends the process at once, with another code. So the cluster's
-    processes are ended, if they are ours, and then this one, without a word to Ray.
-    """
+    processes are ended, if they are ours, and then this one, without a word to Ray."""
     import ray
 
     if not ray.is_initialized():
@@ -138,8 +136,7 @@ def _not_joined(address: str | None, error: Exception) -> UserError:
 
 def check_is_ray(address: str) -> None:
     """Ask before Ray does, which would go on and on. Raises: UserError where no Ray cluster answers at an address, or
-    one that refuses this process's token.
-    """
+    one that refuses this process's token."""
     try:
         ray_private.is_alive(address, ANSWER_SECONDS)
     except PermissionError as error:

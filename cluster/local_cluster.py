@@ -36,8 +36,7 @@ class LocalCluster:
 
     def add_node(self, cpus: int, *options: str, python: Path | str = sys.executable) -> subprocess.Popen[bytes]:
         """Start a node, by `ray start` with further ``options`` in an environment's ``python``, and wait until it has
-        joined; the first is the head. Raises: UserError where it does not come up within a minute.
-        """
+        joined; the first is the head. Raises: UserError where it does not come up within a minute."""
         port, dashboard_port = (address.rpartition(":")[2] for address in (self.address, self.dashboard))
         head = ["--head", f"--port={port}", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard_port}"]
         # of its own, as on a machine of its own: nodes unpack a job's files over each other's otherwise

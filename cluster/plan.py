@@ -84,8 +84,7 @@ def plan_slots(
 
     As many slots as ``max_concurrent`` trials need, or as fit; but for not more than a third of ``trials``, so that
     most of them can learn from those before. A worker gets a GPU where there are any (a share of one where there are
-    fewer than workers), and as many CPUs as leave room for all workers. Raises: UserError where there is no room.
-    """
+    fewer than workers), and as many CPUs as leave room for all workers. Raises: UserError where there is no room."""
     nodes = chosen(nodes, placement)
     at_once = most_at_once(max_concurrent, trials)
     pack = min(pack, at_once or pack)
@@ -123,11 +122,10 @@ def measured_processes_per_gpu(
     config: TrialConfig, data_dir: Path | None, pack: int, placement: Placement, patience: float
 ) -> int:
     """How many processes, each with ``pack`` trials of ``config``, fit on a GPU: measured on one that is free. Raises:
-    UserError where none is within ``patience`` seconds, or not even one fits.
-    """
+    UserError where none is within ``patience`` seconds, or not even one fits."""
     import ray
 
-    from trainables.training.capacity import processes_per_gpu
+    from trainables.training.trial import processes_per_gpu
 
     measure = ray.remote(num_cpus=1, num_gpus=1, max_calls=1, **placement.options())(processes_per_gpu)
     try:

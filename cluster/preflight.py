@@ -37,8 +37,7 @@ class Preflight:
     def check(self, nodes: Sequence[Node]) -> None:
         """Look at nodes, but for this driver's own: whether they have this code and its torch, and can write in the
         folder, or the mirror; then let each prepare the data, before its workers all want it at once. Raises: UserError
-        for the first that cannot, or that does not answer.
-        """
+        for the first that cannot, or that does not answer."""
         import ray
 
         here = ray.get_runtime_context().get_node_id()

@@ -19,8 +19,7 @@ _COORDINATOR = (
     "ray.data._internal.cluster_autoscaler.default_autoscaling_coordinator",
     "get_or_create_autoscaling_coordinator",
 )
-NAMES = (_CONFIG, _NOTICES, _ADDRESS, _CHANNEL, _REQUEST, _STUB, _COORDINATOR)
-"""(module, name) of each."""
+NAMES = (_CONFIG, _NOTICES, _ADDRESS, _CHANNEL, _REQUEST, _STUB, _COORDINATOR)  # (module, name) of each
 
 
 def find(module: str, name: str) -> Any:
@@ -33,8 +32,7 @@ def find(module: str, name: str) -> Any:
 
 def read_environment() -> None:
     """Have Ray read its variables again, which it does when it is imported. Without the name, a process that imported
-    it before it joins does not show its token.
-    """
+    it before it joins does not show its token."""
     config = find(*_CONFIG)
     if config is not None:
         config.initialize("")
@@ -42,8 +40,7 @@ def read_environment() -> None:
 
 def silence_notices() -> None:
     """Keep the raylet's notices out of the terminal, for which Ray has no option; they are in its log anyway. Without
-    the name they are printed over the live view.
-    """
+    the name they are printed over the live view."""
     module, name = _NOTICES
     if find(module, name) is not None:
         setattr(import_module(module), name, lambda *_, **__: None)
@@ -51,8 +48,7 @@ def silence_notices() -> None:
 
 def options_of_temp_dir(path: str) -> dict[str, str]:
     """What `ray.init` takes to keep its files below ``path``; nothing, and then below /tmp/ray, where it takes that no
-    more.
-    """
+    more."""
     import ray
 
     # one of its keyword arguments that only its documentation names
@@ -61,8 +57,7 @@ def options_of_temp_dir(path: str) -> dict[str, str]:
 
 def running_here() -> str:
     """The address of the cluster that this machine is a node of. Without the name it is "auto", which `ray.init` finds.
-    Raises: ConnectionError where there is none, or more than one.
-    """
+    Raises: ConnectionError where there is none, or more than one."""
     resolve = find(*_ADDRESS)
     return "auto" if resolve is None else str(resolve("auto"))
 

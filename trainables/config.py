@@ -10,50 +10,41 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from vae_models import ModelConfig
 
-_REPEAT_STRIDE = 100_003
-"""Between the seeds of a trial's repeats: no study has as many trials, so no seed is another trial's."""
+_REPEAT_STRIDE = 100_003  # between the seeds of a trial's repeats: no study has as many trials, so none is another's
 
 
 class TrialConfig(BaseModel):
-    """One training run. Equal configs give equal results on equal hardware.
+    """One training run. Equal configs give equal results on equal hardware. Raises: pydantic.ValidationError (a
+    ``ValueError``), which names the field, the rule and the value.
 
-    The training loss is D + beta R in nats per image (`vae_models.elbo`); a seed repository's
-    "mean squared error + w KL" is the same objective at beta = w * dimensions / (2 * latent_dim).
-
-    Raises:
-        pydantic.ValidationError: (a ``ValueError``) names the field, the rule and the value.
+    The training loss is D + beta R in nats per image (`vae_models.elbo`); a seed repository's "mean squared error +
+    w KL" is the same objective at beta = w * dimensions / (2 * latent_dim).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     model: ModelConfig = ModelConfig()
-    dataset: str = "digits"
-    """A name of ``trainables.data.catalog``, or ``imagefolder:PATH``."""
-    image_size: int | None = Field(None, ge=8, le=1024)
-    """Side that an ``imagefolder``'s images are resized to."""
+    dataset: str = "digits"  # a name of ``trainables.data.catalog``, or ``imagefolder:PATH``
+    image_size: int | None = Field(None, ge=8, le=1024)  # side that an ``imagefolder``'s images are resized to
     limit_train: int | None = Field(None, ge=2)
     limit_val: int | None = Field(None, ge=2)
 
-    beta: float = Field(1.0, ge=0)
-    """The KL weight."""
-    kl_warmup: float = Field(0.0, ge=0, le=1)
-    """Share of the epochs over which the KL weight rises linearly from 0 to beta."""
+    beta: float = Field(1.0, ge=0)  # the KL weight
+    kl_warmup: float = Field(0.0, ge=0, le=1)  # share of the epochs over which it rises linearly from 0
     epochs: int = Field(10, ge=1)
-    batch_size: int = Field(128, ge=1)
-    """Images per optimiser step over all workers together."""
+    batch_size: int = Field(128, ge=1)  # images per optimiser step over all workers together
     lr: float = Field(1e-3, gt=0)
     optimizer: Literal["adam", "adamw"] = "adamw"
     weight_decay: float = Field(0.0, ge=0)
+    # cosine decays to 0 over all steps; plateau halves after 4 epochs without a better val_nelbo
     schedule: Literal["constant", "cosine", "plateau"] = "cosine"
-    """``cosine`` decays to 0 over all steps; ``plateau`` halves after 4 epochs without a better val_nelbo."""
-    grad_clip: float = Field(5.0, gt=0)
-    """Largest gradient norm of the loss per dimension (nats per image / dimensions)."""
+    grad_clip: float = Field(5.0, gt=0)  # largest gradient norm of the loss per dimension (nats per image / dimensions)
+    # of the initial weights, the order of the images and the noise; the validation split has its own
     seed: int = Field(0, ge=0, lt=2**31)
-    """Of the initial weights, the order of the images and the noise. The validation split has its own."""
     precision: Literal["float32", "bf16"] = "float32"
+    # whether `torch.compile` makes one step of the model; None leaves it to the loop, by the work ahead; runs that are
+    # trained together are not compiled
     compile: bool | None = None
-    """Whether `torch.compile` makes one step of the model; None leaves it to the loop, by the work ahead.
-    Runs that are trained together are not compiled."""
 
     @field_validator("dataset")
     @classmethod
@@ -68,11 +59,8 @@ class TrialConfig(BaseModel):
         return self.beta * min(1.0, progress / ramp) if ramp > 0 else self.beta
 
     def replace(self, overrides: Mapping[str, Any]) -> TrialConfig:
-        """A copy with fields set by dotted path, ``{"beta": 2.0, "model.depth": 1}``, checked as a whole.
-
-        Raises:
-            ValueError: for a path that names no field, or a value that a field refuses.
-        """
+        """A copy with fields set by dotted path, ``{"beta": 2.0, "model.depth": 1}``, checked as a whole. Raises:
+        ValueError for a path that names no field, or a value that a field refuses."""
         values = self.model_dump()
         for path, value in overrides.items():
             parent, _, name = path.rpartition(".")

@@ -13,21 +13,14 @@ class ExitCode(IntEnum):
     """What each command of this project exits with. `python -m studies status` has three more of its own."""
 
     DONE = 0
-    FAILED = 1
-    """Something that the person at the keyboard can mend: `UserError`."""
-    WRONG_OPTION = 2
-    """The command line asks for what there is not: `OptionError`, and Typer's own."""
+    FAILED = 1  # something that the person at the keyboard can mend: `UserError`
+    WRONG_OPTION = 2  # the command line asks for what there is not: `OptionError`, and Typer's own
     ENDED_EARLY = 3
-    """`EndedEarly`."""
-    INTERRUPTED = 130
-    """Ctrl-C, as shells count it."""
+    INTERRUPTED = 130  # Ctrl-C, as shells count it
 
 
 class UserError(Exception):
-    """A mistake the person at the keyboard can mend.
-
-    Its text is one or two lines that name the thing, the rule and the value.
-    """
+    """A mistake the person at the keyboard can mend. Its text, a line or two, names the thing, the rule, the value."""
 
 
 class OptionError(UserError):

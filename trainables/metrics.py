@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-Metrics = dict[str, float]
-"""What an epoch measured, by name."""
+Metrics = dict[str, float]  # what an epoch measured, by name
 
-FIRST = "0.1"
-"""Metrics since this version are in every epoch's record."""
+FIRST = "0.1"  # metrics since this version are in every epoch's record
 
 
 @dataclass(frozen=True)
@@ -23,12 +21,9 @@ class Metric:
     name: str
     unit: str
     meaning: str
-    whole: bool = False
-    """Whether it is a whole number."""
-    least: float | None = None
-    """The lowest that it can be, where there is a lowest."""
-    since: str = FIRST
-    """The version of this package that first recorded it; older records lack it."""
+    whole: bool = False  # whether it is a whole number
+    least: float | None = None  # the lowest that it can be, where there is a lowest
+    since: str = FIRST  # the version of this package that first recorded it; older records lack it
 
     @property
     def is_required(self) -> bool:

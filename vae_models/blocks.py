@@ -9,7 +9,7 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv_transpose2d, pad
 
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"silu": nn.SiLU, "leaky_relu": partial(nn.LeakyReLU, 0.2)}
+_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"silu": nn.SiLU, "leaky_relu": partial(nn.LeakyReLU, 0.2)}
 
 
 def conv(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
@@ -21,7 +21,7 @@ class NormAct(nn.Sequential):
     """Group normalisation (of up to 8 groups), then the activation. Shapes stay as they are."""
 
     def __init__(self, channels: int, activation: str) -> None:
-        super().__init__(nn.GroupNorm(math.gcd(8, channels), channels), ACTIVATIONS[activation]())
+        super().__init__(nn.GroupNorm(math.gcd(8, channels), channels), _ACTIVATIONS[activation]())
 
 
 class ResidualBlock(nn.Module):
@@ -29,12 +29,8 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, channels: int, activation: str) -> None:
         super().__init__()
-        self.body = nn.Sequential(
-            NormAct(channels, activation),
-            conv(channels, channels),
-            NormAct(channels, activation),
-            conv(channels, channels),
-        )
+        halves = [(NormAct(channels, activation), conv(channels, channels)) for _ in range(2)]
+        self.body = nn.Sequential(*halves[0], *halves[1])
 
     def forward(self, x: Tensor) -> Tensor:
         """As the class says."""
@@ -47,8 +43,7 @@ class UpConv(nn.Conv2d):
 
     Computed as what it equals, one transposed convolution of stride 2 whose 4 x 4 kernel holds sums of the
     3 x 3 taps (sub-pixel convolution: Shi et al. 2016, arXiv:1609.05158, appendix A): under half the
-    multiplications, and no image of twice the side in between.
-    """
+    multiplications, and no image of twice the side in between."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, kernel_size=3, padding=1)

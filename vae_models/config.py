@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-MIN_BOTTOM = 4
-"""Halving stops before the smaller side of the feature map would fall below this many positions."""
+MIN_BOTTOM = 4  # halving stops before the smaller side of the feature map would fall below this many positions
 
 
 class ModelConfig(BaseModel):
-    """Architecture and likelihood of one VAE.
-
-    Raises:
-        pydantic.ValidationError: (a ``ValueError``) names the field, the rule and the value.
-    """
+    """Architecture and likelihood of one VAE. Raises: pydantic.ValidationError (a ``ValueError``), which names the
+    field, the rule and the value."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    image_shape: tuple[int, int, int] = (1, 28, 28)
-    """Channels, height, width of an image."""
-    latent_dim: int = Field(32, ge=1, le=65_536)
-    """Number of latent dimensions."""
-    depth: int = Field(0, ge=0, le=16)
-    """Residual blocks at each resolution: 0 is the plain network, 1 its "PP" mode."""
+    image_shape: tuple[int, int, int] = (1, 28, 28)  # channels, height, width of an image
+    latent_dim: int = Field(32, ge=1, le=65_536)  # number of latent dimensions
+    depth: int = Field(0, ge=0, le=16)  # residual blocks at each resolution: 0 is the plain network, 1 its "PP" mode
+    # channels at the first resolution; each halving of the image doubles them
     width: int = Field(32, ge=4, le=1024, multiple_of=4)
-    """Channels at the first resolution; each halving of the image doubles them."""
     activation: Literal["silu", "leaky_relu"] = "silu"
-    likelihood: Literal["gaussian", "laplace", "bernoulli"] = "gaussian"
-    """The training likelihood, see `vae_models.likelihoods`."""
+    likelihood: Literal["gaussian", "laplace", "bernoulli"] = "gaussian"  # see `vae_models.likelihoods`
 
     @model_validator(mode="after")
     def _image_can_be_halved(self) -> ModelConfig:
@@ -75,5 +68,4 @@ class ModelConfig(BaseModel):
     @property
     def dimensions(self) -> int:
         """Numbers in one image: channels x height x width."""
-        channels, height, width = self.image_shape
-        return channels * height * width
+        return math.prod(self.image_shape)

@@ -14,17 +14,15 @@ from torch import Tensor
 from vae_models.likelihoods import Likelihood
 from vae_models.vae import Posterior
 
-LEVELS = 256
-MIN_SIGMA = 1e-3
-"""A quarter of a grey level: below it the discrete likelihood is one bin, whatever sigma."""
+_LEVELS = 256
+MIN_SIGMA = 1e-3  # a quarter of a grey level: below it the discrete likelihood is one bin, whatever sigma
 ACTIVE_VARIANCE = 0.01
 
 
 class Loss(NamedTuple):
     """What training minimises, and its parts: each (B,), nats per image."""
 
-    total: Tensor
-    """distortion + beta rate: minus the ELBO where beta is 1."""
+    total: Tensor  # distortion + beta rate: minus the ELBO where beta is 1
     distortion: Tensor
     rate: Tensor
 
@@ -51,8 +49,7 @@ def rate(posterior: Posterior) -> Tensor:
 def kl_per_latent(posterior: Posterior) -> Tensor:
     """KL(q(z | x), N(0, I)) of each image and latent in nats, (B, Z): Kingma & Welling 2014, appendix B.
 
-    In float32 at least: squares of means and exp(logvar) lose their small differences in bfloat16.
-    """
+    In float32 at least: squares of means and exp(logvar) lose their small differences in bfloat16."""
     mean, logvar = (part if part.dtype == torch.float64 else part.float() for part in posterior)
     return 0.5 * (mean.square() + logvar.exp() - 1 - logvar)
 
@@ -62,12 +59,11 @@ def discrete_gaussian_nll(mean: Tensor, x: Tensor, sigma: float) -> Tensor:
 
     ``x`` and ``mean`` are (B, ...) in [0, 1], ``x`` a multiple of 1/255. The bin of level k runs from
     (k - 1/2)/255 to (k + 1/2)/255; the bins of 0 and 255 are open to infinity, so the 256 probabilities
-    sum to 1 (as in Salimans et al. 2017, arXiv:1701.05517, there for the logistic).
-    """
-    level = torch.round(x * (LEVELS - 1))
-    upper = ((level + 0.5) / (LEVELS - 1) - mean) / sigma
-    lower = ((level - 0.5) / (LEVELS - 1) - mean) / sigma
-    upper = torch.where(level == LEVELS - 1, math.inf, upper)
+    sum to 1 (as in Salimans et al. 2017, arXiv:1701.05517, there for the logistic)."""
+    level = torch.round(x * (_LEVELS - 1))
+    upper = ((level + 0.5) / (_LEVELS - 1) - mean) / sigma
+    lower = ((level - 0.5) / (_LEVELS - 1) - mean) / sigma
+    upper = torch.where(level == _LEVELS - 1, math.inf, upper)
     lower = torch.where(level == 0, -math.inf, lower)
     # Phi(b) - Phi(a) = Phi(-a) - Phi(-b): work in the left tail, where log_ndtr keeps its digits
     flip = lower > -upper

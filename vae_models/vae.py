@@ -14,8 +14,7 @@ from vae_models.blocks import NormAct, ResidualBlock, UpConv, conv
 from vae_models.config import ModelConfig
 from vae_models.likelihoods import LIKELIHOODS
 
-LOGVAR_BOUND = 12.0
-"""Log-variances stay within +-12: exp(12) and exp(-12) are safe in float32 and bfloat16 alike."""
+LOGVAR_BOUND = 12.0  # log-variances stay within +-12: exp(12) and exp(-12) are safe in float32 and bfloat16 alike
 
 
 class Posterior(NamedTuple):
@@ -96,18 +95,14 @@ class VAE_EncoderPP(VAE_Encoder):
     """The encoder at depth 1, whatever the config's depth."""
 
     def __init__(self, config: ModelConfig) -> None:
-        super().__init__(_at_depth(config, 1))
+        super().__init__(config.model_copy(update={"depth": 1}))
 
 
 class VAE_DecoderPP(VAE_Decoder):
     """The decoder at depth 1, whatever the config's depth."""
 
     def __init__(self, config: ModelConfig) -> None:
-        super().__init__(_at_depth(config, 1))
-
-
-def _at_depth(config: ModelConfig, depth: int) -> ModelConfig:
-    return ModelConfig.model_validate(config.model_dump() | {"depth": depth})
+        super().__init__(config.model_copy(update={"depth": 1}))
 
 
 class VAE(nn.Module):
@@ -147,12 +142,8 @@ class VAE(nn.Module):
 
 
 def build_vae(vae_mode: str = "plain", **fields: Any) -> VAE:
-    """A VAE by keywords: ``build_vae("pp", latent_dim=64)``. "plain" is depth 0 and "pp" depth 1, unless
-    ``depth`` is given; the other keywords are `ModelConfig`'s fields.
-
-    Raises:
-        ValueError: for another mode, or a field `ModelConfig` refuses.
-    """
+    """A VAE by keywords: ``build_vae("pp", latent_dim=64)``. "plain" is depth 0 and "pp" depth 1, unless ``depth`` is
+    given; the other keywords are `ModelConfig`'s fields. Raises: ValueError for another mode, or a refused field."""
     depths = {"plain": 0, "pp": 1}
     if vae_mode not in depths:
         raise ValueError(f"vae_mode must be one of {', '.join(depths)}, got {vae_mode!r}")

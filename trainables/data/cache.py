@@ -45,8 +45,7 @@ def locked(path: Path) -> Iterator[None]:
 
 def write_arrays(folder: Path, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
     """Write arrays, their checksums and JSON about them to `folder`, all or nothing, while its lock is held. Raises:
-    UserError where it cannot be written.
-    """
+    UserError where it cannot be written."""
     partial = folder.with_name(f".{folder.name}.partial")  # one name: what a killed process left is swept up
     with _writing(folder.parent):
         shutil.rmtree(partial, ignore_errors=True)
@@ -70,8 +69,7 @@ def write_arrays(folder: Path, about: Mapping[str, Any], arrays: Mapping[str, np
 
 def read_arrays(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """What `write_arrays` wrote: (JSON about the arrays, the arrays), images mapped into memory, read-only. Raises one
-    of `DAMAGE`.
-    """
+    of `DAMAGE`."""
     meta = unseal((folder / "meta.json").read_bytes())
     arrays = {}
     for key, checksum in meta["sha256"].items():

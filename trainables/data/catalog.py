@@ -45,8 +45,7 @@ class Version:
 class NamedSet:
     """A set of images (C, H, W), of which label `k` is called `classes[k]`.
 
-    Of its versions, the first that is there is read, and the first is the one to download.
-    """
+    Of its versions, the first that is there is read, and the first is the one to download."""
 
     shape: tuple[int, int, int]
     classes: tuple[str, ...]
@@ -148,5 +147,4 @@ CATALOG = {
     ),
     "digits": NamedSet(shape=(1, 28, 28), classes=_DIGITS, versions=(Version(read=read_digits),)),
 }
-NAMES = (*CATALOG, f"{IMAGE_FOLDER}:PATH")
-"""What a data set may be called."""
+NAMES = (*CATALOG, f"{IMAGE_FOLDER}:PATH")  # what a data set may be called

@@ -58,8 +58,7 @@ class Dataset:
     def limited(self, train: int | None, test: int | None = None) -> "Dataset":
         """The set as a training that is limited to ``train`` images has it: the others are held out, too.
 
-        Of the test images a fixed random subset of at most ``test``. None for all of them.
-        """
+        Of the test images a fixed random subset of at most ``test``. None for all of them."""
         unseen = np.setdiff1d(np.arange(len(self.train.labels)), self.training_rows(train))
         if test is None:
             return replace(self, validation_rows=unseen)
@@ -106,8 +105,7 @@ def training_images(
     config: TrialConfig, data_dir: str | Path | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(images, training rows, validation rows) of ``config``: 10 % of the training set is held out, by label. Raises:
-    UserError where the data set cannot be had, or its images do not fit the model.
-    """
+    UserError where the data set cannot be had, or its images do not fit the model."""
     data = load_dataset(config.dataset, data_dir, config.image_size)
     if data.image_shape != config.model.image_shape:
         raise UserError(
@@ -121,8 +119,7 @@ def training_images(
 
 def image_shape(name: str, image_size: int | None = None) -> tuple[int, int, int]:
     """(C, H, W) of the set called `name`, without reading it. Raises: UserError for an unknown name and for an image
-    size that the set cannot have.
-    """
+    size that the set cannot have."""
     kind, _, path = name.partition(":")
     if kind == IMAGE_FOLDER and path:
         size = _DEFAULT_IMAGE_SIZE if image_size is None else image_size

@@ -15,8 +15,7 @@ _NETWORK_SECONDS = 10.0  # of silence that count as no network
 
 def download(name: str, root: Path) -> None:
     """Download the set `name` of the catalog into the data folder `root`, whole or not at all. Raises: UserError, which
-    says what to put where, when there is no network or anything goes wrong on the way.
-    """
+    says what to put where, when there is no network or anything goes wrong on the way."""
     version = CATALOG[name].versions[0]
     target = root / version.folders[0]
     try:
@@ -70,8 +69,7 @@ def _fetch_archive(archive: str, known_hash: str, mirrors: Sequence[str], folder
 
 def _answering(mirrors: Sequence[str]) -> Sequence[str]:
     """The mirrors from the first that answers on, be it with an error. Raises: OSError where none does within
-    2 x `_NETWORK_SECONDS`; a name look-up knows no limit of time, hence the thread.
-    """
+    2 x `_NETWORK_SECONDS`; a name look-up knows no limit of time, hence the thread."""
     import pooch
 
     answering: list[str] = []

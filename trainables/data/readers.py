@@ -29,15 +29,12 @@ _MAX_FILE_BYTES = 1 << 30
 class PublishedFile:
     """A file as its publisher made it, unpacked.
 
-    A file of its size must have its hash; a file of another size is somebody's own set in the same format.
-    """
+    A file of its size must have its hash; a file of another size is somebody's own set in the same format."""
 
     publisher: str
     name: str
-    hash: str = ""
-    """As pooch writes one, "sha256:..."."""
-    size: int = 0
-    """In bytes; 0 where it is not known."""
+    hash: str = ""  # as pooch writes one, "sha256:..."
+    size: int = 0  # in bytes; 0 where it is not known
 
 
 Labelled = tuple[np.ndarray, np.ndarray]
@@ -63,8 +60,7 @@ def read_idx(files: Mapping[Path, PublishedFile], shape: Shape, class_count: int
 def read_cifar_binary(files: Mapping[Path, PublishedFile], shape: Shape, class_count: int) -> Labelled:
     """Batches in CIFAR-10's binary version, joined in this order.
 
-    A file is a row of records: a label byte, then the bytes of the red, green and blue planes.
-    """
+    A file is a row of records: a label byte, then the bytes of the red, green and blue planes."""
     record_bytes = 1 + math.prod(shape)
     batches = []
     for path, published in files.items():
@@ -79,8 +75,7 @@ def read_cifar_binary(files: Mapping[Path, PublishedFile], shape: Shape, class_c
 def read_cifar_pickled(files: Mapping[Path, PublishedFile], shape: Shape, class_count: int) -> Labelled:
     """Batches in CIFAR-10's Python version, joined in this order.
 
-    The files are pickles, which run code when opened: none is, unless it has the published hash.
-    """
+    The files are pickles, which run code when opened: none is, unless it has the published hash."""
     images, labels = [], []
     for path, published in files.items():
         content = _read_whole(path)

@@ -17,8 +17,7 @@ class Source:
     """A set that is there to be read.
 
     `stamps` is name, size in bytes and time in ns of every file: a copy made from other stamps is stale.
-    `read` gives the train and the test split; None for the test split leaves it to be cut from the other.
-    """
+    `read` gives the train and the test split; None for the test split leaves it to be cut from the other."""
 
     classes: tuple[str, ...]
     stamps: tuple[tuple[str, int, int], ...]
@@ -27,16 +26,12 @@ class Source:
 
 def find(name: str, root: Path, image_size: int) -> Source | None:
     """The source of the set `name`, of the catalog or imagefolder..., in the folder `root`; None where there are none
-    of its files. The images of a folder are resized to `image_size` pixels a side.
-
-    Raises:
-        UserError: where only some of the files are there, and where the folder cannot be read.
-    """
+    of its files. The images of a folder are resized to `image_size` pixels a side. Raises: UserError where only some of
+    the files are there, and where the folder cannot be read."""
     try:
         if name.partition(":")[0] == IMAGE_FOLDER:
             return _find_pictures(root, image_size)
-        known = CATALOG[name]
-        found = (_find_version(known, version, root) for version in known.versions)
+        found = (_find_version(CATALOG[name], version, root) for version in CATALOG[name].versions)
         return next((source for source in found if source is not None), None)
     except OSError as error:
         raise UserError(f"{root} must be readable to look for {name}: {error}") from error
@@ -58,8 +53,7 @@ def _find_version(known: NamedSet, version: Version, root: Path) -> Source | Non
 
 def _locate(folders: Sequence[Path], names: Sequence[str], gzipped: bool) -> dict[str, Path] | None:
     """The paths of `names` in the folder that has most of them, None where no folder has any; a plain file goes before
-    a gzipped one.
-    """
+    a gzipped one."""
 
     def present(folder: Path) -> dict[str, Path]:
         endings = (".gz", "") if gzipped else ("",)

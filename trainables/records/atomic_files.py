@@ -21,15 +21,13 @@ from trainables.errors import UserError
 
 _SEAL = "content_sha256"
 _HASH_DIGITS = 16
-PARTIAL = ".*.partial"
-"""Names of what a crash left half written."""
+PARTIAL = ".*.partial"  # names of what a crash left half written
 _LARGEST_RECORD = 1 << 28  # bytes of a JSON file that is read as a whole
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
     """Write to a temporary name beside ``path``, flush to disk, rename. Raises: OSError where it cannot be written;
-    a folder that has vanished is not made anew.
-    """
+    a folder that has vanished is not made anew."""
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.partial")
     try:
         with partial.open("wb") as file:
@@ -54,13 +52,10 @@ def read_bounded(path: Path) -> bytes:
 
 
 def refuse_escapes(folder: Path, unread: str = "") -> None:
-    """Refuse a folder from which a path leads out, or where opening a file may wait for ever.
+    """Refuse a folder from which a path leads out, or where opening a file may wait for ever. Raises: UserError for a
+    link to somewhere outside, and for what is neither file, folder nor link.
 
-    A folder ``unread`` directly in it is left out, as nothing reads it; no link may lead there.
-
-    Raises:
-        UserError: for a link to somewhere outside, and for what is neither file, folder nor link.
-    """
+    A folder ``unread`` directly in it is left out, as nothing reads it; no link may lead there."""
     root = folder.resolve()
     left_out = root / unread if unread else None
     places = [root]

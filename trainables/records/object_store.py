@@ -21,8 +21,7 @@ class Mirror:
 
     The URI is any of Arrow's: ``s3://bucket/path?region=eu-central-1``, ``gs://bucket/path``. Credentials come from
     where the store's own tools look for them, on each node. Every method raises OSError where the store does not
-    do as asked.
-    """
+    do as asked."""
 
     uri: str
     key: str

@@ -13,16 +13,13 @@ from trainables.errors import UserError
 from trainables.records.study_layout import StudyLayout
 from trainables.text import SECRETS
 
-OWNER = "folder"
-"""The user attribute of an Optuna study that says whose it is: the ``id`` in study.json."""
-_unmasked: dict[str, str] = {}
-"""Masked URL -> the one with its password, of those that this process has seen."""
+OWNER = "folder"  # the user attribute of an Optuna study that says whose it is: the ``id`` in study.json
+_unmasked: dict[str, str] = {}  # masked URL -> the one with its password, of those that this process has seen
 
 
 def storage_url(folder: Path, storage: str | None) -> str:
     """The URL of a study's storage: SQLite in its folder, unless ``storage`` names another. Raises: UserError where
-    that is no URL, or of a database in memory.
-    """
+    that is no URL, or of a database in memory."""
     if storage is None:
         return _sqlite_url(StudyLayout(folder.resolve()).ledger)
     try:
@@ -38,8 +35,7 @@ def storage_url(folder: Path, storage: str | None) -> str:
 
 def masked(url: str) -> str:
     """A storage's URL as a file may hold it, its password masked, which this process keeps in memory. Raises:
-    sqlalchemy.exc.ArgumentError where it is no URL.
-    """
+    sqlalchemy.exc.ArgumentError where it is no URL."""
     parts = make_url(url).set(password=None)
     shown = parts.difference_update_query(SECRETS).render_as_string()
     if shown != url:

@@ -21,8 +21,7 @@ from trainables.config import TrialConfig
 from trainables.errors import UserError, explain
 from trainables.records.atomic_files import PARTIAL, read_bounded, seal, unseal, write_atomic
 
-STATES = "epoch_*.pt"
-"""Names of the states to go on from, in ``checkpoints``."""
+STATES = "epoch_*.pt"  # names of the states to go on from, in ``checkpoints``
 
 
 @dataclass(frozen=True)
@@ -83,16 +82,14 @@ class TrialFolder:
     def rows(self) -> list[dict[str, float]]:
         """One dictionary a reported epoch, in order; what a crash tore off at the end is no row.
 
-        Raises UserError where a line before the end is damaged: what follows it cannot be vouched for.
-        """
+        Raises UserError where a line before the end is damaged: what follows it cannot be vouched for."""
         return self._whole_lines()[0]
 
     def append(self, row: dict[str, float]) -> bool:
         """Record an epoch, and say whether it is new. One that is recorded is left alone: training is deterministic.
 
         The file is read at the first call, and again where its length is not what this object left: another process
-        wrote there, or what it wrote was torn off. Raises UserError as `rows` does.
-        """
+        wrote there, or what it wrote was torn off. Raises UserError as `rows` does."""
         size = self.metrics.stat().st_size if self.metrics.exists() else 0
         if self._appended is None or self._appended[1] != size:
             rows, length = self._whole_lines()

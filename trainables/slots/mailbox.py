@@ -13,10 +13,8 @@ from trainables.metrics import Metrics
 from trainables.records.trial_folder import Place
 from trainables.slots.messages import Assignment, Job, News
 
-_MAX_DEATHS = 3
-"""A job whose workers die this often without a new epoch between is at fault itself."""
-_VERDICT_SHARE = 0.1
-"""How long a worker waits to hear whether its trial is pruned, as a share of the epoch's time."""
+_MAX_DEATHS = 3  # a job whose workers die this often without a new epoch between is at fault itself
+_VERDICT_SHARE = 0.1  # how long a worker waits to hear whether its trial is pruned, as a share of the epoch's time
 IDLE_SECONDS = 10.0
 """Nobody waits longer for news: idle ranks must meet far more often than the process group times out."""
 
@@ -28,8 +26,7 @@ class _Entry:
     queued: float | None = field(default_factory=time.monotonic)
     assignments: list[Assignment] = field(default_factory=list)
     rows: list[Metrics] = field(default_factory=list)
-    judged: int = 0
-    """Epochs after which the reader let the job go on."""
+    judged: int = 0  # epochs after which the reader let the job go on
     deaths: int = 0
     cancelled: bool = False
     ended: bool = False

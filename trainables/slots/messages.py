@@ -19,12 +19,9 @@ class Job:
     config: TrialConfig
     folder: Path
     data_dir: Path | None
-    mirror: Mirror | None = None
-    """Of its checkpoints, where not every node sees the folder."""
-    recorded: int = 0
-    """Epochs that its reader has seen."""
-    assigned: int = 0
-    """How often its reader has seen it assigned to a slot."""
+    mirror: Mirror | None = None  # of its checkpoints, where not every node sees the folder
+    recorded: int = 0  # epochs that its reader has seen
+    assigned: int = 0  # how often its reader has seen it assigned to a slot
 
     def after(self, epochs: int, assignments: int = 0) -> Job:
         """The same job, of which its reader has seen as many more."""
@@ -46,7 +43,5 @@ class News:
     rows: list[Metrics]
     ended: bool = False
     cause: str | None = None
-    lost: bool = False
-    """Whether the cause is not the job's own, but that of where it ran, or that no slot is left."""
-    assignments: list[Assignment] = field(default_factory=list)
-    """Those that its reader has not seen."""
+    lost: bool = False  # whether the cause is not the job's own, but that of where it ran, or that no slot is left
+    assignments: list[Assignment] = field(default_factory=list)  # those that its reader has not seen

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-START_ATTEMPTS = 2
-"""How often a slot's workers are started before they are given up for lack of room."""
+START_ATTEMPTS = 2  # how often a slot's workers are started before they are given up for lack of room
 
 
 @dataclass(frozen=True)

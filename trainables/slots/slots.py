@@ -23,8 +23,7 @@ from trainables.slots.mailbox import IDLE_SECONDS, Mailbox
 from trainables.slots.resources import START_ATTEMPTS, SlotResources
 from trainables.slots.worker import run_worker
 
-_MAX_RESTARTS = 5
-"""A slot whose workers died more often is opened anew, with another Train controller."""
+_MAX_RESTARTS = 5  # a slot whose workers died more often is opened anew, with another Train controller
 _OPENING_CPUS = 2
 """How many cores a slot that opens keeps busy: its workers and five actors of Ray Train import at once."""
 

@@ -28,8 +28,7 @@ _KEPT_STATES = 2
 
 def save(folder: Path, epoch: Epoch, config: TrialConfig) -> list[str]:
     """Write an epoch's weights if they are the best, and its full state; keep the last two states. Returns the names of
-    what was written, the state's last.
-    """
+    what was written, the state's last."""
     state = {
         "config": config.model_dump_json(),
         "history": epoch.history,
@@ -95,8 +94,7 @@ def save_weights(path: Path, model: VAE, metrics: dict[str, float]) -> None:
 
 def load_weights(path: Path) -> tuple[VAE, dict[str, float]]:
     """The model of a weights file, on the CPU, to be used and not trained, and its epoch's metrics. Raises: UserError
-    where the file is missing, torn or altered, or does not fit its own config.
-    """
+    where the file is missing, torn or altered, or does not fit its own config."""
     if not path.is_file():
         raise UserError(f"no weights at {path}\nthe run may not have finished its first epoch")
     try:

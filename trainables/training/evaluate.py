@@ -52,8 +52,7 @@ def evaluate(
 
     Returns ``distortion rate nelbo`` in nats per image, ``bits_per_dim``, ``mse`` of pixels in [0, 1] and
     ``active_units``. ``distortion`` is under the training likelihood; ``nelbo`` is the rate plus the distortion under
-    the discrete Gaussian of width ``sigma`` (`residual_sigma`): one yardstick for all KL weights and likelihoods.
-    """
+    the discrete Gaussian of width ``sigma`` (`residual_sigma`): one yardstick for all KL weights and likelihoods."""
     latent_dim = model.config.latent_dim
     noise = _row_noise(len(pixels), latent_dim)
     sums = torch.zeros(5 + 2 * latent_dim, dtype=torch.float64, device=world.device)

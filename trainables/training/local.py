@@ -29,16 +29,10 @@ from trainables.training.trial import train
 def train_local(
     config: TrialConfig, folder: TrialFolder, data_dir: Path | None, workers: int | None = None, track: Track = iter
 ) -> Iterator[Metrics]:
-    """Train ``config`` in ``folder``, recording and yielding each epoch's row that was not recorded before.
+    """Train ``config`` in ``folder``, recording and yielding each epoch's row that was not recorded before, in so many
+    ``workers``; by default a process a GPU, or one where there is none. ``track``, of one process alone: see `fit`.
 
-    Args:
-        workers: processes; by default one a GPU, or one where there is none.
-        track: what each epoch's steps are iterated through where there is one process (see `fit`).
-
-    Raises:
-        UserError, NonFiniteError: see `trainables.training.trial.train`.
-        torch.multiprocessing.ProcessRaisedException: where one of several processes raised.
-    """
+    Raises: as `train`; torch.multiprocessing.ProcessRaisedException where one of several processes raised another."""
     folder.create(config)
     workers = workers or max(1, torch.cuda.device_count())
     train_in = partial(train, config, folder, data_dir, recorded=len(folder.rows()))

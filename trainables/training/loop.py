@@ -27,8 +27,7 @@ from trainables.training.process_group import World
 from vae_models import VAE, elbo
 from vae_models.vae import Posterior
 
-Track = Callable[[range], Iterable[int]]
-"""Passes an epoch's steps on, as a progress bar does."""
+Track = Callable[[range], Iterable[int]]  # passes an epoch's steps on, as a progress bar does
 _MAY_DIFFER = {"beta", "kl_warmup", "epochs", "lr", "optimizer", "weight_decay", "schedule", "grad_clip", "seed"}
 
 
@@ -106,8 +105,7 @@ class Run:
 
     def epoch_ends(self, metrics: Metrics, trained: float, beside: int = 1) -> Epoch:
         """Evaluate, and write the epoch into the history, whose training took ``trained`` seconds, together with that
-        of the others of ``beside`` runs. Raises: NonFiniteError as `fit`.
-        """
+        of the others of ``beside`` runs. Raises: NonFiniteError as `fit`."""
         started = time.perf_counter()
         sigma = residual_sigma(self.model, self.train.spread(len(self.validation)), self.world)
         validated = evaluate(self.model, self.validation, sigma, self.world)
@@ -147,8 +145,7 @@ def fit(
 
 def next_epochs(runs: Sequence[Run], track: Track = iter) -> list[Epoch | NonFiniteError]:
     """Train one epoch more of each run, together, as runs that are `alike` can be, and each as if it were alone (but
-    for rounding). Returns what each came to.
-    """
+    for rounding). Returns what each came to."""
     started = time.perf_counter()
     metrics = _train_epoch(runs, track)
     trained = time.perf_counter() - started

@@ -38,8 +38,7 @@ def trained_module(config: TrialConfig, model: VAE, world: World, steps: int) ->
 
 def pays_to_compile(config: TrialConfig, world: World, steps: int) -> bool:
     """What ``config.compile`` says; by default only where the work ahead is long, on a GPU: on a CPU the compiled step
-    was measured no faster, for 8 to 30 s of compiling.
-    """
+    was measured no faster, for 8 to 30 s of compiling."""
     if config.compile is not None:
         return config.compile
     return world.device.type == "cuda" and steps >= _COMPILE_STEPS

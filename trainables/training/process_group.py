@@ -26,8 +26,7 @@ def first_device() -> torch.device:
 
 def keep_freed_memory() -> None:
     """Keep what a batch frees for the next batch of the same size, instead of returning it to the kernel and faulting
-    it in again, page by page, at every step. Does nothing where the C library is not glibc.
-    """
+    it in again, page by page, at every step. Does nothing where the C library is not glibc."""
     with suppress(AttributeError, OSError):
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_MMAP_THRESHOLD, _LARGEST)

@@ -1,8 +1,9 @@
-"""One trial in its folder: data, resume, loop, checkpoints. The caller reads its rows."""
+"""One trial in its folder: data, resume, loop, checkpoints; the caller reads its rows. And how many a GPU holds."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,11 +21,13 @@ from trainables.training.batches import Pixels
 from trainables.training.loop import Epoch, NonFiniteError, Run, Track, next_epochs
 from trainables.training.process_group import World, keep_freed_memory
 
+_FILLED = 0.9  # share of a GPU's memory that is given away
+_CONTEXT = 600 << 20  # bytes that a process takes on a GPU before its first tensor: a guess, not measured yet
+
 
 def load_pixels(config: TrialConfig, data_dir: Path | str | None, device: torch.device | str) -> tuple[Pixels, Pixels]:
     """(training, validation) images of ``config``: 10 % of the training set is held out, by label. Raises: UserError
-    as `training_images`.
-    """
+    as `training_images`."""
     images, train, validation = training_images(config, data_dir)
     return Pixels(images, train, device), Pixels(images, validation, device)
 
@@ -39,8 +42,8 @@ class Training:
     it, which have the same data folder. Where its checkpoints are in a ``mirror``, the folder need not be seen here.
 
     Raises:
-        UserError: see `load_pixels`; or where the ranks do not see the same folder.
-        ValueError: see `Run`.
+        UserError: as `load_pixels`; or where the ranks do not see the same folder.
+        ValueError: as `Run`.
         OSError: where the folder has vanished, or the mirror does not answer.
     """
 
@@ -81,8 +84,7 @@ class Training:
 
 def next_rows(trainings: Sequence[Training], track: Track = iter) -> list[Metrics | NonFiniteError]:
     """An epoch more of each, see `next_epochs`; what is returned has its checkpoint safe. Raises: OSError where the
-    disk is full, or a folder has vanished.
-    """
+    disk is full, or a folder has vanished."""
     epochs = next_epochs([training.run for training in trainings], track)
     pairs = zip(trainings, epochs, strict=True)
     return [training.save(epoch) if isinstance(epoch, Epoch) else epoch for training, epoch in pairs]
@@ -98,11 +100,7 @@ def train(
 ) -> Generator[Metrics]:
     """Train ``config``, going on from the folder's newest checkpoint, and yield each epoch's row after its checkpoint
     is safe. The first ``recorded`` epochs are known to the caller and not yielded again. ``track``: see `fit`.
-
-    Raises:
-        NonFiniteError: see `fit`.
-        UserError, ValueError, OSError: see `Training`.
-    """
+    Raises: NonFiniteError as `fit`; UserError, ValueError and OSError as `Training`."""
     training = Training(config, folder, data_dir, world or World())
     yield from training.run.history[recorded:]
     while not training.run.is_done:
@@ -111,3 +109,19 @@ def train(
             raise row
         if len(training.run.history) > recorded:
             yield row
+
+
+def processes_per_gpu(config: TrialConfig, data_dir: Path | None, pack: int) -> int:
+    """How many processes, each with ``pack`` trials of ``config``, fit on this process's GPU, at least 1: by what a few
+    steps and an evaluation reserve there. Raises: as `load_pixels`; torch.OutOfMemoryError where not even one fits."""
+    device = torch.device("cuda")
+    pixels = load_pixels(config, data_dir, device)
+    runs = [Run(config, *pixels, World(device=device)) for _ in range(pack)]
+    next_epochs(runs, track=lambda steps: islice(steps, 3))
+    taken = torch.cuda.max_memory_reserved(device) + _CONTEXT
+    return times_that_fit(taken, torch.cuda.get_device_properties(device).total_memory)
+
+
+def times_that_fit(taken: int, memory: int) -> int:
+    """How often ``taken`` bytes fit into a GPU of ``memory`` bytes, at least once."""
+    return max(1, int(_FILLED * memory / taken))

@@ -19,11 +19,11 @@ from studies.watch.session import Session
 from studies.watch.stopping import Stop
 from trainables.errors import UserError
 from trainables.records.storage_urls import storage_url
-from trainables.training.capacity import fitting
+from trainables.training.trial import times_that_fit
 
 
 def test_a_gpus_memory_says_how_many_trials_share_it() -> None:
-    assert [fitting(taken, 80 << 30) for taken in (2 << 30, 30 << 30, 100 << 30)] == [36, 2, 1]
+    assert [times_that_fit(taken, 80 << 30) for taken in (2 << 30, 30 << 30, 100 << 30)] == [36, 2, 1]
     space = {"model.latent_dim": IntDistribution(2, 64), "model.width": CategoricalDistribution([16, 8])}
     largest = study(space=space | {"lr": FloatDistribution(1e-4, 1e-2)}).largest()
     assert largest == CONFIG.replace({"model.latent_dim": 64, "model.width": 16})
