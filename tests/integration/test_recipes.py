@@ -27,6 +27,7 @@ class Copy:
         for name in PACKAGES:
             shutil.copytree(ROOT / name, folder / name, ignore=ignored)
         shutil.copy(ROOT / "main.py", folder)
+        self._copied = self._files()
 
     def edit(self, file: str, *changes: tuple[str, str]) -> None:
         """Replace, in one file, what stands there once."""
@@ -43,13 +44,12 @@ class Copy:
         path.write_text(text)
 
     def changed(self) -> list[str]:
-        """Files of the packages that are not as in the project."""
-        files = (p.relative_to(self.folder) for name in PACKAGES for p in (self.folder / name).rglob("*.py"))
-        return sorted(
-            str(file)
-            for file in files
-            if not (ROOT / file).exists() or (ROOT / file).read_bytes() != (self.folder / file).read_bytes()
-        )
+        """Files of the packages that are not as they were copied."""
+        return sorted(name for name, content in self._files().items() if self._copied.get(name) != content)
+
+    def _files(self) -> dict[str, bytes]:
+        files = (path for name in PACKAGES for path in (self.folder / name).rglob("*.py"))
+        return {str(path.relative_to(self.folder)): path.read_bytes() for path in files}
 
     def run(self, code: str, *arguments: object) -> str:
         """What a program prints that imports the copy."""
@@ -224,3 +224,46 @@ def reported(copy: Copy, tmp_path: Path) -> Callable[[], tuple[Path, str]]:
         return folder / "visu/digits_vae", (folder / "report.html").read_text()
 
     return report
+
+
+@pytest.mark.slow
+def test_a_figure_of_a_study_takes_one_file(copy: Copy, reported: Callable[[], tuple[Path, str]]) -> None:
+    copy.add(
+        "analysis/figures/study/epochs_by_trial.py",
+        "import numpy as np\n"
+        "import pandas as pd\n"
+        "from matplotlib.figure import Figure\n"
+        "from analysis.figures.registry import StudyFigure\n"
+        "def compute(trials: pd.DataFrame) -> np.ndarray:\n"
+        "    return trials['epochs'].to_numpy(int)\n"
+        "def draw(epochs: np.ndarray) -> Figure:\n"
+        "    figure = Figure()\n"
+        "    figure.subplots().bar(range(len(epochs)), epochs)\n"
+        "    return figure\n"
+        "FIGURE = StudyFigure(name='epochs_by_trial', order=77, caption='What each trial was given.',\n"
+        "                     compute=lambda study: compute(study.trials), draw=draw)\n",
+    )
+    figures, page = reported()
+    assert (figures / "study/epochs_by_trial.png").stat().st_size > 1000
+    assert (figures / "study/epochs_by_trial.pdf").stat().st_size > 1000
+    assert "What each trial was given." in page
+    assert copy.changed() == ["analysis/figures/study/epochs_by_trial.py"]
+
+
+@pytest.mark.slow
+def test_a_figure_of_a_model_takes_one_file(copy: Copy, reported: Callable[[], tuple[Path, str]]) -> None:
+    copy.add(
+        "analysis/figures/model/mean_code.py",
+        "from matplotlib.figure import Figure\n"
+        "from analysis.figures.registry import ModelFigure\n"
+        "def draw(mean_Z) -> Figure:\n"
+        "    figure = Figure()\n"
+        "    figure.subplots().bar(range(len(mean_Z)), mean_Z)\n"
+        "    return figure\n"
+        "FIGURE = ModelFigure(name='mean_code', order=777, caption='The mean of all codes.',\n"
+        "                     compute=lambda model: model.codes.mean_NZ.mean(0), draw=draw)\n",
+    )
+    figures, page = reported()
+    assert [path.suffix for path in (figures / "mean_code").iterdir()] == [".png"]
+    assert "The mean of all codes." in page
+    assert copy.changed() == ["analysis/figures/model/mean_code.py"]
