@@ -84,10 +84,8 @@ def _running(study: Path) -> tuple[DriverLock, Driver]:
 
 
 def _order(study: Path, what: str, phase: str | None, wait: bool) -> None:
-    """Ask a driver, and wait until it has read that and is at ``phase``, or is gone where that is None.
-
-    Raises:
-        UserError: where it is gone before.
+    """Ask a driver, and wait until it has read that and is at ``phase``, or is gone where that is None. Raises:
+    UserError where it is gone before.
     """
     lock, driver = _running(study)
     name = lock.ask(what)

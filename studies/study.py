@@ -15,8 +15,7 @@ from trainables.data.datasets import image_shape
 from trainables.space import extremes
 
 _OBJECTIVE = "val_bits_per_dim"
-_FIXED = {"seed", "dataset", "image_size", "limit_val", "model.image_shape"}
-"""What all trials of a study share."""
+_FIXED = {"seed", "dataset", "image_size", "limit_val", "model.image_shape"}  # what all trials of a study share
 
 _MOST_SEEDS = 99
 
@@ -58,12 +57,9 @@ class Study:
                 self.base.replace({path: value})
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> Study:
-        """The same study around another base. A searched path that is set is searched no more; another
-        data set brings its own image shape and study name.
-
-        Raises:
-            UserError: for a data set that does not exist.
-            ValueError: for a path or value that the config refuses.
+        """The same study around another base. A searched path that is set is searched no more; another data set brings
+        its own image shape and study name. Raises: UserError for a data set that does not exist; ValueError for a
+        path or value that the config refuses.
         """
         if "model.image_shape" in overrides:
             raise ValueError("model.image_shape follows from the data set: set dataset or image_size")
@@ -99,20 +95,16 @@ class Study:
 
     @classmethod
     def of_question(cls, question: Mapping[str, Any], **plan: Any) -> Study:
-        """The study that asks a recorded question. What an older record lacks takes its default.
-
-        Raises:
-            ValueError, KeyError, TypeError, AttributeError: for what is no question.
+        """The study that asks a recorded question. What an older record lacks takes its default. Raises: ValueError,
+        KeyError, TypeError, AttributeError for what is no question.
         """
         space = {path: json_to_distribution(text) for path, text in question["space"].items()}
         base = TrialConfig.model_validate(question["base"])
         return cls(name=question["name"], base=base, space=space, seed=question.get("seed", cls.seed), **plan)
 
     def differences(self, question: Mapping[str, Any]) -> list[str]:
-        """What a recorded question asks otherwise, a line each; its values are parsed before they are compared.
-
-        Raises:
-            ValueError, KeyError, TypeError, AttributeError: for what is no question.
+        """What a recorded question asks otherwise, a line each; its values are parsed before they are compared. Raises:
+        ValueError, KeyError, TypeError, AttributeError for what is no question.
         """
         asked = self.of_question(question).question() | {"objective": question.get("objective", _OBJECTIVE)}
         before, now = _flat(asked), _flat(self.question())

@@ -18,8 +18,7 @@ from trainables.errors import UserError
 from trainables.records.atomic_files import write_atomic
 from trainables.records.study_layout import StudyLayout
 
-_BEAT_SECONDS = 60.0
-"""A driver on another machine that was silent for so long counts as gone."""
+_BEAT_SECONDS = 60.0  # a driver on another machine that was silent for so long counts as gone
 
 
 @dataclass(frozen=True)
@@ -28,12 +27,9 @@ class Driver:
 
     pid: int
     host: str
-    began: float
-    """When, in seconds since 1970; a later process may have the same pid."""
-    phase: str
-    """ "starting", "running", "pausing", "paused" or "stopping"."""
-    order: str = ""
-    """The last that it has read: see `DriverLock.ask`."""
+    began: float  # when, in seconds since 1970; a later process may have the same pid
+    phase: str  # "starting", "running", "pausing", "paused" or "stopping"
+    order: str = ""  # the last that it has read: see `DriverLock.ask`
 
 
 class DriverLock:
@@ -44,10 +40,8 @@ class DriverLock:
 
     @contextmanager
     def acquired(self) -> Iterator[None]:
-        """One driver at a time; the lock goes with the process that has it.
-
-        Raises:
-            UserError: where another driver is at work, or the folder cannot be written.
+        """One driver at a time; the lock goes with the process that has it. Raises: UserError where another driver is
+        at work, or the folder cannot be written.
         """
         path, lock = self._layout.path, FileLock(self._layout.lock)
         try:

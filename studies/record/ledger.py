@@ -22,11 +22,9 @@ from trainables.metrics import Metrics
 from trainables.records.storage_urls import OWNER
 from trainables.text import without_passwords
 
-State = Literal["complete", "pruned", "failed"]
-"""How a training ends."""
+State = Literal["complete", "pruned", "failed"]  # how a training ends
 _STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
-_STARTUP_TRIALS = 5
-"""Trials drawn at random, and never pruned, before TPE and the median have something to learn from."""
+_STARTUP_TRIALS = 5  # trials drawn at random, and never pruned, before TPE and the median have something to learn from
 
 
 class Trials:

@@ -19,8 +19,7 @@ from trainables.records.storage_urls import masked
 from trainables.text import SECRETS, without_passwords
 
 _PACKAGES = ("vae-studies", "ray", "torch", "torchvision", "optuna", "numpy", "pandas", "scikit-learn")
-_ANSWER_SECONDS = 10.0
-"""How long a command may take to say what this machine is."""
+_ANSWER_SECONDS = 10.0  # how long a command may take to say what this machine is
 
 
 def provenance() -> dict[str, Any]:

@@ -29,18 +29,14 @@ class Status:
     driver: Driver | None
     is_finished: bool
     planned: int
-    counts: dict[str, int]
-    """Trials by state; of those that are RUNNING without a driver, none runs."""
-    left: list[str]
-    """What is to be trained after the search."""
+    counts: dict[str, int]  # trials by state; of those that are RUNNING without a driver, none runs
+    left: list[str]  # what is to be trained after the search
     best: int | None
     best_bits_per_dim: float | None
     cpu_hours: float
-    gpu_hours: float
-    """Of the search's recorded epochs."""
+    gpu_hours: float  # of the search's recorded epochs
     directory: str
-    command: str
-    """That began or last went on with the study, and where."""
+    command: str  # that began or last went on with the study, and where
 
     def json(self) -> str:
         """For programs."""
@@ -111,10 +107,8 @@ def _planned_study(record: StudyRecord) -> Study:
 
 
 def prune(path: Path, keep: int, dry_run: bool) -> tuple[int, int]:
-    """Remove what `python -m studies prune-checkpoints` says; how many files, and their bytes.
-
-    Raises:
-        UserError: where there is no whole study, or a driver is at work there.
+    """Remove what `python -m studies prune-checkpoints` says; how many files, and their bytes. Raises: UserError where
+    there is no whole study, or a driver is at work there.
     """
     record, folder = read_study(path), StudyFolder(path)
     with DriverLock(folder.layout).acquired():

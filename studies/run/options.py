@@ -104,10 +104,8 @@ class Sinks:
 class Storage:
     """Where a study keeps what is not in its folder; None keeps it there."""
 
-    ledger: str | None = None
-    """An Optuna storage's URL."""
-    checkpoints: str | None = None
-    """A URI in an object store."""
+    ledger: str | None = None  # an Optuna storage's URL
+    checkpoints: str | None = None  # a URI in an object store
 
     @classmethod
     def of(cls, places: Sequence[str]) -> Storage:
@@ -135,5 +133,4 @@ class Options:
     budget: Budget = field(default_factory=Budget)
     storage: Storage = field(default_factory=Storage)
     sinks: Sinks = field(default_factory=Sinks)
-    fresh: bool = False
-    """Whether an earlier study in the folder is moved aside."""
+    fresh: bool = False  # whether an earlier study in the folder is moved aside

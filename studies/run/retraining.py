@@ -16,8 +16,7 @@ from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.records.trial_folder import TrialFolder
 
-_REPEATED = 3
-"""Trials that are repeated, the best by the search."""
+_REPEATED = 3  # trials that are repeated, the best by the search
 
 
 def next_final(trials: Trials, folder: StudyFolder) -> TrialConfig | None:

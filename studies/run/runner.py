@@ -34,11 +34,8 @@ from trainables.records.trial_folder import TrialFolder
 
 
 def run(study: Study, out: Path, options: Options, console: Console) -> None:
-    """Run or continue a study in ``out``.
-
-    Raises:
-        UserError: see the parts. What was finished before stays.
-        EndedEarly: where it was stopped, or its budget is spent, before its plan was done.
+    """Run or continue a study in ``out``. What was finished before stays. Raises: UserError; EndedEarly where it was
+    stopped, or its budget is spent, before its plan was done.
     """
     folder, resources = StudyFolder(out), options.resources
     refuse_vanishing(folder.path)
@@ -57,11 +54,7 @@ def run(study: Study, out: Path, options: Options, console: Console) -> None:
 
 @contextmanager
 def _opened(study: Study, folder: StudyFolder, options: Options) -> Iterator[Ledger]:
-    """Claim a folder and open its ledger; where the study cannot begin there, nothing of it is left.
-
-    Raises:
-        UserError: see the parts.
-    """
+    """Claim a folder and open its ledger, and leave nothing of a study that cannot begin there. Raises: UserError."""
     data_dir, storage = options.data_dir, options.storage
     plan = {
         "trials": study.trials,
@@ -115,11 +108,7 @@ def is_finished(trials: Trials, folder: StudyFolder) -> bool:
 
 
 def _train(ledger: Ledger, folder: StudyFolder, lock: DriverLock, options: Options, console: Console) -> None:
-    """Do everything that needs Ray.
-
-    Raises:
-        KeyboardInterrupt, EndedEarly, UserError: see `studies.watch.stopping.Stop.check`.
-    """
+    """Do everything that needs Ray. Raises: as `studies.watch.stopping.Stop.check`."""
     plan, resources, budget = ledger.plan, options.resources, options.budget
     sinks: Mapping[str, Opener] = {}
     if trials_left(ledger):
@@ -161,11 +150,8 @@ def _gpu_seconds_before(folder: StudyFolder) -> float:
 
 
 def _train_all(session: Session, resources: Resources, preflight: Preflight, openers: Mapping[str, Opener]) -> None:
-    """Train whatever is left, in slots that are closed again at the end. The search, the repeats and the final
-    training share them, and one run of Tune, unless the final one wants others.
-
-    Raises:
-        KeyboardInterrupt, EndedEarly, UserError: see `studies.watch.stopping.Stop.check`.
+    """Train whatever is left, in slots that are closed again at the end. The search, the repeats and the final training
+    share them, and one run of Tune, unless the final one wants others. Raises: as `Stop.check`.
     """
     from studies.search import tune
 

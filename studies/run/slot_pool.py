@@ -21,15 +21,12 @@ from trainables.slots.resources import SlotResources
 if TYPE_CHECKING:
     from trainables.slots.slots import Slots
 
-_JOIN_SECONDS = 3.0
-"""How often the cluster is asked for nodes that have joined."""
+_JOIN_SECONDS = 3.0  # how often the cluster is asked for nodes that have joined
 
 
 def share_of_gpu(resources: Resources, cluster: list[Node], session: Session) -> float | None:
-    """What of a GPU a worker takes; None lets `cluster.plan.plan_slots` decide.
-
-    Raises:
-        UserError: where what a GPU holds is to be measured and there is none, none free, or too small a one.
+    """What of a GPU a worker takes; None lets `cluster.plan.plan_slots` decide. Raises: UserError where what a GPU
+    holds is to be measured and there is none, none free, or too small a one.
     """
     if resources.trials_per_gpu != "auto":
         return resources.share_of_gpu()

@@ -36,10 +36,8 @@ class Training(ABC):
     folder: StudyFolder
     record: TrialFolder
     config: TrialConfig
-    label: int | str
-    """Its number in the search, or what a person calls it; as text, its job's."""
-    parameters: Mapping[str, Any]
-    """What of its config a person is shown."""
+    label: int | str  # its number in the search, or what a person calls it; as text, its job's
+    parameters: Mapping[str, Any]  # what of its config a person is shown
 
     @abstractmethod
     def prepare(self) -> None:

@@ -21,8 +21,7 @@ from trainables.text import printable, without_passwords
 
 _START_SECONDS = 20.0
 """How long a tracking server may take to answer before the study starts; a new database is filled first."""
-_CLOSE_SECONDS = 60.0
-"""How long a sink may write on after the search's end."""
+_CLOSE_SECONDS = 60.0  # how long a sink may write on after the search's end
 
 _MLFLOW_ENVIRONMENT = {
     # for a server that is not there, MLflow would try for minutes
@@ -89,10 +88,8 @@ class _MlflowRun:
 
 
 def openers(tensorboard: bool, mlflow: str | None, study: str, layout: StudyLayout) -> dict[str, Opener]:
-    """By name, of those that are asked for; ready to begin trials.
-
-    Raises:
-        UserError: where MLflow is not installed, or nothing takes runs at its URI.
+    """By name, of those that are asked for; ready to begin trials. Raises: UserError where MLflow is not installed, or
+    nothing takes runs at its URI.
     """
     found: dict[str, Opener] = {}
     if tensorboard:

@@ -61,8 +61,7 @@ class View:
 
     def __init__(self, title: str, total: int, epochs: int, console: Console) -> None:
         self._title, self._total, self._epochs = title, total, epochs
-        self.at_once = 1
-        """Trials that run at once, for the time left."""
+        self.at_once = 1  # trials that run at once, for the time left
         self.console = console
         self._counts: Counter[str] = Counter()
         self._running: dict[str, _Training] = {}

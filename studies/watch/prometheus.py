@@ -19,8 +19,7 @@ EXPORTED = {
     "vae_queue_seconds": "How long trainings waited for workers.",
 }
 """By name, without the ``ray_`` that Ray puts before it. Each is tagged with its ``study``."""
-SECONDS = [0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0]
-"""Where the histograms' buckets end."""
+SECONDS = [0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0]  # where the histograms' buckets end
 
 
 class Meter:

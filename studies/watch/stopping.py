@@ -14,8 +14,7 @@ from studies.watch.prometheus import Meter
 from trainables.errors import EndedEarly, Interrupted, UserError
 from trainables.metrics import Metrics
 
-_WATCH_SECONDS = 1.0
-"""How often a driver looks for orders, and shows that it lives."""
+_WATCH_SECONDS = 1.0  # how often a driver looks for orders, and shows that it lives
 
 
 class Stop:
@@ -163,10 +162,8 @@ def obeying(lock: DriverLock, view: View, stop: Stop) -> Iterator[None]:
 
 
 def wait_for_resume(lock: DriverLock, view: View, stop: Stop) -> None:
-    """Wait, with nothing open, until a pause is over.
-
-    Raises:
-        KeyboardInterrupt, EndedEarly: where the study is to end instead.
+    """Wait, with nothing open, until a pause is over. Raises: KeyboardInterrupt, EndedEarly where the study is to end
+    instead.
     """
     view.pause()
     stop.is_waiting = True
