@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from analysis.reading.best_runs import load_best
-    from analysis.reading.frames import load_epochs, load_trials
-    from analysis.reading.repeats import load_repeats
+    from analysis.reading.frames import load_epochs, load_repeats, load_trials
     from analysis.report.notebook import StudyView
 
 __all__ = ["StudyView", "load_best", "load_epochs", "load_repeats", "load_trials"]
@@ -18,7 +17,7 @@ __all__ = ["StudyView", "load_best", "load_epochs", "load_repeats", "load_trials
 _HOMES = {
     "load_trials": "reading.frames",
     "load_epochs": "reading.frames",
-    "load_repeats": "reading.repeats",
+    "load_repeats": "reading.frames",
     "load_best": "reading.best_runs",
     "StudyView": "report.notebook",
 }

@@ -18,9 +18,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from analysis.measures.codes import Codes, encode
-from analysis.reading.best_runs import Run, rank_runs
-from analysis.reading.frames import epochs_frame, trials_frame
-from analysis.reading.repeats import repeats_frame
+from analysis.reading.best_runs import Run, ranked_runs
+from analysis.reading.frames import load_epochs, load_repeats, load_trials
 from analysis.reading.study_record import StudyRecord
 from trainables.data.datasets import Dataset
 from vae_models import VAE
@@ -41,22 +40,22 @@ class StudyContext:
     @cached_property
     def trials(self) -> pd.DataFrame:
         """As `analysis.load_trials`."""
-        return trials_frame(self.record)
+        return load_trials(self.record)
 
     @cached_property
     def epochs(self) -> pd.DataFrame:
         """As `analysis.load_epochs`."""
-        return epochs_frame(self.record)
+        return load_epochs(self.record)
 
     @cached_property
     def repeats(self) -> pd.DataFrame:
         """As `analysis.load_repeats`."""
-        return repeats_frame(self.record)
+        return load_repeats(self.record)
 
     @cached_property
     def runs(self) -> list[Run]:
         """The complete trials, and the final training once it is finished, best first."""
-        return rank_runs(self.record)
+        return ranked_runs(self.record)
 
     @property
     def searched_runs(self) -> list[Run]:

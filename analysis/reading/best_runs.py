@@ -52,14 +52,10 @@ class Run:
         return model
 
 
-def ranked_runs(folder: Path | str) -> list[Run]:
+def ranked_runs(folder: StudyRecord | Path | str) -> list[Run]:
     """The complete trials, and the final training once it is finished, by ``val_bits_per_dim``, best first. Raises:
     UserError where the folder is missing, or holds no whole study."""
-    return rank_runs(read_study(folder))
-
-
-def rank_runs(study: StudyRecord) -> list[Run]:
-    """`ranked_runs` of a study that is read already."""
+    study = read_study(folder)
     runs = []
     for trial, epochs in zip(study.trials, study.epochs, strict=True):
         if trial.state.name == "COMPLETE" and len(epochs):
@@ -88,7 +84,7 @@ def load_best(folder: Path | str, rank: int = 0) -> VAE:
 
 def run_of(study: StudyRecord, rank: int) -> Run:
     """Raises: UserError where the study has no such run."""
-    runs = rank_runs(study)
+    runs = ranked_runs(study)
     if not 0 <= rank < len(runs):
         raise UserError(f"rank must be below the number of finished runs in {study.folder}, {len(runs)}, got {rank}")
     return runs[rank]

@@ -1,5 +1,5 @@
-"""A study -> tidy DataFrames: one row a trial, or one row a trial and epoch. Columns of metrics follow from
-`trainables.metrics.EPOCH`."""
+"""A study -> tidy DataFrames: a row a trial, a trial and epoch, or a training of a trial with another seed. Columns of
+metrics follow from `trainables.metrics.EPOCH`."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ import pandas as pd
 from optuna.distributions import IntDistribution
 
 from analysis.reading.study_record import StudyRecord, read_study, seconds_held
-from analysis.reading.validation import best_row, column
+from analysis.reading.validation import best_row, column, read_epochs
 from trainables.metrics import EPOCH, VALIDATION
+from trainables.records.study_layout import StudyLayout
+from trainables.records.trial_folder import TrialFolder
 
 STATES = ["WAITING", "RUNNING", "COMPLETE", "PRUNED", "FAIL"]
 _WHOLE = {"number", "epochs", "best_epoch", "latent_dim", "depth", *(metric.name for metric in EPOCH if metric.whole)}
+_OF_REPEATS = ("val_bits_per_dim", "val_rate", "val_nelbo")
 
 
-def load_trials(folder: Path | str) -> pd.DataFrame:
+def load_trials(folder: StudyRecord | Path | str) -> pd.DataFrame:
     """One row a trial of the search, by number.
 
     Columns: ``number epochs best_epoch latent_dim depth val_active_units`` (Int64, NA where unknown),
@@ -31,22 +34,7 @@ def load_trials(folder: Path | str) -> pd.DataFrame:
     Raises:
         UserError: where the folder is missing, or holds no whole study.
     """
-    return trials_frame(read_study(folder))
-
-
-def load_epochs(folder: Path | str) -> pd.DataFrame:
-    """One row a trial and epoch: ``number epoch state``, the axes ``beta latent_dim depth`` and whatever
-    else was searched, and every metric of `trainables.metrics.EPOCH` (float64, whole ones Int64). Where
-    ``lr`` is searched, that of the epoch is ``epoch.lr``.
-
-    Raises:
-        UserError: as `load_trials`.
-    """
-    return epochs_frame(read_study(folder))
-
-
-def trials_frame(study: StudyRecord) -> pd.DataFrame:
-    """`load_trials` of a study that is read already."""
+    study = read_study(folder)
     records = []
     for trial, epochs in zip(study.trials, study.epochs, strict=True):
         record = {"number": trial.number, "state": trial.state.name, **study.parameters(trial)}
@@ -63,15 +51,54 @@ def trials_frame(study: StudyRecord) -> pd.DataFrame:
     return _typed(pd.DataFrame(records, columns=columns), study)
 
 
-def epochs_frame(study: StudyRecord) -> pd.DataFrame:
-    """`load_epochs` of a study that is read already."""
+def load_epochs(folder: StudyRecord | Path | str) -> pd.DataFrame:
+    """One row a trial and epoch: ``number epoch state``, the axes ``beta latent_dim depth`` and whatever else was
+    searched, and every metric of `trainables.metrics.EPOCH` (float64, whole ones Int64). Where ``lr`` is searched,
+    that of the epoch is ``epoch.lr``. Raises: UserError as `load_trials`."""
+    study = read_study(folder)
     columns = ["number", "state", *study.columns.values()]
-    trials = trials_frame(study)[columns]
+    trials = load_trials(study)[columns]
     repeated = trials.loc[trials.index.repeat([len(epochs) for epochs in study.epochs])].reset_index(drop=True)
     metrics = [f"epoch.{metric.name}" if metric.name in columns else metric.name for metric in EPOCH]
     measured = np.concatenate([np.empty((0, len(metrics))), *study.epochs])
     frame = pd.concat([repeated, pd.DataFrame(measured, columns=metrics)], axis=1)
     return _typed(frame[["number", "epoch", *columns[1:], *metrics[1:]]], study)
+
+
+def load_repeats(folder: StudyRecord | Path | str) -> pd.DataFrame:
+    """One row a finished repeat: ``number`` of the trial, ``repeat``, ``seed`` (Int64), ``state`` (category
+    COMPLETE, FAIL), ``val_bits_per_dim val_rate val_nelbo`` (float64) of its best epoch, ``cause`` (str).
+
+    The search chose its best trials for values that are low by chance too; the repeats alone say how good a
+    configuration is. Those of another config than the ledger's trial, as when a folder was mixed up, are left out.
+    Raises: UserError as `load_trials`.
+    """
+    study = read_study(folder)
+    rows: list[dict[str, object]] = []
+    for trial in study.trials:
+        config = study.config(trial)
+        for path in sorted(StudyLayout(study.folder).repeats(trial.number).glob("[0-9][0-9]")):
+            record, repeat = TrialFolder(path), int(path.name)
+            again = config and repeat and config.of_repeat(repeat)
+            if not again or not record.holds(again):
+                continue
+            epochs, cause = read_epochs(record), record.cause()
+            row: dict[str, object] = {"number": trial.number, "repeat": repeat, "seed": again.seed}
+            if cause:
+                rows.append(row | {"state": "FAIL", "cause": cause})
+            elif len(epochs) == again.epochs:
+                best = best_row(epochs)
+                rows.append(row | {"state": "COMPLETE"} | {name: best[name] for name in _OF_REPEATS})
+    frame = pd.DataFrame(rows, columns=["number", "repeat", "seed", "state", *_OF_REPEATS, "cause"])
+    kinds: dict[str, Any] = dict.fromkeys(["number", "repeat", "seed"], "Int64")
+    kinds |= dict.fromkeys(_OF_REPEATS, "float64")
+    return frame.astype(kinds | {"state": pd.CategoricalDtype(["COMPLETE", "FAIL"]), "cause": "str"})
+
+
+def repeated_bits(repeats: pd.DataFrame, number: int) -> np.ndarray:
+    """``val_bits_per_dim`` of a trial's repeats, (R,); its own, for which it was chosen, is left out."""
+    chosen = (repeats["number"] == number) & (repeats["state"] == "COMPLETE")
+    return repeats.loc[chosen, "val_bits_per_dim"].to_numpy(float)
 
 
 def complete_trials(trials: pd.DataFrame) -> pd.DataFrame:

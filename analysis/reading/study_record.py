@@ -83,12 +83,14 @@ class StudyRecord:
             return None
 
 
-def read_study(folder: Path | str) -> StudyRecord:
-    """Everything the folder says, with one query for all trials.
+def read_study(folder: StudyRecord | Path | str) -> StudyRecord:
+    """Everything the folder says, with one query for all trials; a study that is read already is what it is.
 
     Raises:
         UserError: where the folder is missing, or holds no whole study.
     """
+    if isinstance(folder, StudyRecord):
+        return folder
     layout = StudyLayout(Path(folder))
     info, question = read_question(layout)
     # in this order: a study that runs asks the ledger for a trial, then makes its folder, then records epochs

@@ -21,7 +21,7 @@ from analysis.figures.study.rate_distortion import RateDistortion, add_runs, com
 from analysis.figures.style import OKABE_ITO, STATES
 from analysis.progress import ShowStep, Steps, show_nothing
 from analysis.reading.best_runs import Run
-from analysis.reading.frames import complete_trials, trials_frame
+from analysis.reading.frames import complete_trials, load_trials
 from analysis.reading.study_record import read_study
 from analysis.report.findings import SAME_BITS, Repeated, separability_clause
 from analysis.report.page import cells, plotly_js, templates
@@ -282,7 +282,7 @@ def _summary(folder: Path, root: Path) -> dict[str, object]:
         study = read_study(folder)
     except UserError as error:
         return row | {"fault": str(error).splitlines()[0]}
-    trials = trials_frame(study)
+    trials = load_trials(study)
     return row | {
         "dataset": study.base.dataset,
         "created": str(study.info.get("created", "")),

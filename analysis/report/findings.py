@@ -13,7 +13,7 @@ from analysis.figures.study.importance import REMAINDER
 from analysis.figures.study.rate_distortion import RateDistortion
 from analysis.figures.style import TITLES
 from analysis.reading.best_runs import Run
-from analysis.reading.repeats import repeated_bits
+from analysis.reading.frames import repeated_bits
 from analysis.reading.validation import column, read_epochs
 from analysis.report.tables import cause_of
 from analysis.statistics.importance import Importance

@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.figures.study.rate_distortion import RateDistortion
 from analysis.figures.style import STATES, TITLES
-from analysis.reading.repeats import repeated_bits
+from analysis.reading.frames import repeated_bits
 from analysis.statistics.separability import Rank, ranks, separable
 from trainables.text import printable, without_passwords
 

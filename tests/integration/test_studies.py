@@ -13,7 +13,7 @@ import pytest
 from support.commands import ROOT, script
 
 from analysis import load_best, load_epochs, load_trials
-from analysis.reading.repeats import load_repeats
+from analysis.reading.frames import load_repeats
 from trainables.records.trial_folder import TrialFolder
 from trainables.training.checkpoint import load_latest
 from trainables.training.loop import fit

@@ -8,7 +8,7 @@ import pytest
 from support.analysis_fixture import BASE, SIX, build_study, record
 from support.study_cases import repeat
 
-from analysis.reading.repeats import load_repeats
+from analysis.reading.frames import load_repeats
 from trainables.errors import UserError
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder

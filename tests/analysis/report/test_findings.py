@@ -13,8 +13,8 @@ from support.study_cases import repeat
 
 from analysis.figures.registry import StudyContext
 from analysis.figures.study import rate_distortion
-from analysis.reading.best_runs import rank_runs
-from analysis.reading.frames import trials_frame
+from analysis.reading.best_runs import ranked_runs
+from analysis.reading.frames import load_trials
 from analysis.reading.study_record import read_study
 from analysis.report.findings import Findings, collapsed, findings, last_gain, no_bend
 from analysis.report.tables import study_tables
@@ -81,7 +81,7 @@ def test_the_bend_and_its_prices_are_those_of_the_front(tmp_path: Path) -> None:
         for beta, bits in [(9.0, 3.00), (3.0, 2.60), (1.0, 2.58)]
     ]
     folder = build_study(tmp_path / "study", made)
-    trials = trials_frame(read_study(folder))
+    trials = load_trials(read_study(folder))
     rate, distortion = trials["val_rate"], trials["val_nelbo"] - trials["val_rate"]
     prices = -np.diff(distortion) / np.diff(rate)
     sentence = said(folder).answer[-1]
@@ -161,7 +161,7 @@ def test_the_ends_of_the_front_and_what_lies_between_them(tmp_path: Path) -> Non
         for beta, bits in [(9.0, 3.00), (3.0, 2.60), (1.0, 2.58)]
     ]
     folder = build_study(tmp_path / "study", made)
-    trials = trials_frame(read_study(folder))
+    trials = load_trials(read_study(folder))
     distortion = trials["val_nelbo"] - trials["val_rate"]
     cheap, faithful = tables(folder)[FRONT].to_dict("records")
     assert (cheap["end"], cheap["run"], cheap["KL weight β"]) == ("lowest rate", "trial 0", 9.0)
@@ -231,7 +231,7 @@ def test_failed_repeats_are_counted(tmp_path: Path) -> None:
 
 
 def test_a_best_trial_without_a_code_is_no_answer(tmp_path: Path) -> None:
-    run = rank_runs(read_study(build_study(tmp_path / "study")))[0]
+    run = ranked_runs(read_study(build_study(tmp_path / "study")))[0]
     assert collapsed(run) == []
     (warning,) = collapsed(replace(run, best={**run.best, "val_rate": 0.193}))
     assert "carries 0.19 nats an image, next to nothing" in warning

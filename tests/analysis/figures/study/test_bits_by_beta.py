@@ -16,7 +16,7 @@ from analysis.figures.study.bits_by_beta import (
     compute_bits_by_beta,
     draw_bits_by_beta,
 )
-from analysis.reading.frames import trials_frame
+from analysis.reading.frames import load_trials
 from analysis.reading.study_record import StudyRecord, read_study
 
 
@@ -26,11 +26,11 @@ def panels_of(beta: np.ndarray, size: np.ndarray, depth: np.ndarray, bits: np.nd
 
 
 def found_in(study: StudyRecord) -> BitsByBeta:
-    return compute_bits_by_beta(compute_by_beta(trials_frame(study)))
+    return compute_bits_by_beta(compute_by_beta(load_trials(study)))
 
 
 def test_by_beta_holds_the_complete_trials(sixty: StudyRecord) -> None:
-    trials = trials_frame(sixty)
+    trials = load_trials(sixty)
     by_beta = compute_by_beta(trials)
     complete = trials[trials["state"] == "COMPLETE"]
     assert by_beta.number.tolist() == complete["number"].tolist()

@@ -11,7 +11,7 @@ from support.analysis_fixture import SPACE, Made, build_study
 from support.study_cases import CASES, drawn
 
 from analysis.figures.study.contour import compute_contours
-from analysis.reading.frames import trials_frame
+from analysis.reading.frames import load_trials
 from analysis.reading.study_record import read_study
 
 
@@ -25,7 +25,7 @@ def test_contours_find_the_bowl(tmp_path: Path) -> None:
         u, v = math.log(params["beta"] / 0.1, 100), math.log(params["model.latent_dim"] / 2, 16)
         made.append(Made("COMPLETE", params, [2 + (u - 0.3) ** 2 + (v - 0.6) ** 2]))
     study = read_study(build_study(tmp_path / "study", made, space=space))
-    contours = compute_contours(trials_frame(study), study.searched)
+    contours = compute_contours(load_trials(study), study.searched)
     (panel,) = contours.panels
     assert (panel.x.title, panel.y.title) == ("KL weight β", "latent size")
     u, v = np.meshgrid(panel.grid_x, panel.grid_y)
@@ -38,7 +38,7 @@ def test_contours_find_the_bowl(tmp_path: Path) -> None:
 
 def test_contours_of_many_parameters_and_of_too_little(tmp_path: Path) -> None:
     study = read_study(CASES["five parameters"](tmp_path / "wide"))
-    trials = trials_frame(study)
+    trials = load_trials(study)
     contours = compute_contours(trials, study.searched)
     assert len(contours.panels) == 6
     assert contours.left_out == ["optimizer"]

@@ -19,7 +19,7 @@ from analysis.figures.study import bits_by_beta, contour, learning_curves
 from analysis.figures.study.contour import compute_contours, contour_chart
 from analysis.figures.study.importance import importance_chart
 from analysis.figures.study.parallel import compute_parallel, parallel_chart
-from analysis.reading.frames import trials_frame
+from analysis.reading.frames import load_trials
 from analysis.reading.study_record import read_study
 from analysis.statistics.importance import Importance
 
@@ -57,7 +57,7 @@ def test_what_a_study_names_is_escaped_in_charts(tmp_path: Path) -> None:
         tmp_path / "study", 12, space, lambda rng: {**drawn(rng), "optimizer": str(rng.choice(["adam", "adamw"]))}
     )
     study = read_study(folder)
-    trials = trials_frame(study).rename(columns={"optimizer": hostile})
+    trials = load_trials(study).rename(columns={"optimizer": hostile})
     trials[hostile] = trials[hostile].replace({"adam": hostile})
     searched = {**study.searched, hostile: CategoricalDistribution([hostile, "adamw"])}
     del searched["optimizer"]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from analysis.figures.study.learning_curves import compute_learning_curves, learning_curves_chart
-from analysis.reading.frames import epochs_frame, trials_frame
+from analysis.reading.frames import load_epochs, load_trials
 from analysis.reading.study_record import StudyRecord
 
 
 def test_the_chart_of_curves_has_every_epoch_once(sixty: StudyRecord) -> None:
-    epochs = epochs_frame(sixty)
-    curves = compute_learning_curves(epochs, trials_frame(sixty))
+    epochs = load_epochs(sixty)
+    curves = compute_learning_curves(epochs, load_trials(sixty))
     chart = learning_curves_chart(curves)
     traces = {trace.name: trace for trace in chart.data}
     assert list(traces) == ["complete", "pruned", f"best: trial {curves.numbers[curves.best or 0]}"]

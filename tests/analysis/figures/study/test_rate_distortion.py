@@ -11,7 +11,6 @@ from support.study_cases import CASES, DIMENSIONS
 from analysis import load_trials
 from analysis.figures.study.rate_distortion import compute_rate_distortion, rate_distortion_chart
 from analysis.reading.best_runs import final_run, ranked_runs
-from analysis.reading.frames import trials_frame
 from analysis.reading.study_record import read_study
 from analysis.statistics.pareto import hypervolume
 
@@ -20,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def test_the_plane_s_hypervolume_and_knee_are_the_trials_and_not_the_final_s(tmp_path: Path) -> None:
     study = read_study(CASES["six"](tmp_path / "study"))
-    trials = trials_frame(study)
+    trials = load_trials(study)
     plane = compute_rate_distortion(trials, final_run(study.folder), DIMENSIONS)
     alone = compute_rate_distortion(trials, None, DIMENSIONS)
     assert plane.hypervolume == alone.hypervolume
