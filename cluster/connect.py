@@ -137,15 +137,15 @@ def _not_joined(address: str | None, error: Exception) -> UserError:
 def check_is_ray(address: str) -> None:
     """Ask before Ray does, which would go on and on. Raises: UserError where no Ray cluster answers at an address, or
     one that refuses this process's token."""
+    import grpc
+
     try:
-        ray_private.is_alive(address, ANSWER_SECONDS)
-    except PermissionError as error:
+        ray_private.ask_whether_alive(address, ANSWER_SECONDS)
+    except grpc.RpcError as error:
+        if error.code() == grpc.StatusCode.UNAUTHENTICATED:
+            fault = f"the cluster at {address} asks for a token that this process does not have"
+            raise UserError(f"{fault}\ncopy the head's ~/.ray/auth_token to this machine, with mode 0600") from error
         raise UserError(
-            f"the cluster at {address} asks for a token that this process does not have\n"
-            "copy the head's ~/.ray/auth_token to this machine, with mode 0600"
-        ) from error
-    except ConnectionError as error:
-        raise UserError(
-            f"what listens at {address} does not answer as a Ray cluster ({error})\n"
+            f"what listens at {address} does not answer as a Ray cluster ({error.code().name.lower()})\n"
             "give the port of its head (6379, unless `ray start --head --port` said another)"
         ) from error

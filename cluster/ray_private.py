@@ -62,26 +62,13 @@ def running_here() -> str:
     return "auto" if resolve is None else str(resolve("auto"))
 
 
-def is_alive(address: str, seconds: float) -> None:
+def ask_whether_alive(address: str, seconds: float) -> None:
     """Ask a cluster's head whether it is one. Without the names nothing is asked, and `ray.init` itself finds out, in
-    minutes.
-
-    Raises:
-        PermissionError: where it asks for a token that this process does not have.
-        ConnectionError: where nothing that answers there is a cluster's head; the text says how it answered.
-    """
+    minutes. Raises: grpc.RpcError where what listens is none, or does not take this process's token."""
     channel_of, request, stub = find(*_CHANNEL), find(*_REQUEST), find(*_STUB)
-    if None in (channel_of, request, stub):
-        return
-    import grpc
-
-    try:
+    if None not in (channel_of, request, stub):
         with channel_of(address.removeprefix("ray://")) as channel:
             stub(channel).CheckAlive(request(), timeout=seconds)
-    except grpc.RpcError as error:
-        if error.code() == grpc.StatusCode.UNAUTHENTICATED:
-            raise PermissionError(str(error.details())) from error
-        raise ConnectionError(error.code().name.lower()) from error
 
 
 def start_coordinator() -> None:

@@ -33,10 +33,8 @@ class ModelConfig(BaseModel):
             raise ValueError(f"image_shape must be at least 8 pixels a side, got {height} x {width}")
         step = 2**self.halvings
         if height % step or width % step:
-            raise ValueError(
-                f"image_shape must have sides that are multiples of {step}, so that they halve "
-                f"{self.halvings} times, got {height} x {width}"
-            )
+            rule = f"image_shape must have sides that are multiples of {step}, so that they halve {self.halvings} times"
+            raise ValueError(f"{rule}, got {height} x {width}")
         return self
 
     @property

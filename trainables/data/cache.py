@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import io
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -13,15 +12,10 @@ import numpy as np
 from filelock import FileLock
 
 from trainables.errors import UserError
-from trainables.records.atomic_files import seal, unseal
+from trainables.records.atomic_files import seal, unseal, write_atomic
 
+# what `read_arrays` raises where there are none, or not what was written
 DAMAGE = (OSError, ValueError, KeyError, TypeError)
-"""What `read_arrays` raises where there are none, or not what was written."""
-
-
-def cache_folder() -> Path:
-    """$VAE_CACHE_DIR, else ~/.cache/vae-studies: what can be made again."""
-    return folder_from(None, "VAE_CACHE_DIR", "~/.cache/vae-studies")
 
 
 def folder_from(given: str | Path | None, variable: str, default: str) -> Path:
@@ -52,15 +46,13 @@ def write_arrays(folder: Path, about: Mapping[str, Any], arrays: Mapping[str, np
         partial.mkdir()
         try:
             for key, array in arrays.items():
-                with _synced(partial / f"{key}.npy") as file:
+                with (partial / f"{key}.npy").open("wb") as file:
                     np.save(file, array, allow_pickle=False)
-            meta = {
-                **about,
-                "shapes": {key: array.shape for key, array in arrays.items()},
-                "sha256": {key: _sha256(partial / f"{key}.npy") for key in arrays},
-            }
-            with _synced(partial / "meta.json") as file:
-                file.write(seal(meta, indent=2).encode())
+                    file.flush()
+                    os.fsync(file.fileno())
+            shapes = {key: array.shape for key, array in arrays.items()}
+            checksums = {key: _sha256(partial / f"{key}.npy") for key in arrays}
+            write_atomic(partial / "meta.json", seal({**about, "shapes": shapes, "sha256": checksums}, indent=2))
             shutil.rmtree(folder, ignore_errors=True)  # damaged; processes that have it mapped keep it
             partial.rename(folder)
         finally:
@@ -88,14 +80,6 @@ def _writing(folder: Path) -> Iterator[None]:
         raise UserError(
             f"the cache folder {folder} must be writable: {error}\nset VAE_CACHE_DIR to another folder"
         ) from error
-
-
-@contextlib.contextmanager
-def _synced(path: Path) -> Iterator[io.BufferedWriter]:
-    with path.open("wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _sha256(path: Path) -> str:

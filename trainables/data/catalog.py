@@ -8,35 +8,25 @@ from dataclasses import dataclass, field
 
 from trainables.data.readers import PublishedFile, Reader, read_cifar_binary, read_cifar_pickled, read_digits, read_idx
 
+_Names = tuple[str, ...]
 IMAGE_FOLDER = "imagefolder"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Version:
-    """A set in one format: the files that belong together, how they are read, and where they are downloaded from.
+    """A set in one format: the files that belong together, how they are read, and where they are downloaded from."""
 
-    Args:
-        read: of `readers`; gets the files of a split.
-        train: the files of the training split.
-        test: those of the test split; where there are none, a part of the training split becomes the test split.
-        unread: names of files that must lie beside them.
-        folders: of the data folder, where the files may lie; they are downloaded to the first.
-        gzipped: whether each file may lie there as it is published, with .gz behind its name.
-        archives: what is downloaded, *.tar.gz or *.gz: names and their hashes, as pooch writes them.
-        mirrors: addresses that an archive's name is put behind, in the order in which they are tried.
-    """
-
-    read: Reader
+    read: Reader  # gets the files of a split
     train: tuple[PublishedFile, ...] = ()
-    test: tuple[PublishedFile, ...] = ()
-    unread: tuple[str, ...] = ()
-    folders: tuple[str, ...] = (".",)
-    gzipped: bool = False
-    archives: dict[str, str] = field(default_factory=dict)
-    mirrors: tuple[str, ...] = ()
+    test: tuple[PublishedFile, ...] = ()  # where there are none, a part of the training split becomes the test split
+    unread: _Names = ()  # files that must lie beside them
+    folders: _Names = (".",)  # of the data folder, where the files may lie; they are downloaded to the first
+    gzipped: bool = False  # whether each file may lie there as it is published, with .gz behind its name
+    archives: dict[str, str] = field(default_factory=dict)  # to download, *.tar.gz or *.gz: their hashes for pooch
+    mirrors: _Names = ()  # addresses that an archive's name is put behind, in the order in which they are tried
 
     @property
-    def file_names(self) -> tuple[str, ...]:
+    def file_names(self) -> _Names:
         """Of all files, unpacked."""
         return (*(file.name for file in (*self.train, *self.test)), *self.unread)
 
@@ -48,16 +38,12 @@ class NamedSet:
     Of its versions, the first that is there is read, and the first is the one to download."""
 
     shape: tuple[int, int, int]
-    classes: tuple[str, ...]
+    classes: _Names
     versions: tuple[Version, ...]
 
 
 def _set_like_mnist(
-    publisher: str,
-    classes: tuple[str, ...],
-    hashes: Sequence[tuple[str, str]],
-    folders: tuple[str, ...],
-    mirrors: tuple[str, ...],
+    publisher: str, classes: _Names, hashes: Sequence[tuple[str, str]], folders: _Names, mirrors: _Names
 ) -> NamedSet:
     """60,000 and 10,000 images in four idx files; of each the SHA-256, and the MD5 as it is published, with gzip."""
     names = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -65,7 +51,7 @@ def _set_like_mnist(
     for name, size, (sha256, md5) in zip(names, (47_040_016, 60_008, 7_840_016, 10_008), hashes, strict=True):
         files.append(PublishedFile(publisher, name, f"sha256:{sha256}", size))
         archives[f"{name}.gz"] = f"md5:{md5}"
-    version = Version(
+    idx = Version(
         read=read_idx,
         train=tuple(files[:2]),
         test=tuple(files[2:]),
@@ -74,7 +60,7 @@ def _set_like_mnist(
         archives=archives,
         mirrors=mirrors,
     )
-    return NamedSet(shape=(1, 28, 28), classes=classes, versions=(version,))
+    return NamedSet(shape=(1, 28, 28), classes=classes, versions=(idx,))
 
 
 _DIGITS = tuple("0123456789")

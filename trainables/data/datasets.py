@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from trainables.config import TrialConfig
-from trainables.data.cache import DAMAGE, cache_folder, folder_from, locked, read_arrays, write_arrays
+from trainables.data.cache import DAMAGE, folder_from, locked, read_arrays, write_arrays
 from trainables.data.catalog import CATALOG, IMAGE_FOLDER, NAMES
 from trainables.data.download import download
 from trainables.data.sources import Source, find
@@ -84,7 +84,7 @@ def load_dataset(
     shape = image_shape(name, image_size)
     kind, _, path = name.partition(":")
     root = folder_from(path or data_dir, "VAE_DATA_DIR", "~/.cache/vae-studies/data")
-    prepared = cache_folder() / "prepared"
+    prepared = folder_from(None, "VAE_CACHE_DIR", "~/.cache/vae-studies") / "prepared"  # what can be made again
     with locked(prepared / f"{kind}-{_short_hash(name, str(root))}.lock"):
         source = find(name, root, shape[1])
         if source is None:
@@ -101,9 +101,7 @@ def load_dataset(
             return _open(folder)
 
 
-def training_images(
-    config: TrialConfig, data_dir: str | Path | None = None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def training_images(config: TrialConfig, data_dir: str | Path | None = None) -> tuple[np.ndarray, ...]:
     """(images, training rows, validation rows) of ``config``: 10 % of the training set is held out, by label. Raises:
     UserError where the data set cannot be had, or its images do not fit the model."""
     data = load_dataset(config.dataset, data_dir, config.image_size)

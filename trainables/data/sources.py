@@ -54,13 +54,10 @@ def _find_version(known: NamedSet, version: Version, root: Path) -> Source | Non
 def _locate(folders: Sequence[Path], names: Sequence[str], gzipped: bool) -> dict[str, Path] | None:
     """The paths of `names` in the folder that has most of them, None where no folder has any; a plain file goes before
     a gzipped one."""
-
-    def present(folder: Path) -> dict[str, Path]:
-        endings = (".gz", "") if gzipped else ("",)
-        candidates = [(name, folder / (name + ending)) for name in names for ending in endings]
-        return {name: path for name, path in candidates if path.is_file()}
-
-    folder, found = max(((folder, present(folder)) for folder in folders), key=lambda pair: len(pair[1]))
+    endings = (".gz", "") if gzipped else ("",)
+    candidates = [[(name, folder / (name + ending)) for name in names for ending in endings] for folder in folders]
+    present = [{name: path for name, path in paths if path.is_file()} for paths in candidates]
+    folder, found = max(zip(folders, present, strict=True), key=lambda pair: len(pair[1]))
     if names and not found:
         return None
     if missing := [name for name in names if name not in found]:

@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.records.atomic_files import digest, write_atomic
+from trainables.records.trial_folder import STATES
 from trainables.training.loop import Epoch
 from vae_models import VAE, ModelConfig
 
@@ -29,12 +30,8 @@ _KEPT_STATES = 2
 def save(folder: Path, epoch: Epoch, config: TrialConfig) -> list[str]:
     """Write an epoch's weights if they are the best, and its full state; keep the last two states. Returns the names of
     what was written, the state's last."""
-    state = {
-        "config": config.model_dump_json(),
-        "history": epoch.history,
-        "model": epoch.model.state_dict(),
-        "optimizer": epoch.optimizer.state_dict(),
-    }
+    state: dict[str, Any] = {"config": config.model_dump_json(), "history": epoch.history}
+    state |= {"model": epoch.model.state_dict(), "optimizer": epoch.optimizer.state_dict()}
     buffer = io.BytesIO()
     torch.save(state, buffer)
     content = buffer.getvalue()
@@ -50,7 +47,7 @@ def save(folder: Path, epoch: Epoch, config: TrialConfig) -> list[str]:
 
 def states(folder: Path) -> list[Path]:
     """Full states, newest first."""
-    return sorted(folder.glob("epoch_*.pt"), key=lambda path: (len(path.name), path.name), reverse=True)
+    return sorted(folder.glob(STATES), key=lambda path: (len(path.name), path.name), reverse=True)
 
 
 def load_latest(folder: Path, config: TrialConfig, device: torch.device | str) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trainables.metrics import Metrics
 from trainables.training.batches import Pixels
 from trainables.training.process_group import World
 from vae_models import VAE
@@ -45,9 +46,7 @@ def encoded(model: VAE, x: Tensor, rows: np.ndarray, known: Posterior | None) ->
 
 
 @torch.no_grad()
-def evaluate(
-    model: VAE, pixels: Pixels, sigma: float, world: World, known: Posterior | None = None
-) -> dict[str, float]:
+def evaluate(model: VAE, pixels: Pixels, sigma: float, world: World, known: Posterior | None = None) -> Metrics:
     """Metrics of a model over a set, with one noise sample an image, whose posteriors may be ``known``.
 
     Returns ``distortion rate nelbo`` in nats per image, ``bits_per_dim``, ``mse`` of pixels in [0, 1] and

@@ -64,9 +64,7 @@ class Run:
         world: the process group; without one this process alone.
         resume: ``history``, ``model`` and ``optimizer`` of an earlier epoch (`trainables.training.checkpoint`).
 
-    Raises:
-        ValueError: where a batch has fewer images than there are workers.
-    """
+    Raises: ValueError where a batch has fewer images than there are workers."""
 
     def __init__(
         self,
@@ -131,10 +129,8 @@ def fit(
 ) -> Generator[Epoch]:
     """Train ``config`` alone and yield after every epoch, whose steps are iterated through ``track``; see `Run`.
 
-    Raises:
-        NonFiniteError: at the end of the first epoch with a NaN or infinite loss, gradient or metric.
-        ValueError: where a batch has fewer images than there are workers.
-    """
+    Raises: NonFiniteError at the end of the first epoch with a NaN or infinite loss, gradient or metric; ValueError as
+    `Run`."""
     run = Run(config, train, validation, world, resume)
     while not run.is_done:
         (epoch,) = next_epochs([run], track)
