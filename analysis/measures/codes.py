@@ -40,31 +40,27 @@ class Codes(NamedTuple):
 
 @dataclass(frozen=True)
 class Metric:
-    """One number, and how it is shown. Where ``<name>_error`` is measured too, that is its standard error."""
+    """One number, and how it is shown: other numbers of the measurement stand in braces in its label and unit.
+    Where ``<name>_error`` is measured too, that is its standard error."""
 
     name: str
     label: str
-    """For people, as is the unit; other numbers of the measurement stand in braces."""
     style: str
     """Its format."""
     unit: str = ""
     bound: str = ""
-    """Which side of it the truth is on, where the images are too few to tell more
-    (`analysis.measures.information.capped`)."""
+    """Which side of it the truth is on, where the images are too few (`analysis.measures.information.capped`)."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A trained model, and all that is known before it is measured on its test set."""
+    """What `analysis.measures.test_metrics.measure` is given, and what is known before it measures."""
 
     model: VAE
     data: Dataset
     sigma: float
-    """Of the calibrated likelihood."""
     codes: Codes
-    """Of the test images."""
     seed: int
-    """Of every choice of images and every sample."""
     inception: FrechetInceptionDistance | None
     """None where Inception's weights are not at hand."""
 

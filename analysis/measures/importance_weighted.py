@@ -6,7 +6,7 @@ N images of C x H x W, Z latents, K samples of each image's posterior; nats per 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -28,8 +28,7 @@ PIXELS = {"cpu": 100_000, "cuda": 10_000_000}
 """Decoded at once, which bounds the memory whatever the image size and K; few stay in a CPU's caches."""
 
 
-@dataclass(frozen=True)
-class Bound:
+class Bound(NamedTuple):
     """Of each image, (N,) float64."""
 
     log_likelihood: np.ndarray

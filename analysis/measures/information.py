@@ -8,7 +8,6 @@ images. N images, Z latents; nats.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -24,24 +23,6 @@ _MARGIN = 1.0
 """Nats below the cap from which on the estimates say no more than "at least" and "at most"."""
 
 
-@dataclass(frozen=True)
-class Information:
-    """Two parts that sum to the rate, nats per image, and their standard errors over images, NaN of one.
-
-    N images stand for all there could be. On average ``mutual_information`` is at most theirs and
-    ``marginal_kl`` at least theirs: by little far below the cap, by any amount where they are `capped`. The
-    standard errors do not know of this.
-    """
-
-    mutual_information: float
-    mutual_information_error: float
-    marginal_kl: float
-    """KL(q(z), p(z)) of the aggregate posterior."""
-    marginal_kl_error: float
-    mutual_information_cap: float
-    """log N, the mutual information of images told apart without fail."""
-
-
 def capped(mutual_information: float, cap: float) -> bool:
     """Whether the images, hardly overlapping, are too few to tell more than that the mutual information is at least
     this, and the marginal KL at most what it leaves of the rate."""
@@ -50,9 +31,14 @@ def capped(mutual_information: float, cap: float) -> bool:
 
 def information(
     mean_NZ: np.ndarray, logvar_NZ: np.ndarray, seed: int = 0, device: torch.device | str = "cpu"
-) -> Information:
-    """The two parts of the rate, from the posteriors of a set of images and one sample of each; each sample is
-    compared with all posteriors on ``device``."""
+) -> dict[str, float]:
+    """The two parts of the rate, nats per image: ``mutual_information``, its ``mutual_information_cap`` log N, and
+    ``marginal_kl``, each with its standard error over images, NaN of one. From the posteriors of N images and one
+    sample of each, which is compared with all posteriors on ``device``.
+
+    On average the mutual information is at most that of all images there could be, and the marginal KL at least
+    theirs: by little far below the cap, by any amount where they are `capped`. The errors do not know of this.
+    """
     mean, logvar = mean_NZ.astype(np.float64), logvar_NZ.astype(np.float64)
     noise = np.random.default_rng(seed).standard_normal(mean.shape)
     z = mean + noise * np.exp(0.5 * logvar)
@@ -65,8 +51,13 @@ def information(
     # it where codes overlap and none where they are told apart, so that both ends are free of noise
     mutual -= np.dot(mutual - mutual.mean(), error) / max(np.dot(error, error), np.finfo(float).tiny) * error
     marginal = rate - mutual
-    found = [(float(part.mean()), standard_error(part)) for part in (mutual, marginal)]
-    return Information(*found[0], *found[1], mutual_information_cap=math.log(len(z)))
+    return {
+        "mutual_information": float(mutual.mean()),
+        "mutual_information_error": standard_error(mutual),
+        "mutual_information_cap": math.log(len(z)),
+        "marginal_kl": float(marginal.mean()),
+        "marginal_kl_error": standard_error(marginal),
+    }
 
 
 def log_mixture(z_MZ: Tensor, mean_NZ: Tensor, logvar_NZ: Tensor) -> Tensor:
@@ -80,10 +71,10 @@ def log_mixture(z_MZ: Tensor, mean_NZ: Tensor, logvar_NZ: Tensor) -> Tensor:
 
 
 def code_metrics(codes: Codes, seed: int = 0, device: torch.device | str = "cpu") -> dict[str, float]:
-    """`Information`'s fields, and ``kl_largest kl_median`` of the latents' rates; nats per image."""
+    """`information`, and ``kl_largest kl_median`` of the latents' rates; nats per image."""
     rates_Z = latent_rates(*codes)
-    largest, median = float(rates_Z.max()), float(np.median(rates_Z))
-    return asdict(information(*codes, seed, device)) | {"kl_largest": largest, "kl_median": median}
+    rates = {"kl_largest": float(rates_Z.max()), "kl_median": float(np.median(rates_Z))}
+    return information(*codes, seed, device) | rates
 
 
 CODES = Part(

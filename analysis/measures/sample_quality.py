@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -34,10 +33,8 @@ _SAMPLES = 2_000
 _NUMBERS = 2**28
 """In those images at most, which bounds the memory: above 209 x 209 colour pixels they are fewer."""
 _PROJECTIONS = 512
-_PRECISION_NEIGHBOURS = 3
-"""k of precision and recall, as Kynkäänniemi et al. have it."""
-_COVERAGE_NEIGHBOURS = 5
-"""k of density and coverage, as Naeem et al. have it."""
+_PRECISION_NEIGHBOURS, _COVERAGE_NEIGHBOURS = 3, 5
+"""k of precision and recall, and of density and coverage, as their papers have it."""
 _FID_IMAGES = 5_000
 """Real images, and as many samples, that the FID compares at most: of each, 0.2 CPU seconds."""
 FID_FEATURES = 2048
@@ -46,8 +43,7 @@ INCEPTION = "weights-inception-2015-12-05-6726825d.pth"
 """What torch-fidelity calls the file that it downloads."""
 
 
-@dataclass(frozen=True)
-class Distances:
+class Distances(NamedTuple):
     """Squared Euclidean distances, float64: of real images to each other, (N, N), of samples to each other, (M, M),
     and of real images to samples, (N, M)."""
 
@@ -110,13 +106,10 @@ def mmd(apart: Distances, bandwidth: float | None = None) -> float:
     bandwidth = median_distance(apart) if bandwidth is None else bandwidth
     if bandwidth == 0:
         return math.nan
-
-    def total(squares: Tensor) -> float:
-        return (squares / (-2 * bandwidth**2)).exp().sum().item()
-
-    within = (total(apart.real) - count) / (count * (count - 1))  # a vector and itself make 1
-    within += (total(apart.fake) - others) / (others * (others - 1))
-    return within - 2 * total(apart.cross) / (count * others)
+    real, fake, cross = ((squares / (-2 * bandwidth**2)).exp().sum().item() for squares in apart)
+    within = (real - count) / (count * (count - 1))  # a vector and itself make 1
+    within += (fake - others) / (others * (others - 1))
+    return within - 2 * cross / (count * others)
 
 
 def median_distance(apart: Distances) -> float:
@@ -137,12 +130,10 @@ def sliced_wasserstein(real_ND: Tensor, fake_ND: Tensor, seed: int = 0) -> float
 
 
 def precision_recall(apart: Distances, neighbours: int = _PRECISION_NEIGHBOURS) -> tuple[float, float]:
-    """Improved precision and recall (Kynkäänniemi et al. 2019, arXiv:1904.06991, equations 1 and 2): the
-    share of samples within some real image's distance to its k-th neighbour among real images, and the
-    share of real images within some sample's to its k-th among samples. NaN without k neighbours.
-
-    Of 2,000 training and 2,000 test images, pixels give both near 0.87 on MNIST and 0.50 on CIFAR-10.
-    """
+    """Improved precision and recall (Kynkäänniemi et al. 2019, arXiv:1904.06991, equations 1 and 2): the share of
+    samples within some real image's distance to its k-th neighbour among real images, and the share of real images
+    within some sample's to its k-th among samples. NaN without k neighbours. Of 2,000 training and 2,000 test
+    images, pixels give both near 0.87 on MNIST and 0.50 on CIFAR-10."""
     if min(apart.cross.shape) <= neighbours:
         return math.nan, math.nan
     precise = (apart.cross <= _neighbour(apart.real, neighbours)[:, None]).any(0)
@@ -168,9 +159,8 @@ def _neighbour(squares_NN: Tensor, k: int) -> Tensor:
 
 
 def inception_distance(weights: Path | None = None) -> FrechetInceptionDistance | None:
-    """Torchmetrics' FID with its Inception network's weights, read from ``weights`` or from where
-    torch-fidelity keeps its download; None where none are given and none lie there whole. Nothing is
-    downloaded.
+    """Torchmetrics' FID with its Inception network's weights, read from ``weights`` or from where torch-fidelity
+    keeps its download; None where none are given and none lie there whole. Nothing is downloaded.
 
     Raises:
         UserError: where ``weights`` holds no such thing, or torch-fidelity is not installed.
@@ -195,12 +185,9 @@ def inception_distance(weights: Path | None = None) -> FrechetInceptionDistance 
 
 @torch.no_grad()
 def fid(model: VAE, images: np.ndarray, metric: FrechetInceptionDistance, seed: int = 0) -> float:
-    """The Fréchet Inception distance (Heusel et al. 2017, arXiv:1706.08500) of at most 5,000 prior samples,
-    rounded to 8 bits, to as many real images, (N, C, H, W) uint8. Grey images become colour by repetition.
-
-    Its bias falls with the number of images: values are comparable at the same number alone. NaN with fewer
-    than two images, and for images of neither 1 nor 3 channels.
-    """
+    """The Fréchet Inception distance (Heusel et al. 2017, arXiv:1706.08500) of at most 5,000 prior samples, rounded
+    to 8 bits, to as many real images, (N, C, H, W) uint8. Grey images become colour by repetition. Comparable at the
+    same number of images alone. NaN with fewer than two, and for images of neither 1 nor 3 channels."""
     count, channels = min(_FID_IMAGES, len(images)), images.shape[1]
     if count < 2 or channels not in (1, 3):
         return math.nan
