@@ -77,9 +77,8 @@ def _writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(
-            f"the cache folder {folder} must be writable: {error}\nset VAE_CACHE_DIR to another folder"
-        ) from error
+        fault = f"the cache folder {folder} must be writable: {error}"
+        raise UserError(f"{fault}\nset VAE_CACHE_DIR to another folder") from error
 
 
 def _sha256(path: Path) -> str:

@@ -141,13 +141,8 @@ def _prepare(folder: Path, name: str, source: Source) -> None:
         train_images, train_labels = train_images[rest], train_labels[rest]
     # once for all: what every training holds out must not depend on the library of its day
     validation_rows = holdout(train_labels)[1] if len(train_labels) > 1 else np.empty(0, int)
-    arrays = {
-        "train_images": train_images,
-        "train_labels": train_labels,
-        "test_images": test[0],
-        "test_labels": test[1],
-        "validation_rows": validation_rows,
-    }
+    arrays = {"train_images": train_images, "train_labels": train_labels}
+    arrays |= {"test_images": test[0], "test_labels": test[1], "validation_rows": validation_rows}
     write_arrays(folder, {"name": name, "classes": source.classes}, arrays)
 
 

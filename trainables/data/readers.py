@@ -49,10 +49,8 @@ def read_idx(files: Mapping[Path, PublishedFile], shape: Shape, class_count: int
     if images.shape[1:] != shape[1:]:
         raise UserError(f"{images_path} must hold images of {shape[1:]}, found {images.shape[1:]}")
     if len(images) != len(labels):
-        raise UserError(
-            f"{labels_path} must hold a label for each of the {len(images):,} images in {images_path.name}, "
-            f"found {len(labels):,}"
-        )
+        rule = f"a label for each of the {len(images):,} images in {images_path.name}"
+        raise UserError(f"{labels_path} must hold {rule}, found {len(labels):,}")
     _check_labels(labels_path, labels, class_count)
     return images[:, None], labels.astype(np.int64)
 
@@ -80,10 +78,8 @@ def read_cifar_pickled(files: Mapping[Path, PublishedFile], shape: Shape, class_
     for path, published in files.items():
         content = _read_whole(path)
         if (found := _hash_like(published.hash, content)) != published.hash:
-            raise UserError(
-                f"{path.parent} must hold {published.publisher}'s published files, unaltered: "
-                f"{path.name} must have the hash {published.hash}, found {found}"
-            )
+            rule = f"{path.parent} must hold {published.publisher}'s published files, unaltered"
+            raise UserError(f"{rule}: {path.name} must have the hash {published.hash}, found {found}")
         batch = pickle.loads(content, encoding="latin1")
         images.append(np.asarray(batch["data"], np.uint8).reshape(-1, *shape))
         labels.append(np.asarray(batch["labels"], np.int64))
@@ -134,10 +130,8 @@ def _idx_shape(path: Path, header: bytes, dimensions: int) -> tuple[int, ...]:
         raise UserError(f"{path} must start with an idx header of {expected} bytes, found {len(header)}")
     magic, *shape = struct.unpack(f">{1 + dimensions}I", header)
     if magic != 0x800 + dimensions:
-        raise UserError(
-            f"{path} must start with the idx magic 0x{0x800 + dimensions:08x}, that of bytes in {dimensions} "
-            f"dimension(s), found 0x{magic:08x}"
-        )
+        rule = f"the idx magic 0x{0x800 + dimensions:08x}, that of bytes in {dimensions} dimension(s)"
+        raise UserError(f"{path} must start with {rule}, found 0x{magic:08x}")
     if not 1 <= math.prod(shape) <= _MAX_FILE_BYTES:
         raise UserError(f"{path} must hold from 1 to {_MAX_FILE_BYTES:,} bytes of data, its header says {shape}")
     return tuple(shape)
@@ -148,9 +142,9 @@ def _read_whole(path: Path, record_bytes: int = 1) -> bytes:
     try:
         found = path.stat().st_size
         if not 0 < found <= _MAX_FILE_BYTES or found % record_bytes:
+            limits = f"at least one and at most {_MAX_FILE_BYTES:,} bytes in all"
             raise UserError(
-                f"{path} must hold whole records of {record_bytes:,} bytes, at least one and at most "
-                f"{_MAX_FILE_BYTES:,} bytes in all, found {found:,} bytes"
+                f"{path} must hold whole records of {record_bytes:,} bytes, {limits}, found {found:,} bytes"
             )
         return path.read_bytes()
     except OSError as error:

@@ -50,9 +50,9 @@ class Epoch:
 
     @property
     def is_best(self) -> bool:
-        """Whether no earlier epoch had a lower ``val_bits_per_dim``."""
-        values = [row["val_bits_per_dim"] for row in self.history]
-        return min(values) == values[-1] and values.index(values[-1]) == len(values) - 1
+        """Whether every earlier epoch had a higher ``val_bits_per_dim``."""
+        *earlier, last = (row["val_bits_per_dim"] for row in self.history)
+        return all(last < value for value in earlier)
 
 
 class Run:
@@ -78,9 +78,8 @@ class Run:
         self.batch = min(config.batch_size, len(train))
         self.steps = len(train) // self.batch
         if self.batch < self.world.size:
-            raise ValueError(
-                f"a batch must hold at least 1 image a worker, got {self.batch} for {self.world.size} workers"
-            )
+            found = f"{self.batch} for {self.world.size} workers"
+            raise ValueError(f"a batch must hold at least 1 image a worker, got {found}")
         self.model = seeded_vae(config).to(self.world.device)
         self.optimizer = make_optimizer(config, self.model)
         self.history: list[Metrics] = []
