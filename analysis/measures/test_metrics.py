@@ -46,8 +46,7 @@ def measure(
     Args:
         model: in evaluation mode.
         data: whose test set it is measured on; the classifiers of codes learn from its training set.
-        sigma: the run's own, fitted to its training residuals (``sigma`` of its row): nothing is fitted to
-            the test set.
+        sigma: the run's own (``sigma`` of its row): nothing is fitted to the test set.
         codes: of the test images, where they are encoded already.
         seed: of every choice of images and every sample.
         inception: the weights for ``fid``, where they are not where torch-fidelity keeps them.

@@ -73,8 +73,7 @@ def compute_importance(
         return none(f"Parameter importance needs {_LEAST_TRIALS} complete trials; there are {count} so far")
     paths, points = _positions(complete)
     values = np.array([trial.value for trial in complete], dtype=float)
-    same = "parameters" if not np.ptp(points, axis=0).any() else "values" if not np.ptp(values) > 0 else ""
-    if same:
+    if same := "parameters" if not np.ptp(points, axis=0).any() else "values" if not np.ptp(values) > 0 else "":
         return none(f"Parameter importance cannot be told from these trials: their {same} do not differ")
     forests = [_forest(points, values, seed, _TREES, leaf, bootstrap=True, oob_score=True) for leaf in _LEAVES]
     # the first is the strict judge: pure noise passes it in a twentieth of studies, and the best of two more
