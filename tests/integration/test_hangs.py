@@ -149,7 +149,7 @@ def test_a_cluster_that_is_in_use_is_one_clear_error_and_its_user_leaves_nothing
         first.process.send_signal(signal.SIGINT)
         code, output = first.ends()
         assert code == 130, output
-        left = script(ROOT / "tests/leftovers.py", cluster.address, cwd=tmp_path)
+        left = script(ROOT / "tests/support/leftovers.py", cluster.address, cwd=tmp_path)
         assert left.stdout.split() == ["0", "actors,", "0", "placement", "groups"], left.stderr + left.stdout
 
 

@@ -1,4 +1,4 @@
-"""What lives in a cluster, but for Ray's own services: python tests/leftovers.py ADDRESS"""
+"""What lives in a cluster, but for Ray's own services: python tests/support/leftovers.py ADDRESS"""
 
 import sys
 import time
