@@ -34,8 +34,10 @@ $(BIN)/python:
 demo: install
 	$(BIN)/python studies/digits_vae.py --final-workers 2
 
+# what starts Ray or whole studies has the cores for itself
 test: install-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -m slow
 
 check: install-dev
 	$(BIN)/ruff check .
