@@ -17,29 +17,17 @@ from trainables.text import printable
 if TYPE_CHECKING:
     import pandas as pd
 
-_LISTED = {
-    "study": "study",
+_LISTED = "study dataset trials complete pruned failed running val_bits_per_dim created"
+_COMPARED = "study complete val_bits_per_dim val_rate beta latent_dim depth hypervolume hours"
+"""Columns that the terminal has room for."""
+_TITLES = {
     "dataset": "data set",
-    "trials": "trials",
-    "complete": "complete",
-    "pruned": "pruned",
-    "failed": "failed",
-    "running": "running",
-    "val_bits_per_dim": "bits/dim",
-    "created": "created",
-}
-_COMPARED = {
-    "study": "study",
-    "complete": "complete",
     "val_bits_per_dim": "bits/dim",
     "val_rate": "rate, nats",
     "beta": "KL weight",
     "latent_dim": "latent size",
-    "depth": "depth",
     "hypervolume": "front's area",
-    "hours": "hours",
 }
-"""Column of a frame -> its title in the terminal."""
 
 app = command_group("Figures, tables and a page to read, from a study's folder.")
 
@@ -97,18 +85,20 @@ def list_(folder: Annotated[Path, typer.Argument(help="Where studies are, at any
             print(f"{printable(study)} cannot be read: {printable(fault)}", file=sys.stderr)
 
 
-def _print_table(frame: pd.DataFrame, shown: dict[str, str]) -> None:
-    """Some of a frame's columns under other names; unknown values are empty."""
+def _print_table(frame: pd.DataFrame, shown: str) -> None:
+    """Some of a frame's columns; unknown values are empty."""
     from pandas.api.types import is_string_dtype
 
-    from analysis.report.page import cell
+    from analysis.report.page import cells
 
+    frame = frame[shown.split()]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column, title in shown.items():
+    for column in map(str, frame):
         text = is_string_dtype(frame[column])
+        title = _TITLES.get(column, column)
         table.add_column(title, justify="left" if text else "right", overflow="fold" if text else "ellipsis")
-    for row in frame[list(shown)].to_dict("records"):
-        table.add_row(*(printable(cell(column, value)) for column, value in row.items()))
+    for row in cells(frame):
+        table.add_row(*map(printable, row))
     Console(highlight=False, markup=False).print(table)
 
 

@@ -143,6 +143,12 @@ def show_tiles(axes: Axes, images: np.ndarray, row_labels: Sequence[str] = ()) -
     return np.arange(columns) * (width + gap) + (width - 1) / 2, picture.shape[0] - 0.5
 
 
+def panel_grid(count: int) -> tuple[int, int]:
+    """Rows and columns that so many panels are laid out in."""
+    columns = min(count, 3)
+    return math.ceil(count / max(1, columns)), columns
+
+
 def beta_norm(beta: np.ndarray) -> Normalize:
     """The colour scale of KL weights: logarithmic where all are positive and differ."""
     finite = beta[np.isfinite(beta)]

@@ -117,9 +117,8 @@ def _histogram(axes: Axes, values: np.ndarray, low: float, high: float, color: s
 FIGURE = ModelFigure(
     name="aggregate_posterior",
     order=100,
-    caption=(
-        "All codes together (bars) should look like the prior (line); a short orange bar is a latent that says little."
-    ),
+    caption="All codes together (bars) should look like the prior (line); a short orange bar is a latent that says "
+    "little.",
     compute=lambda model: compute_aggregate_posterior(*model.codes, model.seed),
     draw=draw_aggregate_posterior,
 )

@@ -58,8 +58,7 @@ def draw_class_means(means: ClassMeans) -> Figure:
     for k, image in enumerate(means.images):
         _thumbnail(axes, image, -1.05, k)
         _thumbnail(axes, image, k, -1.05)
-    axes.set_xlim(-1.6, count - 0.5)
-    axes.set_ylim(count - 0.5, -1.6)
+    axes.set(xlim=(-1.6, count - 0.5), ylim=(count - 0.5, -1.6))
     names = [plain(_shortened(name)) for name in means.names]
     if max(map(len, names)) > _SHORT:
         axes.set_xticks(range(count), names, rotation=40, ha="right", rotation_mode="anchor")

@@ -59,8 +59,7 @@ def draw_curves(curves: Curves) -> Figure:
             axes.plot(curves.epoch, curves.train[name], marker=marker, **look)
         look = {"ls": "--", "color": OKABE_ITO["vermillion"], "label": "validation"}
         axes.plot(curves.epoch, curves.validation[name], marker=marker, **look)
-        axes.set_ylabel(label)
-        axes.set_xlabel("epoch")
+        axes.set(ylabel=label, xlabel="epoch")
         axes.grid(True)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     bits = curves.validation["bits_per_dim"]

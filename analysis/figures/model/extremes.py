@@ -84,9 +84,7 @@ def draw_extremes(extremes: Extremes) -> Figure:
 FIGURE = ModelFigure(
     name="extremes",
     order=20,
-    caption=(
-        "The test images rendered best and worst, over their reconstructions; below: mean squared error and class."
-    ),
+    caption="The test images rendered best and worst, over their reconstructions; below: mean squared error and class.",
     compute=lambda model: compute_extremes(model.model, model.data.test, model.data.classes, model.codes.mean_NZ),
     draw=draw_extremes,
 )

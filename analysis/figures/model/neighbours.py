@@ -1,7 +1,6 @@
 """Whether samples repeat training images: each with those nearest to it in pixels.
 
-Q queries, D numbers in an image, images of C x H x W. Distances are root mean square differences of pixels
-in [0, 1].
+Q queries, D numbers in an image, images of C x H x W. Distances are root mean square differences of pixels in [0, 1].
 """
 
 from __future__ import annotations
@@ -42,8 +41,7 @@ class Neighbours:
 
 
 def compute_neighbours(model: VAE, data: Dataset, seed: int = 0) -> Neighbours:
-    """Search at most 20,000 of the images that were trained on, drawn by ``seed``, for the neighbours of 10
-    samples."""
+    """Search at most 20,000 of the images that were trained on, drawn by ``seed``, for the neighbours of 10 samples."""
     rng = np.random.default_rng(seed)
     trained = data.training_rows()
     rows = np.sort(rng.permutation(trained)[:SEARCHED])

@@ -48,8 +48,7 @@ def draw_pca(pca: Pca) -> Figure:
     shares = [f"{share:.0%}" if share >= 0.01 else f"{share:.1%}" for share in pca.explained]
     if pca.coordinates.shape[1] == 1:
         _histogram(axes, pca)
-        axes.set_xlabel("posterior mean of the only latent, centred")
-        axes.set_ylabel("test images")
+        axes.set(xlabel="posterior mean of the only latent, centred", ylabel="test images")
     else:
         scatter(axes, pca.coordinates, pca.labels, pca.classes)
         axes.set_xlabel(f"first component ({shares[0]} of the variance)")

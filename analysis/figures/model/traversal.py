@@ -106,10 +106,8 @@ def of_model(model: ModelContext) -> Traversal:
 FIGURE = ModelFigure(
     name="traversal",
     order=60,
-    caption=(
-        "One test image's code with one latent moved at a time (framed: nearest to its own code); a row "
-        "that does not change carries little of what its codes could say."
-    ),
+    caption="One test image's code with one latent moved at a time (framed: nearest to its own code); a row that does "
+    "not change carries little of what its codes could say.",
     compute=of_model,
     draw=draw_traversal,
 )

@@ -61,8 +61,7 @@ def draw_umap(umap: Umap) -> Figure:
     scatter(axes, umap.coordinates, umap.labels, umap.classes)
     axes.set_xticks([])
     axes.set_yticks([])
-    axes.set_xlabel("UMAP 1 (no unit)")
-    axes.set_ylabel("UMAP 2 (no unit)")
+    axes.set(xlabel="UMAP 1 (no unit)", ylabel="UMAP 2 (no unit)")
     drawn = f"{len(umap.labels):,} of {umap.of:,}" if len(umap.labels) < umap.of else f"{umap.of:,}"
     axes.set_title(f"UMAP of the posterior means: {drawn} test images, seed {umap.seed}")
     legend(axes, umap.classes)

@@ -36,8 +36,7 @@ class AcrossBeta:
     originals: np.ndarray  # (K, C, H, W) in [0, 1]: test images
     decoded: np.ndarray  # (M, K, C, H, W) in [0, 1]: from each model's posterior means of them
     samples: np.ndarray
-    """(M, K, C, H, W) in [0, 1]: from the same noise, of which a model takes as many numbers as it has
-    latents."""
+    """(M, K, C, H, W) in [0, 1]: from the same noise, of which a model takes as many numbers as it has latents."""
 
 
 def _runs_across_beta(trials: list[Run]) -> list[Run]:
@@ -114,9 +113,8 @@ def draw_across_beta(across: AcrossBeta) -> Figure:
 FIGURE = StudyFigure(
     name="across_beta",
     order=100,
-    caption=(
-        "The same test images and the same noise through models of rising KL weight: what is left, and what is made up."
-    ),
+    caption="The same test images and the same noise through models of rising KL weight: what is left, and what is "
+    "made up.",
     compute=_compute,
     draw=draw_across_beta,
     shown=lambda across: len(across.beta) > 1,

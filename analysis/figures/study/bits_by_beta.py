@@ -19,7 +19,7 @@ from scipy.stats import t
 from analysis.figures.plotly_style import add_line
 from analysis.figures.registry import StudyFigure
 from analysis.figures.study._by_beta import NO_TRIALS, ByBeta, chart_dots, compute_by_beta, draw_dots
-from analysis.figures.style import BETA_LABEL, BITS_LABEL, RING, Look, draw_note, size_bar, styled
+from analysis.figures.style import BETA_LABEL, BITS_LABEL, RING, Look, draw_note, panel_grid, size_bar, styled
 from analysis.statistics.gaussian_process import gaussian_process
 from analysis.statistics.resampling import LEVEL
 
@@ -61,12 +61,6 @@ class BitsByBeta:
 
     trials: ByBeta
     panels: list[Panel]
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns that the panels are laid out in."""
-        columns = min(len(self.panels), 3)
-        return math.ceil(len(self.panels) / columns), columns
 
     @property
     def span(self) -> tuple[float, float]:
@@ -114,7 +108,7 @@ def draw_bits_by_beta(found: BitsByBeta) -> Figure:
     trials = found.trials
     if not len(trials.number):
         return draw_note(NO_TRIALS)
-    rows, columns = found.shape
+    rows, columns = panel_grid(len(found.panels))
     figure = Figure(figsize=({1: 11, 2: 14}.get(columns, 15.5), 6.5 if rows == 1 else 9.5))
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     best = int(trials.bits.argmin())
@@ -146,7 +140,7 @@ def bits_by_beta_chart(found: BitsByBeta) -> go.Figure | None:
     trials = found.trials
     if not len(trials.number):
         return None
-    rows, columns = found.shape
+    rows, columns = panel_grid(len(found.panels))
     figure = make_subplots(
         rows=rows,
         cols=columns,
@@ -180,11 +174,9 @@ def bits_by_beta_chart(found: BitsByBeta) -> go.Figure | None:
 FIGURE = StudyFigure(
     name="bits_by_beta",
     order=20,
-    caption=(
-        "Bits per dimension against KL weight, a panel a depth; colour is the latent size. A line is what a "
-        "Gaussian process through the complete trials expects of one latent size, and the band that mean's "
-        "95 % interval, beyond which single trials scatter. Fewer than 15 complete trials have none."
-    ),
+    caption="Bits per dimension against KL weight, a panel a depth; colour is the latent size. A line is what a "
+    "Gaussian process through the complete trials expects of one latent size, and the band that mean's 95 % "
+    "interval, beyond which single trials scatter. Fewer than 15 complete trials have none.",
     compute=lambda study: compute_bits_by_beta(compute_by_beta(study.trials)),
     draw=draw_bits_by_beta,
     chart=bits_by_beta_chart,

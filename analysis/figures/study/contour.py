@@ -5,7 +5,6 @@ N complete trials, G points along each side of a grid; positions are in [0, 1] o
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -27,7 +26,7 @@ from analysis.figures.plotly_style import add_dots, coloured
 from analysis.figures.registry import StudyFigure
 from analysis.figures.study import importance
 from analysis.figures.study.parallel import Ticks, scale_of
-from analysis.figures.style import BITS_LABEL, RING, TITLES, Look, draw_note, plain, styled
+from analysis.figures.style import BITS_LABEL, RING, TITLES, Look, draw_note, panel_grid, plain, styled
 from analysis.reading.frames import complete_trials
 from analysis.statistics.gaussian_process import gaussian_process
 
@@ -71,12 +70,6 @@ class Contours:
     panels: list[Panel]
     left_out: list[str]  # titles of searched parameters beyond `_PARAMETERS`
     note: str = ""
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns that the panels are laid out in."""
-        columns = min(len(self.panels), 3)
-        return math.ceil(len(self.panels) / columns), columns
 
     @property
     def levels(self) -> np.ndarray:
@@ -128,7 +121,7 @@ def draw_contours(contours: Contours) -> Figure:
     """Dark is low, and low is good; dots are the trials, the ringed one the best."""
     if contours.note:
         return draw_note(contours.note)
-    rows, columns = contours.shape
+    rows, columns = panel_grid(len(contours.panels))
     side = {1: 6.5, 2: 5.0}.get(columns, 4.1)
     figure = Figure(figsize=(side * columns + 1.6, 0.95 * side * rows + 0.6))
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -161,7 +154,7 @@ def contour_chart(contours: Contours) -> go.Figure | None:
     """A panel a pair of parameters; hover a trial for what it drew."""
     if contours.note:
         return None
-    rows, columns = contours.shape
+    rows, columns = panel_grid(len(contours.panels))
     levels = contours.levels
     # a colour scale each: plotly.js 4 never comes to an end where a contour and markers share a colour axis
     lines = {"start": levels[0], "end": levels[-1], "size": levels[1] - levels[0], "coloring": "fill"}
@@ -209,10 +202,8 @@ def _ticked(axis: Axis) -> dict[str, Any]:
 FIGURE = StudyFigure(
     name="contour",
     order=50,
-    caption=(
-        "Bits per dimension over each pair of parameters, by a Gaussian process through the complete "
-        "trials (dots); dark is better, the ring is the best trial."
-    ),
+    caption="Bits per dimension over each pair of parameters, by a Gaussian process through the complete trials "
+    "(dots); dark is better, the ring is the best trial.",
     compute=lambda study: compute_contours(
         study.trials, study.record.searched, order=study.of(importance.FIGURE).names
     ),

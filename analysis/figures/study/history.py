@@ -58,9 +58,7 @@ def draw_history(history: History) -> Figure:
         axes.plot(failed, np.full(len(failed), 0.03), "X", color=look.color, ms=11, label=look.word, **below)
     if np.isfinite(history.best).any():
         axes.step(history.number, history.best, where="post", color=OKABE_ITO["orange"], label="best so far")
-    axes.set_xlabel("trial")
-    axes.set_ylabel(BITS_LABEL)
-    axes.set_xlim(-0.5, history.number.max() + 0.5)
+    axes.set(xlabel="trial", ylabel=BITS_LABEL, xlim=(-0.5, history.number.max() + 0.5))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(y=0.12)
     axes.grid(True)

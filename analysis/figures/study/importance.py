@@ -87,11 +87,9 @@ def importance_chart(importance: Importance) -> go.Figure | None:
 FIGURE = StudyFigure(
     name="importance",
     order=40,
-    caption=(
-        "Share of the value's variance that each parameter alone explains: main effects (fANOVA) of a "
-        "forest of the complete trials, times the R² of its predictions of trials it has not seen; grey is "
-        "the rest. Lines span 95 % of resampled trials."
-    ),
+    caption="Share of the value's variance that each parameter alone explains: main effects (fANOVA) of a forest of "
+    "the complete trials, times the R² of its predictions of trials it has not seen; grey is the rest. Lines "
+    "span 95 % of resampled trials.",
     compute=lambda study: compute_importance(study.record.trials, study.record.columns, resamples=IMPORTANCE_RESAMPLES),
     draw=draw_importance,
     chart=importance_chart,

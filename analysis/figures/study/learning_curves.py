@@ -74,8 +74,7 @@ def draw_learning_curves(curves: LearningCurves) -> Figure:
         if state == "PRUNED":
             axes.plot(epoch[-1], values[-1], "X", color=scale.to_rgba(beta), ms=12, mec="white", zorder=5)
     beta_bar(figure, axes, scale)
-    axes.set_xlabel("epoch")
-    axes.set_ylabel(BITS_LABEL)
+    axes.set(xlabel="epoch", ylabel=BITS_LABEL)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(True)
     axes.legend(handles=_handles(curves), handlelength=3)

@@ -114,8 +114,7 @@ def draw_parallel(parallel: Parallel) -> Figure:
     axes.xaxis.tick_top()
     axes.tick_params(axis="x", length=0, pad=12, labelsize=14)
     axes.set_yticks([])
-    axes.set_xlim(-0.3, count - 0.8)
-    axes.set_ylim(-0.04, 1.04)
+    axes.set(xlim=(-0.3, count - 0.8), ylim=(-0.04, 1.04))
     axes.spines[:].set_visible(False)
     handles = []
     if best >= 0:

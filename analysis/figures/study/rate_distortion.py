@@ -248,8 +248,7 @@ def _draw_legend(axes: Axes, plane: RateDistortion) -> None:
 def _draw_frame(axes: Axes, plane: RateDistortion) -> None:
     """Limits, axis titles, and the lines of equal bits per dimension."""
     rates, distortions = plane.frame
-    axes.set_xlim(rates)
-    axes.set_ylim(distortions)
+    axes.set(xlim=rates, ylim=distortions)
     x, y = np.meshgrid(np.linspace(*axes.get_xlim(), 50), np.linspace(*axes.get_ylim(), 50))
     lines = axes.contour(x, y, (x + y) / plane.nats_per_bit, levels=9, colors="0.8", linewidths=1, zorder=1)
     axes.clabel(lines, fmt="%.3g bits/dim", fontsize=10, colors="0.45")
@@ -329,12 +328,10 @@ def _mark_plane(figure: go.Figure, plane: RateDistortion) -> None:
 FIGURE = StudyFigure(
     name="rate_distortion",
     order=10,
-    caption=(
-        "Each dot is a run: left is a shorter code, down a more faithful image. Grey diagonals are "
-        "equal bits per dimension, and the best run is on the lowest; colour is the KL weight. The "
-        "diamond is the knee, where more rate begins to buy less; the shaded area up to the cross is "
-        "the hypervolume, and the lower value is what resampled trials still reach."
-    ),
+    caption="Each dot is a run: left is a shorter code, down a more faithful image. Grey diagonals are equal bits per "
+    "dimension, and the best run is on the lowest; colour is the KL weight. The diamond is the knee, where "
+    "more rate begins to buy less; the shaded area up to the cross is the hypervolume, and the lower value is "
+    "what resampled trials still reach.",
     compute=lambda study: compute_rate_distortion(study.trials, study.final, study.record.base.model.dimensions),
     draw=draw_rate_distortion,
     chart=rate_distortion_chart,

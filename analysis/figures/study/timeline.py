@@ -118,11 +118,9 @@ def draw_timeline(timeline: Timeline) -> Figure:
     text: Look = {"color": "white", "ha": "center", "va": "center", "fontsize": 11, "weight": "bold"}
     for k in np.flatnonzero(end - start > whole / 45) if len(end) <= _NUMBERED else ():
         axes.text((start[k] + end[k]) / 2, timeline.lane[k], f"{timeline.number[k]}", **text)
-    axes.set_xlim(-0.005 * whole, 1.01 * whole)
-    axes.set_ylim(timeline.lanes - 0.4, -0.6)
+    axes.set(xlim=(-0.005 * whole, 1.01 * whole), ylim=(timeline.lanes - 0.4, -0.6))
     axes.set_yticks(range(0, timeline.lanes, max(1, timeline.lanes // 10)))
-    axes.set_ylabel("slot")
-    axes.set_xlabel(f"{name} since the first trial started")
+    axes.set(ylabel="slot", xlabel=f"{name} since the first trial started")
     axes.set_title(timeline.title, loc="left")
     figure.legend(handles=handles, loc="outside lower center", ncols=4)
     return figure
@@ -162,10 +160,8 @@ def timeline_chart(timeline: Timeline) -> go.Figure | None:
 FIGURE = StudyFigure(
     name="timeline",
     order=90,
-    caption=(
-        "When each trial ran, packed into as few slots as ran at once; hatched ones still run. A trial "
-        "that was interrupted counts from its first start to its end."
-    ),
+    caption="When each trial ran, packed into as few slots as ran at once; hatched ones still run. A trial that was "
+    "interrupted counts from its first start to its end.",
     compute=lambda study: compute_timeline(study.record.trials),
     draw=draw_timeline,
     chart=timeline_chart,
