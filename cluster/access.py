@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from cluster.ray_private import is_copied_for_a_job
 from trainables.errors import UserError
 
 _CONNECT_SECONDS = 5.0
@@ -109,7 +110,7 @@ def refuse_eavesdroppers(address: str, trusted_network: bool) -> None:
 
 def refuse_vanishing(path: Path) -> None:
     """Raises: UserError for a path in the copy of a working directory that Ray makes for a job."""
-    if "working_dir_files" in path.parts and "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+    if is_copied_for_a_job(path):
         raise UserError(
             f"--out must be outside the job's working directory, which Ray removes, got {path}\n"
             "give an absolute path, in a folder that all nodes see"

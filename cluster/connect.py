@@ -55,7 +55,6 @@ def connected(address: str | None, patience: float = PATIENCE, trusted_network: 
     ray_private.silence_notices()
     # nor is Tune's traceback wanted when an actor dies that is started again
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
     # it takes as long to import as Ray's processes to come up
     meanwhile = Thread(target=import_module, args=("torch",))
     meanwhile.start()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 
+from cluster import ray_private
 from cluster.access import ensure_token
 from trainables.errors import UserError
 
@@ -42,7 +43,7 @@ class LocalCluster:
         # of its own, as on a machine of its own: nodes unpack a job's files over each other's otherwise
         folder = self._folder / str(len(self.nodes))
         log = folder.with_suffix(".log")
-        command = [str(python), "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
+        command = [*ray_private.command(python), "start", "--block", "--disable-usage-stats"]
         command += ["--address", self.address] if self.nodes else head
         command += ["--node-ip-address=127.0.0.1", f"--dashboard-agent-listen-port={self._port()}"]
         command += [f"--num-cpus={cpus}", f"--temp-dir={folder}", *options]

@@ -6,7 +6,10 @@ looks for in the Ray that is installed.
 
 from __future__ import annotations
 
+import logging
+import os
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 _CONFIG = ("ray._raylet", "Config")
@@ -39,8 +42,9 @@ def read_environment() -> None:
 
 
 def silence_notices() -> None:
-    """Keep the raylet's notices out of the terminal, for which Ray has no option; they are in its log anyway. Without
-    the name they are printed over the live view."""
+    """Keep the raylet's notices, and those of the token, out of the terminal, for which Ray has no option; they are in
+    its log anyway. Without the names they are printed over the live view."""
+    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
     module, name = _NOTICES
     if find(module, name) is not None:
         setattr(import_module(module), name, lambda *_, **__: None)
@@ -76,3 +80,14 @@ def start_coordinator() -> None:
     start = find(*_COORDINATOR)
     if start is not None:
         start()
+
+
+def command(python: Path | str) -> list[str]:
+    """The `ray` command of an environment's ``python``, which need not be on the path."""
+    return [str(python), "-m", "ray.scripts.scripts"]
+
+
+def is_copied_for_a_job(path: Path) -> bool:
+    """Whether a path is in the copy of a working directory that Ray makes for a job, and removes after it. False where
+    Ray calls that otherwise."""
+    return "working_dir_files" in path.parts and "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ

@@ -66,8 +66,8 @@ class TrialConfig(BaseModel):
             parent, _, name = path.rpartition(".")
             kind: type[BaseModel] = ModelConfig if parent == "model" else TrialConfig
             owner = values["model"] if parent == "model" else values
-            if parent not in ("", "model") or name not in kind.model_fields or not isinstance(owner, dict):
-                fields = ", ".join(kind.model_fields)
+            if parent not in ("", "model") or name not in kind.model_fields or path == "model":
+                fields = ", ".join(name for name in kind.model_fields if name != "model")
                 raise ValueError(f"{path!r} is no field of {kind.__name__}; its fields: {fields}")
             owner[name] = value
         return TrialConfig.model_validate(values)

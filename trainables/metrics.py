@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 Metrics = dict[str, float]  # what an epoch measured, by name
 
-FIRST = "0.1"  # metrics since this version are in every epoch's record
-
 
 @dataclass(frozen=True)
 class Metric:
@@ -23,12 +21,12 @@ class Metric:
     meaning: str
     whole: bool = False  # whether it is a whole number
     least: float | None = None  # the lowest that it can be, where there is a lowest
-    since: str = FIRST  # the version of this package that first recorded it; older records lack it
+    since: str = ""  # the version of this package that first recorded it; older records lack it, none where it is empty
 
     @property
     def is_required(self) -> bool:
         """Whether a record without it is damaged."""
-        return self.since == FIRST
+        return not self.since
 
 
 _NATS = "nats per image"
@@ -49,8 +47,8 @@ EPOCH = (
     Metric("sigma", "", "the calibrated likelihood's, of pixels in [0, 1]"),
     Metric("lr", "", "the learning rate after the epoch's last step"),
     Metric("epoch_seconds", "s", "of training and evaluation"),
-    Metric("cpu_seconds", "s", "of cores held by all workers, a packed trial's share", least=0.0, since="0.1.1"),
-    Metric("gpu_seconds", "s", "of GPUs held by all workers, a packed trial's share", least=0.0, since="0.1.1"),
+    Metric("cpu_seconds", "s", "of cores held by all workers, a packed trial's share", least=0.0, since="0.1.0"),
+    Metric("gpu_seconds", "s", "of GPUs held by all workers, a packed trial's share", least=0.0, since="0.1.0"),
 )
 """In the order of the frames' columns."""
 

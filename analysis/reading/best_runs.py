@@ -79,10 +79,10 @@ def final_run(folder: Path) -> Run | None:
 def load_best(folder: Path | str, rank: int = 0) -> VAE:
     """The study's best model, or the ``rank``-th after it, on the CPU, ready to ``encode``, ``decode``, ``sample``
     and ``reconstruct``. Raises: UserError where there is no such run, or its weights are missing, torn or altered."""
-    return run_of(read_study(folder), rank).load()
+    return run_at_rank(read_study(folder), rank).load()
 
 
-def run_of(study: StudyRecord, rank: int) -> Run:
+def run_at_rank(study: StudyRecord, rank: int) -> Run:
     """Raises: UserError where the study has no such run."""
     runs = ranked_runs(study)
     if not 0 <= rank < len(runs):

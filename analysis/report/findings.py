@@ -48,7 +48,11 @@ def findings(study: StudyContext, importance: Importance, plane: RateDistortion)
     trials, searched = study.trials, study.searched_runs
     if not searched:
         return Findings([_no_best(trials), *_failures(trials)], _unfinished(trials))
-    answer = [_best_trial(searched) + _versus_next(searched, study.repeats), *what_mattered(importance), *_bend(plane)]
+    answer = [
+        _best_trial(searched) + _versus_next(searched, study.repeats),
+        *importance_sentences(importance),
+        *_bend(plane),
+    ]
     best = searched[0]
     notes = [*_unfinished(trials), *collapsed(best), *_still_learning(best), *_last_training(best, study.final)]
     return Findings(answer, notes)
@@ -182,7 +186,7 @@ def _failures(trials: pd.DataFrame) -> list[str]:
     return [f"{'The cause of the failure' if count == 1 else of_all.capitalize()}: {cause}."]
 
 
-def what_mattered(importance: Importance) -> list[str]:
+def importance_sentences(importance: Importance) -> list[str]:
     """The parameters by their share of the variance, and whether the largest two are separable."""
     if importance.note:
         return [f"{importance.note}."]
@@ -208,7 +212,7 @@ def _bend(plane: RateDistortion) -> list[str]:
     k = plane.knee
     front = np.flatnonzero(plane.is_front)
     if k is None:
-        return [no_bend(plane.rate[front], plane.distortion[front])]
+        return [no_knee_sentence(plane.rate[front], plane.distortion[front])]
     first, last = front[plane.rate[front].argmin()], front[plane.rate[front].argmax()]
     surely = (
         ""
@@ -222,7 +226,7 @@ def _bend(plane: RateDistortion) -> list[str]:
     ]
 
 
-def no_bend(rate: np.ndarray, distortion: np.ndarray) -> str:
+def no_knee_sentence(rate: np.ndarray, distortion: np.ndarray) -> str:
     """Of a front's (F,), (F,)."""
     found = below_chord(rate, distortion)
     if found is None:

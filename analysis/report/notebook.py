@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.figures.registry import StudyContext
-from analysis.reading.best_runs import Run, run_of
+from analysis.reading.best_runs import Run, run_at_rank
 from analysis.reading.study_record import read_study
 from trainables.text import printable
 from vae_models import VAE
@@ -36,7 +36,7 @@ class StudyView(StudyContext):
         Raises:
             UserError: where there is no such run.
         """
-        return run_of(self.record, rank)
+        return run_at_rank(self.record, rank)
 
     def model(self, rank: int = 0) -> VAE:
         """As `analysis.load_best`.

@@ -43,7 +43,7 @@ def main(study: Study) -> None:
             print_plan(planned, folder, options, screen)
             return
         try:
-            with _sudden_end_is_told():
+            with _reporting_kill():
                 _run(planned, folder, options, asked.report, screen)
         except KeyboardInterrupt:  # typer would say that it was aborted
             print(f"\ninterrupted: {folder} keeps what is done; the same command goes on from there")
@@ -69,7 +69,7 @@ def leave(code: int) -> NoReturn:
 
 
 @contextmanager
-def _sudden_end_is_told() -> Iterator[None]:
+def _reporting_kill() -> Iterator[None]:
     """Inside, a shell waits for this process, to tell of an end that it cannot tell of itself: a kill, and Ray, which
     ends a driver without a word when the cluster is gone.
     """

@@ -105,7 +105,7 @@ class Ledger(Trials):
         """Numbers of the trials that a driver which was killed, or paused, left without an end."""
         return [number for number in super().interrupted() if number not in self._live]
 
-    def let_go(self) -> None:
+    def abandon_running(self) -> None:
         """Leave the running trials as a crash would."""
         self._live.clear()
 

@@ -26,7 +26,7 @@ from studies.search.sinks import Opener, Sink, openers
 from studies.study import Study
 from studies.watch.live_view import View
 from studies.watch.session import Session
-from studies.watch.stopping import Stop, graceful, obeying, wait_for_resume
+from studies.watch.stopping import Stop, following_orders, graceful, wait_for_resume
 from trainables.data.datasets import training_images
 from trainables.errors import EndedEarly, UserError
 from trainables.records.storage_urls import storage_url
@@ -122,13 +122,13 @@ def _train(ledger: Ledger, folder: StudyFolder, lock: DriverLock, options: Optio
         stop.meter.open(plan.name)
         session = Session(ledger, folder, options.data_dir, view, stop)
         try:
-            with view, graceful(view, stop), obeying(lock, view, stop):
+            with view, graceful(view, stop), following_orders(lock, view, stop):
                 while True:
                     try:
                         _train_all(session, resources, preflight, sinks)
                         break
                     except EndedEarly:
-                        ledger.let_go()
+                        ledger.abandon_running()
                         if not stop.paused:
                             raise
                     wait_for_resume(lock, view, stop)

@@ -1,5 +1,5 @@
-"""What happens to a training from its beginning to its end, in the order that survives a crash: its own record is
-written first, then the ledger.
+"""What happens to a training from its beginning to its end, in the order that survives a crash: the ledger hears of a
+trial before its folder is made; of an epoch, and of its end, after they are recorded there.
 
 Every training of a study passes through one `Lifecycle`: the trials of the search (`search_trials`), and those after it
 (`studies.run.retraining`). What differs between them is a `Training`'s: whether its epochs may prune it, and what its

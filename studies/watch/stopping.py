@@ -132,7 +132,7 @@ def every(seconds: float, step: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
-def obeying(lock: DriverLock, view: View, stop: Stop) -> Iterator[None]:
+def following_orders(lock: DriverLock, view: View, stop: Stop) -> Iterator[None]:
     """Inside, a thread obeys `python -m studies`, looks at the budget, and shows that this driver lives and how far
     the study is.
     """

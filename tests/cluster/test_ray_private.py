@@ -20,6 +20,13 @@ def test_this_ray_takes_a_folder_for_its_files() -> None:
     assert ray_private.options_of_temp_dir("/x") == {"_temp_dir": "/x"}
 
 
+def test_this_ray_has_its_command() -> None:
+    done = subprocess.run(
+        [*ray_private.command(sys.executable), "--version"], capture_output=True, text=True, check=True
+    )
+    assert "ray, version" in done.stdout
+
+
 def test_a_name_that_is_not_there_is_none() -> None:
     assert ray_private.find("ray._private.worker", "no_such_name") is None
     assert ray_private.find("ray._private.no_such_module", "x") is None

@@ -1,6 +1,6 @@
 """Kill a study at random, run it again, and compare with the study that nobody touched.
 
-    python tests/chaos.py --kills 200 --seed 0
+    python tests/support/chaos.py --kills 200 --seed 0
 
 At moments drawn from the seed one process of a study gets SIGKILL; where that ends the study, the same
 command runs again, until it ends well. A study takes up to --each kills, one after another; one whose victim

@@ -1,4 +1,5 @@
-"""Where everything of a study is: each path of its folder, said once."""
+"""Where everything of a study is: its folders and the files directly in its own, each said once. What is in a trial's
+folder is `trial_folder`'s."""
 
 from __future__ import annotations
 

@@ -20,9 +20,9 @@ from trainables.metrics import EPOCH
 from trainables.records.atomic_files import seal, unseal
 
 WRITTEN = ROOT / "tests/fixtures/version_1"
-RECORDED = [metric.name for metric in EPOCH if metric.since in ("0.1", "0.1.1")]
+RECORDED = [metric.name for metric in EPOCH if metric.since in ("", "0.1.0")]
 """What its epochs hold."""
-LATER = [metric.name for metric in EPOCH if metric.since == "0.1.1"]
+LATER = [metric.name for metric in EPOCH if metric.since == "0.1.0"]
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from analysis.figures.study import rate_distortion
 from analysis.reading.best_runs import ranked_runs
 from analysis.reading.frames import load_trials
 from analysis.reading.study_record import read_study
-from analysis.report.findings import Findings, collapsed, findings, last_gain, no_bend
+from analysis.report.findings import Findings, collapsed, findings, last_gain, no_knee_sentence
 from analysis.report.tables import study_tables
 from analysis.statistics.importance import Importance
 from trainables.records.study_layout import StudyLayout
@@ -213,7 +213,7 @@ def test_more_epochs_may_help_where_the_last_one_did(bits: list[float], share: f
     ],
 )
 def test_why_a_front_has_no_bend(rate: list[float], distortion: list[float], words: str) -> None:
-    assert words in no_bend(np.array(rate), np.array(distortion))
+    assert words in no_knee_sentence(np.array(rate), np.array(distortion))
 
 
 def test_failed_repeats_are_counted(tmp_path: Path) -> None:
