@@ -29,7 +29,7 @@ from typing import Annotated
 
 import psutil
 import typer
-from support.processes import process_of, raylet_of
+from processes import process_of, raylet_of
 
 from analysis import load_epochs, load_trials
 from cluster.local_cluster import LocalCluster, local_cluster
