@@ -47,7 +47,7 @@ check: install-dev
 
 # before each commit: at most three minutes on two cores
 quick: check
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow and not real_data" --durations=10
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow and not heavy and not real_data" --durations=10
 
 lock: install-dev
 	$(LOCK) $(UPGRADE) pyproject.toml --extra dev -o requirements/dev.lock

@@ -29,7 +29,7 @@ class LocalCluster:
     """A head and further nodes, each a group of processes below this one. Use `local_cluster`."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder  # of what the nodes write, a folder each; no other user enters it
+        self.folder = folder  # of what the nodes write, a folder each; no other user enters it
         self._ports: set[int] = set()
         self.address = f"127.0.0.1:{self._port()}"
         self.dashboard = f"127.0.0.1:{self._port()}"
@@ -41,7 +41,7 @@ class LocalCluster:
         port, dashboard_port = (address.rpartition(":")[2] for address in (self.address, self.dashboard))
         head = ["--head", f"--port={port}", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard_port}"]
         # of its own, as on a machine of its own: nodes unpack a job's files over each other's otherwise
-        folder = self._folder / str(len(self.nodes))
+        folder = self.folder / str(len(self.nodes))
         log = folder.with_suffix(".log")
         command = [*ray_private.command(python), "start", "--block", "--disable-usage-stats"]
         command += ["--address", self.address] if self.nodes else head

@@ -31,7 +31,7 @@ def test_the_command_line_says_what_is_wrong(tmp_path: Path) -> None:
     assert "report" in command().stdout + command("--help").stdout
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_the_commands_say_what_is_wrong(tmp_path: Path) -> None:
     two = build_study(tmp_path / "a"), build_study(tmp_path / "b")
     for arguments, message in [

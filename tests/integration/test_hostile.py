@@ -75,7 +75,7 @@ def test_the_corpus_is_no_smaller_than_it_was() -> None:
     assert len(STUDIES) + len(IMAGES) >= 130
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_hostile_study(name: str, whole: Path, scene: Scene) -> None:
@@ -200,7 +200,7 @@ def write_forged(path: Path, values: dict[str, Any]) -> None:
         path.write_text(forge(values))
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @FUZZ
 @given(edits=changes())
 def test_any_study_json(edits: list[tuple[int, Any]], whole: Path, tmp_path: Path) -> None:

@@ -226,7 +226,7 @@ def reported(copy: Copy, tmp_path: Path) -> Callable[[], tuple[Path, str]]:
     return report
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_figure_of_a_study_takes_one_file(copy: Copy, reported: Callable[[], tuple[Path, str]]) -> None:
     copy.add(
         "analysis/figures/study/epochs_by_trial.py",
@@ -250,7 +250,7 @@ def test_a_figure_of_a_study_takes_one_file(copy: Copy, reported: Callable[[], t
     assert copy.changed() == ["analysis/figures/study/epochs_by_trial.py"]
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_figure_of_a_model_takes_one_file(copy: Copy, reported: Callable[[], tuple[Path, str]]) -> None:
     copy.add(
         "analysis/figures/model/mean_code.py",

@@ -18,7 +18,7 @@ from trainables.records.atomic_files import seal, unseal
 from trainables.records.trial_folder import TrialFolder
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_report_of_the_best_runs(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     hostile = "<script>alert('study')</script>"
     folder = build_study(tmp_path / "study", final_bits=[2.6, 2.4, 2.35, 2.37], name=hostile)
@@ -61,7 +61,7 @@ def test_report_of_the_best_runs(tmp_path: Path, capfd: pytest.CaptureFixture[st
     assert "default-src 'none'" in markup
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize("trials", [[], SIX[:1], [SIX[2]], [SIX[5], SIX[3]]], ids=["empty", "one", "pruned", "running"])
 def test_report_without_the_data_set_gives_the_rest(trials: list[Made], tmp_path: Path) -> None:
     base = BASE.model_copy(update={"dataset": f"imagefolder:{tmp_path}/none"})

@@ -114,7 +114,7 @@ def best_of(seed: int, share_failing: float, finite: int = 25) -> float:
     return best.value
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_failed_trials_do_not_mislead_the_search() -> None:
     """With 30 % of non-finite trials, 20 searches find what clean ones of as many finite trials find."""
     clean, failing = (np.mean([best_of(seed, share) for seed in range(20)]) for share in (0.0, 0.3))

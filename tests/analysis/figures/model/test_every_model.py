@@ -47,7 +47,7 @@ def test_run_figures_of_grey_and_colour_images(channels: int, tmp_path: Path) ->
     looks_drawn(save_figure(draw_umap(umap), tmp_path / "umap.png"), least=400)
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("latent_dim", "shape", "count", "classes"),
     [

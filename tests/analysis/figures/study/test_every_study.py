@@ -24,7 +24,7 @@ from analysis.reading.study_record import read_study
 from analysis.statistics.importance import Importance
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize("case", CASES)
 def test_every_study_has_every_figure_and_its_charts(case: str, tmp_path: Path) -> None:
     study = StudyContext(read_study(CASES[case](tmp_path / "study")))
