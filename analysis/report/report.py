@@ -20,6 +20,7 @@ from trainables.data.datasets import Dataset, load_dataset
 from trainables.errors import UserError
 from trainables.records.atomic_files import write_atomic
 from trainables.records.study_layout import StudyLayout
+from trainables.records.trial_folder import METRICS
 from trainables.training.process_group import first_device
 
 
@@ -65,7 +66,7 @@ def is_current(folder: Path | str) -> bool:
     """Whether the page was written after everything that it is made from."""
     layout = StudyLayout(Path(folder))
     repeats = layout.path.glob("repeats/*/*/*.json*")
-    sources = [layout.ledger, *layout.trials.glob("*/metrics.jsonl"), *repeats]
+    sources = [layout.ledger, *layout.trials.glob(f"*/{METRICS}"), *repeats]
     if not layout.report.exists() or not layout.ledger.exists():  # the ledger is elsewhere
         return False
     return layout.report.stat().st_mtime > max(source.stat().st_mtime for source in sources)

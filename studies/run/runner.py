@@ -30,7 +30,7 @@ from studies.watch.stopping import Stop, following_orders, graceful, wait_for_re
 from trainables.data.datasets import training_images
 from trainables.errors import EndedEarly, UserError
 from trainables.records.storage_urls import storage_url
-from trainables.records.trial_folder import TrialFolder
+from trainables.records.trial_folder import METRICS, TrialFolder
 
 
 def run(study: Study, out: Path, options: Options, console: Console) -> None:
@@ -145,7 +145,7 @@ def _train(ledger: Ledger, folder: StudyFolder, lock: DriverLock, options: Optio
 
 def _gpu_seconds_before(folder: StudyFolder) -> float:
     """What the study's recorded epochs took of GPUs."""
-    records = (TrialFolder(path.parent) for path in folder.path.rglob("metrics.jsonl"))
+    records = (TrialFolder(path.parent) for path in folder.path.rglob(METRICS))
     return sum(row.get("gpu_seconds", 0.0) for record in records for row in record.rows())
 
 

@@ -24,7 +24,7 @@ import pytest
 import torch
 from moto.server import ThreadedMotoServer
 from pyarrow import fs
-from support.commands import ROOT, script, timeless
+from support.commands import ROOT, SMALL_STUDY, script, timeless
 from support.processes import raylet_of
 
 import trainables
@@ -47,18 +47,7 @@ from trainables.training.trial import Training, train
 from vae_models import ModelConfig
 
 CONFIG = TrialConfig(model=ModelConfig(width=4, latent_dim=3), epochs=4, limit_train=200, limit_val=50)
-STUDY = (
-    ROOT / "studies/digits_vae.py",
-    "--set",
-    "model.width=4",
-    "--limit-train",
-    "200",
-    "--limit-val",
-    "50",
-    "--no-report",
-    "--patience",
-    "20",
-)
+STUDY = (*SMALL_STUDY, "--no-report", "--patience", "20")
 
 
 def workers_of(folder: Path) -> list[str]:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from support.commands import ROOT, script
+from support.commands import ROOT, SMALL_STUDY, script
 from support.processes import is_gone, process_of, raylet_of
 
 from analysis import load_trials
@@ -23,13 +23,7 @@ from trainables.records.trial_folder import TrialFolder
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 STUDY = (
-    ROOT / "studies/digits_vae.py",
-    "--set",
-    "model.width=4",
-    "--limit-train",
-    "200",
-    "--limit-val",
-    "50",
+    *SMALL_STUDY,
     "--trials",
     "2",
     "--epochs",

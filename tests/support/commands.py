@@ -8,6 +8,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+SMALL_STUDY = (
+    *(ROOT / "studies/digits_vae.py", "--set", "model.width=4"),
+    *("--limit-train", "200", "--limit-val", "50"),
+)
+"""A command whose trials take a fraction of a second an epoch."""
 TIMES = {"images_per_second", "epoch_seconds", "cpu_seconds", "gpu_seconds"}
 """What no two trainings have the same of."""
 

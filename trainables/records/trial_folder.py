@@ -21,6 +21,8 @@ from trainables.config import TrialConfig
 from trainables.errors import UserError, explain
 from trainables.records.atomic_files import PARTIAL, read_bounded, seal, unseal, write_atomic
 
+BEST = "best.safetensors"  # the best epoch's weights, in ``checkpoints``
+METRICS = "metrics.jsonl"
 STATES = "epoch_*.pt"  # names of the states to go on from, in ``checkpoints``
 
 
@@ -41,9 +43,9 @@ class TrialFolder:
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         self.checkpoints = self.path / "checkpoints"
-        self.best = self.checkpoints / "best.safetensors"
+        self.best = self.checkpoints / BEST
         self._config = self.path / "config.json"
-        self.metrics = self.path / "metrics.jsonl"
+        self.metrics = self.path / METRICS
         self._failed = self.path / "failed.json"
         self._workers = self.path / "workers.log"
         self._appended: tuple[int, int] | None = None  # epochs and bytes of the metrics, as of the last `append`

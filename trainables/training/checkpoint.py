@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.records.atomic_files import digest, write_atomic
-from trainables.records.trial_folder import STATES
+from trainables.records.trial_folder import BEST, STATES
 from trainables.training.loop import Epoch
 from vae_models import VAE, ModelConfig
 
@@ -37,8 +37,8 @@ def save(folder: Path, epoch: Epoch, config: TrialConfig) -> list[str]:
     content = buffer.getvalue()
     names = [f"epoch_{len(epoch.history):04d}.{digest(content)}.pt"]
     if epoch.is_best:
-        save_weights(folder / "best.safetensors", epoch.model, epoch.metrics)
-        names.insert(0, "best.safetensors")
+        save_weights(folder / BEST, epoch.model, epoch.metrics)
+        names.insert(0, BEST)
     write_atomic(folder / names[-1], content)
     for old in states(folder)[_KEPT_STATES:]:
         old.unlink(missing_ok=True)
@@ -76,7 +76,7 @@ def _best_is_there(folder: Path, state: dict[str, Any]) -> bool:
     """Whether the best epoch's weights that go with a state are whole, or newer than it."""
     best = min(state["history"], key=lambda row: row["val_bits_per_dim"])["epoch"]
     try:
-        epoch = load_weights(folder / "best.safetensors")[1]["epoch"]
+        epoch = load_weights(folder / BEST)[1]["epoch"]
     except (UserError, KeyError, TypeError):
         return False
     return epoch == best or epoch > len(state["history"])

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from support.commands import ROOT, script, timeless
+from support.commands import ROOT, SMALL_STUDY, script, timeless
 from support.processes import process_of
 
 from analysis import load_trials
@@ -26,13 +26,7 @@ EPOCHS = 60
 
 
 STUDY = (
-    ROOT / "studies/digits_vae.py",
-    "--set",
-    "model.width=4",
-    "--limit-train",
-    "200",
-    "--limit-val",
-    "50",
+    *SMALL_STUDY,
     "--trials",
     "2",
     "--epochs",
