@@ -1,7 +1,5 @@
 """``python -m analysis report runs/<study>``, ``... compare runs/a runs/b``, ``... list runs``."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -85,7 +83,7 @@ def list_(folder: Annotated[Path, typer.Argument(help="Where studies are, at any
             print(f"{printable(study)} cannot be read: {printable(fault)}", file=sys.stderr)
 
 
-def _print_table(frame: pd.DataFrame, shown: str) -> None:
+def _print_table(frame: "pd.DataFrame", shown: str) -> None:
     """Some of a frame's columns; unknown values are empty."""
     from pandas.api.types import is_string_dtype
 

@@ -1,7 +1,5 @@
 """``python -m cluster local --nodes 2``: a Ray cluster of several nodes on this machine, to try things on."""
 
-from __future__ import annotations
-
 import os
 import signal
 import time

@@ -1,7 +1,5 @@
 """How a cluster is reached, and by whom: its address, the token, encryption, and folders that others do not enter."""
 
-from __future__ import annotations
-
 import ipaddress
 import os
 import secrets

@@ -1,7 +1,5 @@
 """Joining a Ray cluster, or starting one here."""
 
-from __future__ import annotations
-
 import logging
 import os
 import sys

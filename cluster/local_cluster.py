@@ -1,7 +1,5 @@
 """A cluster of several nodes on this machine, to try things on: each is a `ray start` of its own."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import socket

@@ -1,7 +1,5 @@
 """What a cluster holds, and how many slots fit."""
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Mapping

@@ -4,8 +4,6 @@ What runs on the nodes is sent there as it stands, as a node may lack this packa
 imports nothing of it.
 """
 
-from __future__ import annotations
-
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -30,11 +28,11 @@ class Preflight:
     """What a study asks of a node: its folder, or the mirror of its checkpoints, and its data set."""
 
     folder: Path
-    mirror: Mirror | None
-    config: TrialConfig
+    mirror: "Mirror | None"
+    config: "TrialConfig"
     data_dir: Path | None
 
-    def check(self, nodes: Sequence[Node]) -> None:
+    def check(self, nodes: "Sequence[Node]") -> None:
         """Look at nodes, but for this driver's own: whether they have this code and its torch, and can write in the
         folder, or the mirror; then let each prepare the data, before its workers all want it at once. Raises: UserError
         for the first that cannot, or that does not answer."""
@@ -56,7 +54,7 @@ class Preflight:
 
 
 def _ask(
-    nodes: Sequence[Node], question: Callable[..., str], arguments: tuple[Any, ...], seconds: float | None
+    nodes: "Sequence[Node]", question: Callable[..., str], arguments: tuple[Any, ...], seconds: float | None
 ) -> None:
     """Put a question to all nodes at once, whose answer is a fault, or empty."""
     import ray
@@ -101,12 +99,12 @@ def code() -> str:
     return sha.hexdigest()
 
 
-def fault_of(theirs: str, torch: str, marker: Path | None, mirror: Mirror | None) -> str:
+def fault_of(theirs: str, torch: str, marker: Path | None, mirror: "Mirror | None") -> str:
     """On a node: what is wrong there, as the end of a sentence."""
     return next(_faults(theirs, torch, marker, mirror), "")
 
 
-def _faults(theirs: str, torch: str, marker: Path | None, mirror: Mirror | None) -> Iterator[str]:
+def _faults(theirs: str, torch: str, marker: Path | None, mirror: "Mirror | None") -> Iterator[str]:
     ours = code()
     if not ours:
         yield f"must have the package vae-studies: its Python is {sys.executable}\ninstall there what this machine has"

@@ -1,7 +1,5 @@
 """Metrics that a driver shows to Prometheus through Ray."""
 
-from __future__ import annotations
-
 from ray.util.metrics import Gauge, Histogram
 
 

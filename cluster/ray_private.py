@@ -4,8 +4,6 @@ Each is tried, and where it is not there the function does without it, as its do
 looks for in the Ray that is installed.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 from importlib import import_module

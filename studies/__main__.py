@@ -1,7 +1,5 @@
 """``python -m studies status runs/<study>``, and ``pause``, ``resume``, ``stop``, ``prune-checkpoints``."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,5 @@
 """A study as a declaration: what is searched, on what, with which budget."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -56,7 +54,7 @@ class Study:
             for value in extremes(distribution):
                 self.base.replace({path: value})
 
-    def with_overrides(self, overrides: Mapping[str, Any]) -> Study:
+    def with_overrides(self, overrides: Mapping[str, Any]) -> "Study":
         """The same study around another base. A searched path that is set is searched no more; another data set brings
         its own image shape and study name. Raises: UserError for a data set that does not exist; ValueError for a
         path or value that the config refuses.
@@ -94,7 +92,7 @@ class Study:
         }
 
     @classmethod
-    def of_question(cls, question: Mapping[str, Any], **plan: Any) -> Study:
+    def of_question(cls, question: Mapping[str, Any], **plan: Any) -> "Study":
         """The study that asks a recorded question. What an older record lacks takes its default. Raises: ValueError,
         KeyError, TypeError, AttributeError for what is no question.
         """

@@ -1,7 +1,5 @@
 """Everything that determines a trial's result, as one frozen value."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -58,7 +56,7 @@ class TrialConfig(BaseModel):
         ramp = self.kl_warmup * self.epochs
         return self.beta * min(1.0, progress / ramp) if ramp > 0 else self.beta
 
-    def replace(self, overrides: Mapping[str, Any]) -> TrialConfig:
+    def replace(self, overrides: Mapping[str, Any]) -> "TrialConfig":
         """A copy with fields set by dotted path, ``{"beta": 2.0, "model.depth": 1}``, checked as a whole. Raises:
         ValueError for a path that names no field, or a value that a field refuses."""
         values = self.model_dump()
@@ -72,10 +70,10 @@ class TrialConfig(BaseModel):
             owner[name] = value
         return TrialConfig.model_validate(values)
 
-    def of_trial(self, number: int, parameters: Mapping[str, Any]) -> TrialConfig:
+    def of_trial(self, number: int, parameters: Mapping[str, Any]) -> "TrialConfig":
         """What trial ``number`` of a search around this config trains, with the parameters drawn for it."""
         return self.replace({**parameters, "seed": (self.seed + number) % 2**31})
 
-    def of_repeat(self, repeat: int) -> TrialConfig:
+    def of_repeat(self, repeat: int) -> "TrialConfig":
         """What the ``repeat``-th training of this trial with another seed trains, counted from 1."""
         return self.replace({"seed": (self.seed + repeat * _REPEAT_STRIDE) % 2**31})

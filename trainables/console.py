@@ -1,7 +1,5 @@
 """The one way in which this project's command lines are made, run, and say what went wrong."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """The exceptions that command lines show without a traceback, their exit codes, and how a library's are said."""
 
-from __future__ import annotations
-
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -35,7 +33,7 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C, after which what was under way has come to its end."""
 
 
-def explain(error: ValidationError) -> str:
+def explain(error: "ValidationError") -> str:
     """A pydantic error as one line a problem: "model.latent_dim: must be at least 1, got 0"."""
     lines = []
     for problem in error.errors():

@@ -5,8 +5,6 @@ of studies that are older. What computes it: `trainables.training.evaluate` for 
 with ``val_``, and `trainables.training.loop` for the others.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 Metrics = dict[str, float]  # what an epoch measured, by name

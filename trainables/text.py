@@ -1,7 +1,5 @@
 """Text from elsewhere, before a person sees it."""
 
-from __future__ import annotations
-
 import re
 
 SECRETS = ("password", "passwd", "pwd", "sslpassword", "access_key", "secret_key", "session_token")

@@ -1,7 +1,5 @@
 """The pieces that every network here is made of."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from functools import partial

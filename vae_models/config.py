@@ -1,7 +1,5 @@
 """What a VAE is, as a frozen value that rejects nonsense where it is made."""
 
-from __future__ import annotations
-
 import math
 from typing import Literal
 
@@ -25,7 +23,7 @@ class ModelConfig(BaseModel):
     likelihood: Literal["gaussian", "laplace", "bernoulli"] = "gaussian"  # see `vae_models.likelihoods`
 
     @model_validator(mode="after")
-    def _image_can_be_halved(self) -> ModelConfig:
+    def _image_can_be_halved(self) -> "ModelConfig":
         channels, height, width = self.image_shape
         if channels < 1:
             raise ValueError(f"image_shape must have at least 1 channel, got {self.image_shape}")

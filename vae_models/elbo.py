@@ -3,8 +3,6 @@
 Shapes: B images of C x H x W, Z latents; nats per image unless the name says otherwise.
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

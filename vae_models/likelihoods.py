@@ -4,8 +4,6 @@ A decoder ends in unbounded numbers, ``output``; a likelihood says what they mea
 C x H x W; pixels x are in [0, 1].
 """
 
-from __future__ import annotations
-
 import math
 from typing import Protocol
 

@@ -3,8 +3,6 @@
 Shapes: B images of C x H x W, Z latents. Images are floats in [0, 1].
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import torch

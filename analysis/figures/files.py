@@ -1,7 +1,5 @@
 """Every figure of a study, or of a model, into files."""
 
-from __future__ import annotations
-
 import io
 import warnings
 from collections.abc import Callable
@@ -33,7 +31,7 @@ def draw_study(study: StudyContext, out: Path, progress: Callable[[str], object]
     return paths
 
 
-def study_charts(study: StudyContext) -> dict[str, go.Figure]:
+def study_charts(study: StudyContext) -> "dict[str, go.Figure]":
     """The interactive figures by name, those that have something to show."""
     charts = {name: figure.chart(study.of(figure)) for name, figure in study_figures().items()}
     return {name: chart for name, chart in charts.items() if chart is not None}

@@ -3,8 +3,6 @@
 N codes of Z latents, images of C x H x W.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

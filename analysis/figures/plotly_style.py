@@ -1,7 +1,5 @@
 """How every interactive chart looks."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -4,8 +4,6 @@ To add one, add a module to `analysis.figures.study` or `analysis.figures.model`
 its caption, the files and the progress follow. A module whose name begins with an underscore is what several share.
 """
 
-from __future__ import annotations
-
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -67,7 +65,7 @@ class StudyContext:
         """The best configuration's last, longer training, once it is finished."""
         return next((run for run in self.runs if run.slug == "final"), None)
 
-    def of(self, figure: StudyFigure[T]) -> T:
+    def of(self, figure: "StudyFigure[T]") -> T:
         """What a figure shows of this study, computed once."""
         if figure.name not in self._computed:
             self._computed[figure.name] = figure.compute(self)
@@ -107,7 +105,7 @@ class StudyFigure(Generic[T]):
     caption: str
     compute: Callable[[StudyContext], T]  # the numbers, as a frozen dataclass of arrays
     draw: Callable[[T], Figure]
-    chart: Callable[[T], go.Figure | None] = lambda _: None
+    chart: "Callable[[T], go.Figure | None]" = lambda _: None
     """The same to hover and zoom; None where there is nothing to hover."""
     shown: Callable[[T], bool] = lambda _: True
     """Whether the page has it; most are a note where there is nothing to draw."""

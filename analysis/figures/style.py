@@ -1,7 +1,5 @@
 """How every figure looks: sizes that read from the back of a room, colours that everyone can tell apart."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """How well the classes are told apart by the codes. N and M images, Z latents."""
 
-from __future__ import annotations
-
 import math
 import warnings
 

@@ -4,8 +4,6 @@ And what a metric of the test set is: each file of this room declares its own, b
 N images of C x H x W, Z latents.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -61,7 +59,7 @@ class Subject:
     sigma: float
     codes: Codes
     seed: int
-    inception: FrechetInceptionDistance | None
+    inception: "FrechetInceptionDistance | None"
     """None where Inception's weights are not at hand."""
 
     @property

@@ -3,8 +3,6 @@
 N images of C x H x W, Z latents, K samples of each image's posterior; nats per image.
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

@@ -5,8 +5,6 @@ information I(x; z) plus the aggregate posterior's KL(q(z), p(z)), with q(z) the
 images. N images, Z latents; nats.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

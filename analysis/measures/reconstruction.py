@@ -1,7 +1,5 @@
 """How near the decoded posterior means come to the images. N images of C x H x W."""
 
-from __future__ import annotations
-
 import math
 from typing import cast
 

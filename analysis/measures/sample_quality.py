@@ -7,8 +7,6 @@ counts as precise.
 N real images, M samples, D numbers in an image.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -158,7 +156,7 @@ def _neighbour(squares_NN: Tensor, k: int) -> Tensor:
     return squares_NN.kthvalue(k + 1, dim=1).values
 
 
-def inception_distance(weights: Path | None = None) -> FrechetInceptionDistance | None:
+def inception_distance(weights: Path | None = None) -> "FrechetInceptionDistance | None":
     """Torchmetrics' FID with its Inception network's weights, read from ``weights`` or from where torch-fidelity
     keeps its download; None where none are given and none lie there whole. Nothing is downloaded.
 
@@ -184,7 +182,7 @@ def inception_distance(weights: Path | None = None) -> FrechetInceptionDistance 
 
 
 @torch.no_grad()
-def fid(model: VAE, images: np.ndarray, metric: FrechetInceptionDistance, seed: int = 0) -> float:
+def fid(model: VAE, images: np.ndarray, metric: "FrechetInceptionDistance", seed: int = 0) -> float:
     """The Fréchet Inception distance (Heusel et al. 2017, arXiv:1706.08500) of at most 5,000 prior samples, rounded
     to 8 bits, to as many real images, (N, C, H, W) uint8. Grey images become colour by repetition. Comparable at the
     same number of images alone. NaN with fewer than two, and for images of neither 1 nor 3 channels."""

@@ -1,7 +1,5 @@
 """Everything that is measured on a trained model, on its test set: measured, and in tables."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path

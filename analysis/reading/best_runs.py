@@ -1,7 +1,5 @@
 """The best runs of a study: ranked, loaded, exported."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,8 +1,6 @@
 """A study -> tidy DataFrames: a row a trial, a trial and epoch, or a training of a trial with another seed. Columns of
 metrics follow from `trainables.metrics.EPOCH`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

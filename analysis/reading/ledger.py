@@ -1,7 +1,5 @@
 """A study's Optuna storage, read by someone who does not trust it."""
 
-from __future__ import annotations
-
 import sqlite3
 from contextlib import closing
 from pathlib import Path

@@ -4,8 +4,6 @@ Optuna's own reader makes an object of every number, and takes 10 s for 10,000 t
 for columns takes 1 s. Where a release has other names, the trials are read by the public way.
 """
 
-from __future__ import annotations
-
 import json
 from collections import defaultdict
 from collections.abc import Mapping

@@ -4,8 +4,6 @@ The Optuna ledger says which trials exist, with which parameters, and how they e
 hold what every epoch measured. Nothing here writes.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a study's JSON may hold: study.json, and what each epoch measured. Sealed is not trusted: anyone can seal."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 import numpy as np
@@ -91,7 +89,7 @@ class Question(BaseModel):
     data_dir: str | None = None
 
     @model_validator(mode="after")
-    def _space_is_of_the_base(self) -> Question:
+    def _space_is_of_the_base(self) -> "Question":
         """A space that names no field of the config would fail far from here."""
         for path, distribution in self.space.items():
             for value in extremes(distribution):

@@ -1,7 +1,5 @@
 """Studies beside each other: what lies in a folder, and which of several answers better."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What a study says, in sentences computed from its numbers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -86,7 +84,7 @@ class Repeated:
     failed: int
 
     @classmethod
-    def of(cls, run: Run, repeats: pd.DataFrame, study: str = "") -> Repeated:
+    def of(cls, run: Run, repeats: pd.DataFrame, study: str = "") -> "Repeated":
         """From `analysis.load_repeats`; ``study`` names whose trial it is, where there are several."""
         failed = (repeats["number"] == run.number) & (repeats["state"] == "FAIL")
         label = f"{run.label} of {study}" if study else run.label

@@ -1,7 +1,5 @@
 """A study in a notebook: it shows itself as a table."""
 
-from __future__ import annotations
-
 from html import escape
 from pathlib import Path
 

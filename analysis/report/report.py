@@ -1,7 +1,5 @@
 """Everything for a study's best runs: figures, exported models, tables, and one page to read."""
 
-from __future__ import annotations
-
 import io
 import re
 from pathlib import Path

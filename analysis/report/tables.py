@@ -1,7 +1,5 @@
 """What a study found beside its answer, as the small tables of the page."""
 
-from __future__ import annotations
-
 from itertools import combinations
 
 import pandas as pd

@@ -3,8 +3,6 @@
 N trials of P parameters, M points to predict at.
 """
 
-from __future__ import annotations
-
 import warnings
 
 import numpy as np

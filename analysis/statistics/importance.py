@@ -3,8 +3,6 @@
 N complete trials, P parameters.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

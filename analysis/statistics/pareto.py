@@ -1,7 +1,5 @@
 """The front of rate against distortion: what lies on it, what it is worth, and where it bends. N trials."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Intervals around numbers, from trials drawn again. The same seed gives the same interval."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Which of several configurations is better, from trainings of each with other seeds."""
 
-from __future__ import annotations
-
 import math
 import warnings
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The options of a study's command that say what it asks, and how options are made of the fields of dataclasses."""
 
-from __future__ import annotations
-
 import inspect
 import json
 from collections.abc import Callable, Mapping

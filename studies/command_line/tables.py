@@ -1,7 +1,5 @@
 """What a study's command prints: its plan before anything starts, and a summary at the end."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,7 +105,7 @@ def print_summary(folder: Path, console: Console, report: bool) -> None:
         raise UserError(f"no trial of {folder.name} completed ({counts}): there is no best model\n{reason}")
 
 
-def _best_run(run: Run) -> dict[str, str]:
+def _best_run(run: "Run") -> dict[str, str]:
     """A row of the summary."""
     row, config = run.best, run.config
     return {

@@ -1,7 +1,5 @@
 """Who runs a study: one driver at a time, seen from any machine, and what is asked of it from there."""
 
-from __future__ import annotations
-
 import json
 import os
 import socket

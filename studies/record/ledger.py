@@ -4,8 +4,6 @@ The driver alone writes it. Samplers are seeded by the trial's number and pruner
 storage, so a driver that was killed leaves nothing behind that the next one would need.
 """
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """By what command, with which versions and on what machine a study was made, for its record."""
 
-from __future__ import annotations
-
 import os
 import platform
 import shlex

@@ -1,7 +1,5 @@
 """A study's folder: what was asked there, and where the checkpoints of its trainings are."""
 
-from __future__ import annotations
-
 import time
 import uuid
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """What can be asked of a study's folder from outside its driver."""
 
-from __future__ import annotations
-
 import json
 import shlex
 from collections import Counter

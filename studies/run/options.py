@@ -1,7 +1,5 @@
 """How a study is run: nothing here changes its question. Fields with a `typer.Option` are options of its command."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -108,7 +106,7 @@ class Storage:
     checkpoints: str | None = None  # a URI in an object store
 
     @classmethod
-    def of(cls, places: Sequence[str]) -> Storage:
+    def of(cls, places: Sequence[str]) -> "Storage":
         """Tell them apart by their schemes. Raises: ValueError for two of a kind."""
         found: dict[str, str] = {}
         for place in places:

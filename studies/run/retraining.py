@@ -1,7 +1,5 @@
 """Trainings after the search: the best trials with other seeds, and the best one once more."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass

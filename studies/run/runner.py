@@ -1,7 +1,5 @@
 """Study -> slots and Tune -> finished ledger, repeats and final training."""
 
-from __future__ import annotations
-
 import math
 import shutil
 from collections.abc import Iterator, Mapping

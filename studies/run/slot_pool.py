@@ -1,7 +1,5 @@
 """How many slots a study opens, of what size, and how their number follows the cluster's."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Iterator
@@ -37,7 +35,7 @@ def share_of_gpu(resources: Resources, cluster: list[Node], session: Session) ->
     return 1 / measured_processes_per_gpu(largest, session.data_dir, resources.pack, placement, resources.patience)
 
 
-def open_slots(session: Session, resources: Resources, count: int, slot: SlotResources) -> Slots:
+def open_slots(session: Session, resources: Resources, count: int, slot: SlotResources) -> "Slots":
     """Slots that open once they are entered."""
     from trainables.slots.slots import Slots
 
@@ -51,7 +49,7 @@ def open_slots(session: Session, resources: Resources, count: int, slot: SlotRes
 
 
 @contextmanager
-def following_nodes(slots: Slots, before: list[Node], preflight: Preflight, most: int, view: View) -> Iterator[None]:
+def following_nodes(slots: "Slots", before: list[Node], preflight: Preflight, most: int, view: View) -> Iterator[None]:
     """Inside, nodes that join the cluster get slots, up to what ``most`` trainings at once need."""
     known, unfit, seen = {node.id for node in before}, set[str](), before
 

@@ -6,8 +6,6 @@ Every training of a study passes through one `Lifecycle`: the trials of the sear
 end means.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Where the search's trials are shown besides the study's folder: TensorBoard and MLflow."""
 
-from __future__ import annotations
-
 import logging
 import os
 import re

@@ -1,7 +1,5 @@
 """Ray Tune runs the trainings of a `Lifecycle`, which decides about them: none of Tune's own state is read again."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What a person watches while a study runs: a live board in a terminal, plain lines elsewhere."""
 
-from __future__ import annotations
-
 import math
 import sys
 import termios
@@ -71,7 +69,7 @@ class View:
         self._spent = [0.0, 0]
         self._live = Live(get_renderable=self._board, console=console, refresh_per_second=4, transient=True)
 
-    def __enter__(self) -> View:
+    def __enter__(self) -> "View":
         if self.console.is_terminal:
             self._echo(False)
             self._live.start()

@@ -1,7 +1,5 @@
 """What a study's driver tells Prometheus through Ray: see cluster/deploy/prometheus.yml and grafana.json there."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

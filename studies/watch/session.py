@@ -1,7 +1,5 @@
 """What everything that happens in a running study needs at hand."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Stopping a study early: by Ctrl-C, by order, because its budget is spent, or because it has no room."""
 
-from __future__ import annotations
-
 import signal
 import threading
 import time

@@ -4,8 +4,6 @@
 JSON, so that a flipped bit is found and not believed.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

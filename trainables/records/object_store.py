@@ -1,7 +1,5 @@
 """Checkpoints in an object store, for clusters whose nodes share no folder."""
 
-from __future__ import annotations
-
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Where a study's Optuna storage is, and whose study in it this is. Passwords stay out of files."""
 
-from __future__ import annotations
-
 import os
 from contextlib import suppress
 from pathlib import Path

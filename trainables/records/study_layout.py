@@ -1,8 +1,6 @@
 """Where everything of a study is: its folders and the files directly in its own, each said once. What is in a trial's
 folder is `trial_folder`'s."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -7,8 +7,6 @@ workers.log      where it ran, and its workers' logs   a line a worker, whenever
 checkpoints/     see `trainables.training.checkpoint`           written by the trial's rank 0
 """
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Iterable

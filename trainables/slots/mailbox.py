@@ -1,7 +1,5 @@
 """The mailbox between Tune's trials and the slots: jobs on their way there, reports on their way back."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections import Counter, deque

@@ -1,7 +1,5 @@
 """What is said between the trials of Tune and the slots: jobs one way, news the other."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -23,7 +21,7 @@ class Job:
     recorded: int = 0  # epochs that its reader has seen
     assigned: int = 0  # how often its reader has seen it assigned to a slot
 
-    def after(self, epochs: int, assignments: int = 0) -> Job:
+    def after(self, epochs: int, assignments: int = 0) -> "Job":
         """The same job, of which its reader has seen as many more."""
         return replace(self, recorded=self.recorded + epochs, assigned=self.assigned + assignments)
 

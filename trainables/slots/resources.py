@@ -1,7 +1,5 @@
 """What a slot takes of a cluster, and where; needs neither Ray nor torch."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any

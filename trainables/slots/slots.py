@@ -4,8 +4,6 @@ A stock `TorchTrainer.fit()` takes many seconds to bring its workers up and down
 study. `Slots` opens them around one `trainables.slots.mailbox.Mailbox`; each worker runs `worker.run_worker`.
 """
 
-from __future__ import annotations
-
 import itertools
 import threading
 from contextlib import suppress
@@ -95,7 +93,7 @@ class Slots:
         for slot in self._add(max(0, count - self.count)):
             self._threads[slot].start()
 
-    def __enter__(self) -> Slots:
+    def __enter__(self) -> "Slots":
         for thread in self._threads.values():
             thread.start()
         return self

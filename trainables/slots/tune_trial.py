@@ -1,7 +1,5 @@
 """The Tune trainable: hands its job over to a slot and passes every report on."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import ray

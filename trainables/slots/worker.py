@@ -1,7 +1,5 @@
 """What each DDP worker of a slot runs: it takes jobs from the mailbox, trains them, and reports."""
 
-from __future__ import annotations
-
 import gc
 import os
 import traceback

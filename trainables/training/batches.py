@@ -1,7 +1,5 @@
 """uint8 images in memory -> float batches on a device, without a DataLoader."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator
 
@@ -46,7 +44,7 @@ class Pixels:
             pixels = torch.from_numpy(self._images[self._indices[rows]]).to(self.device, non_blocking=True)
         return pixels.float().div_(255)
 
-    def spread(self, count: int) -> Pixels:
+    def spread(self, count: int) -> "Pixels":
         """At most ``count`` rows of this set, evenly spaced: sets may be sorted by label."""
         rows = np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(int)
         part = copy.copy(self)

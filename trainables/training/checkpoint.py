@@ -4,8 +4,6 @@ checkpoints/epoch_0003.5f0c6a21b9d4e870.pt    full state, the last two of them
 checkpoints/best.safetensors                  weights of the best epoch so far
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

@@ -3,8 +3,6 @@
 Z latents; sums and counts are reduced over the ranks in float64, then divided once.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor

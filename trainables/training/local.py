@@ -1,7 +1,5 @@
 """One trial on this machine without Ray: in this process, or in one process a GPU under DDP."""
 
-from __future__ import annotations
-
 import gc
 import multiprocessing
 import os
@@ -65,7 +63,7 @@ def _spawned(train_in: Callable[[World], Iterator[Metrics]], workers: int) -> It
 
 
 def _worker(
-    rank: int, url: str, workers: int, train_in: Callable[[World], Iterator[Metrics]], queue: Queue[Metrics | Exception]
+    rank: int, url: str, workers: int, train_in: Callable[[World], Iterator[Metrics]], queue: "Queue[Metrics | Exception]"
 ) -> None:
     device = torch.device("cpu")
     if workers <= torch.cuda.device_count():

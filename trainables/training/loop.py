@@ -5,8 +5,6 @@ A run is a function of its config: weights, the order of the images and the nois
 uninterrupted one without any saved generator, and two workers see together what one would see alone.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence

@@ -1,7 +1,5 @@
 """How a model is optimised: the optimiser, its learning rate, and the model as it is called in training."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What a trial trains in: one process, or the process group of a slot's DDP workers; its device and its memory."""
 
-from __future__ import annotations
-
 import ctypes
 from contextlib import suppress
 from dataclasses import dataclass
@@ -44,7 +42,7 @@ class World:
     gpus: float = 1.0  # what of its device, if it is a GPU, each process holds
 
     @classmethod
-    def current(cls, device: torch.device | str = "cpu", gpus: float = 1.0) -> World:
+    def current(cls, device: torch.device | str = "cpu", gpus: float = 1.0) -> "World":
         """The initialised ``torch.distributed`` group, or a world of one."""
         device = torch.device(device)
         if dist.is_available() and dist.is_initialized():

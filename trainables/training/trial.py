@@ -1,7 +1,5 @@
 """One trial in its folder: data, resume, loop, checkpoints; the caller reads its rows. And how many a GPU holds."""
 
-from __future__ import annotations
-
 from collections.abc import Generator, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
@@ -50,7 +48,7 @@ class Training:
         folder: TrialFolder,
         data_dir: Path | str | None,
         world: World,
-        beside: Iterable[Training] = (),
+        beside: "Iterable[Training]" = (),
         mirror: Mirror | None = None,
     ) -> None:
         keep_freed_memory()

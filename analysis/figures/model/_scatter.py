@@ -3,8 +3,6 @@
 N images.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from matplotlib.axes import Axes
 

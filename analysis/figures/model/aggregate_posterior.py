@@ -3,8 +3,6 @@
 N images, Z latents, L of them shown.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

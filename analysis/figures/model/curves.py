@@ -1,7 +1,5 @@
 """How one run was trained: its losses by epoch."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 N test images, K shown of each kind, images of C x H x W.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

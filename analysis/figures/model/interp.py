@@ -1,7 +1,5 @@
 """From an image of one class to one of another, through the latent space: on a line and on an arc."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from fractions import Fraction
 

@@ -3,8 +3,6 @@
 Z latents, sorted by KL, largest first.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

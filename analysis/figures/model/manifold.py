@@ -3,8 +3,6 @@
 S steps, images of C x H x W.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -3,8 +3,6 @@
 Q queries, D numbers in an image, images of C x H x W. Distances are root mean square differences of pixels in [0, 1].
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What the decoder makes of noise: samples from the prior."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

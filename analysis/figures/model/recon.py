@@ -1,7 +1,5 @@
 """Test images over their reconstructions."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The traversals in motion: all latents side by side, swept back and forth."""
 
-from __future__ import annotations
-
 import numpy as np
 from matplotlib.font_manager import findfont
 from PIL import Image, ImageColor, ImageDraw, ImageFont

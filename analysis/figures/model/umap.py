@@ -3,8 +3,6 @@
 N images, Z latents.
 """
 
-from __future__ import annotations
-
 import warnings
 from dataclasses import dataclass
 

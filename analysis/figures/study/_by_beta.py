@@ -3,8 +3,6 @@
 N complete trials.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

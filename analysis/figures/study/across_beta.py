@@ -3,8 +3,6 @@
 M models, K columns, images of C x H x W.
 """
 
-from __future__ import annotations
-
 import math
 from contextlib import suppress
 from dataclasses import dataclass

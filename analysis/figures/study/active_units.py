@@ -1,7 +1,5 @@
 """How many latents carry information, by the KL weight."""
 
-from __future__ import annotations
-
 import plotly.graph_objects as go
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter

@@ -3,8 +3,6 @@
 N complete trials, G points of a curve.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 N complete trials, G points along each side of a grid; positions are in [0, 1] over the searched range.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape

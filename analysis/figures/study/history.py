@@ -1,7 +1,5 @@
 """How the search went: values by trial."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

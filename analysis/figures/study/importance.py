@@ -1,7 +1,5 @@
 """Which parameters mattered, by `analysis.statistics.importance`."""
 
-from __future__ import annotations
-
 from html import escape
 
 import numpy as np

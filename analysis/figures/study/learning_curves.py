@@ -1,7 +1,5 @@
 """How the trials trained: bits per dimension by epoch."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

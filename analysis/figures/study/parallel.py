@@ -3,8 +3,6 @@
 N trials, A axes.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from html import escape

@@ -3,8 +3,6 @@
 N runs: the complete trials, and the final training as the last where it is finished.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
