@@ -1,0 +1,44 @@
+"""What a trial of a study must keep to: ``val_rate<=20``."""
+
+import re
+from dataclasses import dataclass
+
+from trainables.metrics import EPOCH, VALIDATION, Metrics
+
+_UNITS = {metric.name: metric.unit for metric in EPOCH}
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A limit of one validation metric at a trial's best epoch."""
+
+    name: str
+    sense: str  # "<=" or ">="
+    limit: float
+
+    @classmethod
+    def of(cls, text: str) -> "Constraint":
+        """Parse ``val_rate<=20``, or ``val_rate <= 20 nats``. Raises: ValueError for anything else."""
+        found = re.fullmatch(r"\s*(\w+)\s*(<=|>=)\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*(.*?)\s*", text)
+        if not found:
+            raise ValueError(f"--where must be METRIC<=NUMBER or METRIC>=NUMBER, got {text!r}")
+        name, sense, number, unit = found.groups()
+        if name not in VALIDATION:
+            raise ValueError(f"--where must name one of {', '.join(VALIDATION)}, got {name!r}")
+        if unit and unit not in (_UNITS[name], _UNITS[name].split(" ")[0]):
+            raise ValueError(f"--where must give {name} in {_UNITS[name] or 'no unit'}, got {unit!r}")
+        try:
+            limit = float(number)
+        except ValueError:
+            limit = 0.0
+        if not 0 < limit < 1e12:
+            raise ValueError(f"--where must have a limit above 0 and below 1e12, got {number}")
+        return cls(name, sense, limit)
+
+    def __str__(self) -> str:
+        return f"{self.name}{self.sense}{self.limit:g}"
+
+    def violation(self, row: Metrics) -> float:
+        """How far an epoch's metrics are beyond the limit, as a share of it; 0 and below where they keep to it."""
+        beyond = row[self.name] - self.limit
+        return (beyond if self.sense == "<=" else -beyond) / self.limit
