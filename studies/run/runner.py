@@ -19,11 +19,10 @@ from studies.record.study_folder import StudyFolder
 from studies.run.options import Options, Resources
 from studies.run.retraining import final_training, next_final, next_repeats, repeats
 from studies.run.slot_pool import following_nodes, open_slots, share_of_gpu
-from studies.search.lifecycle import Lifecycle, search_trials, trials_left
+from studies.search.lifecycle import Lifecycle, Session, search_trials, trials_left
 from studies.search.sinks import Opener, Sink, openers
 from studies.study import Study
 from studies.watch.live_view import View
-from studies.watch.session import Session
 from studies.watch.stopping import Stop, following_orders, graceful, wait_for_resume
 from trainables.data.datasets import training_images
 from trainables.errors import EndedEarly, UserError

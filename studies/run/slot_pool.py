@@ -10,8 +10,8 @@ from cluster.plan import Node, fitting, measured_processes_per_gpu, nodes
 from cluster.preflight import Preflight
 from cluster.ray_private import start_coordinator
 from studies.run.options import Resources
+from studies.search.lifecycle import Session
 from studies.watch.live_view import View
-from studies.watch.session import Session
 from studies.watch.stopping import every
 from trainables.errors import UserError
 from trainables.slots.resources import SlotResources

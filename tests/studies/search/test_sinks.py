@@ -27,11 +27,10 @@ from studies.record.ledger import Ledger
 from studies.record.provenance import provenance
 from studies.record.study_folder import StudyFolder
 from studies.search import sinks
-from studies.search.lifecycle import Lifecycle, search_trials
+from studies.search.lifecycle import Lifecycle, Session, search_trials
 from studies.search.sinks import Sink, openers
 from studies.study import Study
 from studies.watch.live_view import View
-from studies.watch.session import Session
 from studies.watch.stopping import Stop
 from trainables.config import TrialConfig
 from trainables.errors import UserError
