@@ -39,8 +39,7 @@ class DriverLock:
     @contextmanager
     def acquired(self) -> Iterator[None]:
         """One driver at a time; the lock goes with the process that has it. Raises: UserError where another driver is
-        at work, or the folder cannot be written.
-        """
+        at work, or the folder cannot be written."""
         path, lock = self._layout.path, FileLock(self._layout.lock)
         try:
             path.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ driver that was killed leaves nothing behind that the next one would need.
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -59,8 +59,7 @@ class Trials:
 
 class Ledger(Trials):
     """The trials of one study in the Optuna storage at ``url``, as they are now. Others may share it: a study there has
-    an ``owner``, its folder's identity. Raises: UserError where it cannot be opened, or the study is another's.
-    """
+    an ``owner``, its folder's identity. Raises: UserError where it cannot be opened, or the study is another's."""
 
     def __init__(self, study: Study, url: str, owner: str = "") -> None:
         super().__init__(study)
@@ -157,6 +156,15 @@ def suggest(trial: Trial, path: str, distribution: BaseDistribution) -> Any:
         case CategoricalDistribution(choices=choices):
             return trial.suggest_categorical(path, choices)
     raise ValueError(f"{distribution!r} is no distribution that can be searched")
+
+
+def by_state(counts: Mapping[str, int], are_running: bool = False) -> str:
+    """{"COMPLETE": 3, "RUNNING": 1} -> "3 complete, 1 interrupted", where nothing runs."""
+    names = {} if are_running else {"RUNNING": "interrupted", "WAITING": "interrupted"}
+    shown: Counter[str] = Counter()
+    for state, count in counts.items():
+        shown[names.get(state, state.lower())] += count
+    return ", ".join(f"{count} {name}" for name, count in shown.items() if count)
 
 
 def set_aside(study_name: str, url: str) -> str | None:

@@ -65,8 +65,7 @@ class _Repeat(_Retraining):
 
 class _Final(_Retraining):
     """The best trial, longer. It takes the place of an earlier one when it is done; the study ends where it fails, and
-    it keeps what it has.
-    """
+    it keeps what it has."""
 
     def end(self, state: State, cause: str | None) -> UserError | None:  # noqa: ARG002 (as above)
         if cause:

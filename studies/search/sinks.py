@@ -81,8 +81,7 @@ class _MlflowRun:
 
 def openers(tensorboard: bool, mlflow: str | None, study: str, layout: StudyLayout) -> dict[str, Opener]:
     """By name, of those that are asked for; ready to begin trials. Raises: UserError where MLflow is not installed, or
-    nothing takes runs at its URI.
-    """
+    nothing takes runs at its URI."""
     found: dict[str, Opener] = {"TensorBoard": partial(_EventFile, layout)} if tensorboard else {}
     return found if mlflow is None else found | {"MLflow": _mlflow(mlflow, study)}
 
@@ -127,8 +126,7 @@ def _reason(error: Exception) -> str:
 
 class Sink:
     """Hands the search's trials on, in a thread of its own. After an error it does no more, of which it tells a person
-    by ``note``: no study waits or ends for it. What is no trial of the search, and so has no number, is left out.
-    """
+    by ``note``: no study waits or ends for it. What is no trial of the search, and so has no number, is left out."""
 
     def __init__(self, name: str, opener: Opener, note: Callable[[str], None]) -> None:
         self.name, self._opener, self._note = name, opener, note

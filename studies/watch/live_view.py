@@ -62,8 +62,7 @@ def _label(number: int | str) -> str:
 
 class View:
     """How a study of ``total`` trials, of so many ``epochs`` each, stands as its driver tells it. As a context it draws
-    itself until it is left; a console that is no terminal gets a line an event.
-    """
+    itself until it is left; a console that is no terminal gets a line an event."""
 
     def __init__(self, title: str, total: int, epochs: int, console: Console) -> None:
         self.at_once = 1  # trials that run at once, for the time left
