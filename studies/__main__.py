@@ -17,9 +17,8 @@ from trainables.text import printable
 app = command_group("Look at studies and steer them, from any machine that sees their folders.")
 _StudyPath = Annotated[Path, typer.Argument(help="The study's folder, such as runs/digits_vae.")]
 _Wait = Annotated[bool, typer.Option(help="Wait until it is so: running epochs end first.")]
-
-FINISHED, UNFINISHED, RUNNING, PAUSED = 0, 3, 4, 5
-"""Exit codes of ``status``; 1 and 2 are errors, as everywhere (`trainables.errors.ExitCode`)."""
+# exit codes of ``status``; 1 and 2 are errors, as everywhere: see `trainables.errors.ExitCode`
+_FINISHED, _UNFINISHED, _RUNNING, _PAUSED = 0, 3, 4, 5
 _POLL_SECONDS = 0.5
 
 
@@ -36,8 +35,8 @@ def status(study: _StudyPath, as_json: Annotated[bool, typer.Option("--json", he
         for name, value in described(found).items():
             print(f"{name:9} {printable(value)}")
     if found["driver"] is None:
-        raise SystemExit(FINISHED if found["is_finished"] else UNFINISHED)
-    raise SystemExit(PAUSED if found["driver"]["phase"] == "paused" else RUNNING)
+        raise SystemExit(_FINISHED if found["is_finished"] else _UNFINISHED)
+    raise SystemExit(_PAUSED if found["driver"]["phase"] == "paused" else _RUNNING)
 
 
 @app.command()

@@ -16,11 +16,11 @@ from studies.study import Study
 from trainables import console
 from trainables.errors import EndedEarly, ExitCode
 
+# for a shell: what to print where nothing more comes from the study's process before it has ended
 _ENDED = """read -r line || printf '%s\\n' \\
 "error: the study's process was ended, by a kill or because its Ray cluster is gone" \\
 "the same command goes on from there" >&2
 """
-"""For a shell: what to print where nothing more comes from the study's process before it has ended."""
 
 
 def main(study: Study) -> None:
@@ -49,9 +49,8 @@ def main(study: Study) -> None:
             print(f"\ninterrupted: {folder} keeps what is done; the same command goes on from there")
             leave(ExitCode.INTERRUPTED)
 
-    searched = ", ".join(study.space)
     command.__doc__ = (
-        f"Search {searched} of a VAE on {study.base.dataset}, train the best once more, and report.\n\n"
+        f"Search {', '.join(study.space)} of a VAE on {study.base.dataset}, train the best once more, and report.\n\n"
         "The same command again continues a study that was stopped, and more --trials extend one."
     )
     app = console.command_line()
@@ -98,12 +97,13 @@ def _run(study: Study, folder: Path, options: Options, report: bool, screen: Con
 
 def _show(folder: Path, data_dir: Path | None, report: bool, screen: Console) -> None:
     """The summary, and the report first, unless the one that is there was drawn after the study's last change."""
-    from analysis.progress import progress_bar
-    from analysis.report.report import is_current, write_report
+    if report:
+        from analysis.progress import progress_bar
+        from analysis.report.report import is_current, write_report
 
-    if report and not is_current(folder):
-        if not screen.is_terminal:
-            screen.print("drawing the report")
-        with progress_bar(screen) as progress:
-            write_report(folder, data_dir=data_dir, progress=progress)
+        if not is_current(folder):
+            if not screen.is_terminal:
+                screen.print("drawing the report")
+            with progress_bar(screen) as progress:
+                write_report(folder, data_dir=data_dir, progress=progress)
     print_summary(folder, screen, report)

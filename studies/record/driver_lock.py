@@ -62,8 +62,7 @@ class DriverLock:
 
     def beat(self, phase: str, order: str = "") -> None:
         """Show that this process drives the study, and what it is at. Raises: OSError."""
-        began = psutil.Process().create_time()
-        driver = Driver(os.getpid(), socket.gethostname(), began, phase, order)
+        driver = Driver(os.getpid(), socket.gethostname(), psutil.Process().create_time(), phase, order)
         write_atomic(self._layout.driver, json.dumps(asdict(driver)))
 
     def driver(self) -> Driver | None:

@@ -21,7 +21,7 @@ from trainables.records.storage_urls import OWNER
 from trainables.text import without_passwords
 
 State = Literal["complete", "pruned", "failed"]  # how a training ends
-_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 _STARTUP_TRIALS = 5  # trials drawn at random, and never pruned, before TPE and the median have something to learn from
 
 
@@ -136,7 +136,7 @@ class Ledger(Trials):
         value = min(self._reported(number).values()) if state == "complete" else None
         if cause:
             self._live[number].set_user_attr("cause", cause)
-        self._study.tell(self._live.pop(number), value, _STATES[state])
+        self._study.tell(self._live.pop(number), value, STATES[state])
 
     def _trial_id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)

@@ -118,7 +118,7 @@ def _train(ledger: Ledger, folder: StudyFolder, lock: DriverLock, options: Optio
                     except EndedEarly:
                         ledger.abandon_running()
                         if not stop.paused:
-                            raise
+                            stop.check()
                     wait_for_resume(lock, view, stop)
         except SystemExit as error:  # so Ray says that its node here is gone, where it can, and with status 0
             raise UserError(

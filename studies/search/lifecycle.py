@@ -110,7 +110,7 @@ class Lifecycle:
 
     def __init__(self, session: Session, stages: Iterable[Iterator[TrainingRun]], sinks: Sequence[Sink] = ()) -> None:
         self._folder, self._data_dir = session.folder, session.data_dir
-        self._view, self._stop, self._sinks = session.view, session.stop, sinks
+        self._view, self.stop, self._sinks = session.view, session.stop, sinks
         self._watchers: list[View | Sink] = [session.view, *sinks]
         self._stages = iter(stages)
         self._stage: Iterator[TrainingRun] = iter(())
@@ -119,11 +119,11 @@ class Lifecycle:
     @property
     def is_over(self) -> bool:
         """Whether no more jobs will come."""
-        return bool(self._stop.error) or not self._running
+        return bool(self.stop.error) or not self._running
 
     def next_job(self) -> Job | None:
         """The next training's; None where there is none, now or any more: see `is_over`."""
-        while not self._stop.error:
+        while not self.stop.error:
             training = next(self._stage, None)
             if training is not None:
                 if job := self._begin(training):
@@ -158,7 +158,7 @@ class Lifecycle:
         """Record the slots that were given a job."""
         if training := self._running.get(job_id):
             training.record.note(place for each in assignments for place in each.places)
-            self._stop.meter.assigned(assignments)
+            self.stop.meter.assigned(assignments)
 
     def report(self, job_id: str, row: Metrics) -> bool:
         """Record an epoch; answers whether to go on."""
@@ -168,11 +168,11 @@ class Lifecycle:
         is_new = training.record.append(row)
         prune = training.report(row)
         if is_new:
-            self._stop.spend(row)
+            self.stop.spend(row)
             for watcher in self._watchers:
                 watcher.reported(training.label, row)
         if row["epoch"] >= training.config.epochs or not prune:
-            return not self._stop.error
+            return not self.stop.error
         self._end(training, "pruned")
         return False
 
@@ -183,7 +183,7 @@ class Lifecycle:
             return
         if len(training.record.rows()) >= training.config.epochs:
             self._end(training, "complete")
-        elif not self._stop.error:
+        elif not self.stop.error:
             self._end(training, "failed", "it ended before its last epoch")
 
     def fail(self, job_id: str, cause: str) -> None:
@@ -196,11 +196,7 @@ class Lifecycle:
         del self._running[str(training.label)]
         for watcher in self._watchers:
             watcher.ended(training.label, state, cause)
-        self._stop.error = self._stop.error or error
-
-    def give_up(self, reason: str) -> None:
-        """Stop the study for a reason that is no training's own."""
-        self._stop.fail(reason)
+        self.stop.error = self.stop.error or error
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
@@ -208,9 +204,9 @@ class Lifecycle:
         try:
             yield
         except UserError as error:
-            self._stop.fail(str(error))
+            self.stop.fail(str(error))
         except (OSError, SQLAlchemyError, StorageInternalError) as error:
-            self._stop.fail(f"{type(error).__name__}: {error}")
+            self.stop.fail(f"{type(error).__name__}: {error}")
 
     def close(self) -> None:
         """Leave what still runs as a crash would, and let the sinks write what they were told."""

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from statistics import fmean
 from typing import Any
 
@@ -19,10 +20,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
+from studies.record.ledger import STATES
 from trainables.metrics import Metrics
 
 _STYLES = {"complete": "green", "pruned": "yellow", "failed": "red", "running": "cyan"}
-_LEDGER_STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
 
 
 @dataclass
@@ -43,9 +44,7 @@ def _short(parameters: Mapping[str, Any]) -> str:
 
 def _clock(seconds: float) -> str:
     """3723 -> "1:02:03"."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+    return str(timedelta(seconds=round(seconds)))
 
 
 def _echo(on: bool) -> None:
@@ -87,7 +86,7 @@ class View:
 
     def known(self, counts: Mapping[str, int], best: FrozenTrial | None) -> None:
         """Count what the ledger held before this driver: trials by Optuna's states, and the best of them."""
-        self._counts.update({_LEDGER_STATES[s]: n for s, n in counts.items() if s in _LEDGER_STATES})
+        self._counts.update({name: counts.get(state.name, 0) for name, state in STATES.items()})
         if best is not None and best.value is not None:
             self._best = (best.value, f"trial {best.number}", best.params)
 
@@ -180,10 +179,12 @@ class View:
         head = Table.grid(Column(ratio=1), Column(justify="right"), padding=(0, 1), expand=True)
         bar = ProgressBar(total=self._total, completed=done, complete_style="green")
         head.add_row(bar, Text(f"{done}/{self._total} trials  {_clock(time.monotonic() - self._opened)}", "bold"))
-        best = Text("best so far  ", "dim")
+        best = Text().append("best so far  ", "dim")
         if self._best:
             value, label, parameters = self._best
-            best = Text.assemble(best, (f"{value:.4f} bits/dim", "bold green"), f"  {label}  {_short(parameters)}")
+            best.append(f"{value:.4f} bits/dim", "bold green").append(f"  {label}  {_short(parameters)}")
+        else:
+            best.append("-")
         parts: list[RenderableType] = [head, counts, best]
         if self._running:
             parts += [Text(), self._table()]

@@ -221,7 +221,7 @@ def test_a_trial_that_fails_or_is_left_ends_as_failed(tmp_path: Path) -> None:
     run.end()
     run = Run(tmp_path / "b", left)
     run.report(1)
-    run.lifecycle.give_up("the disk is full")
+    run.lifecycle.stop.fail("the disk is full")
     run.end()
     assert [writer.calls[-1] for writer in (failing, left)] == [("end trial 0", True)] * 2
 
