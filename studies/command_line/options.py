@@ -104,8 +104,5 @@ def built(kind: type[_Fields], values: Mapping[str, Any], **others: Any) -> _Fie
 def _options(kind: type) -> dict[str, tuple[Any, Any]]:
     """Annotation and default of the fields that are options."""
     hints = get_type_hints(kind, include_extras=True)
-    return {
-        each.name: (hints[each.name], each.default)
-        for each in fields(kind)
-        if get_origin(hints[each.name]) is Annotated
-    }
+    options = [each for each in fields(kind) if get_origin(hints[each.name]) is Annotated]
+    return {each.name: (hints[each.name], each.default) for each in options}

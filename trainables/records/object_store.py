@@ -32,13 +32,12 @@ class Mirror:
                 write_atomic(folder / name, source.read())
 
     def push(self, folder: Path, names: Iterable[str]) -> None:
-        """Put files of ``folder`` there, in their order; then states that it no longer has are removed."""
+        """Put files of ``folder`` there, in their order."""
         files, path = self.place()
         files.create_dir(path)  # of use in file:// alone
         for name in names:
             with files.open_output_stream(f"{path}/{name}") as target:
                 target.write((folder / name).read_bytes())
-        self.remove("epoch_*.pt", kept=folder)
 
     def remove(self, pattern: str, kept: Path | None = None) -> None:
         """Delete what has a name that matches, but for the names that are in the folder ``kept``."""

@@ -112,7 +112,7 @@ class TrialFolder:
         try:
             content = read_bounded(self.metrics)
         except FileNotFoundError:
-            content = b""
+            return [], 0
         except (OSError, ValueError) as error:
             raise UserError(f"{self.metrics} cannot be read: {error}") from error
         whole = content[: content.rfind(b"\n") + 1]

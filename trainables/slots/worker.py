@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+import ray.train
 import ray.train.torch
 import ray.util
 import torch
@@ -33,7 +34,9 @@ def run_worker(slot: dict[str, Any]) -> None:
     device = ray.train.torch.get_device()
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    worker = _Worker(slot["name"], slot["mailbox"], slot["pack"], World.current(device, slot["gpus"]))
+    group = ray.train.get_context()
+    world = World(group.get_world_rank(), group.get_world_size(), device, slot["gpus"])
+    worker = _Worker(slot["name"], slot["mailbox"], slot["pack"], world)
     while worker.take():
         worker.train()
 

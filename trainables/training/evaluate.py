@@ -33,9 +33,9 @@ def residual_sigma(model: VAE, pixels: Pixels, world: World) -> float:
         total[0] += (model.likelihood.mean(output) - x).square().sum(dtype=torch.float64)
         total[1] += x.numel()
     squares, count = world.sum(total).tolist()
-    # a NaN sigma must stay NaN, so that the trial fails: max() would hide it
     sigma = (squares / count) ** 0.5
-    return sigma if not sigma < MIN_SIGMA else MIN_SIGMA
+    # a NaN sigma must stay NaN, so that the trial fails: max() would hide it
+    return MIN_SIGMA if sigma < MIN_SIGMA else sigma
 
 
 def encoded(model: VAE, x: Tensor, rows: np.ndarray, known: Posterior | None) -> Posterior:
