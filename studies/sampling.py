@@ -28,7 +28,7 @@ def _gp(seed: int) -> BaseSampler:
     return GPSampler(seed=seed, n_startup_trials=START)
 
 
-SAMPLERS: dict[str, MakeSampler] = {"tpe": _tpe, "gp": _gp, "random": lambda seed: RandomSampler(seed)}
+SAMPLERS: dict[str, MakeSampler] = {"tpe": _tpe, "gp": _gp, "random": RandomSampler}
 """By the name that the command line has for each."""
 
 
@@ -38,15 +38,13 @@ class _Fixed(BaseSampler):
     def __init__(self, point: Mapping[str, Any]) -> None:
         self._point = point
 
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+    def infer_relative_search_space(self, *_: Any) -> dict[str, BaseDistribution]:
         return {}
 
-    def sample_relative(self, study: Study, trial: FrozenTrial, search_space: dict[str, Any]) -> dict[str, Any]:
+    def sample_relative(self, *_: Any) -> dict[str, Any]:
         return {}
 
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
+    def sample_independent(self, study: Study, trial: FrozenTrial, param_name: str, *_: Any) -> Any:  # noqa: ARG002
         return self._point[param_name]
 
 

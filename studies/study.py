@@ -85,7 +85,7 @@ class Study:
         """The study that asks a recorded question; what an older record lacks takes its default. Raises: ValueError,
         KeyError, TypeError, AttributeError for what is no question."""
         space = {path: json_to_distribution(text) for path, text in question["space"].items()}
-        base = TrialConfig.model_validate(question["base"])
+        base = TrialConfig.of_record(question["base"])
         return cls(name=question["name"], base=base, space=space, seed=question.get("seed", cls.seed), **plan)
 
     def differences(self, question: Mapping[str, Any]) -> list[str]:

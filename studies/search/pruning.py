@@ -1,5 +1,5 @@
-"""Pruning at a trial's own price: each trial is judged by D + beta R at its own KL weight, so that a cheap code competes
-with cheap codes, and a study keeps the whole front that it was asked for.
+"""Pruning at a trial's own price: each trial is judged by D + beta R at its own KL weight, so that a cheap code
+competes with cheap codes, and a study keeps the whole front that it was asked for.
 
 The verdicts are a function of the recorded rows alone.
 """

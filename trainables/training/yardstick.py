@@ -1,4 +1,4 @@
-"""The calibrated likelihood's sigma: that under which the discrete Gaussian gives training images the most probability.
+"""The calibrated likelihood's sigma: the one under which training images are the most probable.
 
 A pixel's probability depends on its residual, and on whether its level is an edge, 0 or 255, whose bin is open: so the
 residuals' histogram says all, and is reduced over the ranks once. It is not their root mean square, which is the best
@@ -11,9 +11,6 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_ndtr
 from torch import Tensor
 
-from trainables.training.batches import Pixels
-from trainables.training.process_group import World
-from vae_models import VAE
 from vae_models.elbo import MIN_SIGMA
 
 MAX_SIGMA = 10.0  # ten times the range of pixels: what is better described by a larger one is described by none
@@ -21,12 +18,11 @@ _LEVEL = 1 / 255  # between two grey levels
 _FINE = 64  # bins of the histogram per e-fold of a large residual, and per level of a small one
 _LARGEST = 16.0  # residual; only an unsquashed decoder's can be above 1
 _SIDE = int(np.arcsinh(_LARGEST / _LEVEL) * _FINE) + 1  # bins of residuals of one sign
-_COUNTS = 4 * _SIDE + 1
 _GRID = np.geomspace(MIN_SIGMA, MAX_SIGMA, 64)
 
 
 def residual_counts(mean: Tensor, x: Tensor) -> Tensor:
-    """How many pixels of a batch have which residual, (K,) int64: of levels inside, at the edges, and not finite.
+    """How many pixels of a batch have which residual, (K,) int64: inside, at the edges, and not finite.
 
     Args:
         mean, x: (B, C, H, W), what the decoder says and the images, multiples of 1/255 in [0, 1].
@@ -36,7 +32,7 @@ def residual_counts(mean: Tensor, x: Tensor) -> Tensor:
     place = torch.asinh(residual.clamp(-_LARGEST, _LARGEST) / _LEVEL) * _FINE
     index = place.floor() + _SIDE + 2 * _SIDE * ((x == 0) | (x == 1))
     index = torch.where(mean.isfinite(), index, 4 * _SIDE).long()
-    return torch.bincount(index.flatten(), minlength=_COUNTS)
+    return torch.bincount(index.flatten(), minlength=4 * _SIDE + 1)
 
 
 def best_sigma(counts: np.ndarray) -> float:
@@ -65,11 +61,18 @@ def _log_bin(residual: np.ndarray, sigma: np.ndarray) -> np.ndarray:
     return upper + np.log(-np.expm1(lower - upper))
 
 
-@torch.no_grad()
-def calibrated_sigma(model: VAE, pixels: Pixels, noise: Tensor, batch: int, world: World) -> float:
-    """`best_sigma` of a model's residuals mean(z) - x, z ~ q(z | x) by (N, Z) ``noise``."""
-    counts = torch.zeros(_COUNTS, dtype=torch.int64, device=world.device)
-    for rows, x in pixels.in_order(batch, world):
-        output, _ = model(x, noise[rows].to(world.device))
-        counts += residual_counts(model.likelihood.mean(output), x)
-    return best_sigma(world.sum(counts).cpu().numpy())
+def residual_squares(mean: Tensor, x: Tensor) -> Tensor:
+    """The sum of a batch's squared residuals, and how many there are, (2,) float64."""
+    squares = (mean - x).square().sum(dtype=torch.float64)
+    return torch.stack([squares, squares.new_tensor(x.numel())])
+
+
+def root_mean_square(sums: np.ndarray) -> float:
+    """The root of the mean of such `residual_squares`, at least `MIN_SIGMA`."""
+    sigma = float((sums[0] / sums[1]) ** 0.5)
+    # a NaN sigma must stay NaN, so that the trial fails: max() would hide it
+    return MIN_SIGMA if sigma < MIN_SIGMA else sigma
+
+
+YARDSTICKS = {1: (residual_squares, root_mean_square), 2: (residual_counts, best_sigma)}
+"""By the version of the definitions: what is summed over all batches, and sigma from its sum."""
