@@ -31,17 +31,13 @@ class Resources:
         str | None,
         Option(metavar="N|auto", help="Trials that share a GPU; auto: what its memory holds, measured first."),
     ] = None
-    pack: Annotated[
-        int, Option(help="Trials a process trains together, as one where architecture and batch are the same.")
-    ] = 1
+    pack: Annotated[int, Option(help="Trials a process trains together, as one if model and batch size agree.")] = 1
     final_workers: Annotated[int, Option(help="DDP workers of the last training.")] = 1
     address: Annotated[
         str | None,
         Option(envvar="RAY_ADDRESS", help="A running Ray cluster, host:port or auto. [default: this machine]"),
     ] = None
-    trusted_network: Annotated[
-        bool, Option("--trusted-network", help="Join a cluster on other machines without TLS.")
-    ] = False
+    trusted_network: Annotated[bool, Option("--trusted-network", help="Join a cluster elsewhere without TLS.")] = False
     patience: Annotated[
         float, Option(help="Seconds until a worker that does not answer, or finds no place, is given up.")
     ] = PATIENCE
@@ -73,12 +69,8 @@ class Resources:
 class Budget:
     """What a study may take."""
 
-    hours: Annotated[
-        float | None, Option("--max-hours", help="Hours after which this command ends the study in order.")
-    ] = None
-    gpu_hours: Annotated[
-        float | None, Option("--max-gpu-hours", help="GPU hours of training, in all, after which the study ends.")
-    ] = None
+    hours: Annotated[float | None, Option("--max-hours", help="Hours after which this command ends the study.")] = None
+    gpu_hours: Annotated[float | None, Option("--max-gpu-hours", help="GPU hours, in all, after which it ends.")] = None
 
     def __post_init__(self) -> None:
         for name, value in (("--max-hours", self.hours), ("--max-gpu-hours", self.gpu_hours)):

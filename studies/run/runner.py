@@ -62,7 +62,7 @@ def _opened(study: Study, folder: StudyFolder, options: Options) -> Iterator[Led
         if mirror := folder.mirror(folder.path):
             mirror.check()
         ledger = Ledger(study, storage_url(folder.path, folder.storage()), record["id"])
-        check_ledger(sum(ledger.count().values()), folder)
+        check_ledger(ledger.count().total(), folder)
         yield ledger
     except UserError:
         if new and record and not folder.layout.trials.exists():

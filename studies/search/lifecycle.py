@@ -88,13 +88,13 @@ class _SearchTrial(TrainingRun):
 
 def trials_left(trials: Trials) -> int:
     """Trials that the search still has to begin, or to end."""
-    return max(0, trials.plan.trials - sum(trials.count().values())) + len(trials.interrupted())
+    return max(0, trials.plan.trials - trials.count().total()) + len(trials.interrupted())
 
 
 def search_trials(session: Session) -> Iterator[TrainingRun]:
     """Interrupted trials first, under their own numbers; then new ones, as many as are planned."""
     ledger, folder = session.ledger, session.folder
-    interrupted, new = ledger.interrupted(), ledger.plan.trials - sum(ledger.count().values())
+    interrupted, new = ledger.interrupted(), ledger.plan.trials - ledger.count().total()
     if interrupted or new > 0:
         session.view.phase("searching")
     for number in chain(map(ledger.resume, interrupted), (ledger.ask() for _ in range(new))):
