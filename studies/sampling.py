@@ -49,13 +49,13 @@ class _Fixed(BaseSampler):
 
 
 def sampler_for(
-    number: int, space: Mapping[str, BaseDistribution], make: MakeSampler, seed: int, *position: int
+    number: int, space: Mapping[str, BaseDistribution], make: MakeSampler | None, seed: int, *position: int
 ) -> BaseSampler:
-    """The sampler of trial ``number``, at a ``position`` among the draws for it."""
+    """The sampler of trial ``number``, at a ``position`` among the draws for it; ``make`` is None by definitions 1."""
     drawn = int(np.random.SeedSequence([seed, number, *position]).generate_state(1)[0])
-    if number >= START:
-        return make(drawn)
-    return _Fixed(start_point(number, space, seed))
+    if make is None:
+        return TPESampler(seed=drawn, n_startup_trials=5)
+    return make(drawn) if number >= START else _Fixed(start_point(number, space, seed))
 
 
 def start_point(number: int, space: Mapping[str, BaseDistribution], seed: int) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class TrialConfig(BaseModel):
 
     @classmethod
     def of_record(cls, values: Mapping[str, Any]) -> "TrialConfig":
-        """A recorded config. What an older record lacks has its default, but the definitions, which are 1 there. Raises:
+        """A recorded config. What an older one lacks has its default, but the definitions: they are 1. Raises:
         pydantic.ValidationError."""
         return cls.model_validate({"definitions": 1, **values} if isinstance(values, dict) else values)
 

@@ -15,6 +15,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 class Likelihood(Protocol):
     """log p(x | z): what a decoder's output says of an image."""
 
+    constant: float
+    """What distortion holds whatever the output is, nats per dimension."""
+
     def mean(self, output: Tensor) -> Tensor:
         """Decoder output (B, C, H, W) -> the image it stands for, (B, C, H, W) in [0, 1]."""
         ...
@@ -27,6 +30,8 @@ class Likelihood(Protocol):
 class Gaussian:
     """Unit-variance Gaussian on pixels scaled to [-1, 1], its mean through tanh: the squared error."""
 
+    constant = 0.5 * math.log(2 * math.pi)
+
     def mean(self, output: Tensor) -> Tensor:
         """See `Likelihood`."""
         return (torch.tanh(output) + 1) / 2
@@ -34,12 +39,14 @@ class Gaussian:
     def distortion(self, output: Tensor, x: Tensor) -> Tensor:
         """See `Likelihood`."""
         error = torch.tanh(output) - (2 * x - 1)
-        return (0.5 * error.square() + 0.5 * math.log(2 * math.pi)).flatten(1).sum(1)
+        return (0.5 * error.square() + self.constant).flatten(1).sum(1)
 
 
 class Laplace:
     """Unit-scale Laplace on pixels scaled to [-1, 1], its mean through tanh: the absolute error."""
 
+    constant = math.log(2)
+
     def mean(self, output: Tensor) -> Tensor:
         """See `Likelihood`."""
         return (torch.tanh(output) + 1) / 2
@@ -47,11 +54,13 @@ class Laplace:
     def distortion(self, output: Tensor, x: Tensor) -> Tensor:
         """See `Likelihood`."""
         error = torch.tanh(output) - (2 * x - 1)
-        return (error.abs() + math.log(2)).flatten(1).sum(1)
+        return (error.abs() + self.constant).flatten(1).sum(1)
 
 
 class Bernoulli:
     """Each pixel in [0, 1] read as the probability that it is white: the cross-entropy of the logits."""
+
+    constant = 0.0
 
     def mean(self, output: Tensor) -> Tensor:
         """See `Likelihood`."""

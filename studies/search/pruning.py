@@ -5,23 +5,29 @@ The verdicts are a function of the recorded rows alone.
 """
 
 from collections import defaultdict
+from contextlib import suppress
 
 import numpy as np
+
+from studies.record.ledger import Trials
+from studies.record.study_folder import StudyFolder
+from trainables.config import TrialConfig
+from trainables.errors import UserError
+from trainables.metrics import Metrics
+from trainables.records.trial_folder import TrialFolder
 
 FEWEST_PEERS = 5
 """Other trials with a row of an epoch, from which a trial is judged there."""
 
 
-def is_judged(epoch: int, epochs: int, kl_warmup: float = 0.0) -> bool:
-    """Whether a trial is judged at an epoch, counted from 1: at 1, 2, 4, 8, ..., never at its last, and not while its
-    KL weight rises.
+def is_judged(epoch: int, config: TrialConfig) -> bool:
+    """Whether a trial is judged at the end of an epoch, counted from 1: at 1, 2, 4, 8, ..., never at its last, and not
+    while its KL weight rises."""
+    return _is_power_of_two(epoch) and config.kl_warmup * config.epochs <= epoch < config.epochs
 
-    Args:
-        epoch: that has ended.
-        epochs: of the whole training.
-        kl_warmup: share of the epochs over which the KL weight rises.
-    """
-    return epoch & (epoch - 1) == 0 and kl_warmup * epochs <= epoch < epochs
+
+def _is_power_of_two(epoch: int) -> bool:
+    return epoch & (epoch - 1) == 0
 
 
 def costs_too_much(index: int, beta: float, distortions: np.ndarray, rates: np.ndarray, quantile: float) -> bool:
@@ -40,24 +46,36 @@ def costs_too_much(index: int, beta: float, distortions: np.ndarray, rates: np.n
 
 
 class Peers:
-    """The judged epochs of a study's trials, by epoch; a trial is judged among those of its kind alone.
-
-    Args:
-        quantile: see `costs_too_much`; 0 prunes nothing.
-    """
+    """The judged epochs of a study's trials in any state, by epoch; trials of another likelihood are no peers, as their
+    distortions cannot be compared. ``quantile``: see `costs_too_much`; 0 prunes nothing."""
 
     def __init__(self, quantile: float) -> None:
         self._quantile = quantile
         self._rows: dict[tuple[int, str], dict[int, tuple[float, float]]] = defaultdict(dict)
 
-    def add(self, trial: int, epoch: int, distortion: float, rate: float, kind: str = "") -> None:
-        """Record what a trial had at an epoch; ``kind`` is the same for those whose distortions can be compared."""
-        self._rows[epoch, kind][trial] = distortion, rate
+    @classmethod
+    def recorded(cls, trials: Trials, folder: StudyFolder) -> "Peers":
+        """As the records of a study say; those that cannot be read are no peers."""
+        peers = cls(trials.plan.prune if trials.plan.base.definitions > 1 else 0.0)
+        for trial in trials.all() if peers._quantile else ():
+            with suppress(UserError, KeyError, TypeError):
+                record = TrialFolder(folder.layout.trial(trial.number))
+                config = record.config()
+                for row in record.rows():
+                    peers.add(trial.number, config, row)
+        return peers
 
-    def prune(self, trial: int, epoch: int, beta: float, kind: str = "") -> bool:
-        """Whether a trial, whose row of that epoch is there, is to be pruned at it."""
-        rows = self._rows[epoch, kind]
-        if not self._quantile or len(rows) <= FEWEST_PEERS:
+    def add(self, trial: int, config: TrialConfig, row: Metrics) -> None:
+        """Take what a trial had at an epoch."""
+        epoch = int(row["epoch"])
+        if _is_power_of_two(epoch):  # no other is asked for
+            self._rows[epoch, config.model.likelihood][trial] = row["val_distortion"], row["val_rate"]
+
+    def prune(self, trial: int, config: TrialConfig, row: Metrics) -> bool:
+        """Whether a trial is to be pruned at an epoch that was added."""
+        epoch = int(row["epoch"])
+        if not self._quantile or not is_judged(epoch, config):
             return False
+        rows = self._rows[epoch, config.model.likelihood]
         distortions, rates = np.array(list(rows.values())).T
-        return costs_too_much(list(rows).index(trial), beta, distortions, rates, self._quantile)
+        return costs_too_much(list(rows).index(trial), config.beta, distortions, rates, self._quantile)

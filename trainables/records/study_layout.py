@@ -29,6 +29,10 @@ class StudyLayout:
         """The folder of a trial of the search."""
         return self.trials / f"{number:04d}"
 
+    def final_of(self, number: int) -> Path:
+        """The folder of a trial's last, longer training, where a study has several of them."""
+        return self.trials / f"final_{number:04d}"
+
     def trial_folders(self) -> list[Path]:
         """Those of trials of the search that are there, in no order."""
         return [path for path in self.trials.glob("[0-9]*") if path.name.isdecimal()]

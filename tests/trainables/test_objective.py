@@ -2,7 +2,7 @@
 
 import pytest
 
-from studies.constraints import Constraint
+from trainables.objective import Constraint
 
 
 @pytest.mark.parametrize(

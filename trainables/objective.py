@@ -1,11 +1,22 @@
-"""What a trial of a study must keep to: ``val_rate<=20``."""
+"""What a search minimises, one number of a trial's best epoch or two, and what its trials must keep to."""
 
 import re
 from dataclasses import dataclass
 
+from trainables.config import TrialConfig
 from trainables.metrics import EPOCH, VALIDATION, Metrics
+from vae_models.likelihoods import LIKELIHOODS
 
+OBJECTIVES = {"rate_distortion": ("val_rate", "val_distortion"), "bits_per_dim": ("val_bits_per_dim",)}
+"""By the name that the command line has for each: the metrics, all minimised."""
 _UNITS = {metric.name: metric.unit for metric in EPOCH}
+
+
+def values(objective: str, config: TrialConfig, best: Metrics) -> list[float]:
+    """What a search is told of a trial: its best epoch's metrics, the distortion without the constant that no model
+    changes (`vae_models.likelihoods`), which would hide what does."""
+    constant = LIKELIHOODS[config.model.likelihood].constant * config.model.dimensions
+    return [best[name] - (constant if name == "val_distortion" else 0.0) for name in OBJECTIVES[objective]]
 
 
 @dataclass(frozen=True)
