@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from pydantic import ValidationError
@@ -27,13 +27,8 @@ Version = Annotated[
 
 def command_line(help: str | None = None, no_args_is_help: bool = False) -> typer.Typer:
     """A program of one command, which takes `Version` itself."""
-    return typer.Typer(
-        help=help,
-        no_args_is_help=no_args_is_help,
-        add_completion=False,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-    )
+    plain: Any = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
+    return typer.Typer(help=help, no_args_is_help=no_args_is_help, **plain)
 
 
 def command_group(help: str) -> typer.Typer:
@@ -59,14 +54,8 @@ def checked_options() -> Iterator[None]:
 
 
 def run(app: typer.Typer, name: str | None = None, leave: Callable[[int], NoReturn] = sys.exit) -> None:
-    """Run a command line to the end of this process, with one of `ExitCode`. What a person can mend is told in a line
-    or two.
-
-    Args:
-        app: what `command_line` or `command_group` made.
-        name: of the program in its help, where that is not its file's.
-        leave: ends the process.
-    """
+    """Run a command line, called ``name`` in its help, to the end of this process, which ``leave`` ends with one of
+    `ExitCode`. What a person can mend is told in a line or two."""
     try:
         app(prog_name=name)
     except EndedEarly as early:

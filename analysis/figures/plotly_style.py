@@ -4,8 +4,11 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
-SYMBOLS = ["circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star"]
+from analysis.figures.style import SYMBOLS as SYMBOLS
+from analysis.figures.style import Look, panel_grid
+
 NEUTRAL = "#888888"
 _CONFIG = {"displaylogo": False, "responsive": True, "displayModeBar": "hover"}
 
@@ -21,9 +24,16 @@ def to_html(figure: go.Figure, name: str) -> str:
         height=figure.layout.height or 480,
         legend={"orientation": "h", "y": 1.08},
     )
-    figure.update_xaxes(gridcolor="rgba(128,128,128,.25)", zeroline=False)
-    figure.update_yaxes(gridcolor="rgba(128,128,128,.25)", zeroline=False)
+    axis = {"gridcolor": "rgba(128,128,128,.25)", "zeroline": False}
+    figure.update_xaxes(**axis).update_yaxes(**axis)
     return str(figure.to_html(full_html=False, include_plotlyjs=False, div_id=name, config=_CONFIG))
+
+
+def panel_chart(count: int, **options: Any) -> tuple[go.Figure, list[Look]]:
+    """So many panels, as `analysis.figures.style.panel_axes`; and the row and column of each."""
+    rows, columns = panel_grid(count)
+    places: list[Look] = [{"row": k // columns + 1, "col": k % columns + 1} for k in range(count)]
+    return make_subplots(rows=rows, cols=columns, **options), places
 
 
 def add_line(figure: go.Figure, x: Any, y: Any, name: str = "", **options: Any) -> None:

@@ -15,11 +15,9 @@ from trainables.records.atomic_files import write_atomic
 
 @dataclass(frozen=True)
 class Mirror:
-    """What a folder of checkpoints holds, under ``key`` in the object store at ``uri``.
-
-    The URI is any of Arrow's: ``s3://bucket/path?region=eu-central-1``, ``gs://bucket/path``. Credentials come from
-    where the store's own tools look for them, on each node. Every method raises OSError where the store does not
-    do as asked."""
+    """What a folder of checkpoints holds, under ``key`` in the object store at ``uri``. The URI is any of Arrow's:
+    ``s3://bucket/path?region=eu-central-1``, ``gs://bucket/path``. Credentials come from where the store's own tools
+    look for them, on each node. Every method raises OSError where the store does not do as asked."""
 
     uri: str
     key: str

@@ -1,8 +1,7 @@
 """Checkpoints that a crash cannot tear: the name of each holds the hash of its content.
 
 checkpoints/epoch_0003.5f0c6a21b9d4e870.pt    full state, the last two of them
-checkpoints/best.safetensors                  weights of the best epoch so far
-"""
+checkpoints/best.safetensors                  weights of the best epoch so far"""
 
 import hashlib
 import io
@@ -48,10 +47,8 @@ def states(folder: Path) -> list[Path]:
 
 def load_latest(folder: Path, config: TrialConfig, device: torch.device | str) -> State | None:
     """The newest state that is whole, with its best weights, and was made with ``config``; None without one. Raises:
-    UserError for a file that has its hash and is none of ours.
-
-    A file whose content does not match its hash is passed over: the one before is as good, training is deterministic.
-    """
+    UserError for a file that has its hash and is none of ours. A file whose content does not match its hash is passed
+    over: the one before is as good, training is deterministic."""
     for path in states(folder):
         try:
             content = path.read_bytes()

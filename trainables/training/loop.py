@@ -1,9 +1,7 @@
-"""The one training loop, for one process and for DDP over gloo or NCCL, for one run and for several at once.
-
-A run is a function of its config: weights, order of the images and noise derive from ``config.seed``, the epoch and
-the step, and are cut from the *global* batch. So a resumed run repeats an uninterrupted one without a saved generator,
-and two workers see together what one would see alone.
-"""
+"""The one training loop, for one process and for DDP over gloo or NCCL, for one run and for several at once. A run is a
+function of its config: weights, order of the images and noise derive from ``config.seed``, the epoch and the step, and
+are cut from the *global* batch. So a resumed run repeats an uninterrupted one without a saved generator, and two
+workers see together what one would see alone."""
 
 import math
 import time
@@ -49,11 +47,9 @@ class Epoch:
 
 
 class Run:
-    """A training run between its epochs: model, optimiser, learning-rate schedule and history.
-
-    Both image sets are on the world's device, the whole of them on every rank; ``batch_size`` is shared among the
-    ranks. To ``resume`` takes the `State` of an earlier epoch. Raises: ValueError where a batch has fewer images than
-    there are ranks."""
+    """A training run between its epochs: model, optimiser, learning-rate schedule and history. Both image sets are on
+    the world's device, the whole of them on every rank; ``batch_size`` is shared among the ranks. ``resume`` is the
+    state of an earlier epoch to go on from. Raises: ValueError where a batch has fewer images than there are ranks."""
 
     def __init__(
         self, config: TrialConfig, train: Pixels, validation: Pixels, world: World = ALONE, resume: State | None = None
@@ -104,9 +100,8 @@ class Run:
 
 
 def fit(config: TrialConfig, train: Pixels, validation: Pixels) -> Generator[Epoch]:
-    """Train ``config`` in this process and yield after every epoch.
-
-    Raises: NonFiniteError at the end of the first epoch with a NaN or infinite loss, gradient or metric."""
+    """Train ``config`` in this process and yield after every epoch. Raises: NonFiniteError at the end of the first
+    epoch with a NaN or infinite loss, gradient or metric."""
     run = Run(config, train, validation)
     while not run.is_done:
         (epoch,) = next_epochs([run])

@@ -38,7 +38,6 @@ def _data_of(config: TrialConfig) -> tuple[Any, ...]:
 class Training:
     """A run in its folder, from the newest checkpoint there to its last epoch; it shares the images of those ``beside``
     it, which have the same data folder. Where its checkpoints are in a ``mirror``, the folder need not be seen here.
-
     Raises: UserError as `load_pixels`, or where the ranks do not see the same folder; ValueError as `Run`; OSError
     where the folder has vanished, or the mirror does not answer."""
 

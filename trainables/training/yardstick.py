@@ -46,7 +46,8 @@ def best_sigma(counts: np.ndarray) -> float:
     def nats(sigma: np.ndarray) -> np.ndarray:
         """-log P of all of them together, (S, 1) -> (S,)."""
         inside, edges = _log_bin(inner[0], sigma) @ inner[1], log_ndtr((_LEVEL / 2 - edge[0]) / sigma) @ edge[1]
-        return np.negative(inside + edges)
+        total: np.ndarray = -(inside + edges)
+        return total
 
     coarse = nats(_GRID[:, None])
     near = int(coarse.argmin())
@@ -59,7 +60,8 @@ def _log_bin(residual: np.ndarray, sigma: np.ndarray) -> np.ndarray:
     """Log-probability of the bin of one level around x, for a mean that is ``residual`` away."""
     away = np.abs(residual)  # the bin in the left tail, where log_ndtr keeps its digits
     upper, lower = (log_ndtr((side * _LEVEL / 2 - away) / sigma) for side in (1, -1))
-    return np.add(upper, np.log(-np.expm1(lower - upper)))
+    log_p: np.ndarray = upper + np.log(-np.expm1(lower - upper))
+    return log_p
 
 
 def residual_squares(mean: Tensor, x: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.font_manager import findfont
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from analysis.figures.model.traversal import Traversal, of_model
+from analysis.figures.model.traversal import Traversal, compute_traversal
 from analysis.figures.registry import ModelFigure
 from analysis.figures.style import mosaic
 
@@ -38,7 +38,7 @@ def _draw_still(traversal: Traversal, position: int) -> Image.Image:
     """The tiles at one position, each under its latent's number and KL, above a slider."""
     tiles = mosaic(traversal.decoded[None, :, position], 0)
     count, (height, width) = len(traversal.latents), traversal.decoded.shape[-2:]
-    scale = max(1, _TILE // width) if width <= _TILE else _TILE / width
+    scale = _TILE // width if width <= _TILE else _TILE / width
     side = (round(width * scale), round(height * scale))
     cell = max(side[0], 84) + _GAP
     canvas = Image.new("RGB", (max(count * cell + _GAP, 240), _HEADER + side[1] + _FOOTER), "white")
@@ -71,7 +71,7 @@ FIGURE = ModelFigure(
     name="traversal_gif",
     order=70,
     caption="The same latents in motion, from -3 to 3 prior standard deviations and back.",
-    compute=of_model,
+    compute=compute_traversal,
     draw=draw_traversal_gif,
     folder="traversal",
 )
