@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from trainables.config import TrialConfig
 from trainables.metrics import EPOCH, VALIDATION, Metrics
-from vae_models.likelihoods import LIKELIHOODS
 
 OBJECTIVES = {"rate_distortion": ("val_rate", "val_distortion"), "bits_per_dim": ("val_bits_per_dim",)}
 """By the name that the command line has for each: the metrics, all minimised."""
@@ -14,9 +13,9 @@ _UNITS = {metric.name: metric.unit for metric in EPOCH}
 
 def values(objective: str, config: TrialConfig, best: Metrics) -> list[float]:
     """What a search is told of a trial: its best epoch's metrics, the distortion without the constant that no model
-    changes (`vae_models.likelihoods`), which would hide what does."""
-    constant = LIKELIHOODS[config.model.likelihood].constant * config.model.dimensions
-    return [best[name] - (constant if name == "val_distortion" else 0.0) for name in OBJECTIVES[objective]]
+    changes, which would hide what does."""
+    constants = {"val_distortion": config.model.distortion_constant}
+    return [best[name] - constants.get(name, 0.0) for name in OBJECTIVES[objective]]
 
 
 @dataclass(frozen=True)

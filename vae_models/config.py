@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 MIN_BOTTOM = 4  # halving stops before the smaller side of the feature map would fall below this many positions
 
+CONSTANTS = {"gaussian": 0.5 * math.log(2 * math.pi), "laplace": math.log(2), "bernoulli": 0.0}
+"""What distortion under each likelihood holds whatever the model, nats per dimension."""
+
 
 class ModelConfig(BaseModel):
     """Architecture and likelihood of one VAE. Raises: pydantic.ValidationError (a ``ValueError``), which names the
@@ -60,6 +63,11 @@ class ModelConfig(BaseModel):
     def decoder_widths(self) -> list[int]:
         """Channels after each doubling of the decoder's map, on the way back to the image."""
         return [max(self.bottom_width >> (level + 1), self.width) for level in range(self.halvings)]
+
+    @property
+    def distortion_constant(self) -> float:
+        """What of the distortion no model changes, nats per image."""
+        return CONSTANTS[self.likelihood] * self.dimensions
 
     @property
     def dimensions(self) -> int:

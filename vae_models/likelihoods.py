@@ -4,19 +4,17 @@ A decoder ends in unbounded numbers, ``output``; a likelihood says what they mea
 C x H x W; pixels x are in [0, 1].
 """
 
-import math
 from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from vae_models.config import CONSTANTS
+
 
 class Likelihood(Protocol):
     """log p(x | z): what a decoder's output says of an image."""
-
-    constant: float
-    """What distortion holds whatever the output is, nats per dimension."""
 
     def mean(self, output: Tensor) -> Tensor:
         """Decoder output (B, C, H, W) -> the image it stands for, (B, C, H, W) in [0, 1]."""
@@ -30,8 +28,6 @@ class Likelihood(Protocol):
 class Gaussian:
     """Unit-variance Gaussian on pixels scaled to [-1, 1], its mean through tanh: the squared error."""
 
-    constant = 0.5 * math.log(2 * math.pi)
-
     def mean(self, output: Tensor) -> Tensor:
         """See `Likelihood`."""
         return (torch.tanh(output) + 1) / 2
@@ -39,14 +35,12 @@ class Gaussian:
     def distortion(self, output: Tensor, x: Tensor) -> Tensor:
         """See `Likelihood`."""
         error = torch.tanh(output) - (2 * x - 1)
-        return (0.5 * error.square() + self.constant).flatten(1).sum(1)
+        return (0.5 * error.square() + CONSTANTS["gaussian"]).flatten(1).sum(1)
 
 
 class Laplace:
     """Unit-scale Laplace on pixels scaled to [-1, 1], its mean through tanh: the absolute error."""
 
-    constant = math.log(2)
-
     def mean(self, output: Tensor) -> Tensor:
         """See `Likelihood`."""
         return (torch.tanh(output) + 1) / 2
@@ -54,13 +48,11 @@ class Laplace:
     def distortion(self, output: Tensor, x: Tensor) -> Tensor:
         """See `Likelihood`."""
         error = torch.tanh(output) - (2 * x - 1)
-        return (error.abs() + self.constant).flatten(1).sum(1)
+        return (error.abs() + CONSTANTS["laplace"]).flatten(1).sum(1)
 
 
 class Bernoulli:
     """Each pixel in [0, 1] read as the probability that it is white: the cross-entropy of the logits."""
-
-    constant = 0.0
 
     def mean(self, output: Tensor) -> Tensor:
         """See `Likelihood`."""

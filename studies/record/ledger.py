@@ -5,6 +5,7 @@ definitions 1: a driver that was killed leaves nothing behind that the next one 
 """
 
 import time
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -70,7 +71,7 @@ class Trials:
         """The complete trials, those that keep to the constraints where some do, and their values."""
         done = [trial for trial in self.all() if trial.state == TrialState.COMPLETE]
         done = [trial for trial in done if all(value <= 0 for value in trial.constraints.values())] or done
-        return done, np.array([trial.values for trial in done]).reshape(len(done), -1)
+        return done, np.array([trial.values for trial in done]).reshape(len(done), len(self.plan.objectives))
 
     def lowest_bits(self) -> tuple[float, FrozenTrial] | None:
         """The lowest bits per dimension of a complete trial, and which it is."""
@@ -99,7 +100,9 @@ class Ledger(Trials):
             self._study_id = self._storage.get_study_id_from_name(study.name)
             if OWNER not in self._study.user_attrs:
                 self._study.set_user_attr(OWNER, owner)
-                self._study.set_metric_names(list(study.objectives))
+                with warnings.catch_warnings():  # what Optuna's dashboard calls the values; it may change, it says
+                    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                    self._study.set_metric_names(list(study.objectives))
             found = self._study.user_attrs[OWNER]
         except Exception as error:  # any of SQLAlchemy's, Optuna's or a driver's
             raise _unopened(url, error) from error

@@ -11,7 +11,7 @@ from support.small_study import CONFIG, row, study
 
 from studies.record.ledger import Ledger
 from studies.record.study_folder import StudyFolder
-from studies.run.retraining import final_training, repeats
+from studies.run.retraining import final_trainings, repeats
 from studies.run.runner import is_finished
 from studies.search.lifecycle import Lifecycle, Session, search_trials
 from studies.watch.live_view import View
@@ -102,11 +102,11 @@ def whole(path: Path, **fields: Any) -> tuple[Tune, Session]:
     planned = study(seeds=1, final_epochs=4, **fields)
     ledger = Ledger(planned, storage_url(path, None))
     session = Session(ledger, StudyFolder(path), None, View("small", 4, 3, Console(quiet=True)), Stop())
-    stages = [search_trials(session), repeats(session), final_training(session, 1)]
+    stages = [search_trials(session), repeats(session), final_trainings(session, 1)]
     return Tune(Lifecycle(session, stages)), session
 
 
-def test_the_search_is_followed_by_repeats_and_the_final_training(tmp_path: Path) -> None:
+def test_the_search_is_followed_by_repeats_and_the_final_trainings(tmp_path: Path) -> None:
     tune, session = whole(tmp_path)
     begun = tune.run()
     best = [trial.number for trial in session.ledger.ranked()[:3]]
