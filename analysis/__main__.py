@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _LISTED = "study dataset trials complete pruned failed running val_bits_per_dim created"
 _COMPARED = "study complete val_bits_per_dim val_rate beta latent_dim depth hypervolume hours"
-"""Columns that the terminal has room for."""
+# columns that the terminal has room for, and what they are called there
 _TITLES = {
     "dataset": "data set",
     "val_bits_per_dim": "bits/dim",
@@ -89,13 +89,11 @@ def _print_table(frame: "pd.DataFrame", shown: str) -> None:
 
     from analysis.report.page import cells
 
-    frame = frame[shown.split()]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in map(str, frame):
-        text = is_string_dtype(frame[column])
-        title = _TITLES.get(column, column)
+    for column in shown.split():
+        text, title = is_string_dtype(frame[column]), _TITLES.get(column, column)
         table.add_column(title, justify="left" if text else "right", overflow="fold" if text else "ellipsis")
-    for row in cells(frame):
+    for row in cells(frame[shown.split()]):
         table.add_row(*map(printable, row))
     Console(highlight=False, markup=False).print(table)
 

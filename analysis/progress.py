@@ -40,8 +40,7 @@ class Steps:
 def progress_bar(console: Console) -> Iterator[ShowStep]:
     """A bar in a terminal while the context lasts, nothing elsewhere."""
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
-    with Progress(
-        *columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
+    hidden = not console.is_terminal
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True, disable=hidden) as bar:
         task = bar.add_task("starting", total=1.0)
         yield lambda step, share: bar.update(task, description=printable(step), completed=share)

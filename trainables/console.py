@@ -19,10 +19,8 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit
 
 
-Version = Annotated[
-    bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
-]
-"""An option of every command that is not one of a group."""
+_version_flag = typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+Version = Annotated[bool, _version_flag]  # an option of every command that is not one of a group
 
 
 def command_line(help: str | None = None, no_args_is_help: bool = False) -> typer.Typer:

@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from analysis.figures.style import SYMBOLS as SYMBOLS
+from analysis.figures.style import SYMBOLS as SYMBOLS  # noqa: PLC0414 (its users find it here)
 from analysis.figures.style import Look, panel_grid
 
 NEUTRAL = "#888888"
@@ -50,8 +50,7 @@ def add_dots(figure: go.Figure, x: Any, y: Any, hover: str, **options: Any) -> N
 def coloured(values: np.ndarray, colorscale: str, bar: dict[str, Any] | None) -> dict[str, Any]:
     """How a marker looks whose colour is one of ``values``, all that the figure shows; with their colour bar."""
     look = {"opacity": 1, "colorscale": colorscale, "line": {"width": 1, "color": "white"}}
-    look |= {"cmin": values.min(), "cmax": values.max() + 1e-9}
-    return look | ({"showscale": True, "colorbar": bar} if bar else {"showscale": False})
+    return look | {"cmin": values.min(), "cmax": values.max() + 1e-9, "showscale": bar is not None, "colorbar": bar}
 
 
 def beta_colors(beta: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:

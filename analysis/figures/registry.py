@@ -114,7 +114,7 @@ class ModelFigure(Generic[T]):
     """A figure of one model."""
 
     name: str  # of its folder: ``<name>/<stem>.png``
-    order: int  # its place on the page: what is rendered, made up, done by each latent, carried by all; the training
+    order: int  # its place on the page: what is rendered, what is made up, the latents, the classes, the training
     caption: str
     compute: Callable[[ModelContext], T]  # the numbers, as a frozen dataclass of arrays
     draw: Callable[[T], Figure | list[Image.Image]]  # a figure; or the frames of one that moves, which is a GIF

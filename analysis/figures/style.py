@@ -78,15 +78,6 @@ STATES = {
 }
 
 
-class DepthStyle(NamedTuple):
-    """The runs of one depth, and how they look in every figure and chart."""
-
-    label: str
-    chosen: np.ndarray  # (N,) bool
-    marker: str  # of matplotlib
-    symbol: str  # the same of plotly
-
-
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     """The drawing function, under this style whatever the caller's own settings."""
 
@@ -98,16 +89,16 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     return inner
 
 
-def by_depth(depth: np.ndarray) -> list[DepthStyle]:
-    """The runs of each of the depths (N,), lowest first."""
+def by_depth(depth: np.ndarray) -> list[tuple[str, np.ndarray, str, str]]:
+    """Of each of the depths (N,), lowest first: its name, which runs have it (N,), its marker and plotly's symbol."""
     looks = zip(np.unique(depth).tolist(), cycle(_MARKERS), cycle(SYMBOLS), strict=False)
-    return [DepthStyle(f"depth {each}", depth == each, marker, symbol) for each, marker, symbol in looks]
+    return [(f"depth {each}", depth == each, marker, symbol) for each, marker, symbol in looks]
 
 
 def depth_handles(depth: np.ndarray, size: float) -> list[Line2D]:
     """The legend's entries of the depths (N,)."""
     look: Look = {"ls": "", "color": "0.35", "ms": size}
-    return [Line2D([], [], marker=each.marker, label=each.label, **look) for each in by_depth(depth)]
+    return [Line2D([], [], marker=marker, label=label, **look) for label, _, marker, _ in by_depth(depth)]
 
 
 def class_styles(count: int) -> list[tuple[Any, str]]:
@@ -186,19 +177,18 @@ def log_colors(values: np.ndarray) -> ScalarMappable:
     return ScalarMappable(LogNorm(low, high) if low > 0 else Normalize(low, high), SEQUENTIAL)
 
 
-def beta_bar(figure: Figure, axes: Axes, scale: ScalarMappable) -> None:
+def beta_bar(figure: Figure, scale: ScalarMappable) -> None:
     """The colour bar of KL weights, with numbers that read as they are written."""
-    bar = figure.colorbar(scale, ax=axes, label=BETA_LABEL, pad=0.01)
+    bar = figure.colorbar(scale, ax=figure.axes, label=BETA_LABEL, pad=0.01)
     if isinstance(scale.norm, LogNorm):
-        ticks = log_ticks(float(scale.norm.vmin or 1), float(scale.norm.vmax or 1))
+        ticks = log_ticks(*scale.get_clim())
         bar.set_ticks(ticks, labels=[f"{tick:.3g}" for tick in ticks])
         bar.minorticks_off()
 
 
 def size_bar(figure: Figure, scale: ScalarMappable, sizes: np.ndarray) -> None:
-    """The colour bar of latent sizes, beside all axes."""
-    bar = figure.colorbar(scale, ax=figure.axes, label=SIZE_LABEL, pad=0.01)
-    ticks = size_ticks(sizes)
+    """The colour bar of latent sizes."""
+    bar, ticks = figure.colorbar(scale, ax=figure.axes, label=SIZE_LABEL, pad=0.01), size_ticks(sizes)
     bar.set_ticks(ticks, labels=[str(tick) for tick in ticks])
     bar.minorticks_off()
 

@@ -1,6 +1,6 @@
 """What a study found beside its answer, as the small tables of the page."""
 
-from itertools import combinations
+from itertools import permutations
 
 import pandas as pd
 
@@ -56,11 +56,8 @@ def _repeats_table(repeats: pd.DataFrame) -> pd.DataFrame:
     bits = {int(number): repeated_bits(repeats, number) for number in repeats["number"].unique()}
     known = {number: values for number, values in bits.items() if len(values) > 1}
     standing = dict(zip(known, ranks(list(known.values())), strict=True)) if known else {}
-    inseparable: dict[int, list[int]] = {number: [] for number in bits}
-    for (one, a), (other, b) in combinations(known.items(), 2):
-        if not ((verdict := separable(a, b)) and verdict.separable):
-            inseparable[one].append(other)
-            inseparable[other].append(one)
+    verdicts = {(one, other): separable(known[one], known[other]) for one, other in permutations(known, 2)}
+    alike = [pair for pair, verdict in verdicts.items() if verdict is None or not verdict.separable]
     failed = repeats.loc[repeats["state"] == "FAIL", "number"].value_counts()
     rows = [
         {
@@ -70,7 +67,7 @@ def _repeats_table(repeats: pd.DataFrame) -> pd.DataFrame:
             "seeds": len(values),
             "failed": failed.get(number, 0),
             **(_place(standing[number]) if number in known else {"rank": "", "first, of draws": ""}),
-            "not separable from": ", ".join(f"trial {other}" for other in sorted(inseparable[number])),
+            "not separable from": ", ".join(f"trial {other}" for one, other in alike if one == number),
         }
         for number, values in bits.items()
     ]
@@ -95,16 +92,14 @@ def _front_table(plane: RateDistortion) -> pd.DataFrame:
     ends = {cheap: "lowest rate", faithful: "lowest distortion"}
     if plane.rate[cheap] == plane.rate[faithful]:
         ends = {cheap: "both" + f", as {len(front) - 1} more" * (len(front) > 1)}
-    rows = [
-        {
-            "end": end,
-            "run": plane.label[k],
-            TITLES["beta"]: plane.beta[k],
-            TITLES["latent_dim"]: plane.latent_dim[k],
-            "rate, nats": plane.rate[k],
-            "distortion, nats": plane.distortion[k],
-            "nats saved by a nat of rate": plane.price(cheap, k) if k != cheap else None,
-        }
-        for k, end in ends.items()
-    ]
-    return pd.DataFrame(rows)
+    at = list(ends)
+    columns = {
+        "end": ends.values(),
+        "run": [plane.label[k] for k in at],
+        TITLES["beta"]: plane.beta[at],
+        TITLES["latent_dim"]: plane.latent_dim[at],
+        "rate, nats": plane.rate[at],
+        "distortion, nats": plane.distortion[at],
+        "nats saved by a nat of rate": [None if k == cheap else plane.price(cheap, k) for k in at],
+    }
+    return pd.DataFrame(columns)

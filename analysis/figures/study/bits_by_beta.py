@@ -1,7 +1,5 @@
-"""What the KL weight does to bits per dimension, and what a Gaussian process expects of it.
-
-N complete trials, G points of a curve.
-"""
+"""What the KL weight does to bits per dimension, and what a Gaussian process expects of it. N complete trials, G points
+of a curve."""
 
 import math
 from dataclasses import dataclass
@@ -77,17 +75,16 @@ def compute_bits_by_beta(trials: ByBeta) -> BitsByBeta:
         return BitsByBeta(trials, panels)
     x, back = (np.log(beta), np.exp) if beta.min() > 0 else (beta, np.asarray)
     asked = [(panel, size) for panel in panels for size in _typical(sizes)]
-    at = []
-    for panel, size in asked:
-        along = np.linspace(x[panel.chosen].min(), x[panel.chosen].max(), _GRID)
-        at.append(np.stack([along, np.full(_GRID, math.log(size)), np.full(_GRID, np.median(depth[panel.chosen]))], 1))
-    points = np.stack([x, np.log(sizes), depth], 1)
-    middle, deviation = gaussian_process(points, bits, np.concatenate(at))
+    at = np.empty((len(asked), _GRID, 3))
+    for line, (panel, size) in zip(at, asked, strict=True):
+        line[:, 0] = np.linspace(x[panel.chosen].min(), x[panel.chosen].max(), _GRID)
+        line[:, 1:] = math.log(size), np.median(depth[panel.chosen])
+    fit = gaussian_process(np.stack([x, np.log(sizes), depth], 1), bits, at.reshape(-1, 3))
+    middle, deviation = (values.reshape(at.shape[:2]) for values in fit)
     # scale, noise and lengths were estimated too: a t quantile widens the band of few trials
-    half = t.ppf((1 + LEVEL) / 2, len(bits) - points.shape[1] - 2) * deviation
-    each = (np.split(values, len(asked)) for values in (middle, middle - half, middle + half))
-    for (panel, size), place, *ends in zip(asked, at, *each, strict=True):
-        panel.curves.append(Curve(size, back(place[:, 0]), *ends))
+    half = t.ppf((1 + LEVEL) / 2, len(bits) - at.shape[2] - 2) * deviation
+    for (panel, size), *curve in zip(asked, back(at[..., 0]), middle, middle - half, middle + half, strict=True):
+        panel.curves.append(Curve(size, *curve))
     return BitsByBeta(trials, panels)
 
 

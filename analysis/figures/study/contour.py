@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -94,27 +92,22 @@ def draw_contours(contours: Contours) -> Figure:
     rows, columns = panel_grid(len(contours.panels))
     side = {1: 6.5, 2: 5.0}.get(columns, 4.1)
     figure = Figure(figsize=(side * columns + 1.6, 0.95 * side * rows + 0.6))
+    levels, best = contours.levels, contours.values.argmin()
+    colors: Look = {"cmap": "cividis", "norm": Normalize(levels[0], levels[-1])}
+    dots: Look = {"s": 40, "edgecolors": "white", "linewidths": 1.1, "zorder": 3, "clip_on": False}
     for axes, panel in zip(panel_axes(figure, len(contours.panels)), contours.panels, strict=True):
-        filled = _draw_panel(axes, panel, contours)
+        x, y, grid = panel.x, panel.y, (panel.grid_x, panel.grid_y, panel.bits)
+        filled = axes.contourf(*grid, levels, extend="both", **colors)
+        axes.contour(*grid, levels, colors="white", linewidths=0.7, alpha=0.6)
+        axes.scatter(x.position, y.position, c=contours.values, **colors, **dots)
+        axes.plot(x.position[best], y.position[best], ms=15, zorder=4, clip_on=False, **RING)
+        axes.set(xlim=(-0.05, 1.05), ylim=(-0.05, 1.05), xlabel=plain(x.title), ylabel=plain(y.title))
+        axes.set_xticks([place for place, _ in x.ticks], [plain(label) for _, label in x.ticks])
+        axes.set_yticks([place for place, _ in y.ticks], [plain(label) for _, label in y.ticks])
     figure.colorbar(filled, ax=figure.axes, label=BITS_LABEL, pad=0.01)
     if contours.left_out:
         figure.suptitle(plain(f"not shown: {', '.join(contours.left_out)}"), fontsize=12, color="0.35")
     return figure
-
-
-def _draw_panel(axes: Axes, panel: Panel, contours: Contours) -> ScalarMappable:
-    x, y, levels, best = panel.x, panel.y, contours.levels, contours.values.argmin()
-    grid = (panel.grid_x, panel.grid_y, panel.bits)
-    colors: Look = {"cmap": "cividis", "norm": Normalize(levels[0], levels[-1])}
-    filled = axes.contourf(*grid, levels, extend="both", **colors)
-    axes.contour(*grid, levels, colors="white", linewidths=0.7, alpha=0.6)
-    dots: Look = {"s": 40, "edgecolors": "white", "linewidths": 1.1, "zorder": 3, "clip_on": False}
-    axes.scatter(x.position, y.position, c=contours.values, **colors, **dots)
-    axes.plot(x.position[best], y.position[best], ms=15, zorder=4, clip_on=False, **RING)
-    axes.set(xlim=(-0.05, 1.05), ylim=(-0.05, 1.05), xlabel=plain(x.title), ylabel=plain(y.title))
-    axes.set_xticks([place for place, _ in x.ticks], [plain(label) for _, label in x.ticks])
-    axes.set_yticks([place for place, _ in y.ticks], [plain(label) for _, label in y.ticks])
-    return filled
 
 
 def contour_chart(contours: Contours) -> go.Figure:

@@ -58,25 +58,20 @@ def draw_learning_curves(curves: LearningCurves) -> Figure:
         axes.plot(epoch, values, STATES[state].line, marker="o" if len(values) < 25 else None, ms=5, **line)
         if state == "PRUNED":
             axes.plot(epoch[-1], values[-1], "X", color=color, ms=12, mec="white", zorder=5)
-    beta_bar(figure, axes, scale)
+    beta_bar(figure, scale)
     axes.set(xlabel="epoch", ylabel=BITS_LABEL)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(True)
-    axes.legend(handles=_handles(curves), handlelength=3)
-    return figure
-
-
-def _handles(curves: LearningCurves) -> list[Line2D]:
-    """The legend: the best, and the states that there are."""
-    handles = [
-        Line2D([], [], ls=style.line, color="0.35", label=style.word, marker="X" if state == "PRUNED" else "", ms=10)
-        for state, style in STATES.items()
-        if state in curves.states
-    ]
+    handles = []
     if curves.best is not None:
         label = f"best: trial {curves.numbers[curves.best]}"
-        handles.insert(0, Line2D([], [], ls="-", color=OKABE_ITO["vermillion"], lw=6, label=label))
-    return handles
+        handles.append(Line2D([], [], color=OKABE_ITO["vermillion"], lw=6, label=label))
+    for state, style in STATES.items():
+        if state in curves.states:
+            marker = "X" if state == "PRUNED" else ""
+            handles.append(Line2D([], [], ls=style.line, color="0.35", label=style.word, marker=marker, ms=10))
+    axes.legend(handles=handles, handlelength=3)
+    return figure
 
 
 def learning_curves_chart(curves: LearningCurves) -> go.Figure:

@@ -1,7 +1,4 @@
-"""Parallel coordinates: which parameters went with which value.
-
-N trials, A axes.
-"""
+"""Parallel coordinates: which parameters went with which value. N trials, A axes."""
 
 import math
 from collections.abc import Iterable

@@ -79,8 +79,7 @@ class RateDistortion:
     @property
     def outside(self) -> np.ndarray:
         """(N,) bool: the runs that the frame leaves out."""
-        right, top = self.frame[:, 1]
-        return np.asarray((self.rate > right) | (self.distortion > top))
+        return np.asarray((np.stack([self.rate, self.distortion]) > self.frame[:, 1:]).any(0))
 
     @property
     def front(self) -> np.ndarray:
@@ -169,8 +168,11 @@ def draw_rate_distortion(plane: RateDistortion) -> Figure:
     text: Look = {"ha": ha, "va": va, "textcoords": "offset points", "fontsize": 12, "path_effects": HALO, "zorder": 6}
     for k in _labelled(axes, plane):
         axes.annotate(f"{plane.latent_dim[k]}", (plane.rate[k], plane.distortion[k]), xytext=beside, **text)
-    beta_bar(figure, axes, scale)
-    _draw_legend(axes, plane)
+    beta_bar(figure, scale)
+    handles = [*depth_handles(plane.depth, 11), Line2D([], [], **_FRONT)]
+    handles += [Line2D([], [], **style | {"ms": 14}) for style in _rings(plane).values()]
+    handles += [Line2D([], [], **_REFERENCE)] if plane.hypervolume is not None else []
+    axes.legend(handles=handles, title="number: latent size", labelspacing=0.7, frameon=True, framealpha=0.9)
     if words := [words for words in (_hypervolume_words(plane), _outside_words(plane)) if words]:
         axes.set_title("\n".join(words), loc="left", fontsize=13, color="0.25")
     return figure
@@ -207,14 +209,6 @@ def _draw_front(axes: Axes, plane: RateDistortion) -> None:
         area: Look = {"step": "post", "color": "0.5", "alpha": 0.08, "lw": 0, "zorder": 0}
         axes.fill_between([*rate, x], [*distortion, distortion[-1]], y, **area)
         axes.plot(x, y, **_REFERENCE, zorder=3)
-
-
-def _draw_legend(axes: Axes, plane: RateDistortion) -> None:
-    handles = [*depth_handles(plane.depth, 11), Line2D([], [], **_FRONT)]
-    handles += [Line2D([], [], **style | {"ms": 14}) for style in _rings(plane).values()]
-    if plane.hypervolume is not None:
-        handles.append(Line2D([], [], **_REFERENCE))
-    axes.legend(handles=handles, title="number: latent size", labelspacing=0.7, frameon=True, framealpha=0.9)
 
 
 def _draw_frame(axes: Axes, plane: RateDistortion) -> None:

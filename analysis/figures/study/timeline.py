@@ -1,7 +1,4 @@
-"""When trials ran: a bar a trial, in as few lanes as trials ran at once.
-
-N trials with a known start.
-"""
+"""When trials ran: a bar a trial, in as few lanes as trials ran at once. N trials with a known start."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,8 +35,8 @@ class Timeline:
     @property
     def idle(self) -> float:
         """Share of the lanes' time without a trial, in [0, 1]."""
-        available = self.lanes * float(self.end.max())
-        return 1 - float((self.end - self.start).sum()) / available if available else 0.0
+        available = self.lanes * self.end.max()
+        return float(1 - (self.end - self.start).sum() / available) if available else 0.0
 
     @property
     def unit(self) -> tuple[str, float]:
@@ -49,10 +46,10 @@ class Timeline:
     @property
     def title(self) -> str:
         """What it sums up to, in words."""
-        lanes = f"{self.lanes} slot{'s'[: self.lanes != 1]}"
+        trials, slots = len(self.number), self.lanes
+        whole = f"{trials} trial{'s' * (trials != 1)} in {slots} slot{'s' * (slots != 1)}"
         out = f", {self.left_out} trials without times left out" if self.left_out else ""
-        count = len(self.number)
-        return f"{count} trial{'s'[: count != 1]} in {lanes}, idle {100 * self.idle:.0f} % of the time{out}"
+        return f"{whole}, idle {100 * self.idle:.0f} % of the time{out}"
 
 
 def compute_timeline(trials: Sequence[FrozenTrial]) -> Timeline:
