@@ -13,12 +13,11 @@ from studies.sampling import SAMPLERS, MakeSampler, sampler_for
 from trainables.config import TrialConfig
 from trainables.data.datasets import image_shape
 from trainables.metrics import Metrics
-from trainables.objective import OBJECTIVES, Constraint, values
+from trainables.objective import OBJECTIVES, Constraint, named, values
 from trainables.space import extremes
 
 # what all trials of a study share
 _FIXED = {"seed", "dataset", "image_size", "limit_val", "model.image_shape", "definitions"}
-_RECORDED = {"val_bits_per_dim": "bits_per_dim"}  # objectives as definitions 1 wrote them
 _FINALS = {"rate_distortion": 3, "bits_per_dim": 1}
 _MOST_SEEDS = 99
 
@@ -59,8 +58,7 @@ class Study:
     def __post_init__(self) -> None:
         at_least(1, trials=self.trials)
         at_least(0, final_epochs=self.final_epochs, final=self.final, seeds=self.seeds, seed=self.seed)
-        if self.minimised not in OBJECTIVES:
-            raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}, got {self.objective!r}")
+        named(self.minimised)
         if not 0 <= self.prune < 1:
             raise ValueError(f"prune must be a quantile from 0 to below 1, got {self.prune}")
         for text in self.where:
@@ -157,10 +155,9 @@ class Study:
         KeyError, TypeError, AttributeError for what is no question."""
         space = {path: json_to_distribution(text) for path, text in question["space"].items()}
         base = TrialConfig.of_record(question["base"])
-        objective = question.get("objective", "bits_per_dim")
         asked = {name: question[name] for name in ("seed", "prune", "where") if name in question}
         sampler = SAMPLERS.get(question.get("sampler", ""), cls.sampler)
-        asked |= {"objective": _RECORDED.get(objective, objective), "sampler": sampler}
+        asked |= {"objective": named(question.get("objective", "bits_per_dim")), "sampler": sampler}
         return cls(name=question["name"], base=base, space=space, **asked, **plan)
 
     def differences(self, question: Mapping[str, Any]) -> list[str]:

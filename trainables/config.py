@@ -12,6 +12,11 @@ from vae_models import ModelConfig
 _REPEAT_STRIDE = 100_003  # between the seeds of a trial's repeats: no study has as many trials, so none is another's
 
 
+def completed(values: Any) -> Any:
+    """A recorded config's values: what an older one lacks has its default, but the definitions, which were not said."""
+    return {"definitions": 1, **values} if isinstance(values, dict) else values
+
+
 class TrialConfig(BaseModel):
     """One training run. Equal configs give equal results on equal hardware. Raises: pydantic.ValidationError (a
     ``ValueError``), which names the field, the rule and the value. The training loss is D + beta R in nats per image
@@ -59,14 +64,13 @@ class TrialConfig(BaseModel):
         return self.beta * min(1.0, progress / ramp) if ramp > 0 else self.beta
 
     @classmethod
-    def of_record(cls, values: Mapping[str, Any]) -> "TrialConfig":
-        """A recorded config. What an older one lacks has its default, but the definitions: they are 1. Raises:
-        pydantic.ValidationError."""
-        return cls.model_validate({"definitions": 1, **values} if isinstance(values, dict) else values)
+    def of_record(cls, values: Any) -> "TrialConfig":
+        """A recorded config. Raises: pydantic.ValidationError."""
+        return cls.model_validate(completed(values))
 
-    def criterion(self, row: Metrics) -> float:
+    def criterion(self, row: Mapping[str, Any]) -> Any:
         """What is lowest at a training's best epoch: validation D + beta R, nats per image, at the full KL weight; by
-        definitions 1 the bits per dimension."""
+        definitions 1 the bits per dimension. Of an epoch's metrics, or of an array for each."""
         if self.definitions == 1:
             return row["val_bits_per_dim"]
         return row["val_distortion"] + self.beta * row["val_rate"]

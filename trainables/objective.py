@@ -1,14 +1,25 @@
 """What a search minimises, one number of a trial's best epoch or two, and what its trials must keep to."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from trainables.config import TrialConfig
 from trainables.metrics import EPOCH, VALIDATION, Metrics
 
 OBJECTIVES = {"rate_distortion": ("val_rate", "val_distortion"), "bits_per_dim": ("val_bits_per_dim",)}
 """By the name that the command line has for each: the metrics, all minimised."""
+_RECORDED = {"val_bits_per_dim": "bits_per_dim"}  # as definitions 1 wrote it
 _UNITS = {metric.name: metric.unit for metric in EPOCH}
+
+
+def named(recorded: str) -> str:
+    """The name of a recorded objective. Raises: ValueError for what is none."""
+    name = _RECORDED.get(recorded, recorded)
+    if name not in OBJECTIVES:
+        raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}, got {recorded!r:.80}")
+    return name
 
 
 def values(objective: str, config: TrialConfig, best: Metrics) -> list[float]:
@@ -48,7 +59,8 @@ class Constraint:
     def __str__(self) -> str:
         return f"{self.name}{self.sense}{self.limit:g}"
 
-    def violation(self, row: Metrics) -> float:
-        """How far an epoch's metrics are beyond the limit, as a share of it; 0 and below where they keep to it."""
+    def violation(self, row: Mapping[str, Any]) -> Any:
+        """How far an epoch's metrics are beyond the limit, as a share of it; 0 and below where they keep to it. Of
+        numbers, or of arrays."""
         beyond = row[self.name] - self.limit
         return (beyond if self.sense == "<=" else -beyond) / self.limit
