@@ -141,18 +141,17 @@ def mosaic(images: np.ndarray, gap: int) -> np.ndarray:
     return picture[: rows * (height + gap) - gap, : columns * (width + gap) - gap].clip(0, 1)
 
 
-def show_tiles(axes: Axes, images: np.ndarray, row_labels: Sequence[str] = ()) -> tuple[np.ndarray, float]:
-    """Draw a `mosaic`, its rows labelled. Returns the tiles' centres in x, (K,), and the bottom edge in y."""
+def show_tiles(axes: Axes, images: np.ndarray, row_labels: Sequence[str] = (), gap: int | None = None) -> np.ndarray:
+    """Draw a `mosaic`, its rows labelled. Returns the tiles' centres in x, (K,)."""
     rows, columns, _, height, width = images.shape
-    gap = max(1, round(width / 14))
-    picture = mosaic(images, gap)
-    axes.imshow(picture, interpolation="nearest", aspect="equal")
+    gap = max(1, round(width / 14)) if gap is None else gap
+    axes.imshow(mosaic(images, gap), interpolation="nearest", aspect="equal")
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     axes.set_xticks([])
     centres = np.arange(rows) * (height + gap) + (height - 1) / 2
     axes.set_yticks(centres[: len(row_labels)], row_labels)
-    return np.arange(columns) * (width + gap) + (width - 1) / 2, picture.shape[0] - 0.5
+    return np.asarray(np.arange(columns) * (width + gap) + (width - 1) / 2)
 
 
 def panel_grid(count: int) -> tuple[int, int]:

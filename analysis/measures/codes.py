@@ -113,5 +113,4 @@ def image_rates(mean_NZ: np.ndarray, logvar_NZ: np.ndarray) -> np.ndarray:
 
 def latent_rates(mean_NZ: np.ndarray, logvar_NZ: np.ndarray) -> np.ndarray:
     """The rate of each latent, nats per image averaged over images, (Z,); they sum to the rate."""
-    rates_Z: np.ndarray = image_rates(mean_NZ, logvar_NZ).mean(0)
-    return rates_Z
+    return np.asarray(image_rates(mean_NZ, logvar_NZ).mean(0))

@@ -20,19 +20,16 @@ from vae_models.vae import Posterior
 # test images and K of the part: decoding them is most of what measuring a large model costs
 LIKELIHOOD_IMAGES, LIKELIHOOD_SAMPLES = 100, 50
 IMAGES = 50  # of a batch, of which each step draws one sample or more
+# decoded at once, which bounds the memory whatever the image size and K; few stay in a CPU's caches
 PIXELS = {"cpu": 100_000, "cuda": 10_000_000}
-"""Decoded at once, which bounds the memory whatever the image size and K; few stay in a CPU's caches."""
 
 
 class Bound(NamedTuple):
-    """Of each image, (N,) float64."""
+    """Of each image, (N,) float64, from the weights w_k = p(x, z_k) / q(z_k | x) of its samples."""
 
-    log_likelihood: np.ndarray
-    """log 1/K sum_k p(x, z_k) / q(z_k | x), at most log p(x) on average, nearer to it the larger K."""
-    elbo: np.ndarray
-    """1/K sum_k log p(x, z_k) / q(z_k | x), at most the bound: what one sample gives, on average."""
-    effective_samples: np.ndarray
-    """(sum_k w_k)^2 / sum_k w_k^2, from 1 to K (Kong 1992): near 1, a single weight makes the bound."""
+    log_likelihood: np.ndarray  # log 1/K sum_k w_k, at most log p(x) on average, nearer to it the larger K
+    elbo: np.ndarray  # 1/K sum_k log w_k, at most the bound: what one sample gives, on average
+    effective_samples: np.ndarray  # (sum_k w_k)^2 / sum_k w_k^2, 1 to K (Kong 1992): near 1, one weight makes the bound
 
     @property
     def mean(self) -> float:
@@ -71,8 +68,7 @@ def iwae(
 def _batch_weights(
     model: VAE, x: Tensor, posterior: Posterior, sigma: float, samples: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Log sum_k w_k, log sum_k w_k^2 and sum_k log w_k of each image of a batch, (B,) float64;
-    w = p(x, z) / q(z | x)."""
+    """Log sum_k w_k, log sum_k w_k^2 and sum_k log w_k of each image of a batch, (B,) float64."""
     shape = posterior.mean.shape
     total = torch.full(shape[:1], -math.inf, device=x.device, dtype=torch.float64)
     squares, logs = total.clone(), torch.zeros_like(total)

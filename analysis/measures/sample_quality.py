@@ -84,19 +84,15 @@ def _squared_distances(x_ND: Tensor, y_MD: Tensor) -> Tensor:
 def mmd(apart: Distances, bandwidth: float | None = None) -> float:
     """The unbiased estimate of the squared maximum mean discrepancy (Gretton et al. 2012, "A kernel two-sample
     test", JMLR 13, equation 3): 0 on average, and often negative, where both come from one distribution; at most 2.
-
     The kernel is exp(-|x - y|^2 / (2 bandwidth^2)), by default of the median distance of all pairs (the same,
-    section 8). NaN with fewer than two of either, and where all are equal.
-    """
+    section 8). NaN with fewer than two of either, and where all are equal."""
     count, others = apart.cross.shape
-    if min(count, others) < 2:
-        return math.nan
     bandwidth = median_distance(apart) if bandwidth is None else bandwidth
-    if bandwidth == 0:
+    if min(count, others) < 2 or bandwidth == 0:
         return math.nan
     real, fake, cross = ((squares / (-2 * bandwidth**2)).exp().sum().item() for squares in apart)
-    within = (real - count) / (count * (count - 1))  # a vector and itself make 1
-    within += (fake - others) / (others * (others - 1))
+    # a vector and itself make 1
+    within = (real - count) / (count * (count - 1)) + (fake - others) / (others * (others - 1))
     return within - 2 * cross / (count * others)
 
 
@@ -148,11 +144,8 @@ def _neighbour(squares_NN: Tensor, k: int) -> Tensor:
 
 def inception_distance(weights: Path | None = None) -> "FrechetInceptionDistance | None":
     """Torchmetrics' FID with its Inception network's weights, read from ``weights`` or from where torch-fidelity
-    keeps its download; None where none are given and none lie there whole. Nothing is downloaded.
-
-    Raises:
-        UserError: where ``weights`` holds no such thing, or torch-fidelity is not installed.
-    """
+    keeps its download; None where none are given and none lie there whole. Nothing is downloaded. Raises: UserError
+    where ``weights`` holds no such thing, or torch-fidelity is not installed."""
     if weights is None:
         with suppress(UserError):
             return inception_distance(Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION)

@@ -51,8 +51,7 @@ def measure(
         progress: called with the name of each part before it is measured.
 
     Raises: UserError where ``inception`` holds no such weights, or torch-fidelity is not installed; ValueError for
-    codes of another number of images.
-    """
+    codes of another number of images."""
     frechet = inception_distance(inception)
     codes = encode(model, data.test.images) if codes is None else codes
     if len(codes.mean_NZ) != len(data.test.images):

@@ -11,9 +11,7 @@ from analysis.figures.model.kl_latents import KlLatents, compute_kl_latents
 from analysis.figures.registry import ModelFigure
 from analysis.figures.style import FADED, OKABE_ITO, latents, panel_grid, styled
 
-_SHOWN = 6
-_REACH = 4.0
-_BINS = 40
+_SHOWN, _BINS, _REACH = 6, 40, 4.0
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ from analysis.figures.images import decode
 from analysis.figures.registry import ModelContext, ModelFigure
 from analysis.figures.style import SEQUENTIAL, Look, draw_note, mosaic, plain, styled
 
-_MOST = 20
-_NUMBERED = 12
+_MOST, _NUMBERED = 20, 12
 _NAME_LENGTH, _SHORT = 16, 4
 
 

@@ -11,8 +11,7 @@ from analysis.figures.registry import ModelContext, ModelFigure
 from analysis.figures.style import draw_note, plain, show_tiles, styled
 from analysis.measures.codes import encode
 
-_STEPS = 9
-_PAIRS = 4
+_PAIRS, _STEPS = 4, 9
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def draw_interp(interp: Interpolations | str) -> Figure:
     blocks = figure.subplots(pairs, 1, squeeze=False).ravel()
     for axes, ends, decoded, (first, last) in zip(blocks, interp.ends, interp.decoded, interp.names, strict=True):
         left, right = (np.stack([end, end])[:, None] for end in ends)
-        centres, _ = show_tiles(axes, np.concatenate([left, decoded, right], 1), ["linear", "spherical"])
+        centres = show_tiles(axes, np.concatenate([left, decoded, right], 1), ["linear", "spherical"])
         axes.set_title(f"{plain(first)} → {plain(last)}", loc="left", fontsize=13, weight="bold")
     blocks[-1].set_xticks(centres, ["image", *(str(Fraction(k, steps - 1)) for k in range(steps)), "image"])
     blocks[-1].set_xlabel("share of the way")

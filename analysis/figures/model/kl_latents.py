@@ -11,8 +11,7 @@ from analysis.figures.style import FADED, OKABE_ITO, Look, latents, styled
 from analysis.measures.codes import latent_rates
 from vae_models.elbo import ACTIVE_VARIANCE
 
-_BARS = 64
-_NAMED = 32
+_BARS, _NAMED = 64, 32
 _LEAST_VARIANCE = 1e-7
 
 
@@ -23,11 +22,6 @@ class KlLatents:
     latents: np.ndarray  # (Z,) indices
     kl: np.ndarray  # (Z,) nats per image; they sum to the rate
     mean_variance: np.ndarray  # (Z,) variance of the posterior mean over the images
-
-    @property
-    def rate(self) -> float:
-        """Nats per image."""
-        return float(self.kl.sum())
 
     @property
     def active(self) -> np.ndarray:
@@ -71,7 +65,7 @@ def draw_kl_latents(spread: KlLatents) -> Figure:
     for axes in (above, below):
         axes.grid(True, axis="y")
     active = int(spread.active.sum())
-    above.set_title(f"Rate {spread.rate:.2f} nats per image over {latents(count)}: {active} active")
+    above.set_title(f"Rate {spread.kl.sum():.2f} nats per image over {latents(count)}: {active} active")
     above.legend(loc="upper right")
     return figure
 

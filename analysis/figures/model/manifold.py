@@ -8,7 +8,7 @@ from scipy.stats import norm
 
 from analysis.figures.images import decode
 from analysis.figures.registry import ModelContext, ModelFigure
-from analysis.figures.style import latents, mosaic, styled
+from analysis.figures.style import latents, show_tiles, styled
 from analysis.measures.codes import latent_rates
 
 _STEPS, _STEPS_LARGE = 21, 13  # odd: the middle is 0
@@ -19,9 +19,7 @@ _LARGE = 40  # pixels of a side above which a picture of 21 x 21 images would sh
 class Manifold:
     """Images decoded over one or two latents, all others at 0."""
 
-    images: np.ndarray
-    """(S, S, C, H, W) in [0, 1], the second latent rising from the bottom row up; (1, S, C, H, W) of a
-    single latent."""
+    images: np.ndarray  # (S, S, C, H, W) in [0, 1], the second latent rising upwards; of a single one (1, S, ...)
     values: np.ndarray  # (S,) quantiles of N(0, 1) at (k + 1/2) / S, each latent's values
     latents: np.ndarray  # (2,) or (1,) indices: across, up
     kl: np.ndarray  # (2,) or (1,) nats per image
@@ -51,16 +49,13 @@ def draw_manifold(manifold: Manifold) -> Figure:
     across = 10 if rows > 1 else 14
     figure = Figure(figsize=(across, 0.92 * across * rows * height / (steps * width) + 1.1))
     axes = figure.subplots()
-    axes.imshow(mosaic(manifold.images, 0), interpolation="nearest", aspect="equal")
-    axes.spines[:].set_visible(False)
-    axes.tick_params(length=0)
+    centres = show_tiles(axes, manifold.images, gap=0)
     shown = np.linspace(0, steps - 1, 5).round().astype(int) if rows > 1 else np.arange(steps)
     labels = [f"{value:.1f}".replace("-0.0", "0.0") for value in manifold.values[shown]]
     pairs = zip(manifold.latents, manifold.kl, strict=True)
     names = [f"latent {k} ({nats:.2f} nats), prior standard deviations" for k, nats in pairs]
-    axes.set_xticks((shown + 0.5) * width - 0.5, labels)
+    axes.set_xticks(centres[shown], labels)
     axes.set_xlabel(names[0])
-    axes.set_yticks([])
     if rows > 1:
         axes.set_yticks((steps - shown - 0.5) * height - 0.5, labels)
         axes.set_ylabel(names[1])

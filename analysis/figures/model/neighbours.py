@@ -82,7 +82,7 @@ def draw_neighbours(neighbours: Neighbours) -> Figure:
     figure = Figure(figsize=(12, 1.03 * height / width * rows + 1.45))
     axes = figure.subplots()
     labels = ["sample", "nearest\ntraining image", "second\nnearest"][:rows]
-    centres, _ = show_tiles(axes, np.concatenate([neighbours.samples[None], neighbours.nearest]), labels)
+    centres = show_tiles(axes, np.concatenate([neighbours.samples[None], neighbours.nearest]), labels)
     axes.set_xticks(centres, [f"{distance:.3f}" for distance in neighbours.distances[0]])
     axes.set_xlabel("distance to the nearest: root mean square difference of pixels in [0, 1]", labelpad=8)
     searched, of = neighbours.searched, neighbours.of

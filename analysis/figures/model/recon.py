@@ -62,7 +62,7 @@ def show_pairs(axes: Axes, pairs: np.ndarray, columns: int, row_labels: Sequence
     """Images over what was decoded of them, (2, K, C, H, W), each pair with a text below; as wide as ``columns``."""
     _, count, *shape = pairs.shape
     blank = np.ones((2, columns - count, *shape), np.float32)
-    centres, _ = show_tiles(axes, np.concatenate([pairs, blank], 1), row_labels)
+    centres = show_tiles(axes, np.concatenate([pairs, blank], 1), row_labels)
     axes.set_xticks(centres[:count], below)
     axes.tick_params(axis="x", labelsize=11, labelcolor="0.3")
 

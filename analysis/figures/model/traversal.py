@@ -3,14 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from analysis.figures.images import decode, unit, varied_rows
 from analysis.figures.model.kl_latents import compute_kl_latents
 from analysis.figures.registry import ModelContext, ModelFigure
-from analysis.figures.style import OKABE_ITO, latents, plain, show_tiles, styled
+from analysis.figures.style import OKABE_ITO, Look, latents, plain, show_tiles, styled
 
 _ROWS, _POSITIONS, _REACH = 8, 13, 3.0
 
@@ -39,17 +38,9 @@ def compute_traversal(context: ModelContext) -> Traversal:
     positions = np.linspace(-_REACH, _REACH, _POSITIONS)
     z = np.tile(mean_NZ[row], (len(chosen), _POSITIONS, 1))
     z[np.arange(len(chosen)), :, chosen] = positions
-    decoded = decode(context.model, z.reshape(-1, z.shape[-1]))
-    return Traversal(
-        image=unit(data.test.images[row]),
-        name=data.classes[data.test.labels[row]],
-        latents=chosen,
-        kl=spread.kl[:_ROWS],
-        own=mean_NZ[row, chosen],
-        positions=positions,
-        decoded=decoded.reshape(*z.shape[:2], *decoded.shape[1:]),
-        latent_dim=mean_NZ.shape[1],
-    )
+    image, name = unit(data.test.images[row]), data.classes[data.test.labels[row]]
+    decoded = decode(context.model, z.reshape(-1, z.shape[-1])).reshape(*z.shape[:2], *image.shape)
+    return Traversal(image, name, chosen, spread.kl[:_ROWS], mean_NZ[row, chosen], positions, decoded, z.shape[-1])
 
 
 @styled
@@ -60,14 +51,17 @@ def draw_traversal(traversal: Traversal) -> Figure:
     figure = Figure(figsize=(12, max(0.74 * height / width, 0.5) * rows + 1.2))
     axes = figure.subplots()
     labels = [f"latent {k}\n{nats:.2f} nats" for k, nats in zip(traversal.latents, traversal.kl, strict=True)]
-    centres, _ = show_tiles(axes, np.concatenate([image, traversal.decoded], 1), labels)
+    centres = show_tiles(axes, np.concatenate([image, traversal.decoded], 1), labels)
     axes.tick_params(axis="y", labelsize=11)
     ticks = ["image", *(f"{value:g}" for value in traversal.positions[::2])]
     axes.set_xticks([centres[0], *centres[1::2]], ticks)
     axes.set_xlabel("the latent's value, in prior standard deviations")
-    for row, own in enumerate(traversal.own):
-        nearest = int(np.abs(traversal.positions - own).argmin())
-        _frame(axes, centres[1 + nearest], float(axes.get_yticks()[row]), width, height)
+    margin = max(1, round(width / 14)) / 2  # the frame is in the gap around a tile
+    look: Look = {"fill": False, "edgecolor": OKABE_ITO["vermillion"], "linewidth": 2, "clip_on": False}
+    for own, y in zip(traversal.own, axes.get_yticks(), strict=True):
+        x = centres[1 + np.abs(traversal.positions - own).argmin()]
+        corner = x - width / 2 - margin, y - height / 2 - margin
+        axes.add_patch(Rectangle(corner, width + 2 * margin, height + 2 * margin, **look))
     most = f"the {rows} of largest KL of " if rows < traversal.latent_dim else ""
     figure.suptitle(
         f"Latent traversals of a test image (class {plain(traversal.name)}): {most}{latents(traversal.latent_dim)}; "
@@ -75,14 +69,6 @@ def draw_traversal(traversal: Traversal) -> Figure:
         fontsize=14,
     )
     return figure
-
-
-def _frame(axes: Axes, x: float, y: float, width: int, height: int) -> None:
-    """A frame in the gap around the tile centred at (x, y)."""
-    margin = max(1, round(width / 14)) / 2
-    corner = (x - width / 2 - margin, y - height / 2 - margin)
-    size = (width + 2 * margin, height + 2 * margin)
-    axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=OKABE_ITO["vermillion"], linewidth=2, clip_on=False))
 
 
 FIGURE = ModelFigure(
