@@ -158,7 +158,10 @@ def _train_all(session: Session, resources: Resources, preflight: Preflight, ope
         stages = [search_trials(session), repeats(session)]
         stages += [final] if replace(slot, pack=1) == last_slot else []
         sinks = [Sink(name, opener, view.note) for name, opener in openers.items()]
-        slots, most = open_slots(session, resources, count, slot), most_at_once(resources.max_concurrent, left)
+        slots, most = (
+            open_slots(session, resources, count, slot),
+            min(left, most_at_once(resources.max_concurrent, ledger.plan.trials) or left),
+        )
         with slots, following_nodes(slots, cluster, preflight, most or retrained, view):
             tune.train(Lifecycle(session, stages, sinks), slots, resources.max_concurrent, folder.layout.ray)
             session.stop.check()
