@@ -99,10 +99,10 @@ class Ledger(Trials):
             )
             self._study_id = self._storage.get_study_id_from_name(study.name)
             if OWNER not in self._study.user_attrs:
-                self._study.set_user_attr(OWNER, owner)
                 with warnings.catch_warnings():  # what Optuna's dashboard calls the values; it may change, it says
                     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                     self._study.set_metric_names(list(study.objectives))
+                self._study.set_user_attr(OWNER, owner)
             found = self._study.user_attrs[OWNER]
         except Exception as error:  # any of SQLAlchemy's, Optuna's or a driver's
             raise _unopened(url, error) from error
@@ -135,7 +135,8 @@ class Ledger(Trials):
     def resume(self, number: int) -> int:
         """Take an interrupted trial up under its own number; parameters it still lacks are chosen now."""
         self._study.sampler = self.plan.sampler_at(number)
-        return self._take_up(Trial(self._study, self._trial_id(number)))
+        known = self.all()[number]  # read, as Optuna writes to no trial that another process made before that
+        return self._take_up(Trial(self._study, known._trial_id))
 
     def _take_up(self, trial: Trial) -> int:
         for index, (path, distribution) in enumerate(self.plan.space.items(), start=1):
