@@ -44,7 +44,7 @@ def add_line(figure: go.Figure, x: Any, y: Any, name: str = "", **options: Any) 
 
 def add_dots(figure: go.Figure, x: Any, y: Any, hover: str, **options: Any) -> None:
     """Markers; ``hover`` is plotly's template of what is shown at each."""
-    figure.add_scatter(x=x, y=y, mode="markers", hovertemplate=f"{hover}<extra></extra>", **options)
+    figure.add_scatter(x=x, y=y, hovertemplate=f"{hover}<extra></extra>", **{"mode": "markers"} | options)
 
 
 def coloured(values: np.ndarray, colorscale: str, bar: dict[str, Any] | None) -> dict[str, Any]:
