@@ -6,7 +6,6 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from analysis.figures.style import SYMBOLS as SYMBOLS  # noqa: PLC0414 (its users find it here)
 from analysis.figures.style import Look, panel_grid
 
 NEUTRAL = "#888888"
