@@ -34,16 +34,11 @@ app = command_group("Figures, tables and a page to read, from a study's folder."
 def report(
     study: Annotated[Path, typer.Argument(help="The study's folder, such as runs/digits_vae.")],
     top: Annotated[int, typer.Option(min=1, help="How many of the best trials to draw.")] = 2,
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Where the data set's files are.  [default: where the study had them]")
-    ] = None,
-    inception: Annotated[
-        Path | None, typer.Option(help="Inception weights for the FID.  [default: none, and no FID]")
-    ] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="The data set's folder.  [default: the study's own]")] = None,
+    inception: Annotated[Path | None, typer.Option(help="Inception weights for the FID.  [default: no FID]")] = None,
 ) -> None:
     """Draw the best runs and the study, export the best models, and write report.html."""
-    console = Console(stderr=True)
-    with progress_bar(console) as progress:
+    with progress_bar(Console(stderr=True)) as progress:
         from analysis.report.report import write_report  # seconds of imports, which --help can do without
 
         paths = write_report(study, top, data_dir, progress, inception)

@@ -8,12 +8,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn
 
 from trainables.text import printable
 
+# called with what is done next, in a few words, and the share of the work that is done, from 0 to 1
 ShowStep = Callable[[str, float], object]
-"""Called with what is done next, in a few words, and the share of the work that is done, from 0 to 1."""
-
-
-def show_nothing(_step: str, _share: float) -> None:
-    """A `ShowStep` for nobody."""
 
 
 class Steps:

@@ -6,7 +6,6 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from analysis.figures.style import SYMBOLS as SYMBOLS  # noqa: PLC0414 (its users find it here)
 from analysis.figures.style import Look, panel_grid
 
 NEUTRAL = "#888888"
@@ -44,7 +43,7 @@ def add_line(figure: go.Figure, x: Any, y: Any, name: str = "", **options: Any) 
 
 def add_dots(figure: go.Figure, x: Any, y: Any, hover: str, **options: Any) -> None:
     """Markers; ``hover`` is plotly's template of what is shown at each."""
-    figure.add_scatter(x=x, y=y, mode="markers", hovertemplate=f"{hover}<extra></extra>", **options)
+    figure.add_scatter(x=x, y=y, hovertemplate=f"{hover}<extra></extra>", **{"mode": "markers"} | options)
 
 
 def coloured(values: np.ndarray, colorscale: str, bar: dict[str, Any] | None) -> dict[str, Any]:

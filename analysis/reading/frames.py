@@ -105,10 +105,14 @@ def load_repeats(folder: StudyRecord | Path | str) -> pd.DataFrame:
     return frame.astype(kinds | {"state": pd.CategoricalDtype(["COMPLETE", "FAIL"]), "cause": "str"})
 
 
-def repeated_bits(repeats: pd.DataFrame, number: int) -> np.ndarray:
-    """``val_bits_per_dim`` of a trial's repeats, (R,); its own, for which it was chosen, is left out."""
-    chosen = (repeats["number"] == number) & (repeats["state"] == "COMPLETE")
-    return repeats.loc[chosen, "val_bits_per_dim"].to_numpy(float)
+def repeats_of(repeats: pd.DataFrame, number: int) -> pd.DataFrame:
+    """A trial's rows of `load_repeats`; its own value, for which it was chosen, is not among them."""
+    return repeats[repeats["number"] == number]
+
+
+def complete_bits(repeats: pd.DataFrame) -> np.ndarray:
+    """``val_bits_per_dim`` of the complete ones, (R,)."""
+    return repeats.loc[repeats["state"] == "COMPLETE", "val_bits_per_dim"].to_numpy(float)
 
 
 def complete_trials(trials: pd.DataFrame) -> pd.DataFrame:

@@ -16,11 +16,11 @@ from analysis.figures.plotly_style import add_line
 from analysis.figures.registry import StudyContext
 from analysis.figures.study.rate_distortion import RateDistortion, add_runs, compute_rate_distortion, frame_chart
 from analysis.figures.style import OKABE_ITO, STATES, SYMBOLS
-from analysis.progress import ShowStep, Steps, show_nothing
+from analysis.progress import ShowStep, Steps
 from analysis.reading.best_runs import Run
-from analysis.reading.frames import complete_trials, load_trials
+from analysis.reading.frames import complete_trials, load_trials, repeats_of
 from analysis.reading.study_record import read_study
-from analysis.report.findings import SAME_BITS, Repeated, separability_clause
+from analysis.report.findings import SAME_BITS, separability_clause
 from analysis.report.page import cells, render_template, rendered_charts
 from analysis.statistics.pareto import reference_point
 from trainables.errors import UserError
@@ -29,15 +29,15 @@ from trainables.records.atomic_files import write_atomic
 _COUNTS = {state: style.word for state, style in STATES.items() if state != "WAITING"}  # state -> column of its trials
 _TEXTS = ["study", "folder", "dataset", "created", "fault"]
 _NUMBERS = ["beta", "val_bits_per_dim", "val_rate", "val_nelbo", "final_bits_per_dim", "hypervolume", "hours"]
+_KINDS = dict.fromkeys(_TEXTS, "str") | dict.fromkeys(_NUMBERS, "float64")  # the others are counts
 _COLUMNS = ["study", "dataset", "trials", *_COUNTS.values(), "epochs", "best_trial", "beta", "latent_dim", "depth"]
 _COLUMNS += [*_NUMBERS[1:], "folder"]
 _LISTED = [*_TEXTS[:-1], "trials", *_COUNTS.values(), "val_bits_per_dim", "fault"]
 
 
 def _table(rows: list[dict[str, object]], columns: list[str]) -> pd.DataFrame:
-    """What is no text and no number with a fraction is a count; the dtypes are the same of no rows."""
-    kinds = {name: "str" if name in _TEXTS else "float64" if name in _NUMBERS else "Int64" for name in columns}
-    return pd.DataFrame(rows, columns=columns).astype(kinds)
+    """The dtypes are the same of no rows."""
+    return pd.DataFrame(rows, columns=columns).astype({name: _KINDS.get(name, "Int64") for name in columns})
 
 
 def _counts_of(trials: pd.DataFrame) -> dict[str, object]:
@@ -111,7 +111,8 @@ class Comparison:
         (first, best), (second, _) = found[:2]
         bits, other_bits = (run.best["val_bits_per_dim"] for _, run in found[:2])
         behind = f"lies {other_bits - bits:.4f} behind" if other_bits - bits >= SAME_BITS else "is as good"
-        seeds = separability_clause(*(Repeated.of(run, study.study.repeats, study.name) for study, run in found[:2]))
+        names = [f"{run.label} of {study.name}" for study, run in found[:2]]
+        seeds = separability_clause(names, [repeats_of(study.study.repeats, run.number) for study, run in found[:2]])
         sentences = [
             f"The best trial is {best.label} of {first.name}, {bits:.4f} bits per dimension; the best of "
             f"{second.name} {behind}.",
@@ -123,7 +124,7 @@ class Comparison:
         return sentences
 
 
-def compare_studies(folders: Sequence[Path | str], progress: ShowStep = show_nothing) -> Comparison:
+def compare_studies(folders: Sequence[Path | str], progress: ShowStep = lambda *_: None) -> Comparison:
     """Read several studies. Those of the same validation images are measured by one reference. Raises: UserError for
     fewer than two folders, the same folder twice, or as `analysis.load_trials`."""
     paths = [Path(folder).resolve() for folder in folders]
@@ -138,15 +139,12 @@ def compare_studies(folders: Sequence[Path | str], progress: ShowStep = show_not
         studies.append(StudyContext(read_study(path)))
     steps("comparing")
     bases = [study.record.base for study in studies]
-    comparable = len({(base.dataset, base.image_size, base.limit_val, base.definitions) for base in bases}) == 1
+    comparable = len({(it.dataset, it.image_size, it.limit_val, it.definitions) for it in bases}) == 1
     measured = [complete_trials(study.trials)[["val_rate", "val_nelbo"]].to_numpy(float).T for study in studies]
     reference = None
     if comparable and any(points.size for points in measured):
         reference = reference_point(*((rate, nelbo - rate) for rate, nelbo in measured))
-    planes = [
-        compute_rate_distortion(study.trials, None, base.model.dimensions, reference)
-        for study, base in zip(studies, bases, strict=True)
-    ]
+    planes = [compute_rate_distortion(it.trials, None, it.record.base.model.dimensions, reference) for it in studies]
     return Comparison(list(map(Compared, labels(paths), studies, planes)), comparable)
 
 
@@ -225,7 +223,7 @@ def _differences(comparison: Comparison) -> list[list[str]]:
     return [row for row in rows if len(set(row[1:])) > 1]
 
 
-def list_studies(root: Path | str, progress: ShowStep = show_nothing) -> pd.DataFrame:
+def list_studies(root: Path | str, progress: ShowStep = lambda *_: None) -> pd.DataFrame:
     """The studies below a folder: one row each, by name. Columns ``study folder dataset created`` (str),
     ``trials complete pruned failed running`` (Int64), ``val_bits_per_dim`` of the best complete trial
     (float64), and ``fault`` (str): why its other columns are unknown, if they are. Raises: UserError where there is no

@@ -11,7 +11,7 @@ from analysis.figures.study.importance import REMAINDER
 from analysis.figures.study.rate_distortion import RateDistortion
 from analysis.figures.style import TITLES
 from analysis.reading.best_runs import Run
-from analysis.reading.frames import repeated_bits
+from analysis.reading.frames import complete_bits, repeats_of
 from analysis.reading.validation import column, read_epochs
 from analysis.report.tables import cause_of
 from analysis.statistics.importance import Importance
@@ -32,8 +32,8 @@ class Findings:
     """What the study says, the answer first. There is an answer without a trial, too."""
 
     answer: list[str]
-    """Three sentences: the best trial and whether it is separable from the next, what mattered, and where
-    the front bends; fewer where they cannot be told."""
+    """The best trial and whether it is separable from the next, what mattered, and where the front bends, or why that
+    cannot be told; without a complete trial that, and the cause of failures."""
     notes: list[str]  # what one should know before one uses it
 
 
@@ -44,64 +44,44 @@ def findings(study: StudyContext, importance: Importance, plane: RateDistortion)
     if not searched:
         none = f"No trial is complete{' yet' if unfinished else ''}, so there is no best model."
         return Findings([none, *_failures(trials)], unfinished)
-    best = _best_trial(searched) + _versus_next(searched, study.repeats)
-    answer = [best, *importance_sentences(importance), _bend(plane)]
+    answer = [_best_trial(searched, study.repeats), importance_sentence(importance), _bend(plane)]
     return Findings(answer, [*unfinished, *notes(searched[0], study.final)])
 
 
-def _best_trial(searched: list[Run]) -> str:
+def _best_trial(searched: list[Run], repeats: pd.DataFrame) -> str:
+    """And whether it is separable from the runner-up."""
     best, model = searched[0], searched[0].config.model
-    return (
-        f"The best trial is {best.label}, with KL weight {best.config.beta:.3g}, latent size "
-        f"{model.latent_dim} and depth {model.depth}: {best.best['val_bits_per_dim']:.4f} bits per dimension "
-        "on the validation images"
+    bits = [run.best["val_bits_per_dim"] for run in searched[:2]]
+    said = (
+        f"The best trial is {best.label}, with KL weight {best.config.beta:.3g}, latent size {model.latent_dim} and "
+        f"depth {model.depth}: {bits[0]:.4f} bits per dimension on the validation images"
     )
-
-
-def _versus_next(searched: list[Run], repeats: pd.DataFrame) -> str:
-    """The end of the first sentence: whether the winner is separable from the runner-up."""
     if len(searched) < 2:
-        return "; no other is complete to compare it with."
-    best, second = (Repeated.of(run, repeats) for run in searched[:2])
-    ahead = searched[1].best["val_bits_per_dim"] - searched[0].best["val_bits_per_dim"]
+        return f"{said}; no other is complete to compare it with."
+    ahead, names = bits[1] - bits[0], [run.label for run in searched[:2]]
     fewer = f"{ahead:.4f} fewer than" if ahead >= SAME_BITS else "no fewer than"
-    return f", {fewer} the runner-up, {second.label}; {separability_clause(best, second)}."
+    seeds = separability_clause(names, [repeats_of(repeats, run.number) for run in searched[:2]])
+    return f"{said}, {fewer} the runner-up, {names[1]}; {seeds}."
 
 
-@dataclass(frozen=True)
-class Repeated:
-    """A trial's trainings with other seeds."""
-
-    label: str
-    bits: np.ndarray  # per dimension, of those that are complete
-    failed: int
-
-    @classmethod
-    def of(cls, run: Run, repeats: pd.DataFrame, study: str = "") -> "Repeated":
-        """From `analysis.load_repeats`; ``study`` names whose trial it is, where there are several."""
-        failed = (repeats["number"] == run.number) & (repeats["state"] == "FAIL")
-        label = f"{run.label} of {study}" if study else run.label
-        return cls(label, repeated_bits(repeats, run.number), int(failed.sum()))
-
-
-def separability_clause(best: Repeated, second: Repeated) -> str:
-    """Whether other seeds separate two trials, and which is then better: not always the search's choice,
-    as that was chosen for its value, which is low by chance too. A clause."""
-    counts, failed = (len(best.bits), len(second.bits)), best.failed + second.failed
-    found = separable(best.bits, second.bits)
+def separability_clause(names: list[str], repeats: list[pd.DataFrame]) -> str:
+    """Whether other seeds separate two trials, by the repeats of each, and which is then better: not always the
+    search's choice, as that was chosen for its value, which is low by chance too. A clause."""
+    bits, failed = list(map(complete_bits, repeats)), sum(int((of["state"] == "FAIL").sum()) for of in repeats)
+    found, (one, other) = separable(*bits), map(len, bits)
     if found is None:
-        if min(counts) > 1:
+        if min(one, other) > 1:
             return "the repeats of each agree to the last digit, which cannot tell merit from luck"
         lost = f" ({failed} repeat{'s' * (failed > 1)} failed)" if failed else ""
-        if not any(counts):
+        if one == other == 0:
             return f"one training of each{lost} cannot tell merit from luck{'' if failed else ' (--seeds 3 would)'}"
-        return f"{counts[0]} and {counts[1]} repeats of them{lost} cannot tell merit from luck: each needs 2"
+        return f"{one} and {other} repeats of them{lost} cannot tell merit from luck: each needs 2"
     gap = found.interval
-    seeds = f"{counts[0]} other seeds each" if counts[0] == counts[1] else f"{counts[0]} and {counts[1]} other seeds"
-    better = (best if gap.estimate > 0 else second).label
+    seeds = f"{one} other seeds each" if one == other else f"{one} and {other} other seeds"
+    better = names[0] if gap.estimate > 0 else names[1]
     verdict = f"separable, and {better} is better" if found.separable else "not separable"
     return (
-        f"with {seeds} the two are {verdict}: {second.label} lies {gap.estimate:+.4f} bits from {best.label}, "
+        f"with {seeds} the two are {verdict}: {names[1]} lies {gap.estimate:+.4f} bits from {names[0]}, "
         f"95 % interval {gap.low:+.4f} to {gap.high:+.4f}"
     )
 
@@ -157,10 +137,10 @@ def _failures(trials: pd.DataFrame) -> Iterator[str]:
         yield f"The {share} failures: {cause}."
 
 
-def importance_sentences(importance: Importance) -> list[str]:
+def importance_sentence(importance: Importance) -> str:
     """The parameters by their share of the variance, and whether the largest two are separable."""
     if importance.note:
-        return [f"{importance.note}."]
+        return f"{importance.note}."
     names = [TITLES.get(name, name) for name in importance.names]
     intervals: Sequence[Interval | None] = importance.intervals or [None] * len(names)
     parts = [
@@ -169,13 +149,13 @@ def importance_sentences(importance: Importance) -> list[str]:
     ]
     close = importance.separable is False
     few = importance.trials < _INDICATIVE
-    return [
+    return (
         "What mattered for bits per dimension, by the share of its variance that each explains alone: "
         f"{_listed(parts)}; {REMAINDER}: {importance.remainder:.0%}"
         + f"; {_listed(names[:2])} are not separable, as their intervals overlap" * close
         + f"; with {importance.trials} complete trials this is a hint, not a measurement" * few
         + "."
-    ]
+    )
 
 
 def _listed(parts: list[str]) -> str:

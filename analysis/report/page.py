@@ -21,7 +21,6 @@ from PIL import Image
 from analysis.figures.files import study_charts
 from analysis.figures.plotly_style import to_html
 from analysis.figures.registry import StudyContext, model_figures, study_figures
-from analysis.figures.study import rate_distortion
 from analysis.measures.test_metrics import tables as metric_tables
 from analysis.reading.best_runs import Run
 from analysis.report.findings import Findings
@@ -49,7 +48,6 @@ def render(
     """A study's page: what it says, what ``missing`` says that could not be had, and the PNGs and GIFs of ``figures``
     by name."""
     record, rows = study.record, _trial_rows(study)
-    tables = study_tables(study.trials, study.repeats, study.of(rate_distortion.FIGURE))
     few = len(study.trials) <= _MOST_ROWS  # a browser could not hover more
     context = {
         "findings": findings,
@@ -59,7 +57,7 @@ def render(
         "drawn": {**study_figures(), **model_figures()},
         "folder": record.folder,
         "info": {name: without_passwords(it) if isinstance(it, str) else it for name, it in record.info.items()},
-        "tables": {title: (list(table), cells(table)) for title, table in tables.items()},
+        "tables": {title: (list(table), cells(table)) for title, table in study_tables(study).items()},
         "charts": rendered_charts(study_charts(study) if few else {}),
         "columns": list(study.trials),
         "rows": rows,
@@ -151,5 +149,7 @@ def cells(table: pd.DataFrame) -> list[list[str]]:
 def _cell(column: str, value: Any) -> str:
     if is_scalar(value) and pd.isna(value):
         return ""
-    style = _FORMATS.get(column, ".4f" if "bits" in column else ".2f" if column.startswith("val_") else ".4g")
-    return format(value, style) if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    style = _FORMATS.get(column, ".2f" if column.startswith("val_") else ".4g")
+    return format(value, ".4f" if "bits" in column else style)

@@ -9,7 +9,7 @@ from analysis.figures.registry import ModelContext, StudyContext, model_figures,
 from analysis.figures.study import importance, rate_distortion
 from analysis.measures.codes import encode
 from analysis.measures.test_metrics import PARTS, measure
-from analysis.progress import ShowStep, Steps, show_nothing
+from analysis.progress import ShowStep, Steps
 from analysis.reading.best_runs import Run, export_best
 from analysis.reading.study_record import StudyRecord, read_study
 from analysis.report.findings import findings
@@ -24,10 +24,10 @@ from trainables.training.process_group import first_device
 
 def write_report(
     folder: Path | str,
-    top: int = 2,
-    data_dir: Path | str | None = None,
-    progress: ShowStep = show_nothing,
-    inception: Path | None = None,
+    top: int = 2,  # complete trials to draw, at least 1
+    data_dir: Path | str | None = None,  # where the data set's files are; by default where the study had them
+    progress: ShowStep = lambda *_: None,
+    inception: Path | None = None,  # weights to measure the FID with; without them there is none
 ) -> dict[str, Path]:
     """Render a study's folder as it stands: finished, running or empty.
 
@@ -36,18 +36,8 @@ def write_report(
     ``trials.parquet`` and ``report.html``. The best run is measured on the test set, here and nowhere else. Where the
     data set or a run's weights cannot be had, the page says so and the rest is written.
 
-    Args:
-        folder: the study's.
-        top: complete trials to draw, at least 1.
-        data_dir: where the data set's files are; by default where the study had them.
-        progress: see `analysis.progress.ShowStep`.
-        inception: Inception weights to measure the FID with; without them there is none.
-
-    Returns the paths of ``report``, ``trials``, ``visu`` and ``models``, those that exist.
-
-    Raises:
-        UserError: where the folder is missing, holds no whole study, or cannot be written.
-    """
+    Returns the paths of ``report``, ``trials``, ``visu`` and ``models``, those that exist. Raises: UserError where the
+    folder is missing, holds no whole study, or cannot be written."""
     if top < 1:
         raise UserError(f"top must be at least 1, got {top}")
     steps = Steps(progress, planned=2 + len(study_figures()))

@@ -4,21 +4,22 @@ from itertools import permutations
 
 import pandas as pd
 
-from analysis.figures.study.rate_distortion import RateDistortion
+from analysis.figures.registry import StudyContext
+from analysis.figures.study.rate_distortion import FIGURE, RateDistortion
 from analysis.figures.style import STATES, TITLES
-from analysis.reading.frames import repeated_bits
+from analysis.reading.frames import complete_bits, repeats_of
 from analysis.statistics.separability import Rank, ranks, separable
 from trainables.text import printable, without_passwords
 
 _LONGEST_CAUSE = 160  # characters
 
 
-def study_tables(trials: pd.DataFrame, repeats: pd.DataFrame, plane: RateDistortion) -> dict[str, pd.DataFrame]:
-    """By title, those that have rows; from `analysis.load_trials` and `analysis.load_repeats`."""
+def study_tables(study: StudyContext) -> dict[str, pd.DataFrame]:
+    """By title, those that have rows."""
     tables = {
-        "How the trials ended": _states_table(trials),
-        "With other seeds": _repeats_table(repeats),
-        "The ends of the front of rate against distortion": _front_table(plane),
+        "How the trials ended": _states_table(study.trials),
+        "With other seeds": _repeats_table(study.repeats),
+        "The ends of the front of rate against distortion": _front_table(study.of(FIGURE)),
     }
     return {title: table for title, table in tables.items() if len(table)}
 
@@ -53,7 +54,7 @@ def _repeats_table(repeats: pd.DataFrame) -> pd.DataFrame:
     """A row a trial that was repeated, the lowest mean first: what its ``seeds`` gave, how many ``failed``, its
     ``rank`` among those with 2 seeds or more, in which share of draws of the means it is ``first``, and from which
     of them it is ``not separable``."""
-    bits = {int(number): repeated_bits(repeats, number) for number in repeats["number"].unique()}
+    bits = {int(number): complete_bits(repeats_of(repeats, number)) for number in repeats["number"].unique()}
     known = {number: values for number, values in bits.items() if len(values) > 1}
     standing = dict(zip(known, ranks(list(known.values())), strict=True)) if known else {}
     verdicts = {(one, other): separable(known[one], known[other]) for one, other in permutations(known, 2)}

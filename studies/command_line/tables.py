@@ -114,7 +114,7 @@ def _best_run(run: "Run") -> dict[str, str]:
     """A row of the summary."""
     row, config = run.best, run.config
     return {
-        "trial": run.label.removeprefix("trial "),
+        "trial": run.label.removeprefix("trial ").replace("final of trial", "final"),
         "bits/dim": f"{row['val_bits_per_dim']:.4f}",
         "rate, nats": f"{row['val_rate']:.2f}",
         "mse": f"{row['val_mse']:.5f}",

@@ -1,7 +1,5 @@
-"""What the KL weight does to images: the same test images and the same noise through several models.
-
-M models, K columns, images of C x H x W.
-"""
+"""What the KL weight does to images: the same test images and the same noise through several models. M models, K
+columns, images of C x H x W."""
 
 import math
 from contextlib import suppress

@@ -1,7 +1,5 @@
-"""Where in the space the good trials are: bits per dimension over pairs of searched parameters.
-
-N complete trials, G points along each side of a grid; positions are in [0, 1] over the searched range.
-"""
+"""Where in the space the good trials are: bits per dimension over pairs of searched parameters. N complete trials, G
+points along each side of a grid; positions are in [0, 1] over the searched range."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from analysis.figures.plotly_style import add_line, beta_colors, coloured
+from analysis.figures.plotly_style import add_dots, add_line, beta_colors, coloured
 from analysis.figures.registry import StudyFigure
 from analysis.figures.style import BITS_LABEL, OKABE_ITO, STATES, Look, beta_bar, log_colors, styled
 from analysis.reading.frames import complete_trials
@@ -89,21 +89,16 @@ def learning_curves_chart(curves: LearningCurves) -> go.Figure:
         ]
         marker = coloured(color, "Viridis", None if figure.data else bar)
         marker |= {"size": 6, "line": None, "color": np.repeat(color[rows], lengths)}
-        figure.add_scatter(
-            # a gap after each trial keeps its line from the next one's
-            x=[epoch for length in lengths for epoch in (*range(1, length), None)],
-            y=[value for k in rows for value in (*curves.values[k].tolist(), None)],
-            mode="lines+markers",
-            name=style.word,
-            line={"dash": style.dash, "width": 1, "color": "rgba(128,128,128,.6)"},
-            marker=marker,
-            text=np.repeat(texts, lengths),
-            hovertemplate="%{text}<br>epoch %{x}: %{y:.4f}<extra></extra>",
-        )
+        # a gap after each trial keeps its line from the next one's
+        epochs = [epoch for length in lengths for epoch in (*range(1, length), None)]
+        values = [value for k in rows for value in (*curves.values[k].tolist(), None)]
+        line = {"dash": style.dash, "width": 1, "color": "rgba(128,128,128,.6)"}
+        look: Look = {"mode": "lines+markers", "line": line, "marker": marker, "text": np.repeat(texts, lengths)}
+        add_dots(figure, epochs, values, "%{text}<br>epoch %{x}: %{y:.4f}", name=style.word, **look)
     if curves.best is not None:
         best, name = curves.values[curves.best], f"best: trial {curves.numbers[curves.best]}"
-        line: Look = {"width": 4, "color": OKABE_ITO["vermillion"]}
-        add_line(figure, np.arange(1, len(best) + 1), best, name, line=line)
+        outline = {"width": 4, "color": OKABE_ITO["vermillion"]}
+        add_line(figure, np.arange(1, len(best) + 1), best, name, line=outline)
     return figure.update_layout(xaxis_title="epoch", yaxis_title=BITS_LABEL)
 
 

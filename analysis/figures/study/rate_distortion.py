@@ -1,7 +1,5 @@
-"""The rate-distortion plane (Alemi et al. 2018, arXiv:1711.00464): what a trial pays, and what it gets.
-
-N runs: the complete trials, and the final training as the last where it is finished.
-"""
+"""The rate-distortion plane (Alemi et al. 2018, arXiv:1711.00464): what a trial pays, and what it gets. N runs: the
+complete trials, and the final training as the last where it is finished."""
 
 import math
 from collections.abc import Sequence

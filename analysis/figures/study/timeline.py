@@ -116,17 +116,11 @@ def timeline_chart(timeline: Timeline) -> go.Figure:
         chosen = timeline.state == state
         if chosen.any():
             number, spent = timeline.number[chosen], (timeline.end - timeline.start)[chosen] / size
-            figure.add_bar(
-                x=spent,
-                base=timeline.start[chosen] / size,
-                y=timeline.lane[chosen],
-                orientation="h",
-                name=style.word,
-                marker={"color": style.color, "pattern": {"shape": "/" if state == "RUNNING" else ""}},
-                text=[f"trial {n}: {style.word}<br>{each:.3g} {name}" for n, each in zip(number, spent, strict=True)],
-                textposition="none",
-                hovertemplate="%{text}<extra></extra>",
-            )
+            texts = [f"trial {n}: {style.word}<br>{each:.3g} {name}" for n, each in zip(number, spent, strict=True)]
+            bars = {"x": spent, "base": timeline.start[chosen] / size, "y": timeline.lane[chosen], "orientation": "h"}
+            hover: Look = {"text": texts, "textposition": "none", "hovertemplate": "%{text}<extra></extra>"}
+            look = {"color": style.color, "pattern": {"shape": "/" if state == "RUNNING" else ""}}
+            figure.add_bar(name=style.word, marker=look, **bars, **hover)
     figure.update_layout(barmode="overlay", bargap=0.15, title={"text": timeline.title, "font": {"size": 14}})
     figure.update_xaxes(title=f"{name} since the first trial started")
     return figure.update_yaxes(title="slot", autorange="reversed", dtick=max(1, timeline.lanes // 10))

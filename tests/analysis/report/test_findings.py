@@ -31,8 +31,7 @@ def said(folder: Path) -> Findings:
 
 
 def tables(folder: Path) -> dict[str, pd.DataFrame]:
-    study = StudyContext(read_study(folder))
-    return study_tables(study.trials, study.repeats, study.of(rate_distortion.FIGURE))
+    return study_tables(StudyContext(read_study(folder)))
 
 
 @pytest.mark.parametrize(
