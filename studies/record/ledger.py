@@ -142,6 +142,7 @@ class Ledger(Trials):
         for index, (path, distribution) in enumerate(self.plan.space.items(), start=1):
             # also before what is drawn alone: a crash may have come between two of them
             self._study.sampler = self.plan.sampler_at(trial.number, index)
+            _ = trial.relative_params  # of the first sampler, what is drawn jointly: Optuna draws it when it is asked
             suggest(trial, path, distribution)
         self._live[trial.number] = trial
         return trial.number
@@ -164,8 +165,10 @@ class Ledger(Trials):
         trial, config = self._live[number], self.plan.base.of_trial(number, self.parameters(number))
         told = None
         if best:
+            known = self.all()[number].constraints  # a crash may have come after one of them
             for limit in map(Constraint.of, self.plan.where):
-                trial.set_constraint(str(limit), limit.violation(best))
+                if str(limit) not in known:
+                    trial.set_constraint(str(limit), limit.violation(best))
             if len(self.plan.objectives) > 1:
                 trial.set_user_attr(BITS, best[BITS])
             told = self.plan.values(config, best) if state == "complete" else None

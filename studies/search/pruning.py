@@ -58,7 +58,7 @@ class Peers:
         """As the records of a study say; those that cannot be read are no peers."""
         peers = cls(trials.plan.prune if trials.plan.base.definitions > 1 else 0.0)
         for trial in trials.all() if peers._quantile else ():
-            with suppress(UserError, KeyError, TypeError):
+            with suppress(UserError, KeyError, TypeError, ValueError):
                 record = TrialFolder(folder.layout.trial(trial.number))
                 config = record.config()
                 for row in record.rows():
@@ -69,7 +69,8 @@ class Peers:
         """Take what a trial had at an epoch."""
         epoch = int(row["epoch"])
         if _is_power_of_two(epoch):  # no other is asked for
-            self._rows[epoch, config.model.likelihood][trial] = row["val_distortion"], row["val_rate"]
+            measured = float(row["val_distortion"]), float(row["val_rate"])
+            self._rows[epoch, config.model.likelihood][trial] = measured
 
     def prune(self, trial: int, config: TrialConfig, row: Metrics) -> bool:
         """Whether a trial is to be pruned at an epoch that was added."""
