@@ -91,7 +91,7 @@ def _batch_weights(
         z = posterior.mean + noise * (0.5 * posterior.logvar).exp()
         # log p(z) - log q(z | x): the constants of the two Gaussians cancel
         log_ratio = 0.5 * (noise.square() - z.square() + posterior.logvar).sum(2).double()
-        images = model.decode(z.flatten(0, 1))
+        images = model.likelihood.mean(model.decoder(z.flatten(0, 1)))
         repeated = x.expand(count, *x.shape).flatten(0, 1)
         nll = discrete_gaussian_nll(images, repeated, sigma).view(count, batch).double()
         weights = log_ratio - nll

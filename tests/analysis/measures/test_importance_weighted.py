@@ -19,6 +19,7 @@ from trainables.training.evaluate import evaluate
 from trainables.training.loop import seeded_vae
 from trainables.training.process_group import World
 from vae_models import ModelConfig
+from vae_models.likelihoods import LIKELIHOODS_OF_LINEAR
 from vae_models.vae import Posterior
 
 SIGMA = 0.2
@@ -31,6 +32,8 @@ class LinearVAE(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.tensor([[0.1, 0.0], [0.05, 0.1], [0.0, -0.1], [0.1, 0.1]]))
         self._spread = spread
+        self.decoder = self.decoded
+        self.likelihood = LIKELIHOODS_OF_LINEAR["gaussian"]
 
     def encode(self, x: Tensor) -> Posterior:
         weight = self.weight.double()
@@ -40,8 +43,8 @@ class LinearVAE(nn.Module):
         variance = self._spread / torch.diagonal(precision)
         return Posterior(mean.float(), variance.log().float().expand(len(x), 2))
 
-    def decode(self, z: Tensor) -> Tensor:
-        return (z @ self.weight.T + 0.5).view(-1, 1, 2, 2)
+    def decoded(self, z: Tensor) -> Tensor:
+        return 2 * (z @ self.weight.T).view(-1, 1, 2, 2)
 
 
 def true_log_likelihood(images: np.ndarray, weight: np.ndarray, draws: int = 400_000) -> np.ndarray:
