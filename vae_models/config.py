@@ -88,6 +88,13 @@ class ModelConfig(BaseModel):
         return self.widths if self.architecture == "mlp" else ()
 
     @property
+    def layers(self) -> str:
+        """What the networks are made of, for people: "depth 1, width 32", "linear", "mlp of widths 500, 200"."""
+        if self.architecture == "convolutional":
+            return f"depth {self.depth}, width {self.width}"
+        return f"mlp of widths {', '.join(map(str, self.widths))}" if self.hidden_widths else self.architecture
+
+    @property
     def dimensions(self) -> int:
         """Numbers in one image: channels x height x width."""
         return math.prod(self.image_shape)

@@ -58,9 +58,10 @@ def findings(study: StudyContext, importance: Importance, plane: RateDistortion)
 
 def _best_trial(searched: list[Run]) -> str:
     best, model = searched[0], searched[0].config.model
+    kind = f"depth {model.depth}" if model.architecture == "convolutional" else f"architecture {model.architecture}"
     return (
         f"The best trial is {best.label}, with KL weight {best.config.beta:.3g}, latent size "
-        f"{model.latent_dim} and depth {model.depth}: {best.best['val_bits_per_dim']:.4f} bits per dimension "
+        f"{model.latent_dim} and {kind}: {best.best['val_bits_per_dim']:.4f} bits per dimension "
         "on the validation images"
     )
 

@@ -130,6 +130,12 @@ def test_config_round_trips_through_json() -> None:
         assert ModelConfig.model_validate_json(config.model_dump_json()) == config
 
 
+def test_layers_are_said_as_they_are() -> None:
+    assert ModelConfig(depth=1, width=16).layers == "depth 1, width 16"
+    assert ModelConfig(architecture="linear").layers == "linear"
+    assert ModelConfig(architecture="mlp", widths=(500, 200)).layers == "mlp of widths 500, 200"
+
+
 def test_a_network_without_blocks_has_no_pp_mode() -> None:
     with pytest.raises(ValidationError, match="depth must be 0 with architecture linear"):
         build_vae("pp", architecture="linear")

@@ -110,9 +110,12 @@ def test_the_likelihood_is_the_elbo_of_all_images_and_the_gain_of_some(
     assert (found["log_likelihood_images"], found["log_likelihood_samples"]) == (6, 5_000)
 
 
-def test_the_bound_of_one_sample_is_the_elbo_and_chunks_do_not_change_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("fields", [{"width": 4}, {"architecture": "linear"}])
+def test_the_bound_of_one_sample_is_the_elbo_and_chunks_do_not_change_it(
+    fields: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
     images = np.random.default_rng(0).integers(0, 256, (300, 1, 28, 28), dtype=np.uint8)
-    model = seeded_vae(TrialConfig(model=ModelConfig(width=4, latent_dim=3))).eval()
+    model = seeded_vae(TrialConfig(model=ModelConfig(**fields, latent_dim=3))).eval()
     elbo = -evaluate(model, Pixels(images), 0.3, World())["nelbo"]
     one = iwae(model, images, 0.3, 1)
     assert one.mean == pytest.approx(elbo, abs=4 * one.standard_error)
