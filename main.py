@@ -3,7 +3,7 @@
 import hashlib
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -17,90 +17,63 @@ from trainables.errors import ExitCode, UserError
 from trainables.metrics import Metrics
 from trainables.records.study_layout import visu_name
 from trainables.records.trial_folder import TrialFolder
+from trainables.training.checkpoint import load_weights
 from trainables.training.local import train_local
 from trainables.training.loop import NonFiniteError
+from trainables.training.process_group import first_device
 from trainables.training.trial import load_pixels
 
 app = command_line()
+
+
+def _option(name: str, help: str, **more: Any) -> Any:
+    """An option that may be written with underscores or with hyphens."""
+    return typer.Option(f"--{name}", f"--{name.replace('_', '-')}", help=help, **more)
 
 
 @app.command()
 def train(
     model: Annotated[Literal["VAE"], typer.Option(help="The kind of model.")] = "VAE",
     dataset: Annotated[str, typer.Option(help=f"{', '.join(NAMES[:-1])} or {NAMES[-1]}.")] = "mnist",
-    latent_dim: Annotated[int, typer.Option("--latent_dim", "--latent-dim", help="Latent dimensions.")] = 32,
+    latent_dim: Annotated[int, _option("latent_dim", "Latent dimensions.")] = 32,
     vae_mode: Annotated[
         Literal["plain", "pp"] | None,
-        typer.Option(
-            "--vae_mode", "--vae-mode", help="plain: depth 0, pp: depth 1. [default: plain; cifar10: depth 2]"
-        ),
+        _option("vae_mode", "plain: depth 0, pp: depth 1. [default: plain; cifar10: depth 2]"),
     ] = None,
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 50,
     lr: Annotated[float, typer.Option(help="Learning rate.")] = 1e-3,
     visualize: Annotated[bool, typer.Option("--visualize", help="Draw the model's figures at the end.")] = False,
     beta: Annotated[float, typer.Option(help="The KL weight.")] = 1.0,
-    batch_size: Annotated[int, typer.Option("--batch_size", "--batch-size", help="Images a step.")] = 128,
-    image_size: Annotated[
-        int | None, typer.Option("--image_size", "--image-size", help="Side of an imagefolder's images.")
-    ] = None,
-    limit_train: Annotated[
-        int | None, typer.Option("--limit_train", "--limit-train", help="Train on at most this many images.")
-    ] = None,
-    limit_val: Annotated[
-        int | None, typer.Option("--limit_val", "--limit-val", help="Validate, and test, on at most this many images.")
-    ] = None,
-    data_dir: Annotated[
-        Path | None, typer.Option("--data_dir", "--data-dir", envvar="VAE_DATA_DIR", help="Folder of the data sets.")
-    ] = None,
+    batch_size: Annotated[int, _option("batch_size", "Images a step.")] = 128,
+    image_size: Annotated[int | None, _option("image_size", "Side of an imagefolder's images.")] = None,
+    limit_train: Annotated[int | None, _option("limit_train", "Train on at most this many images.")] = None,
+    limit_val: Annotated[int | None, _option("limit_val", "Validate, and test, on at most this many images.")] = None,
+    data_dir: Annotated[Path | None, _option("data_dir", "Folder of the data sets.", envvar="VAE_DATA_DIR")] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order and noise.")] = 0,
     _version: Version = False,
 ) -> None:
     """Train one VAE, on all GPUs of this machine or on its CPU.
 
-    Checkpoints go to models/VAE/, figures to visu/<dataset>_vae/. The same command again goes on from there.
-    """
-    colour = dataset == "cifar10"
+    Checkpoints go to models/VAE/, figures to visu/<dataset>_vae/. The same command again goes on from there."""
+    depth, width = (2, 64) if dataset == "cifar10" else (0, 32)
+    depth = depth if vae_mode is None else ("plain", "pp").index(vae_mode)
     with checked_options():
-        config = TrialConfig.model_validate(
-            {
-                "model": {
-                    "image_shape": image_shape(dataset, image_size),
-                    "latent_dim": latent_dim,
-                    "depth": {"plain": 0, "pp": 1, None: 2 if colour else 0}[vae_mode],
-                    "width": 64 if colour else 32,
-                },
-                "dataset": dataset,
-                "image_size": image_size,
-                "limit_train": limit_train,
-                "limit_val": limit_val,
-                "beta": beta,
-                "epochs": epochs,
-                "batch_size": batch_size,
-                "lr": lr,
-                "seed": seed,
-            }
-        )
+        shape = image_shape(dataset, image_size)
+        network = {"image_shape": shape, "latent_dim": latent_dim, "depth": depth, "width": width}
+        images = {"dataset": dataset, "image_size": image_size, "limit_train": limit_train, "limit_val": limit_val}
+        training = {"beta": beta, "epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
+        config = TrialConfig.model_validate({"model": network, **images, **training})
     load_pixels(config, data_dir, "cpu")  # an error now leaves nothing behind
     console = Console(highlight=False, markup=False)
     folder = find_folder(Path("models") / model, config)
-    try:
-        _train(config, folder, data_dir, console)
-    except NonFiniteError as error:
-        raise UserError(f"training stopped: {error}\ntry a lower --lr") from error
-    except KeyboardInterrupt:
-        console.print(
-            f"\ninterrupted: {folder.path} keeps what is done; the same command goes on from there", soft_wrap=True
-        )
-        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    _train(config, folder, data_dir, console)
     _finish(config, folder, data_dir, visualize, console)
 
 
 def find_folder(models: Path, config: TrialConfig) -> TrialFolder:
     """Where this training is or will be, below ``models``: its name is readable, and another for every other config, so
-    that equal commands go on, and different ones never mix.
-
-    One that is there is found by its config, as the hash in its name was another before the config had all its fields.
-    """
+    that equal commands go on, and different ones never mix. One that is there is found by its config, as the hash in
+    its name was another before the config had all its fields."""
     stem = f"{visu_name(config.dataset)}_latent{config.model.latent_dim}_depth{config.model.depth}"
     found = (TrialFolder(path) for path in sorted(models.glob(f"{stem}_*")))
     key = hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:6]
@@ -110,17 +83,24 @@ def find_folder(models: Path, config: TrialConfig) -> TrialFolder:
 def _train(config: TrialConfig, folder: TrialFolder, data_dir: Path | None, console: Console) -> None:
     """Train with a progress bar, and a line an epoch."""
     columns = (SpinnerColumn(), MofNCompleteColumn(), *Progress.get_default_columns())
-    with Progress(*columns, console=console, transient=True) as progress:
-        done = len(folder.rows())
-        if done:
-            console.print(f"{folder.path} holds {done} of {config.epochs} epochs", soft_wrap=True)
-        epochs = progress.add_task("epoch", total=config.epochs, completed=done)
-        steps = progress.add_task("step", total=None)
-        track = partial(progress.track, task_id=steps)
-        for row in train_local(config, folder, data_dir, track=track):
-            progress.update(epochs, completed=row["epoch"])
-            progress.reset(steps)
-            console.print(_line(row), soft_wrap=True)
+    try:
+        with Progress(*columns, console=console, transient=True) as progress:
+            done = len(folder.rows())
+            if done:
+                console.print(f"{folder.path} holds {done} of {config.epochs} epochs", soft_wrap=True)
+            epochs = progress.add_task("epoch", total=config.epochs, completed=done)
+            steps = progress.add_task("step", total=None)
+            track = partial(progress.track, task_id=steps)
+            for row in train_local(config, folder, data_dir, track=track):
+                progress.update(epochs, completed=row["epoch"])
+                progress.reset(steps)
+                console.print(_line(row), soft_wrap=True)
+    except NonFiniteError as error:
+        raise UserError(f"training stopped: {error}\ntry a lower --lr") from error
+    except KeyboardInterrupt:
+        kept = f"{folder.path} keeps what is done; the same command goes on from there"
+        console.print(f"\ninterrupted: {kept}", soft_wrap=True)
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 
 def _line(row: Metrics) -> str:
@@ -139,13 +119,10 @@ def _finish(config: TrialConfig, folder: TrialFolder, data_dir: Path | None, vis
     from analysis.measures.codes import encode
     from analysis.measures.test_metrics import PARTS, measure
     from analysis.progress import Steps, progress_bar
-    from trainables.training.checkpoint import load_weights
-    from trainables.training.process_group import first_device
 
     best, metrics = load_weights(folder.best)
     best.to(first_device())
-    data = load_dataset(config.dataset, data_dir, config.image_size)
-    data = data.limited(config.limit_train, config.limit_val)
+    data = load_dataset(config.dataset, data_dir, config.image_size).limited(config.limit_train, config.limit_val)
     with progress_bar(console) as progress:
         codes = encode(best, data.test.images)
         steps = Steps(progress, len(PARTS)).of("measuring on the test set")
@@ -160,9 +137,8 @@ def _finish(config: TrialConfig, folder: TrialFolder, data_dir: Path | None, vis
         with progress_bar(console) as progress:
             steps = Steps(progress, len(model_figures())).of("drawing")
             paths += draw_model(ModelContext(best, data, codes, config.seed), out, stem, steps).values()
-    console.print(
-        f"checkpoints  {folder.checkpoints}", *(f"figure       {path}" for path in paths), sep="\n", soft_wrap=True
-    )
+    lines = [f"checkpoints  {folder.checkpoints}", *(f"figure       {path}" for path in paths)]
+    console.print(*lines, sep="\n", soft_wrap=True)
 
 
 if __name__ == "__main__":

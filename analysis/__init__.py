@@ -14,17 +14,11 @@ if TYPE_CHECKING:
 
 __all__ = ["StudyView", "load_best", "load_epochs", "load_repeats", "load_trials"]
 
-_HOMES = {
-    "load_trials": "reading.frames",
-    "load_epochs": "reading.frames",
-    "load_repeats": "reading.frames",
-    "load_best": "reading.best_runs",
-    "StudyView": "report.notebook",
-}
+_HOMES = {"StudyView": "report.notebook", "load_best": "reading.best_runs"}
 
 
 def __getattr__(name: str) -> Any:
     # seconds of imports, which the command lines' --help can do without
-    if name in _HOMES:
-        return getattr(import_module(f"analysis.{_HOMES[name]}"), name)
+    if name in __all__:
+        return getattr(import_module(f"analysis.{_HOMES.get(name, 'reading.frames')}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

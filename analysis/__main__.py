@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _LISTED = "study dataset trials complete pruned failed running val_bits_per_dim created"
 _COMPARED = "study complete val_bits_per_dim val_rate beta latent_dim depth hypervolume hours"
-"""Columns that the terminal has room for."""
+# columns that the terminal has room for, and what they are called there
 _TITLES = {
     "dataset": "data set",
     "val_bits_per_dim": "bits/dim",
@@ -34,16 +34,11 @@ app = command_group("Figures, tables and a page to read, from a study's folder."
 def report(
     study: Annotated[Path, typer.Argument(help="The study's folder, such as runs/digits_vae.")],
     top: Annotated[int, typer.Option(min=1, help="How many of the best trials to draw.")] = 2,
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Where the data set's files are.  [default: where the study had them]")
-    ] = None,
-    inception: Annotated[
-        Path | None, typer.Option(help="Inception weights for the FID.  [default: none, and no FID]")
-    ] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="The data set's folder.  [default: the study's own]")] = None,
+    inception: Annotated[Path | None, typer.Option(help="Inception weights for the FID.  [default: no FID]")] = None,
 ) -> None:
     """Draw the best runs and the study, export the best models, and write report.html."""
-    console = Console(stderr=True)
-    with progress_bar(console) as progress:
+    with progress_bar(Console(stderr=True)) as progress:
         from analysis.report.report import write_report  # seconds of imports, which --help can do without
 
         paths = write_report(study, top, data_dir, progress, inception)
@@ -89,13 +84,11 @@ def _print_table(frame: "pd.DataFrame", shown: str) -> None:
 
     from analysis.report.page import cells
 
-    frame = frame[shown.split()]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in map(str, frame):
-        text = is_string_dtype(frame[column])
-        title = _TITLES.get(column, column)
+    for column in shown.split():
+        text, title = is_string_dtype(frame[column]), _TITLES.get(column, column)
         table.add_column(title, justify="left" if text else "right", overflow="fold" if text else "ellipsis")
-    for row in cells(frame):
+    for row in cells(frame[shown.split()]):
         table.add_row(*map(printable, row))
     Console(highlight=False, markup=False).print(table)
 

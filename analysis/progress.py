@@ -8,12 +8,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn
 
 from trainables.text import printable
 
+# called with what is done next, in a few words, and the share of the work that is done, from 0 to 1
 ShowStep = Callable[[str, float], object]
-"""Called with what is done next, in a few words, and the share of the work that is done, from 0 to 1."""
-
-
-def show_nothing(_step: str, _share: float) -> None:
-    """A `ShowStep` for nobody."""
 
 
 class Steps:
@@ -40,8 +36,7 @@ class Steps:
 def progress_bar(console: Console) -> Iterator[ShowStep]:
     """A bar in a terminal while the context lasts, nothing elsewhere."""
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
-    with Progress(
-        *columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
+    hidden = not console.is_terminal
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True, disable=hidden) as bar:
         task = bar.add_task("starting", total=1.0)
         yield lambda step, share: bar.update(task, description=printable(step), completed=share)

@@ -40,15 +40,13 @@ def local(
             for index, node in enumerate(cluster.nodes):
                 print(f"node {index}     process {node.pid}")
             print("Ctrl-C stops it", flush=True)
-            ended: set[int] = set()
-            while True:
+            running = dict(enumerate(cluster.nodes))
+            while 0 in running:
                 time.sleep(1)
-                for index, node in enumerate(cluster.nodes):
-                    if node.poll() is not None and index not in ended:
-                        ended.add(index)
-                        print(f"node {index} has ended", flush=True)
-                if 0 in ended:
-                    raise UserError("the head has ended: there is no cluster without it\nstart another")
+                for index in [index for index, node in running.items() if node.poll() is not None]:
+                    del running[index]
+                    print(f"node {index} has ended", flush=True)
+            raise UserError("the head has ended: there is no cluster without it\nstart another")
     print("\nstopped", flush=True)
 
 

@@ -69,10 +69,8 @@ def check_address(address: str | None, trusted_network: bool = False) -> str | N
     UserError where nobody answers, or others could listen: Ray itself waits for minutes where no cluster is."""
     if address == "auto":
         address = os.environ.get("RAY_ADDRESS") or "auto"
-    if address in (None, "local"):
-        return None
-    if address == "auto":
-        return address
+    if address in (None, "local", "auto"):
+        return "auto" if address == "auto" else None
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal() or "/" in host:
         raise UserError(f"--address must be host:port or auto, got {address!r}\n{_ADDRESS_HINT}")

@@ -39,12 +39,10 @@ _WORKER_ENVIRONMENT = {"TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": "5"}
 
 @contextmanager
 def connected(address: str | None, patience: float = PATIENCE, trusted_network: bool = False) -> Iterator[str | None]:
-    """A context in which this process is a Ray driver; yields the dashboard's address.
-
-    ``address`` is that of a running cluster ("host:port", "auto"); without one, a cluster is started on this machine
-    and stopped at the end. After an exception it is left as it is: see `end_process`. A worker that is silent for
-    ``patience`` seconds is replaced, and one that finds no place for as long is given up. Raises: UserError where no
-    cluster answers at ``address``."""
+    """A context in which this process is a Ray driver; yields the dashboard's address. ``address`` is that of a running
+    cluster ("host:port", "auto"); without one, a cluster is started on this machine and stopped at the end. After an
+    exception it is left as it is: see `end_process`. A worker that is silent for ``patience`` seconds is replaced, and
+    one that finds no place for as long is given up. Raises: UserError where no cluster answers at ``address``."""
     address = check_address(address, trusted_network)
     _set_environment(address, patience)
     import ray
@@ -103,10 +101,9 @@ def _checked(address: str, trusted_network: bool) -> str:
 
 
 def end_process(code: int) -> None:
-    """Exit with ``code`` although slots may be open; a no-op where Ray is not up.
-
-    A slot's thread that meets a Ray that was shut down ends the process at once, with another code. So the cluster's
-    processes are ended, if they are ours, and then this one, without a word to Ray."""
+    """Exit with ``code`` although slots may be open; a no-op where Ray is not up. A slot's thread that meets a Ray that
+    was shut down ends the process at once, with another code. So the cluster's processes are ended, if they are ours,
+    and then this one, without a word to Ray."""
     import ray
 
     if not ray.is_initialized():
@@ -125,9 +122,8 @@ def _not_joined(address: str | None, error: Exception) -> UserError:
     if lines[0].startswith("Version mismatch"):  # Ray's text: its versions, then ours, a line each
         theirs, ours = (" and ".join(line.strip().replace(":", "") for line in lines[at : at + 2]) for at in (1, 4))
         return UserError(f"{where} has {theirs}, this process {ours}\ninstall the same versions on both")
-    hint = "the same command tries again; a machine that is busy may be too slow"
-    if address:
-        hint = "if it asks for a token, copy the head's ~/.ray/auth_token to this machine"
+    busy = "the same command tries again; a machine that is busy may be too slow"
+    hint = "if it asks for a token, copy the head's ~/.ray/auth_token to this machine" if address else busy
     return UserError(f"Ray could not join {where}: {lines[0]}\n{hint}")
 
 

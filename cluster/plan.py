@@ -37,12 +37,11 @@ def nodes() -> list[Node]:
     import ray
 
     found = []
-    for node in ray.nodes():
-        if node["Alive"]:
-            has, kind = node["Resources"], "accelerator_type:"  # what Ray calls the resource that tells it
-            accelerator = next((key.removeprefix(kind) for key in has if key.startswith(kind)), "")
-            host, labels = node["NodeManagerAddress"], node["Labels"]
-            found.append(Node(has.get("CPU", 0), has.get("GPU", 0), node["NodeID"], host, accelerator, labels))
+    for node in [node for node in ray.nodes() if node["Alive"]]:
+        has, kind = node["Resources"], "accelerator_type:"  # what Ray calls the resource that tells it
+        accelerator = next((key.removeprefix(kind) for key in has if key.startswith(kind)), "")
+        host, labels = node["NodeManagerAddress"], node["Labels"]
+        found.append(Node(has.get("CPU", 0), has.get("GPU", 0), node["NodeID"], host, accelerator, labels))
     return found
 
 
@@ -78,11 +77,10 @@ def plan_slots(
     pack: int = 1,
     placement: Placement = Placement(),  # noqa: B008 (it does not change)
 ) -> tuple[int, SlotResources]:
-    """How many slots of ``workers`` to open in ``placement``, each for ``pack`` trials, and what each worker takes.
-
-    As many slots as ``max_concurrent`` trials need, or as fit; but for not more than a third of ``trials``, so that
-    most of them can learn from those before. A worker gets a GPU where there are any (a share of one where there are
-    fewer than workers), and as many CPUs as leave room for all workers. Raises: UserError where there is no room."""
+    """How many slots of ``workers`` to open in ``placement``, each for ``pack`` trials, and what each worker takes. As
+    many slots as ``max_concurrent`` trials need, or as fit; but for not more than a third of ``trials``, so that most
+    of them can learn from those before. A worker gets a GPU where there are any (a share of one where there are fewer
+    than workers), and as many CPUs as leave room for all workers. Raises: UserError where there is no room."""
     nodes = chosen(nodes, placement)
     at_once = most_at_once(max_concurrent, trials)
     pack = min(pack, at_once or pack)

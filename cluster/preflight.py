@@ -1,8 +1,5 @@
-"""Whether each node of a cluster can do its part of a study; looked at before its first trial.
-
-What runs on the nodes is sent there as it stands, as a node may lack this package: so at its top this module
-imports nothing of it.
-"""
+"""Whether each node of a cluster can do its part of a study; looked at before its first trial. What runs on the nodes
+is sent there as it stands, as a node may lack this package: so at its top this module imports nothing of it."""
 
 import hashlib
 import importlib.metadata
@@ -43,10 +40,10 @@ class Preflight:
         if not nodes:
             return
         marker = self.folder / f".marker-{uuid.uuid4().hex[:12]}"
-        places = (None, self.mirror) if self.mirror else (marker, None)
         marker.touch()
         try:
-            _ask(nodes, fault_of, (code(), importlib.metadata.version("torch"), *places), _ANSWER_SECONDS)
+            needed = code(), importlib.metadata.version("torch"), self.mirror or marker
+            _ask(nodes, fault_of, needed, _ANSWER_SECONDS)
         finally:
             for path in self.folder.glob(f"{marker.name}*"):
                 path.unlink(missing_ok=True)
@@ -70,7 +67,7 @@ def _ask(
         task = ray.remote(question).options(num_cpus=0, max_retries=0, scheduling_strategy=there)
         asked[task.remote(*arguments)] = node
     cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
-    ready, late = ray.wait(list(asked), num_returns=len(asked), timeout=seconds) if asked else ([], [])
+    ready, late = ray.wait(list(asked), num_returns=len(asked), timeout=seconds)
     for answer in [*ready, *late]:
         node = asked[answer]
         if answer in late:
@@ -99,33 +96,32 @@ def code() -> str:
     return sha.hexdigest()
 
 
-def fault_of(theirs: str, torch: str, marker: Path | None, mirror: "Mirror | None") -> str:
-    """On a node: what is wrong there, as the end of a sentence."""
-    return next(_faults(theirs, torch, marker, mirror), "")
+def fault_of(theirs: str, torch: str, place: "Path | Mirror") -> str:
+    """On a node: what is wrong there, as the end of a sentence; ``place`` is a file to see, or a store to write to."""
+    return next(_faults(theirs, torch, place), "")
 
 
-def _faults(theirs: str, torch: str, marker: Path | None, mirror: "Mirror | None") -> Iterator[str]:
-    ours = code()
-    if not ours:
+def _faults(theirs: str, torch: str, place: "Path | Mirror") -> Iterator[str]:
+    if not (ours := code()):
         yield f"must have the package vae-studies: its Python is {sys.executable}\ninstall there what this machine has"
     if ours != theirs:
         yield "must have the same code of vae-studies as this machine\nupdate it there"
     if (found := importlib.metadata.version("torch")) != torch:
         yield f"must have torch {torch}, as this machine, got {found}\ninstall there what this machine has"
-    if marker is not None:
-        if not marker.exists():
-            yield f"must see the folder {marker.parent}\ngive an --out that all nodes share, or --storage"
+    if isinstance(place, Path):
+        if not place.exists():
+            yield f"must see the folder {place.parent}\ngive an --out that all nodes share, or --storage"
         try:
-            Path(f"{marker}-{uuid.uuid4().hex[:12]}").write_bytes(b"x" * 4096)
+            Path(f"{place}-{uuid.uuid4().hex[:12]}").write_bytes(b"x" * 4096)
         except OSError as error:
-            yield f"must be able to write in {marker.parent}: {error.strerror}\nmend that"
-    if mirror is not None:
-        from trainables.errors import UserError
+            yield f"must be able to write in {place.parent}: {error.strerror}\nmend that"
+        return
+    from trainables.errors import UserError
 
-        try:
-            mirror.check()
-        except UserError as error:
-            yield f"cannot do with this storage: {error}"
+    try:
+        place.check()
+    except UserError as error:
+        yield f"cannot do with this storage: {error}"
 
 
 def data_fault(dataset: str, data_dir: Path | None, image_size: int | None) -> str:

@@ -1,8 +1,6 @@
-"""Ray's private names: all that this project uses of them is here, and each may be missing in another release.
-
-Each is tried, and where it is not there the function does without it, as its docstring says. `NAMES` is what a test
-looks for in the Ray that is installed.
-"""
+"""Ray's private names: all that this project uses of them is here, and each may be missing in another release. Each is
+tried, and where it is not there the function does without it, as its docstring says. `NAMES` is what a test looks for
+in the Ray that is installed."""
 
 import logging
 import os

@@ -1,5 +1,6 @@
 """``python -m studies status runs/<study>``, and ``pause``, ``resume``, ``stop``, ``prune-checkpoints``."""
 
+import json
 import time
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +8,7 @@ from typing import Annotated
 import typer
 
 from studies.command_line.command import leave
-from studies.record.driver_lock import Driver, DriverLock
+from studies.record.driver_lock import DriverLock
 from trainables.console import command_group, run
 from trainables.errors import UserError
 from trainables.records.study_layout import StudyLayout
@@ -16,9 +17,8 @@ from trainables.text import printable
 app = command_group("Look at studies and steer them, from any machine that sees their folders.")
 _StudyPath = Annotated[Path, typer.Argument(help="The study's folder, such as runs/digits_vae.")]
 _Wait = Annotated[bool, typer.Option(help="Wait until it is so: running epochs end first.")]
-
-FINISHED, UNFINISHED, RUNNING, PAUSED = 0, 3, 4, 5
-"""Exit codes of ``status``; 1 and 2 are errors, as everywhere (`trainables.errors.ExitCode`)."""
+# exit codes of ``status``; 1 and 2 are errors, as everywhere: see `trainables.errors.ExitCode`
+_FINISHED, _UNFINISHED, _RUNNING, _PAUSED = 0, 3, 4, 5
 _POLL_SECONDS = 0.5
 
 
@@ -26,17 +26,17 @@ _POLL_SECONDS = 0.5
 def status(study: _StudyPath, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """How far a study is, and what it cost. Exits with 0 where it is finished, 3 where it is not and nobody
     runs it, 4 while it runs, 5 while it is paused."""
-    from studies.run.operations import status_of
+    from studies.run.operations import described, status_of
 
     found = status_of(study)
     if as_json:
-        print(found.json())
+        print(json.dumps(found, indent=2))
     else:
-        for name, value in found.lines():
+        for name, value in described(found).items():
             print(f"{name:9} {printable(value)}")
-    if found.driver is None:
-        raise SystemExit(FINISHED if found.is_finished else UNFINISHED)
-    raise SystemExit(PAUSED if found.driver.phase == "paused" else RUNNING)
+    if found["driver"] is None:
+        raise SystemExit(_FINISHED if found["is_finished"] else _UNFINISHED)
+    raise SystemExit(_PAUSED if found["driver"]["phase"] == "paused" else _RUNNING)
 
 
 @app.command()
@@ -70,24 +70,17 @@ def prune_checkpoints(
     print(f"{'would remove' if dry_run else 'removed'} {files} files, {size / 1e6:,.1f} MB")
 
 
-def _running(study: Path) -> tuple[DriverLock, Driver]:
-    """Raises: UserError where no driver is at work there."""
+def _order(study: Path, what: str, phase: str | None, wait: bool) -> None:
+    """Ask a driver, and wait until it has read that and is at ``phase``, or is gone where that is None. Raises:
+    UserError where it is gone before."""
     layout = StudyLayout(study.expanduser().resolve())
     if not layout.question.exists():
         raise UserError(f"no study at {study}\ngive the folder of one, such as runs/digits_vae")
-    driver = DriverLock(layout).driver()
+    lock = DriverLock(layout)
+    driver = lock.driver()
     if driver is None:
         raise UserError(f"nobody runs {study}\nthe study's own command goes on with it: see status")
-    return DriverLock(layout), driver
-
-
-def _order(study: Path, what: str, phase: str | None, wait: bool) -> None:
-    """Ask a driver, and wait until it has read that and is at ``phase``, or is gone where that is None. Raises:
-    UserError where it is gone before.
-    """
-    lock, driver = _running(study)
-    name = lock.ask(what)
-    who = f"process {driver.pid} on {driver.host}"
+    name, who = lock.ask(what), f"process {driver.pid} on {driver.host}"
     if not wait:
         print(f"asked: {who}")
         return

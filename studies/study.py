@@ -21,7 +21,8 @@ _MOST_SEEDS = 99
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """A search over ``space`` around ``base``.
+    """A search over ``space`` around ``base``. Raises: ValueError where the space names no field, or holds a value that
+    a field refuses.
 
     Args:
         name: also the name of its folder under ``runs/``.
@@ -31,9 +32,6 @@ class Study:
         final_epochs: length of the last training, of the best configuration; 0 leaves it out.
         seeds: how often to train each of the best trials again, each time with another seed.
         seed: of the search; trial n trains with seed ``base.seed + n``.
-
-    Raises:
-        ValueError: where the space names no field, or holds a value that a field refuses.
     """
 
     name: str
@@ -61,24 +59,16 @@ class Study:
     def with_overrides(self, overrides: Mapping[str, Any]) -> "Study":
         """The same study around another base. A searched path that is set is searched no more; another data set brings
         its own image shape and study name. Raises: UserError for a data set that does not exist; ValueError for a
-        path or value that the config refuses.
-        """
+        path or value that the config refuses."""
         if "model.image_shape" in overrides:
             raise ValueError("model.image_shape follows from the data set: set dataset or image_size")
-        base = self.base.replace(overrides)
-        shape = image_shape(base.dataset, base.image_size)
-        base = base.replace({"model.image_shape": shape})
-        name = self.name
-        if base.dataset != self.base.dataset:
-            # ASCII: Ray Train takes no other names for its runs
-            name = re.sub(r"[^a-z0-9]+", "_", PurePath(base.dataset).name.lower()).strip("_") or "images"
-            name += "_vae"
+        base, name = self.base.replace(overrides), self.name
+        if base.dataset != self.base.dataset:  # ASCII: Ray Train takes no other names for its runs
+            words = re.sub(r"[^a-z0-9]+", "_", PurePath(base.dataset).name.lower()).strip("_")
+            name = f"{words or 'images'}_vae"
+        base = base.replace({"model.image_shape": image_shape(base.dataset, base.image_size)})
         space = {path: d for path, d in self.space.items() if path not in overrides}
         return replace(self, name=name, base=base, space=space)
-
-    def config(self, number: int, parameters: Mapping[str, Any]) -> TrialConfig:
-        """What trial ``number`` trains."""
-        return self.base.of_trial(number, parameters)
 
     def _architectures(self) -> list[Any]:
         if _ARCHITECTURE in self.space:
@@ -103,17 +93,14 @@ class Study:
 
     @classmethod
     def of_question(cls, question: Mapping[str, Any], **plan: Any) -> "Study":
-        """The study that asks a recorded question. What an older record lacks takes its default. Raises: ValueError,
-        KeyError, TypeError, AttributeError for what is no question.
-        """
+        """The study that asks a recorded question; what an older record lacks takes its default. Raises: ValueError,
+        KeyError, TypeError, AttributeError for what is no question."""
         space = {path: json_to_distribution(text) for path, text in question["space"].items()}
         base = TrialConfig.model_validate(question["base"])
         return cls(name=question["name"], base=base, space=space, seed=question.get("seed", cls.seed), **plan)
 
     def differences(self, question: Mapping[str, Any]) -> list[str]:
-        """What a recorded question asks otherwise, a line each; its values are parsed before they are compared. Raises:
-        ValueError, KeyError, TypeError, AttributeError for what is no question.
-        """
+        """What a recorded question asks otherwise, a line each, as values and not as text. Raises: as `of_question`."""
         asked = self.of_question(question).question() | {"objective": question.get("objective", _OBJECTIVE)}
         before, now = _flat(asked), _flat(self.question())
         return [

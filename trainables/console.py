@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from pydantic import ValidationError
@@ -19,21 +19,14 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit
 
 
-Version = Annotated[
-    bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
-]
-"""An option of every command that is not one of a group."""
+_version_flag = typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+Version = Annotated[bool, _version_flag]  # an option of every command that is not one of a group
 
 
 def command_line(help: str | None = None, no_args_is_help: bool = False) -> typer.Typer:
     """A program of one command, which takes `Version` itself."""
-    return typer.Typer(
-        help=help,
-        no_args_is_help=no_args_is_help,
-        add_completion=False,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-    )
+    plain: Any = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
+    return typer.Typer(help=help, no_args_is_help=no_args_is_help, **plain)
 
 
 def command_group(help: str) -> typer.Typer:
@@ -59,14 +52,8 @@ def checked_options() -> Iterator[None]:
 
 
 def run(app: typer.Typer, name: str | None = None, leave: Callable[[int], NoReturn] = sys.exit) -> None:
-    """Run a command line to the end of this process, with one of `ExitCode`. What a person can mend is told in a line
-    or two.
-
-    Args:
-        app: what `command_line` or `command_group` made.
-        name: of the program in its help, where that is not its file's.
-        leave: ends the process.
-    """
+    """Run a command line, called ``name`` in its help, to the end of this process, which ``leave`` ends with one of
+    `ExitCode`. What a person can mend is told in a line or two."""
     try:
         app(prog_name=name)
     except EndedEarly as early:

@@ -1,9 +1,7 @@
-"""What an epoch of a training measures: every metric, said once.
-
-A metric that is added here with the version that first records it is a column of every frame, and NaN for the epochs
-of studies that are older. What computes it: `trainables.training.evaluate` for the validation set's, whose names begin
-with ``val_``, and `trainables.training.loop` for the others.
-"""
+"""What an epoch of a training measures: every metric, said once. A metric that is added here with the version that
+first records it is a column of every frame, and NaN for the epochs of studies that are older. What computes it:
+`trainables.training.evaluate` for the validation set's, whose names begin with ``val_``, and `trainables.training.loop`
+for the others."""
 
 from dataclasses import dataclass
 
@@ -19,17 +17,12 @@ class Metric:
     meaning: str
     whole: bool = False  # whether it is a whole number
     least: float | None = None  # the lowest that it can be, where there is a lowest
-    since: str = ""  # the version of this package that first recorded it; older records lack it, none where it is empty
-
-    @property
-    def is_required(self) -> bool:
-        """Whether a record without it is damaged."""
-        return not self.since
+    since: str = ""  # the version of this package that first recorded it: older records lack it; empty if none does
 
 
 _NATS = "nats per image"
 
-EPOCH = (
+EPOCH = (  # in the order of the frames' columns
     Metric("epoch", "", "counted from 1", whole=True),
     Metric("train_loss", _NATS, "distortion + beta rate of the training images, as training saw them"),
     Metric("train_distortion", _NATS, "-log p(x given z) under the training likelihood, likewise"),
@@ -48,7 +41,4 @@ EPOCH = (
     Metric("cpu_seconds", "s", "of cores held by all workers, a packed trial's share", least=0.0, since="0.1.0"),
     Metric("gpu_seconds", "s", "of GPUs held by all workers, a packed trial's share", least=0.0, since="0.1.0"),
 )
-"""In the order of the frames' columns."""
-
 VALIDATION = tuple(metric.name for metric in EPOCH if metric.name.startswith("val_"))
-"""Names of what is measured on the validation images."""

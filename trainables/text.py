@@ -2,8 +2,8 @@
 
 import re
 
+# what a URL's query may hold that nobody is to see
 SECRETS = ("password", "passwd", "pwd", "sslpassword", "access_key", "secret_key", "session_token")
-"""What a URL's query may hold that nobody is to see."""
 
 
 def printable(text: str) -> str:

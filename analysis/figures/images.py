@@ -1,9 +1,8 @@
-"""The images that figures show: which of the test set, and what a decoder makes of codes.
-
-N codes of Z latents, images of C x H x W.
-"""
+"""The images that figures show: which of the test set, and what a decoder makes of codes. N codes of Z latents, images
+of C x H x W."""
 
 import numpy as np
+import pandas as pd
 import torch
 
 from trainables.training.evaluate import BATCH
@@ -14,11 +13,8 @@ from vae_models import VAE
 def decode(model: VAE, z_NZ: np.ndarray) -> np.ndarray:
     """Codes (N, Z) -> images (N, C, H, W) float32 in [0, 1]."""
     device = next(model.parameters()).device
-    images = np.empty((len(z_NZ), *model.config.image_shape), dtype=np.float32)
-    for start in range(0, len(z_NZ), BATCH):
-        part = torch.from_numpy(z_NZ[start : start + BATCH]).float().to(device)
-        images[start : start + BATCH] = model.decode(part).cpu().numpy()
-    return images
+    parts = torch.from_numpy(z_NZ).float().split(BATCH)
+    return np.concatenate([model.decode(part.to(device)).cpu().numpy() for part in parts])
 
 
 def unit(images: np.ndarray) -> np.ndarray:
@@ -29,8 +25,6 @@ def unit(images: np.ndarray) -> np.ndarray:
 def varied_rows(labels: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
     """At most ``count`` rows, one of each class in turn: (N,) labels -> (count,) rows."""
     order = np.random.default_rng(seed).permutation(len(labels))
-    turn = np.empty(len(labels), dtype=int)
-    for label in np.unique(labels):
-        rows = order[labels[order] == label]
-        turn[rows] = np.arange(len(rows))
-    return np.lexsort((labels, turn))[:count]
+    shuffled = labels[order]
+    turn = pd.Series(shuffled).groupby(shuffled).cumcount()
+    return np.asarray(order[np.lexsort((shuffled, turn))[:count]])

@@ -4,8 +4,10 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
-SYMBOLS = ["circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star"]
+from analysis.figures.style import Look, panel_grid
+
 NEUTRAL = "#888888"
 _CONFIG = {"displaylogo": False, "responsive": True, "displayModeBar": "hover"}
 
@@ -21,9 +23,16 @@ def to_html(figure: go.Figure, name: str) -> str:
         height=figure.layout.height or 480,
         legend={"orientation": "h", "y": 1.08},
     )
-    figure.update_xaxes(gridcolor="rgba(128,128,128,.25)", zeroline=False)
-    figure.update_yaxes(gridcolor="rgba(128,128,128,.25)", zeroline=False)
+    axis = {"gridcolor": "rgba(128,128,128,.25)", "zeroline": False}
+    figure.update_xaxes(**axis).update_yaxes(**axis)
     return str(figure.to_html(full_html=False, include_plotlyjs=False, div_id=name, config=_CONFIG))
+
+
+def panel_chart(count: int, **options: Any) -> tuple[go.Figure, list[Look]]:
+    """So many panels, as `analysis.figures.style.panel_axes`; and the row and column of each."""
+    rows, columns = panel_grid(count)
+    places: list[Look] = [{"row": k // columns + 1, "col": k % columns + 1} for k in range(count)]
+    return make_subplots(rows=rows, cols=columns, **options), places
 
 
 def add_line(figure: go.Figure, x: Any, y: Any, name: str = "", **options: Any) -> None:
@@ -34,14 +43,13 @@ def add_line(figure: go.Figure, x: Any, y: Any, name: str = "", **options: Any) 
 
 def add_dots(figure: go.Figure, x: Any, y: Any, hover: str, **options: Any) -> None:
     """Markers; ``hover`` is plotly's template of what is shown at each."""
-    figure.add_scatter(x=x, y=y, mode="markers", hovertemplate=f"{hover}<extra></extra>", **options)
+    figure.add_scatter(x=x, y=y, hovertemplate=f"{hover}<extra></extra>", **{"mode": "markers"} | options)
 
 
 def coloured(values: np.ndarray, colorscale: str, bar: dict[str, Any] | None) -> dict[str, Any]:
     """How a marker looks whose colour is one of ``values``, all that the figure shows; with their colour bar."""
     look = {"opacity": 1, "colorscale": colorscale, "line": {"width": 1, "color": "white"}}
-    look |= {"cmin": values.min(), "cmax": values.max() + 1e-9}
-    return look | ({"showscale": True, "colorbar": bar} if bar else {"showscale": False})
+    return look | {"cmin": values.min(), "cmax": values.max() + 1e-9, "showscale": bar is not None, "colorbar": bar}
 
 
 def beta_colors(beta: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:

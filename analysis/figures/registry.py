@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -69,8 +69,7 @@ class StudyContext:
         """What a figure shows of this study, computed once."""
         if figure.name not in self._computed:
             self._computed[figure.name] = figure.compute(self)
-        found: T = self._computed[figure.name]
-        return found
+        return cast(T, self._computed[figure.name])
 
 
 @dataclass(frozen=True)
@@ -104,11 +103,10 @@ class StudyFigure(Generic[T]):
     order: int  # its place on the page: the trade-off, what made it, how the search went
     caption: str
     compute: Callable[[StudyContext], T]  # the numbers, as a frozen dataclass of arrays
+    note: Callable[[T], str] = lambda _: ""  # why there is nothing to draw: shown instead of it; empty where there is
     draw: Callable[[T], Figure]
-    chart: "Callable[[T], go.Figure | None]" = lambda _: None
-    """The same to hover and zoom; None where there is nothing to hover."""
-    shown: Callable[[T], bool] = lambda _: True
-    """Whether the page has it; most are a note where there is nothing to draw."""
+    chart: "Callable[[T], go.Figure | None]" = lambda _: None  # the same to hover and zoom, if it has one
+    shown: Callable[[T], bool] = lambda _: True  # whether the page has it, be it a note
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,9 +114,7 @@ class ModelFigure(Generic[T]):
     """A figure of one model."""
 
     name: str  # of its folder: ``<name>/<stem>.png``
-    order: int
-    """Its place on the page: what the model renders, what it makes up, what each latent does, what the latents
-    carry, where the classes lie, how it was trained."""
+    order: int  # its place on the page: what is rendered, what is made up, the latents, the classes, the training
     caption: str
     compute: Callable[[ModelContext], T]  # the numbers, as a frozen dataclass of arrays
     draw: Callable[[T], Figure | list[Image.Image]]  # a figure; or the frames of one that moves, which is a GIF

@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import wraps
-from typing import Any, ParamSpec
+from itertools import cycle
+from typing import Any, NamedTuple, ParamSpec
 
 import matplotlib as mpl
 import numpy as np
@@ -47,18 +47,20 @@ OKABE_ITO = {  # Okabe & Ito 2008, jfly.uni-koeln.de/color
     "black": "#000000",
 }
 _MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
+SYMBOLS = ["circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star"]
+"""The same markers in plotly's words."""
 RING: Look = {"marker": "o", "ls": "", "mfc": "none", "mec": OKABE_ITO["vermillion"], "mew": 2.5}
 """Around the best."""
 HALO = [patheffects.withStroke(linewidth=3, foreground="white")]
+SIZE_LABEL = "latent size"
 BETA_LABEL = "KL weight β"
 BITS_LABEL = "validation bits per dimension"
-TITLES = {"beta": BETA_LABEL, "latent_dim": "latent size", "depth": "depth", "lr": "learning rate"}
+TITLES = {"beta": BETA_LABEL, "latent_dim": SIZE_LABEL, "depth": "depth", "lr": "learning rate"}
 """Column -> what it is called."""
 SEQUENTIAL = "viridis"
 
 
-@dataclass(frozen=True)
-class StateStyle:
+class StateStyle(NamedTuple):
     """How trials that ended in one way look in every figure and chart."""
 
     word: str
@@ -85,6 +87,18 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
             return draw(*args, **kwargs)
 
     return inner
+
+
+def by_depth(depth: np.ndarray) -> list[tuple[str, np.ndarray, str, str]]:
+    """Of each of the depths (N,), lowest first: its name, which runs have it (N,), its marker and plotly's symbol."""
+    looks = zip(np.unique(depth).tolist(), cycle(_MARKERS), cycle(SYMBOLS), strict=False)
+    return [(f"depth {each}", depth == each, marker, symbol) for each, marker, symbol in looks]
+
+
+def depth_handles(depth: np.ndarray, size: float) -> list[Line2D]:
+    """The legend's entries of the depths (N,)."""
+    look: Look = {"ls": "", "color": "0.35", "ms": size}
+    return [Line2D([], [], marker=marker, label=label, **look) for label, _, marker, _ in by_depth(depth)]
 
 
 def class_styles(count: int) -> list[tuple[Any, str]]:
@@ -120,84 +134,70 @@ def mosaic(images: np.ndarray, gap: int) -> np.ndarray:
     Images of neither 1 nor 3 channels are shown by their mean."""
     if images.shape[2] not in (1, 3):
         images = images.mean(2, keepdims=True)
-    rows, columns, channels, height, width = images.shape
+    rows, columns, _, height, width = images.shape
     padded = np.ones((rows, columns, 3, height + gap, width + gap), dtype=np.float32)
-    padded[..., :height, :width] = images if channels == 3 else np.repeat(images, 3, axis=2)
+    padded[..., :height, :width] = images  # one channel is all three
     picture = padded.transpose(0, 3, 1, 4, 2).reshape(rows * (height + gap), columns * (width + gap), 3)
     return picture[: rows * (height + gap) - gap, : columns * (width + gap) - gap].clip(0, 1)
 
 
-def show_tiles(axes: Axes, images: np.ndarray, row_labels: Sequence[str] = ()) -> tuple[np.ndarray, float]:
-    """Draw a `mosaic`, its rows labelled. Returns the tiles' centres in x, (K,), and the bottom edge in y."""
+def show_tiles(axes: Axes, images: np.ndarray, row_labels: Sequence[str] = (), gap: int | None = None) -> np.ndarray:
+    """Draw a `mosaic`, its rows labelled. Returns the tiles' centres in x, (K,)."""
     rows, columns, _, height, width = images.shape
-    gap = max(1, round(width / 14))
-    picture = mosaic(images, gap)
-    axes.imshow(picture, interpolation="nearest", aspect="equal")
+    gap = max(1, round(width / 14)) if gap is None else gap
+    axes.imshow(mosaic(images, gap), interpolation="nearest", aspect="equal")
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     axes.set_xticks([])
     centres = np.arange(rows) * (height + gap) + (height - 1) / 2
     axes.set_yticks(centres[: len(row_labels)], row_labels)
-    return np.arange(columns) * (width + gap) + (width - 1) / 2, picture.shape[0] - 0.5
+    return np.asarray(np.arange(columns) * (width + gap) + (width - 1) / 2)
 
 
 def panel_grid(count: int) -> tuple[int, int]:
-    """Rows and columns that so many panels are laid out in."""
-    columns = min(count, 3)
-    return math.ceil(count / max(1, columns)), columns
+    """Rows and columns that so many panels, 1 or more, are laid out in."""
+    return math.ceil(count / 3), min(count, 3)
 
 
-def beta_norm(beta: np.ndarray) -> Normalize:
-    """The colour scale of KL weights: logarithmic where all are positive and differ."""
-    finite = beta[np.isfinite(beta)]
-    low, high = (finite.min(), finite.max()) if finite.size else (1.0, 1.0)
+def panel_axes(figure: Figure, count: int, **options: Any) -> list[Axes]:
+    """The axes of so many panels, in the order in which they are read."""
+    grid = figure.subplots(*panel_grid(count), squeeze=False, **options).ravel().tolist()
+    for axes in grid[count:]:
+        axes.set_visible(False)
+    return list(grid[:count])
+
+
+def log_colors(values: np.ndarray) -> ScalarMappable:
+    """The colours of KL weights or latent sizes: on a logarithmic scale where all are positive."""
+    finite = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (1.0, 1.0)
     if low == high:
-        return LogNorm(low / 2, low * 2) if low > 0 else Normalize(0, 1)
-    return LogNorm(low, high) if low > 0 else Normalize(low, high)
+        low, high = (low / 2, high * 2) if low > 0 else (0.0, 1.0)
+    return ScalarMappable(LogNorm(low, high) if low > 0 else Normalize(low, high), SEQUENTIAL)
 
 
-def beta_bar(figure: Figure, axes: Axes, scale: ScalarMappable) -> None:
+def beta_bar(figure: Figure, scale: ScalarMappable) -> None:
     """The colour bar of KL weights, with numbers that read as they are written."""
-    bar = figure.colorbar(scale, ax=axes, label=BETA_LABEL, pad=0.01)
+    bar = figure.colorbar(scale, ax=figure.axes, label=BETA_LABEL, pad=0.01)
     if isinstance(scale.norm, LogNorm):
-        ticks = log_ticks(float(scale.norm.vmin or 1), float(scale.norm.vmax or 1))
+        ticks = log_ticks(*scale.get_clim())
         bar.set_ticks(ticks, labels=[f"{tick:.3g}" for tick in ticks])
         bar.minorticks_off()
 
 
-def size_norm(sizes: np.ndarray) -> LogNorm:
-    """The colour scale of latent sizes, which double."""
-    low, high = (float(sizes.min()), float(sizes.max())) if len(sizes) else (1.0, 1.0)
-    return LogNorm(low, high) if low < high else LogNorm(low / 2, high * 2)
-
-
-def size_ticks(sizes: np.ndarray) -> list[int]:
-    """Latent sizes to label: those there are where they are few, powers of two where many."""
-    ticks = sorted({int(size) for size in sizes})
-    if len(ticks) <= 7:
-        return ticks
-    return [2**k for k in range(math.ceil(math.log2(ticks[0])), int(math.log2(ticks[-1])) + 1)] or ticks
-
-
-def size_bar(figure: Figure, axes: Any, scale: ScalarMappable, sizes: np.ndarray) -> None:
+def size_bar(figure: Figure, scale: ScalarMappable, sizes: np.ndarray) -> None:
     """The colour bar of latent sizes."""
-    bar = figure.colorbar(scale, ax=axes, label="latent size", pad=0.01)
-    ticks = size_ticks(sizes)
+    bar, ticks = figure.colorbar(scale, ax=figure.axes, label=SIZE_LABEL, pad=0.01), size_ticks(sizes)
     bar.set_ticks(ticks, labels=[str(tick) for tick in ticks])
     bar.minorticks_off()
 
 
-def depth_markers(depth: np.ndarray) -> dict[int, str]:
-    """A marker for each of the depths (N,), lowest first."""
-    return {each: _MARKERS[k % len(_MARKERS)] for k, each in enumerate(np.unique(depth).tolist())}
-
-
-def depth_handles(depth: np.ndarray, size: float) -> list[Line2D]:
-    """The legend's entries of the depths (N,)."""
-    return [
-        Line2D([], [], marker=marker, ls="", color="0.35", ms=size, label=f"depth {each}")
-        for each, marker in depth_markers(depth).items()
-    ]
+def size_ticks(sizes: np.ndarray) -> list[int]:
+    """Latent sizes to label: those there are where they are few, powers of two where many."""
+    ticks = [int(size) for size in np.unique(sizes)]
+    if len(ticks) <= 7:
+        return ticks
+    return [2**k for k in range(math.ceil(math.log2(ticks[0])), int(math.log2(ticks[-1])) + 1)] or ticks
 
 
 def log_ticks(low: float, high: float) -> list[float]:

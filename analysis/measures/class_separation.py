@@ -13,8 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from analysis.measures.codes import CODE, Metric, Part, Subject, chosen_rows, encode
 
-_PROBE_IMAGES = 10_000
-"""Training images that the classifiers of codes learn from, at most."""
+_PROBE_IMAGES = 10_000  # of training, that the classifiers of codes learn from at most
 _NEIGHBOURS = 5
 _SILHOUETTE_IMAGES = 2_000
 

@@ -1,8 +1,5 @@
-"""What every measure starts from: a trained model, its test images, and these images as the model's posteriors.
-
-And what a metric of the test set is: each file of this room declares its own, beside what computes them.
-N images of C x H x W, Z latents.
-"""
+"""What every measure starts from, a trained model and its test images as posteriors, and what a metric of the test set
+is: each file of this room declares its own, beside what computes them. N images of C x H x W, Z latents."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,9 +21,7 @@ from vae_models.vae import Posterior
 if TYPE_CHECKING:
     from torchmetrics.image.fid import FrechetInceptionDistance
 
-TRADE_OFF = "The trade-off"
-CODE = "The code"
-"""Titles that several parts share."""
+TRADE_OFF, CODE = "The trade-off", "The code"  # titles that several parts share
 
 
 class Codes(NamedTuple):
@@ -43,8 +38,7 @@ class Metric:
 
     name: str
     label: str
-    style: str
-    """Its format."""
+    style: str  # its format
     unit: str = ""
     bound: str = ""
     """Which side of it the truth is on, where the images are too few (`analysis.measures.information.capped`)."""
@@ -57,21 +51,15 @@ class Subject:
     model: VAE
     data: Dataset
     sigma: float
-    codes: Codes
-    seed: int
-    inception: "FrechetInceptionDistance | None"
-    """None where Inception's weights are not at hand."""
-
-    @property
-    def images(self) -> np.ndarray:
-        """Of the test set, (N, C, H, W) uint8."""
-        return self.data.test.images
+    codes: Codes  # of the test images
+    seed: int = 0
+    inception: "FrechetInceptionDistance | None" = None  # where Inception's weights are at hand
 
     @cached_property
     def evaluated(self) -> dict[str, float]:
         """What an epoch measures on the validation images, on the test images."""
         device = device_of(self.model)
-        pixels = Pixels(self.images, device=device)
+        pixels = Pixels(self.data.test.images, device=device)
         return evaluate(self.model, pixels, self.sigma, World(device=device), posteriors(self.codes))
 
 
@@ -79,12 +67,9 @@ class Subject:
 class Part:
     """Metrics that are computed together."""
 
-    name: str
-    """For who waits."""
-    title: str
-    """Of the table that they are shown in."""
-    metrics: tuple[Metric, ...]
-    """That are shown, in this order; one that a part before computes may be shown here."""
+    name: str  # for who waits
+    title: str  # of the table that they are shown in
+    metrics: tuple[Metric, ...]  # that are shown, in this order; one that a part before computes may be shown here
     measure: Callable[[Subject], dict[str, float]]
     """Each metric by name, and what their labels and errors need. NaN, or left out, where there is none."""
 
@@ -128,5 +113,4 @@ def image_rates(mean_NZ: np.ndarray, logvar_NZ: np.ndarray) -> np.ndarray:
 
 def latent_rates(mean_NZ: np.ndarray, logvar_NZ: np.ndarray) -> np.ndarray:
     """The rate of each latent, nats per image averaged over images, (Z,); they sum to the rate."""
-    rates_Z: np.ndarray = image_rates(mean_NZ, logvar_NZ).mean(0)
-    return rates_Z
+    return np.asarray(image_rates(mean_NZ, logvar_NZ).mean(0))

@@ -10,31 +10,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.measures.codes import TRADE_OFF, Codes, Metric, Part, batches, chosen_rows, device_of, posteriors
+from analysis.measures.codes import TRADE_OFF, Metric, Part, Subject, batches, chosen_rows, device_of, posteriors
 from analysis.statistics.resampling import standard_error
 from trainables.training.evaluate import encoded
 from vae_models import VAE
 from vae_models.elbo import discrete_gaussian_nll
 from vae_models.vae import Posterior
 
-LIKELIHOOD_IMAGES = 100
-LIKELIHOOD_SAMPLES = 50
-"""Test images and K of `likelihood`: decoding them is most of what measuring a large model costs."""
-IMAGES = 50
-"""A batch of images, of which each step draws one sample or more."""
+# test images and K of the part: decoding them is most of what measuring a large model costs
+LIKELIHOOD_IMAGES, LIKELIHOOD_SAMPLES = 100, 50
+IMAGES = 50  # of a batch, of which each step draws one sample or more
+# decoded at once, which bounds the memory whatever the image size and K; few stay in a CPU's caches
 PIXELS = {"cpu": 100_000, "cuda": 10_000_000}
-"""Decoded at once, which bounds the memory whatever the image size and K; few stay in a CPU's caches."""
 
 
 class Bound(NamedTuple):
-    """Of each image, (N,) float64."""
+    """Of each image, (N,) float64, from the weights w_k = p(x, z_k) / q(z_k | x) of its samples."""
 
-    log_likelihood: np.ndarray
-    """log 1/K sum_k p(x, z_k) / q(z_k | x), at most log p(x) on average, nearer to it the larger K."""
-    elbo: np.ndarray
-    """1/K sum_k log p(x, z_k) / q(z_k | x), at most the bound: what one sample gives, on average."""
-    effective_samples: np.ndarray
-    """(sum_k w_k)^2 / sum_k w_k^2, from 1 to K (Kong 1992): near 1, a single weight makes the bound."""
+    log_likelihood: np.ndarray  # log 1/K sum_k w_k, at most log p(x) on average, nearer to it the larger K
+    elbo: np.ndarray  # 1/K sum_k log w_k, at most the bound: what one sample gives, on average
+    effective_samples: np.ndarray  # (sum_k w_k)^2 / sum_k w_k^2, 1 to K (Kong 1992): near 1, one weight makes the bound
 
     @property
     def mean(self) -> float:
@@ -51,24 +46,20 @@ class Bound(NamedTuple):
 def iwae(
     model: VAE, images: np.ndarray, sigma: float, samples: int, seed: int = 0, known: Posterior | None = None
 ) -> Bound:
-    """The importance-weighted bound (Burda et al. 2016, arXiv:1509.00519, equation 8) of each image.
+    """The importance-weighted bound (Burda et al. 2016, arXiv:1509.00519, equation 8) of each image, (N, C, H, W)
+    uint8, from K = ``samples`` of its posterior, computed where the model is in memory that does not grow with K.
 
-    Args:
-        model: on the device to compute on.
-        images: (N, C, H, W) uint8.
-        sigma: of the discretised Gaussian likelihood, as in `trainables.training.evaluate`: with one sample this is
-            minus its ``nelbo``.
-        samples: K, drawn in chunks: memory does not grow with it. Fewer than one raise ValueError.
-        seed: of the samples.
-        known: the images' posteriors, (N, Z) on any device, where they are encoded already.
+    ``sigma`` is the discretised Gaussian likelihood's, as in `trainables.training.evaluate`: with one sample this is
+    minus its ``nelbo``. ``known`` are the images' posteriors, (N, Z) on any device, where they are encoded already.
+    Raises: ValueError for fewer samples than one.
     """
     if samples < 1:
         raise ValueError(f"samples must be at least 1, got {samples}")
     generator = torch.Generator(device_of(model)).manual_seed(seed)
-    parts = []
-    for rows, x in batches(model, images, IMAGES):
-        posterior = encoded(model, x, rows, known)
-        parts.append(_batch_weights(model, x, posterior, sigma, samples, generator))
+    parts = [
+        _batch_weights(model, x, encoded(model, x, rows, known), sigma, samples, generator)
+        for rows, x in batches(model, images, IMAGES)
+    ]
     total, squares, logs = (torch.cat(column) for column in zip(*parts, strict=True))
     found = total - math.log(samples), logs / samples, (2 * total - squares).exp()
     return Bound(*(part.cpu().numpy() for part in found))
@@ -77,42 +68,39 @@ def iwae(
 def _batch_weights(
     model: VAE, x: Tensor, posterior: Posterior, sigma: float, samples: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Log sum_k w_k, log sum_k w_k^2 and sum_k log w_k of each image of a batch, (B,) float64;
-    w = p(x, z) / q(z | x)."""
-    batch, latents = posterior.mean.shape
-    total = torch.full((batch,), -math.inf, device=x.device, dtype=torch.float64)
+    """Log sum_k w_k, log sum_k w_k^2 and sum_k log w_k of each image of a batch, (B,) float64."""
+    shape = posterior.mean.shape
+    total = torch.full(shape[:1], -math.inf, device=x.device, dtype=torch.float64)
     squares, logs = total.clone(), torch.zeros_like(total)
     at_once = max(1, PIXELS[x.device.type] // x.numel())
     for start in range(0, samples, at_once):
         count = min(at_once, samples - start)
         # one draw a sample, so that the chunks' size does not change the numbers
-        draws = [torch.randn(batch, latents, generator=generator, device=x.device) for _ in range(count)]
-        noise = torch.stack(draws)
-        z = posterior.mean + noise * (0.5 * posterior.logvar).exp()
+        noise = torch.stack([torch.randn(shape, generator=generator, device=x.device) for _ in range(count)])
+        z = posterior.sample(noise)
         # log p(z) - log q(z | x): the constants of the two Gaussians cancel
         log_ratio = 0.5 * (noise.square() - z.square() + posterior.logvar).sum(2).double()
         images = model.likelihood.mean(model.decoder(z.flatten(0, 1)))
         repeated = x.expand(count, *x.shape).flatten(0, 1)
-        nll = discrete_gaussian_nll(images, repeated, sigma).view(count, batch).double()
-        weights = log_ratio - nll
+        weights = log_ratio - discrete_gaussian_nll(images, repeated, sigma).view(count, -1).double()
         total = torch.logaddexp(total, weights.logsumexp(0))
         squares = torch.logaddexp(squares, (2 * weights).logsumexp(0))
         logs += weights.sum(0)
     return total, squares, logs
 
 
-def likelihood(
-    model: VAE, images: np.ndarray, codes: Codes, sigma: float, nelbo: float, seed: int = 0
-) -> dict[str, float]:
+def likelihood(subject: Subject) -> dict[str, float]:
     """``log_likelihood``, nats per image: minus the ``nelbo`` of all images, plus what the bound of
     ``log_likelihood_samples`` samples (`iwae`) gains on the ELBO by the same samples, in the mean over
     ``log_likelihood_images`` of them, as images differ in it far less than in their likelihood.
     ``log_likelihood_error`` is the gain's standard error; ``effective_samples`` the median over those images."""
+    images, seed = subject.data.test.images, subject.seed
     rows = chosen_rows(len(images), LIKELIHOOD_IMAGES, seed)
-    bound = iwae(model, images[rows], sigma, LIKELIHOOD_SAMPLES, seed, posteriors(codes, rows))
+    known = posteriors(subject.codes, rows)
+    bound = iwae(subject.model, images[rows], subject.sigma, LIKELIHOOD_SAMPLES, seed, known)
     gain = bound.log_likelihood - bound.elbo
     return {
-        "log_likelihood": float(gain.mean()) - nelbo,
+        "log_likelihood": float(gain.mean()) - subject.evaluated["nelbo"],
         "log_likelihood_error": standard_error(gain),
         "log_likelihood_images": len(rows),
         "log_likelihood_samples": LIKELIHOOD_SAMPLES,
@@ -132,7 +120,5 @@ LIKELIHOOD = Part(
         ),
         Metric("effective_samples", "samples that carry this bound", ".1f", "effective, median of these images"),
     ),
-    lambda subject: likelihood(
-        subject.model, subject.images, subject.codes, subject.sigma, subject.evaluated["nelbo"], subject.seed
-    ),
+    likelihood,
 )

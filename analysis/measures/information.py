@@ -12,13 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from analysis.measures.codes import CODE, Codes, Metric, Part, device_of, image_rates, latent_rates
+from analysis.measures.codes import CODE, Metric, Part, Subject, device_of, image_rates, latent_rates
 from analysis.statistics.resampling import standard_error
 
-_BLOCK = 500
-"""Codes compared with all posteriors at once: a _BLOCK x N matrix of float64."""
-_MARGIN = 1.0
-"""Nats below the cap from which on the estimates say no more than "at least" and "at most"."""
+_BLOCK = 500  # codes compared with all posteriors at once: a _BLOCK x N matrix of float64
+_MARGIN = 1.0  # nats below the cap from which on the estimates say no more than "at least" and "at most"
 
 
 def capped(mutual_information: float, cap: float) -> bool:
@@ -68,11 +66,10 @@ def log_mixture(z_MZ: Tensor, mean_NZ: Tensor, logvar_NZ: Tensor) -> Tensor:
     return torch.cat([linear(part, weight, bias).logsumexp(1) for part in codes]) - math.log(len(mean_NZ))
 
 
-def code_metrics(codes: Codes, seed: int = 0, device: torch.device | str = "cpu") -> dict[str, float]:
-    """`information`, and ``kl_largest kl_median`` of the latents' rates; nats per image."""
-    rates_Z = latent_rates(*codes)
+def _measured(subject: Subject) -> dict[str, float]:
+    rates_Z = latent_rates(*subject.codes)
     rates = {"kl_largest": float(rates_Z.max()), "kl_median": float(np.median(rates_Z))}
-    return information(*codes, seed, device) | rates
+    return information(*subject.codes, subject.seed, device_of(subject.model)) | rates
 
 
 CODES = Part(
@@ -86,5 +83,5 @@ CODES = Part(
         Metric("mutual_information_cap", "the most it can be found to be", ".2f", "log of the images, nats"),
         Metric("marginal_kl", "aggregate posterior to the prior, KL", ".2f", "nats", bound="≤"),
     ),
-    lambda subject: code_metrics(subject.codes, subject.seed, device_of(subject.model)),
+    _measured,
 )

@@ -3,34 +3,29 @@
 import math
 from typing import cast
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.measures.codes import Codes, Metric, Part, batches, chosen_rows, posteriors
+from analysis.measures.codes import Metric, Part, Subject, batches, chosen_rows, posteriors
 from trainables.training.evaluate import BATCH
-from vae_models import VAE
 
-_IMAGES = 2_000
-"""At most: windows of 11 pixels are a CPU's work."""
-_SSIM_SIDE = 6
-"""Of the smallest image that the SSIM's window of 11 pixels can be reflected into."""
-_LARGEST_PSNR = 100.0
-"""dB; of an image that is hit to the last bit, which would be infinite."""
+_IMAGES = 2_000  # at most: windows of 11 pixels are a CPU's work
+_SSIM_SIDE = 6  # of the smallest image that the SSIM's window of 11 pixels can be reflected into
+_LARGEST_PSNR = 100.0  # dB; of an image that is hit to the last bit, which would be infinite
 
 
 @torch.no_grad()
-def reconstruction_quality(model: VAE, images: np.ndarray, codes: Codes, seed: int = 0) -> dict[str, float]:
-    """``psnr_db`` and ``ssim`` of what the decoder makes of the posterior means of at most 2,000 images, each
-    the mean over images. The SSIM is Wang et al.'s (2004, "Image quality assessment", IEEE TIP 13) with a
+def reconstruction_quality(subject: Subject) -> dict[str, float]:
+    """``psnr_db`` and ``ssim`` of what the decoder makes of the posterior means of at most 2,000 test images,
+    each the mean over images. The SSIM is Wang et al.'s (2004, "Image quality assessment", IEEE TIP 13) with a
     Gaussian window of 11 pixels, images reflected at their edges; below 6 pixels a side it is NaN."""
     # here, where it is needed: the import takes seconds
     from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-    chosen = chosen_rows(len(images), _IMAGES, seed)
-    found = []
-    for rows, x in batches(model, images, BATCH // 5, chosen):
-        image = model.decode(posteriors(codes, chosen[rows], x.device).mean)
+    images, found = subject.data.test.images, []
+    chosen = chosen_rows(len(images), _IMAGES, subject.seed)
+    for rows, x in batches(subject.model, images, BATCH // 5, chosen):
+        image = subject.model.decode(posteriors(subject.codes, chosen[rows], x.device).mean)
         psnr = peak_signal_noise_ratio(image, x, data_range=1.0, reduction="none", dim=(1, 2, 3))
         ssim = torch.full_like(psnr, math.nan)
         if min(x.shape[2:]) >= _SSIM_SIDE:
@@ -48,5 +43,5 @@ RECONSTRUCTIONS = Part(
         Metric("psnr_db", "peak signal-to-noise ratio", ".2f", "dB"),
         Metric("ssim", "structural similarity", ".4f", "at most 1"),
     ),
-    lambda subject: reconstruction_quality(subject.model, subject.images, subject.codes, subject.seed),
+    reconstruction_quality,
 )

@@ -1,14 +1,12 @@
-"""How near the model's samples come to real images.
+"""How near the model's samples come to real images. N real images, M samples, D numbers in an image.
 
-All but the FID is measured between vectors of pixels. That says whether samples have the data's grey levels,
-spread and coarse shapes, and not what people see: a shift by a pixel is far, and a blurred image, near to many,
-counts as precise.
-
-N real images, M samples, D numbers in an image.
+All but the FID is measured between vectors of pixels. That says whether samples have the data's grey levels, spread and
+coarse shapes, and not what people see: a shift by a pixel is far, and a blurred image, near to many, counts as precise.
 """
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,28 +15,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.measures.codes import Metric, Part, Subject, device_of
+from analysis.measures.codes import Metric, Part, Subject, batches, device_of
 from trainables.errors import UserError
-from trainables.training.batches import Pixels
 from trainables.training.evaluate import BATCH
 from vae_models import VAE
 
 if TYPE_CHECKING:
     from torchmetrics.image.fid import FrechetInceptionDistance
 
-_SAMPLES = 2_000
-"""Real images, and as many samples, that pixel-space metrics compare at most."""
-_NUMBERS = 2**28
-"""In those images at most, which bounds the memory: above 209 x 209 colour pixels they are fewer."""
+_SAMPLES = 2_000  # real images, and as many samples, that pixel-space metrics compare at most
+_NUMBERS = 2**28  # in those images at most, which bounds the memory: above 209 x 209 colour pixels they are fewer
 _PROJECTIONS = 512
-_PRECISION_NEIGHBOURS, _COVERAGE_NEIGHBOURS = 3, 5
-"""k of precision and recall, and of density and coverage, as their papers have it."""
-_FID_IMAGES = 5_000
-"""Real images, and as many samples, that the FID compares at most: of each, 0.2 CPU seconds."""
-FID_FEATURES = 2048
-_FID_BATCH = 50
-INCEPTION = "weights-inception-2015-12-05-6726825d.pth"
-"""What torch-fidelity calls the file that it downloads."""
+_PRECISION_NEIGHBOURS, _COVERAGE_NEIGHBOURS = 3, 5  # k of precision and recall, of density and coverage: their papers'
+_FID_IMAGES = 5_000  # real images, and as many samples, that the FID compares at most: of each, 0.2 CPU seconds
+FID_FEATURES, _FID_BATCH = 2048, 50
+INCEPTION = "weights-inception-2015-12-05-6726825d.pth"  # what torch-fidelity calls the file that it downloads
 
 
 class Distances(NamedTuple):
@@ -50,29 +41,28 @@ class Distances(NamedTuple):
     cross: Tensor
 
 
-def sample_quality(model: VAE, images: np.ndarray, seed: int = 0) -> dict[str, float]:
-    """Prior samples against real images, (N, C, H, W) uint8, in pixel space: ``mmd sliced_wasserstein precision
-    recall density coverage``, each on the same at most 2,000 of either; NaN where the images are too few for it."""
+def sample_quality(subject: Subject) -> dict[str, float]:
+    """Prior samples against test images in pixel space: ``mmd sliced_wasserstein precision recall density coverage``,
+    each on the same at most 2,000 of either; NaN where the images are too few for it. And the ``fid``, where Inception
+    is."""
+    model, images, seed = subject.model, subject.data.test.images, subject.seed
     count = max(1, min(_SAMPLES, len(images), _NUMBERS // math.prod(images.shape[1:])))
     rows = np.random.default_rng(seed).permutation(len(images))[:count]
-    real_ND = Pixels(images, rows, device_of(model)).batch(np.arange(count)).flatten(1)
-    fake_MD = prior_samples(model, count, seed).flatten(1)
+    ((_, real),) = batches(model, images, count, rows)
+    real_ND, fake_MD = real.flatten(1), torch.cat([*prior_samples(model, count, seed)]).flatten(1)
     apart = distances(real_ND, fake_MD)
     found = {"mmd": mmd(apart), "sliced_wasserstein": sliced_wasserstein(real_ND, fake_MD, seed)}
     found["precision"], found["recall"] = precision_recall(apart)
     found["density"], found["coverage"] = density_coverage(apart)
-    return found
+    return found if subject.inception is None else found | {"fid": fid(model, images, subject.inception, seed)}
 
 
 @torch.no_grad()
-def prior_samples(model: VAE, count: int, seed: int = 0) -> Tensor:
-    """``model.sample(count, seed)``, decoded in batches: (count, C, H, W) in [0, 1] on the model's device."""
-    return torch.cat(list(_decoded_noise(model, count, seed, BATCH)))
-
-
-def _decoded_noise(model: VAE, count: int, seed: int, size: int) -> Iterator[Tensor]:
+def prior_samples(model: VAE, count: int, seed: int = 0, size: int = BATCH) -> Iterator[Tensor]:
+    """``model.sample(count, seed)`` in batches of ``size``, (B, C, H, W) in [0, 1] on the model's device."""
     noise = torch.randn(count, model.config.latent_dim, generator=torch.Generator().manual_seed(seed))
-    return (model.decode(z_BZ.to(device_of(model))) for z_BZ in torch.split(noise, size))
+    for z_BZ in torch.split(noise, size):
+        yield model.decode(z_BZ.to(device_of(model)))
 
 
 def distances(real_ND: Tensor, fake_MD: Tensor) -> Distances:
@@ -94,19 +84,15 @@ def _squared_distances(x_ND: Tensor, y_MD: Tensor) -> Tensor:
 def mmd(apart: Distances, bandwidth: float | None = None) -> float:
     """The unbiased estimate of the squared maximum mean discrepancy (Gretton et al. 2012, "A kernel two-sample
     test", JMLR 13, equation 3): 0 on average, and often negative, where both come from one distribution; at most 2.
-
     The kernel is exp(-|x - y|^2 / (2 bandwidth^2)), by default of the median distance of all pairs (the same,
-    section 8). NaN with fewer than two of either, and where all are equal.
-    """
+    section 8). NaN with fewer than two of either, and where all are equal."""
     count, others = apart.cross.shape
-    if min(count, others) < 2:
-        return math.nan
     bandwidth = median_distance(apart) if bandwidth is None else bandwidth
-    if bandwidth == 0:
+    if min(count, others) < 2 or bandwidth == 0:
         return math.nan
     real, fake, cross = ((squares / (-2 * bandwidth**2)).exp().sum().item() for squares in apart)
-    within = (real - count) / (count * (count - 1))  # a vector and itself make 1
-    within += (fake - others) / (others * (others - 1))
+    # a vector and itself make 1
+    within = (real - count) / (count * (count - 1)) + (fake - others) / (others * (others - 1))
     return within - 2 * cross / (count * others)
 
 
@@ -145,7 +131,7 @@ def density_coverage(apart: Distances, neighbours: int = _COVERAGE_NEIGHBOURS) -
     more; and the share of balls with a sample in them. A ball is open and reaches to the k-th neighbour
     among real images. NaN without k neighbours."""
     count, others = apart.cross.shape
-    if count <= neighbours or others == 0:
+    if count <= neighbours:
         return math.nan, math.nan
     inside = apart.cross < _neighbour(apart.real, neighbours)[:, None]
     return inside.sum().item() / (neighbours * others), inside.any(1).double().mean().item()
@@ -158,27 +144,22 @@ def _neighbour(squares_NN: Tensor, k: int) -> Tensor:
 
 def inception_distance(weights: Path | None = None) -> "FrechetInceptionDistance | None":
     """Torchmetrics' FID with its Inception network's weights, read from ``weights`` or from where torch-fidelity
-    keeps its download; None where none are given and none lie there whole. Nothing is downloaded.
-
-    Raises:
-        UserError: where ``weights`` holds no such thing, or torch-fidelity is not installed.
-    """
-    path = weights or Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION
-    installed = find_spec("torch_fidelity") is not None
-    if weights is None and not (installed and path.is_file()):
+    keeps its download; None where none are given and none lie there whole. Nothing is downloaded. Raises: UserError
+    where ``weights`` holds no such thing, or torch-fidelity is not installed."""
+    if weights is None:
+        with suppress(UserError):
+            return inception_distance(Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION)
         return None
-    if not installed:
+    if find_spec("torch_fidelity") is None:
         raise UserError("the FID needs torch-fidelity, which is not installed\npip install torch-fidelity")
-    from torchmetrics.image.fid import FrechetInceptionDistance
-
     try:
-        torch.load(path, "cpu", weights_only=True)  # torch-fidelity itself runs whatever the file says
-        return FrechetInceptionDistance(FID_FEATURES, feature_extractor_weights_path=str(path))
+        torch.load(weights, "cpu", weights_only=True)  # torch-fidelity itself runs whatever the file says
+        from torchmetrics.image.fid import FrechetInceptionDistance
+
+        return FrechetInceptionDistance(FID_FEATURES, feature_extractor_weights_path=str(weights))
     except Exception as error:  # a damaged pickle raises whatever its bytes say
-        if weights is None:
-            return None
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path} must hold torch-fidelity's Inception weights: {reason}") from error
+        raise UserError(f"{weights} must hold torch-fidelity's Inception weights: {reason}") from error
 
 
 @torch.no_grad()
@@ -189,21 +170,14 @@ def fid(model: VAE, images: np.ndarray, metric: "FrechetInceptionDistance", seed
     count, channels = min(_FID_IMAGES, len(images)), images.shape[1]
     if count < 2 or channels not in (1, 3):
         return math.nan
-    rows = np.random.default_rng(seed).permutation(len(images))[:count]
     metric = metric.to(device_of(model))
+    rows = np.random.default_rng(seed).permutation(len(images))[:count]
     parts = np.split(rows, range(_FID_BATCH, count, _FID_BATCH))
-    for part, decoded in zip(parts, _decoded_noise(model, count, seed, _FID_BATCH), strict=True):
-        fake, real = (decoded * 255).round().byte(), torch.from_numpy(images[part]).to(decoded.device)
+    for part, decoded in zip(parts, prior_samples(model, count, seed, _FID_BATCH), strict=True):
+        real, fake = torch.from_numpy(images[part]).to(decoded.device), (decoded * 255).round().byte()
         metric.update(real.expand(-1, 3, -1, -1), real=True)
         metric.update(fake.expand(-1, 3, -1, -1), real=False)
     return metric.compute().item()
-
-
-def _measured(subject: Subject) -> dict[str, float]:
-    found = sample_quality(subject.model, subject.images, subject.seed)
-    if subject.inception is not None:
-        found["fid"] = fid(subject.model, subject.images, subject.inception, subject.seed)
-    return found
 
 
 SAMPLES = Part(
@@ -218,5 +192,5 @@ SAMPLES = Part(
         Metric("sliced_wasserstein", "sliced Wasserstein distance", ".4f", "pixels in [0, 1]"),
         Metric("fid", "Fréchet Inception distance", ".2f", "0 for the data itself"),
     ),
-    _measured,
+    sample_quality,
 )

@@ -50,10 +50,8 @@ def measure(
         inception: the weights for ``fid``, where they are not where torch-fidelity keeps them.
         progress: called with the name of each part before it is measured.
 
-    Raises:
-        UserError: where ``inception`` holds no such weights, or torch-fidelity is not installed.
-        ValueError: for codes of another number of images.
-    """
+    Raises: UserError where ``inception`` holds no such weights, or torch-fidelity is not installed; ValueError for
+    codes of another number of images."""
     frechet = inception_distance(inception)
     codes = encode(model, data.test.images) if codes is None else codes
     if len(codes.mean_NZ) != len(data.test.images):

@@ -1,7 +1,5 @@
 """The best runs of a study: ranked, loaded, exported."""
 
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,14 +19,11 @@ from vae_models import VAE
 class Run:
     """A finished training: a complete trial, or the final one."""
 
-    label: str
-    """For people: "trial 7", "final"."""
-    slug: str
-    """For file names: "trial_0007", "final"."""
+    label: str  # for people: "trial 7", "final"
+    slug: str  # for file names: "trial_0007", "final"
     folder: TrialFolder
     config: TrialConfig
-    best: Metrics
-    """Of the epoch whose weights are kept."""
+    best: Metrics  # of the epoch whose weights are kept
 
     @property
     def number(self) -> int:
@@ -69,9 +64,9 @@ def final_run(folder: Path) -> Run | None:
     """The best configuration's last, longer training; None before all its epochs are there."""
     record = TrialFolder(StudyLayout(folder).final)
     epochs = read_epochs(record)
-    if not len(epochs) or len(epochs) != (config := record.config()).epochs:
-        return None
-    return Run("final", "final", record, config, best_row(epochs))
+    if len(epochs) and len(epochs) == (config := record.config()).epochs:
+        return Run("final", "final", record, config, best_row(epochs))
+    return None
 
 
 def load_best(folder: Path | str, rank: int = 0) -> VAE:
@@ -88,23 +83,13 @@ def run_at_rank(study: StudyRecord, rank: int) -> Run:
     return runs[rank]
 
 
-def export_best(folder: Path | str, runs: Iterable[Run]) -> list[Path]:
-    """Copy the runs' best weights to ``models/VAE/<slug>.safetensors``, each with its config beside it. Raises:
-    UserError where they are missing, torn or altered."""
-    paths = []
-    for run in runs:
-        run.load()  # a torn file is refused here, not by who is given it
-        weights = StudyLayout(Path(folder)).models / f"{run.slug}.safetensors"
-        weights.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(weights, run.folder.best.read_bytes())
-        write_atomic(weights.with_suffix(".json"), run.config.model_dump_json(indent=2) + "\n")
-        paths += [weights, weights.with_suffix(".json")]
-    return paths
-
-
-def clear_exports(folder: Path | str, slugs: Iterable[str]) -> None:
-    """Remove the exported models of runs other than ``slugs``: they were among the best once."""
-    kept = set(slugs)
-    for path in StudyLayout(Path(folder)).models.glob("*.*"):
-        if re.fullmatch(r"trial_\d+|final", path.stem) and path.stem not in kept:
-            path.unlink(missing_ok=True)
+def export_best(folder: Path, run: Run) -> tuple[Path, Path]:
+    """Copy the run's best weights to ``models/VAE/<slug>.safetensors``, with its config beside it; the paths of both.
+    Raises: UserError where they are missing, torn or altered."""
+    run.load()  # a torn file is refused here, not by who is given it
+    weights = StudyLayout(folder).models / f"{run.slug}.safetensors"
+    config = weights.with_suffix(".json")
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(weights, run.folder.best.read_bytes())
+    write_atomic(config, run.config.model_dump_json(indent=2) + "\n")
+    return weights, config

@@ -27,16 +27,12 @@ def load_trials(folder: StudyRecord | Path | str) -> pd.DataFrame:
     (float64, NaN where unknown), ``cause`` (str, NaN unless it failed), and whatever else was searched, named by the
     last part of its path. ``val_*`` are those of the best epoch, the first with the lowest ``val_bits_per_dim``;
     ``epochs`` counts the reported ones, ``seconds`` is what they took together, ``cpu_hours`` and ``gpu_hours`` what
-    they held over all workers (a packed trial its share). Units and meanings: `trainables.metrics.EPOCH`.
-
-    Raises:
-        UserError: where the folder is missing, or holds no whole study.
-    """
+    they held over all workers (a packed trial its share). Units and meanings: `trainables.metrics.EPOCH`. Raises:
+    UserError where the folder is missing, or holds no whole study."""
     study = read_study(folder)
     records = []
     for trial, epochs in zip(study.trials, study.epochs, strict=True):
-        record = {"number": trial.number, "state": trial.state.name, **study.parameters(trial)}
-        record["epochs"] = len(epochs)
+        record = {"number": trial.number, "state": trial.state.name, "epochs": len(epochs), **study.parameters(trial)}
         if len(epochs):
             best = best_row(epochs)
             record |= {"best_epoch": best["epoch"]} | {name: best[name] for name in VALIDATION}
@@ -80,23 +76,26 @@ def load_repeats(folder: StudyRecord | Path | str) -> pd.DataFrame:
             again = config and repeat and config.of_repeat(repeat)
             if not again or not record.holds(again):
                 continue
-            epochs, cause = read_epochs(record), record.cause()
             row: dict[str, object] = {"number": trial.number, "repeat": repeat, "seed": again.seed}
-            if cause:
+            epochs = read_epochs(record)
+            if cause := record.cause():
                 rows.append(row | {"state": "FAIL", "cause": cause})
             elif len(epochs) == again.epochs:
-                best = best_row(epochs)
-                rows.append(row | {"state": "COMPLETE"} | {name: best[name] for name in _OF_REPEATS})
+                rows.append(row | {"state": "COMPLETE", **best_row(epochs)})
     frame = pd.DataFrame(rows, columns=["number", "repeat", "seed", "state", *_OF_REPEATS, "cause"])
     kinds: dict[str, Any] = dict.fromkeys(["number", "repeat", "seed"], "Int64")
     kinds |= dict.fromkeys(_OF_REPEATS, "float64")
     return frame.astype(kinds | {"state": pd.CategoricalDtype(["COMPLETE", "FAIL"]), "cause": "str"})
 
 
-def repeated_bits(repeats: pd.DataFrame, number: int) -> np.ndarray:
-    """``val_bits_per_dim`` of a trial's repeats, (R,); its own, for which it was chosen, is left out."""
-    chosen = (repeats["number"] == number) & (repeats["state"] == "COMPLETE")
-    return repeats.loc[chosen, "val_bits_per_dim"].to_numpy(float)
+def repeats_of(repeats: pd.DataFrame, number: int) -> pd.DataFrame:
+    """A trial's rows of `load_repeats`; its own value, for which it was chosen, is not among them."""
+    return repeats[repeats["number"] == number]
+
+
+def complete_bits(repeats: pd.DataFrame) -> np.ndarray:
+    """``val_bits_per_dim`` of the complete ones, (R,)."""
+    return repeats.loc[repeats["state"] == "COMPLETE", "val_bits_per_dim"].to_numpy(float)
 
 
 def complete_trials(trials: pd.DataFrame) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import optuna
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,17 +16,15 @@ from analysis.reading.validation import LARGEST, Question
 from trainables.errors import UserError
 from trainables.records.storage_urls import OWNER, unmasked
 from trainables.records.study_layout import StudyLayout
+from trainables.space import extremes
 
+# what Optuna and SQLAlchemy let through where a ledger's cells are not what they wrote
 _DAMAGE = (RuntimeError, ValueError, LookupError, TypeError, AssertionError, ArithmeticError, ImportError)
-"""What Optuna and SQLAlchemy let through where a ledger's cells are not what they wrote."""
 
 
 def read_ledger(layout: StudyLayout, question: Question) -> list[FrozenTrial]:
-    """All trials of the study's Optuna storage by number, which is opened for reading alone.
-
-    Raises:
-        UserError: where it is missing, torn, or another study's; or holds what no study of ours writes.
-    """
+    """All trials of the study's Optuna storage by number, which is opened for reading alone. Raises: UserError where it
+    is missing, torn, or another study's; or holds what no study of ours writes."""
     shown = "its storage"
     try:
         url = question.storage
@@ -66,12 +64,8 @@ def _read(url: str, question: Question, shown: str) -> list[FrozenTrial]:
 
 
 def _refuse_programs(path: Path) -> None:
-    """Refuse a SQLite file that computes something when it is read: Optuna's is of plain tables.
-
-    Raises:
-        UserError: where it has a view, a trigger, a virtual table or a computed column.
-        sqlite3.Error: where it is no whole database.
-    """
+    """Refuse a SQLite file that computes something when it is read: Optuna's is of plain tables. Raises: UserError
+    where it has a view, a trigger, a virtual table or a computed column; sqlite3.Error where it is no database."""
     uri = f"file:{quote(str(path.resolve()))}?mode=ro"
     with closing(sqlite3.connect(uri, uri=True)) as ledger:
         for kind, name, text in ledger.execute("SELECT type, name, sql FROM sqlite_master"):
@@ -86,14 +80,16 @@ def _fault_of(trial: FrozenTrial, space: dict[str, BaseDistribution]) -> str:
     if trial.state == TrialState.COMPLETE and not (len(trial.values or ()) == 1 and _is_number(trial.values[0])):
         return f"is complete with the value {trial.values!r:.80}"
     for path, distribution in space.items():
-        value = trial.params.get(path)
         if path not in trial.params:
             if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
                 return f"has no {path}"
-        elif isinstance(distribution, FloatDistribution | IntDistribution):
-            if not (_is_number(value) and distribution.low <= value <= distribution.high):  # type: ignore[operator]
-                return f"has {path} = {value!r:.80}, which is not in the space"
-        elif value not in distribution.choices:  # type: ignore[attr-defined]
+            continue
+        value, among = trial.params[path], extremes(distribution)
+        if isinstance(distribution, CategoricalDistribution):
+            fits = value in among
+        else:
+            fits = _is_number(value) and among[0] <= value <= among[1]
+        if not fits:
             return f"has {path} = {value!r:.80}, which is not in the space"
     return ""
 

@@ -18,6 +18,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 MODELS = "optuna.storages._rdb.models"
+# what `MODELS` must have for the fast way, and what each of them
 NAMES = {
     "TrialModel": ("trial_id", "study_id", "number", "state", "datetime_start", "datetime_complete"),
     "TrialParamModel": ("trial_id", "param_id", "param_name", "param_value", "distribution_json"),
@@ -31,15 +32,11 @@ NAMES = {
         "stored_repr_to_intermediate_value",
     ),
 }
-"""What `MODELS` must have for the fast way, and what each of them."""
 
 
 def stored_trials(storage: RDBStorage, study_id: int) -> list[FrozenTrial]:
-    """What ``storage.get_all_trials`` reads; a trial's system attributes may be left out.
-
-    Raises:
-        Whatever Optuna and SQLAlchemy do, where a cell is not what Optuna writes.
-    """
+    """What ``storage.get_all_trials`` reads; a trial's system attributes may be left out. Raises whatever Optuna and
+    SQLAlchemy do, where a cell is not what Optuna writes."""
     try:
         return _by_columns(storage, study_id)
     except (ImportError, AttributeError):

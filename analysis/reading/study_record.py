@@ -1,8 +1,5 @@
-"""A study's folder, read as a whole and checked.
-
-The Optuna ledger says which trials exist, with which parameters, and how they ended; the trials' folders
-hold what every epoch measured. Nothing here writes.
-"""
+"""A study's folder, read as a whole and checked: the Optuna ledger says which trials exist, with which parameters, and
+how they ended; the trials' folders hold what every epoch measured. Nothing here writes."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,10 +17,10 @@ from trainables.errors import UserError
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
 
+# paths that are columns of every study, whether it searches them or not
 _AXES = {"beta": "beta", "model.latent_dim": "latent_dim", "model.depth": "depth"}
-"""Paths that are columns of every study, whether it searches them or not."""
+# of the frames; a searched path has another name there
 _OWN_COLUMNS = ("number", "state", "epoch", "epochs", "best_epoch", "seconds", "cpu_hours", "gpu_hours", "cause")
-"""Of the frames; a searched path has another name there."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +28,11 @@ class StudyRecord:
     """A study's folder as it stood when it was read."""
 
     folder: Path
-    info: dict[str, Any]
-    """``study.json``."""
+    info: dict[str, Any]  # study.json
     base: TrialConfig
     space: dict[str, BaseDistribution]
-    trials: list[FrozenTrial]
-    """By number."""
-    epochs: list[np.ndarray]
-    """What each trial reported, by its number: see `analysis.reading.validation.read_epochs`."""
+    trials: list[FrozenTrial]  # by number
+    epochs: list[np.ndarray]  # what each trial reported, by its number: see `analysis.reading.validation.read_epochs`
 
     @cached_property
     def _base(self) -> dict[str, Any]:
@@ -68,8 +62,8 @@ class StudyRecord:
 
     def parameters(self, trial: FrozenTrial) -> dict[str, Any]:
         """Column -> value of one trial: as drawn where it is searched (None if not yet), else the base's."""
-        values = {path: trial.params.get(path) if path in self.space else self._base[path] for path in self.columns}
-        return {self.columns[path]: value for path, value in values.items()}
+        drawn = {path: trial.params.get(path) for path in self.space}
+        return {column: (self._base | drawn)[path] for path, column in self.columns.items()}
 
     def config(self, trial: FrozenTrial) -> TrialConfig | None:
         """What a trial trains by the ledger; None while its parameters are being drawn, or if they make none."""
@@ -82,11 +76,8 @@ class StudyRecord:
 
 
 def read_study(folder: StudyRecord | Path | str) -> StudyRecord:
-    """Everything the folder says, with one query for all trials; a study that is read already is what it is.
-
-    Raises:
-        UserError: where the folder is missing, or holds no whole study.
-    """
+    """Everything the folder says, with one query for all trials; a study that is read already is what it is. Raises:
+    UserError where the folder is missing, or holds no whole study."""
     if isinstance(folder, StudyRecord):
         return folder
     layout = StudyLayout(Path(folder))
@@ -95,10 +86,9 @@ def read_study(folder: StudyRecord | Path | str) -> StudyRecord:
     folders = len(layout.trial_folders())
     trials = read_ledger(layout, question)
     if folders > len(trials):
-        raise UserError(
-            f"the study's ledger must know the {folders} trials in {layout.trials}, got {len(trials)}\n"
-            f"restore {'its storage' if question.storage else layout.ledger}"
-        )
+        lost = "its storage" if question.storage else layout.ledger
+        rule = f"must know the {folders} trials in {layout.trials}, got {len(trials)}"
+        raise UserError(f"the study's ledger {rule}\nrestore {lost}")
     records = [TrialFolder(layout.trial(trial.number)) for trial in trials]
     epochs = [read_epochs(record) for record in records]
     study = StudyRecord(layout.path, info, question.base, question.space, trials, epochs)
@@ -113,11 +103,8 @@ def seconds_held(epochs: np.ndarray) -> np.ndarray:
 
 
 def _check(record: TrialFolder, trial: FrozenTrial, config: TrialConfig | None, bits: list[float]) -> None:
-    """A trial's record, with ``bits`` of its epochs, and its line in the ledger vouch for each other.
-
-    Raises:
-        UserError: where they contradict each other: one of them is damaged, or another's.
-    """
+    """A trial's record, with ``bits`` of its epochs, and its line in the ledger vouch for each other. Raises: UserError
+    where they contradict each other: one of them is damaged, or another's."""
     reported = trial.intermediate_values
     if len(reported) > len(bits):  # a record is written before the ledger
         rule = f"must hold the {len(reported)} epochs that the ledger knows, got {len(bits)}"
@@ -130,6 +117,5 @@ def _check(record: TrialFolder, trial: FrozenTrial, config: TrialConfig | None, 
         fault = f"the ledger's value is {trial.values}"
     else:
         return
-    raise UserError(
-        f"{record.path} and the study's ledger contradict each other: {fault}\nrestore the one or the other"
-    )
+    both = f"{record.path} and the study's ledger"
+    raise UserError(f"{both} contradict each other: {fault}\nrestore the one or the other")

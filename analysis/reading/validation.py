@@ -15,8 +15,7 @@ from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
 from trainables.space import extremes
 
-LARGEST = 1e18
-"""Of a metric; what is larger, infinite or NaN was not written by the loop."""
+LARGEST = 1e18  # of a metric; what is larger, infinite or NaN was not written by the loop
 _NAMES = [metric.name for metric in EPOCH]
 
 
@@ -30,21 +29,17 @@ def _field(metric: Metric) -> core_schema.TypedDictField:
     # strict: text and booleans are no numbers
     number = core_schema.float_schema(strict=True, allow_inf_nan=False, gt=-LARGEST, ge=metric.least, lt=LARGEST)
     checked = core_schema.no_info_after_validator_function(_whole, number) if metric.whole else number
-    return core_schema.typed_dict_field(checked, required=metric.is_required)
+    return core_schema.typed_dict_field(checked, required=not metric.since)
 
 
 _EPOCH_SCHEMA = core_schema.typed_dict_schema({metric.name: _field(metric) for metric in EPOCH})
-_ROWS = SchemaValidator(core_schema.list_schema(_EPOCH_SCHEMA, fail_fast=True))
-"""In Rust: a long study has 500,000 rows."""
+_ROWS = SchemaValidator(core_schema.list_schema(_EPOCH_SCHEMA, fail_fast=True))  # in Rust: a long study has 500,000
 
 
 def read_epochs(record: TrialFolder) -> np.ndarray:
     """What a trial reported, (its epochs, len(EPOCH)) float64 in the order of `trainables.metrics.EPOCH`: finite,
-    whatever the file holds, but NaN for a metric that is newer than the record.
-
-    Raises:
-        UserError: where the file is damaged, or an epoch lacks one of these numbers.
-    """
+    whatever the file holds, but NaN for a metric that is newer than the record. Raises: UserError where the file is
+    damaged, or an epoch lacks one of these numbers."""
     rows = record.rows()
     try:
         checked = _ROWS.validate_python(rows)
@@ -60,8 +55,7 @@ def read_epochs(record: TrialFolder) -> np.ndarray:
 
 def column(epochs: np.ndarray, name: str) -> np.ndarray:
     """One metric of `read_epochs`, (its epochs,)."""
-    values: np.ndarray = epochs[:, _NAMES.index(name)]
-    return values
+    return np.asarray(epochs[:, _NAMES.index(name)])
 
 
 def best_row(epochs: np.ndarray) -> Metrics:

@@ -1,6 +1,6 @@
 """What a study says, in sentences computed from its numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from analysis.figures.study.importance import REMAINDER
 from analysis.figures.study.rate_distortion import RateDistortion
 from analysis.figures.style import TITLES
 from analysis.reading.best_runs import Run
-from analysis.reading.frames import repeated_bits
+from analysis.reading.frames import complete_bits, repeats_of
 from analysis.reading.validation import column, read_epochs
 from analysis.report.tables import cause_of
 from analysis.statistics.importance import Importance
@@ -20,15 +20,11 @@ from analysis.statistics.resampling import Interval
 from analysis.statistics.separability import separable
 
 SAME_BITS = 5e-5  # bits per dimension that four digits do not show
+_COLLAPSED_NATS = 1.0  # rate of the best trial below which its code carries next to nothing
+# Of what a training gained after its first epoch: from what share in its last one it may not have been over. A schedule
+# that ends at 0 makes the last epoch the best as a rule, but by less.
 _LAST_GAIN = 0.01
-"""Of what a training gained after its first epoch: from what share in its last one it may not have been over.
-A schedule that ends at 0 makes the last epoch the best as a rule, but by less."""
 _INDICATIVE = 20  # complete trials below which an importance is called a hint
-
-
-def _listed(parts: list[str]) -> str:
-    """Such as "a, b and c"."""
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 @dataclass(frozen=True)
@@ -36,193 +32,151 @@ class Findings:
     """What the study says, the answer first. There is an answer without a trial, too."""
 
     answer: list[str]
-    """Three sentences: the best trial and whether it is separable from the next, what mattered, and where
-    the front bends; fewer where they cannot be told."""
+    """The best trial and whether it is separable from the next, what mattered, and where the front bends, or why that
+    cannot be told; without a complete trial that, and the cause of failures."""
     notes: list[str]  # what one should know before one uses it
 
 
 def findings(study: StudyContext, importance: Importance, plane: RateDistortion) -> Findings:
     """Of a study, what mattered in it, and its rate-distortion plane."""
     trials, searched = study.trials, study.searched_runs
+    unfinished = list(_unfinished(trials))
     if not searched:
-        return Findings([_no_best(trials), *_failures(trials)], _unfinished(trials))
-    answer = [
-        _best_trial(searched) + _versus_next(searched, study.repeats),
-        *importance_sentences(importance),
-        *_bend(plane),
-    ]
-    best = searched[0]
-    notes = [*_unfinished(trials), *collapsed(best), *_still_learning(best), *_last_training(best, study.final)]
-    return Findings(answer, notes)
+        none = f"No trial is complete{' yet' if unfinished else ''}, so there is no best model."
+        return Findings([none, *_failures(trials)], unfinished)
+    answer = [_best_trial(searched, study.repeats), importance_sentence(importance), _bend(plane)]
+    return Findings(answer, [*unfinished, *notes(searched[0], study.final)])
 
 
-def _best_trial(searched: list[Run]) -> str:
+def _best_trial(searched: list[Run], repeats: pd.DataFrame) -> str:
+    """And whether it is separable from the runner-up."""
     best, model = searched[0], searched[0].config.model
+    bits = [run.best["val_bits_per_dim"] for run in searched[:2]]
     kind = f"depth {model.depth}" if model.architecture == "convolutional" else f"architecture {model.architecture}"
-    return (
-        f"The best trial is {best.label}, with KL weight {best.config.beta:.3g}, latent size "
-        f"{model.latent_dim} and {kind}: {best.best['val_bits_per_dim']:.4f} bits per dimension "
-        "on the validation images"
+    said = (
+        f"The best trial is {best.label}, with KL weight {best.config.beta:.3g}, latent size {model.latent_dim} and "
+        f"{kind}: {bits[0]:.4f} bits per dimension on the validation images"
     )
-
-
-def _versus_next(searched: list[Run], repeats: pd.DataFrame) -> str:
-    """The end of the first sentence: whether the winner is separable from the runner-up."""
     if len(searched) < 2:
-        return "; no other is complete to compare it with."
-    best, second = (Repeated.of(run, repeats) for run in searched[:2])
-    ahead = searched[1].best["val_bits_per_dim"] - searched[0].best["val_bits_per_dim"]
+        return f"{said}; no other is complete to compare it with."
+    ahead, names = bits[1] - bits[0], [run.label for run in searched[:2]]
     fewer = f"{ahead:.4f} fewer than" if ahead >= SAME_BITS else "no fewer than"
-    return f", {fewer} the runner-up, {second.label}; {separability_clause(best, second)}."
+    seeds = separability_clause(names, [repeats_of(repeats, run.number) for run in searched[:2]])
+    return f"{said}, {fewer} the runner-up, {names[1]}; {seeds}."
 
 
-@dataclass(frozen=True)
-class Repeated:
-    """A trial's trainings with other seeds."""
-
-    label: str
-    bits: np.ndarray  # per dimension, of those that are complete
-    failed: int
-
-    @classmethod
-    def of(cls, run: Run, repeats: pd.DataFrame, study: str = "") -> "Repeated":
-        """From `analysis.load_repeats`; ``study`` names whose trial it is, where there are several."""
-        failed = (repeats["number"] == run.number) & (repeats["state"] == "FAIL")
-        label = f"{run.label} of {study}" if study else run.label
-        return cls(label, repeated_bits(repeats, run.number), int(failed.sum()))
-
-
-def separability_clause(best: Repeated, second: Repeated) -> str:
-    """Whether other seeds separate two trials, and which is then better: not always the search's choice,
-    as that was chosen for its value, which is low by chance too. A clause."""
-    counts, failed = (len(best.bits), len(second.bits)), best.failed + second.failed
-    found = separable(best.bits, second.bits)
+def separability_clause(names: list[str], repeats: list[pd.DataFrame]) -> str:
+    """Whether other seeds separate two trials, by the repeats of each, and which is then better: not always the
+    search's choice, as that was chosen for its value, which is low by chance too. A clause."""
+    bits, failed = list(map(complete_bits, repeats)), sum(int((of["state"] == "FAIL").sum()) for of in repeats)
+    found, (one, other) = separable(*bits), map(len, bits)
     if found is None:
-        if min(counts) > 1:
+        if min(one, other) > 1:
             return "the repeats of each agree to the last digit, which cannot tell merit from luck"
         lost = f" ({failed} repeat{'s' * (failed > 1)} failed)" if failed else ""
-        advice = "" if failed else " (--seeds 3 would)"
-        if not any(counts):
-            return f"one training of each{lost} cannot tell merit from luck{advice}"
-        return f"{counts[0]} and {counts[1]} repeats of them{lost} cannot tell merit from luck: each needs 2"
+        if one == other == 0:
+            return f"one training of each{lost} cannot tell merit from luck{'' if failed else ' (--seeds 3 would)'}"
+        return f"{one} and {other} repeats of them{lost} cannot tell merit from luck: each needs 2"
     gap = found.interval
-    seeds = f"{counts[0]} other seeds each" if counts[0] == counts[1] else f"{counts[0]} and {counts[1]} other seeds"
-    better = f", and {(best if gap.estimate > 0 else second).label} is better" if found.separable else ""
+    seeds = f"{one} other seeds each" if one == other else f"{one} and {other} other seeds"
+    better = names[0] if gap.estimate > 0 else names[1]
+    verdict = f"separable, and {better} is better" if found.separable else "not separable"
     return (
-        f"with {seeds} the two are {'' if found.separable else 'not '}separable{better}: {second.label} lies "
-        f"{gap.estimate:+.4f} bits from {best.label}, 95 % interval {gap.low:+.4f} to {gap.high:+.4f}"
+        f"with {seeds} the two are {verdict}: {names[1]} lies {gap.estimate:+.4f} bits from {names[0]}, "
+        f"95 % interval {gap.low:+.4f} to {gap.high:+.4f}"
     )
 
 
-_COLLAPSED_NATS = 1.0  # rate of the best trial below which its code carries next to nothing
-
-
-def collapsed(best: Run) -> list[str]:
-    """A warning where the best trial does not use its latents: on images with a plain background, a model
-    that draws it alone is ahead of those that have only begun to learn."""
-    nats = best.best["val_rate"]
-    if nats >= _COLLAPSED_NATS:
-        return []
-    return [
-        f"The best trial's code carries {nats:.2f} nats an image, next to nothing, so this ranks models that "
-        "ignore their latents: more epochs, more images or another learning rate may change the answer."
-    ]
-
-
-def _still_learning(best: Run) -> list[str]:
-    """Whether the best trial had not come to its end."""
+def notes(best: Run, final: Run | None) -> Iterator[str]:
+    """Of the best trial: whether it uses its latents, whether more epochs would make it better, and what the final
+    training did."""
+    nats, bits = best.best["val_rate"], best.best["val_bits_per_dim"]
+    if nats < _COLLAPSED_NATS:
+        # on images with a plain background, a model that draws it alone is ahead of those that have only begun to learn
+        yield (
+            f"The best trial's code carries {nats:.2f} nats an image, next to nothing, so this ranks models that "
+            "ignore their latents: more epochs, more images or another learning rate may change the answer."
+        )
     gained, share = last_gain(column(read_epochs(best.folder), "val_bits_per_dim"))
-    if share < _LAST_GAIN:
-        return []
-    return [
-        f"The best trial gained {gained:.4f} bits in its last epoch, {share:.1%} of what it gained since "
-        "its first: more epochs may help."
-    ]
+    if share >= _LAST_GAIN:
+        yield (
+            f"The best trial gained {gained:.4f} bits in its last epoch, {share:.1%} of what it gained since "
+            "its first: more epochs may help."
+        )
+    if final:
+        reached = final.best["val_bits_per_dim"]
+        change = reached - bits
+        than = f"{abs(change):.4f} {'lower' if change < 0 else 'higher'} than" if abs(change) >= SAME_BITS else "as"
+        yield f"A final training of {final.config.epochs} epochs reached {reached:.4f}, {than} the best trial."
 
 
 def last_gain(bits: np.ndarray) -> tuple[float, float]:
-    """What the last epoch brought to the best so far, and its share of what all brought after the first;
-    0 where it brought nothing, and of fewer than 3 epochs, of which the last is most of the training.
-
-    Takes (epochs,) bits per dimension.
-    """
+    """What the last epoch brought to the best so far, and its share of what all brought after the first; 0 where it
+    brought nothing, and of fewer than 3 epochs, of which the last is most of the training. Takes (epochs,) bits per
+    dimension."""
     if len(bits) < 3 or not bits[-1] < bits[:-1].min():
         return 0.0, 0.0
     gained = float(bits[:-1].min() - bits[-1])
     return gained, gained / float(bits[0] - bits[-1])
 
 
-def _last_training(best: Run, final: Run | None) -> list[str]:
-    if final is None:
-        return []
-    bits = final.best["val_bits_per_dim"]
-    change = bits - best.best["val_bits_per_dim"]
-    than = f"{abs(change):.4f} {'lower' if change < 0 else 'higher'} than" if abs(change) >= SAME_BITS else "as"
-    return [f"A final training of {final.config.epochs} epochs reached {bits:.4f}, {than} the best trial."]
-
-
-def _unfinished(trials: pd.DataFrame) -> list[str]:
+def _unfinished(trials: pd.DataFrame) -> Iterator[str]:
     """A warning while there is more to come."""
     if not len(trials):
-        return ["The study has no trials yet."]
-    over = not trials["state"].isin(["RUNNING", "WAITING"]).any()
-    return [] if over else ["The search is not over, and these numbers may still change."]
+        yield "The study has no trials yet."
+    elif trials["state"].isin(["RUNNING", "WAITING"]).any():
+        yield "The search is not over, and these numbers may still change."
 
 
-def _no_best(trials: pd.DataFrame) -> str:
-    """The answer without a complete trial."""
-    return f"No trial is complete{' yet' if _unfinished(trials) else ''}, so there is no best model."
-
-
-def _failures(trials: pd.DataFrame) -> list[str]:
+def _failures(trials: pd.DataFrame) -> Iterator[str]:
     """Why trials failed: the commonest cause."""
     cause, of, count = cause_of(trials)
-    if not count:
-        return []
-    of_all = (
-        f"the cause of all {count} failures" if of == count else f"the commonest cause, of {of} of {count} failures"
-    )
-    return [f"{'The cause of the failure' if count == 1 else of_all.capitalize()}: {cause}."]
+    if count == 1:
+        yield f"The cause of the failure: {cause}."
+    elif count:
+        share = f"cause of all {count}" if of == count else f"commonest cause, of {of} of {count}"
+        yield f"The {share} failures: {cause}."
 
 
-def importance_sentences(importance: Importance) -> list[str]:
+def importance_sentence(importance: Importance) -> str:
     """The parameters by their share of the variance, and whether the largest two are separable."""
     if importance.note:
-        return [f"{importance.note}."]
-    intervals: Sequence[Interval | None] = importance.intervals or [None] * len(importance.names)
+        return f"{importance.note}."
+    names = [TITLES.get(name, name) for name in importance.names]
+    intervals: Sequence[Interval | None] = importance.intervals or [None] * len(names)
     parts = [
-        f"{TITLES.get(name, name)} ({share:.0%}" + (f", {ends.low:.0%} to {ends.high:.0%})" if ends else ")")
-        for name, share, ends in zip(importance.names, importance.shares, intervals, strict=True)
+        f"{name} ({share:.0%}" + (f", {ends.low:.0%} to {ends.high:.0%})" if ends else ")")
+        for name, share, ends in zip(names, importance.shares, intervals, strict=True)
     ]
     close = importance.separable is False
-    largest = _listed([TITLES.get(name, name) for name in importance.names[:2]])
     few = importance.trials < _INDICATIVE
-    return [
+    return (
         "What mattered for bits per dimension, by the share of its variance that each explains alone: "
         f"{_listed(parts)}; {REMAINDER}: {importance.remainder:.0%}"
-        + f"; {largest} are not separable, as their intervals overlap" * close
+        + f"; {_listed(names[:2])} are not separable, as their intervals overlap" * close
         + f"; with {importance.trials} complete trials this is a hint, not a measurement" * few
         + "."
-    ]
-
-
-def _bend(plane: RateDistortion) -> list[str]:
-    """Where the front bends, how surely, and the price of a nat on either side; or why it has no bend."""
-    k = plane.knee
-    front = np.flatnonzero(plane.is_front)
-    if k is None:
-        return [no_knee_sentence(plane.rate[front], plane.distortion[front])]
-    first, last = front[plane.rate[front].argmin()], front[plane.rate[front].argmax()]
-    surely = (
-        ""
-        if plane.knee_share is None
-        else (f"; of the resamples of the trials that hold it, {plane.knee_share:.0%} bend there too")
     )
-    return [
+
+
+def _listed(parts: list[str]) -> str:
+    """Such as "a, b and c"."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def _bend(plane: RateDistortion) -> str:
+    """Where the front bends, how surely, and the price of a nat on either side; or why it has no bend."""
+    k, front = plane.knee, plane.front
+    if k is None:
+        return no_knee_sentence(plane.rate[front], plane.distortion[front])
+    surely = ""
+    if plane.knee_share is not None:
+        surely = f"; of the resamples of the trials that hold it, {plane.knee_share:.0%} bend there too"
+    return (
         f"The front of rate against distortion bends at {plane.label[k]} (β {plane.beta[k]:.3g}, latent size "
         f"{plane.latent_dim[k]}), {plane.rate[k]:.1f} nats of rate an image: up to there each nat saves "
-        f"{plane.price(first, k):.1f} nats of distortion, beyond it {plane.price(k, last):.1f}{surely}."
-    ]
+        f"{plane.price(front[0], k):.1f} nats of distortion, beyond it {plane.price(k, front[-1]):.1f}{surely}."
+    )
 
 
 def no_knee_sentence(rate: np.ndarray, distortion: np.ndarray) -> str:
@@ -230,13 +184,9 @@ def no_knee_sentence(rate: np.ndarray, distortion: np.ndarray) -> str:
     found = below_chord(rate, distortion)
     if found is None:
         points = len(np.unique(rate))
-        return (
-            "Whether the front of rate against distortion bends cannot be told: it has "
-            f"{points} point{'s' * (points != 1)}, and a bend takes 3."
-        )
+        words = f"it has {points} point{'s' * (points != 1)}, and a bend takes 3"
+        return f"Whether the front of rate against distortion bends cannot be told: {words}."
     if found[1].min() >= -FLAT:
         return "The front of rate against distortion has no bend: its points lie on a line."
-    return (
-        "The front of rate against distortion has no knee: it bends outwards, so no trial is below the line "
-        "between its ends."
-    )
+    words = "it bends outwards, so no trial is below the line between its ends"
+    return f"The front of rate against distortion has no knee: {words}."

@@ -17,31 +17,18 @@ _COLUMNS = ["number", "state", "beta", "latent_dim", "depth", "val_bits_per_dim"
 
 class StudyView(StudyContext):
     """What a folder held when it was opened: its ``trials``, ``epochs`` and ``repeats`` as tables, and its best models.
-
-    Args:
-        folder: the study's.
-
-    Raises:
-        UserError: as `analysis.load_trials`.
-    """
+    Raises: UserError as `analysis.load_trials`."""
 
     def __init__(self, folder: Path | str) -> None:
         super().__init__(read_study(folder))
 
     def run(self, rank: int = 0) -> Run:
-        """The best finished run, or the ``rank``-th after it: its config, best epoch and weights.
-
-        Raises:
-            UserError: where there is no such run.
-        """
+        """The best finished run, or the ``rank``-th after it: its config, best epoch and weights. Raises: UserError
+        where there is no such run."""
         return run_at_rank(self.record, rank)
 
     def model(self, rank: int = 0) -> VAE:
-        """As `analysis.load_best`.
-
-        Raises:
-            UserError: where there is no such run, or its weights are missing, torn or altered.
-        """
+        """As `analysis.load_best`, with what it raises."""
         return self.run(rank).load()
 
     @property
@@ -54,10 +41,8 @@ class StudyView(StudyContext):
     @property
     def table(self) -> pd.DataFrame:
         """The best complete trials by ``val_bits_per_dim``, then the others."""
-        complete = self.trials["state"] == "COMPLETE"
-        ranked = self.trials.assign(rest=~complete).sort_values(
-            ["rest", "val_bits_per_dim"], na_position="last", kind="stable"
-        )
+        ranked = self.trials.assign(rest=self.trials["state"] != "COMPLETE")
+        ranked = ranked.sort_values(["rest", "val_bits_per_dim"], na_position="last", kind="stable")
         return ranked[_COLUMNS].head(_SHOWN_ROWS)
 
     def __repr__(self) -> str:

@@ -1,7 +1,7 @@
 """Everything for a study's best runs: figures, exported models, tables, and one page to read."""
 
-import io
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from analysis.figures.files import draw_model, draw_study
@@ -9,11 +9,11 @@ from analysis.figures.registry import ModelContext, StudyContext, model_figures,
 from analysis.figures.study import importance, rate_distortion
 from analysis.measures.codes import encode
 from analysis.measures.test_metrics import PARTS, measure
-from analysis.progress import ShowStep, Steps, show_nothing
-from analysis.reading.best_runs import Run, clear_exports, export_best
+from analysis.progress import ShowStep, Steps
+from analysis.reading.best_runs import Run, export_best
 from analysis.reading.study_record import StudyRecord, read_study
 from analysis.report.findings import findings
-from analysis.report.page import Page, RunSection, render
+from analysis.report.page import RunSection, render
 from trainables.data.datasets import Dataset, load_dataset
 from trainables.errors import UserError
 from trainables.records.atomic_files import write_atomic
@@ -24,31 +24,20 @@ from trainables.training.process_group import first_device
 
 def write_report(
     folder: Path | str,
-    top: int = 2,
-    data_dir: Path | str | None = None,
-    progress: ShowStep = show_nothing,
-    inception: Path | None = None,
+    top: int = 2,  # complete trials to draw, at least 1
+    data_dir: Path | str | None = None,  # where the data set's files are; by default where the study had them
+    progress: ShowStep = lambda *_: None,
+    inception: Path | None = None,  # weights to measure the FID with; without them there is none
 ) -> dict[str, Path]:
     """Render a study's folder as it stands: finished, running or empty.
 
     Writes, below ``visu/<dataset>_vae/``, the figures of the ``top`` complete trials and of the finished final
-    training, and those of the study as ``study/*.{png,pdf}``; also
-    ``models/VAE/``, ``trials.csv``, ``trials.parquet`` and ``report.html``. The best run is measured on the
-    test set, here and nowhere else. Where the data set or a run's weights cannot be had, the page says so
-    and the rest is written.
+    training, and those of the study as ``study/*.{png,pdf}``; also ``models/VAE/``, ``trials.csv``,
+    ``trials.parquet`` and ``report.html``. The best run is measured on the test set, here and nowhere else. Where the
+    data set or a run's weights cannot be had, the page says so and the rest is written.
 
-    Args:
-        folder: the study's.
-        top: complete trials to draw, at least 1.
-        data_dir: where the data set's files are; by default where the study had them.
-        inception: Inception weights to measure the FID with; without them there is none.
-        progress: see `analysis.progress.ShowStep`.
-
-    Returns the paths of ``report``, ``trials``, ``visu`` and ``models``, those that exist.
-
-    Raises:
-        UserError: where the folder is missing, holds no whole study, or cannot be written.
-    """
+    Returns the paths of ``report``, ``trials``, ``visu`` and ``models``, those that exist. Raises: UserError where the
+    folder is missing, holds no whole study, or cannot be written."""
     if top < 1:
         raise UserError(f"top must be at least 1, got {top}")
     steps = Steps(progress, planned=2 + len(study_figures()))
@@ -63,10 +52,9 @@ def write_report(
 def is_current(folder: Path | str) -> bool:
     """Whether the page was written after everything that it is made from."""
     layout = StudyLayout(Path(folder))
-    repeats = layout.path.glob("repeats/*/*/*.json*")
-    sources = [layout.ledger, *layout.trials.glob(f"*/{METRICS}"), *repeats]
     if not layout.report.exists() or not layout.ledger.exists():  # the ledger is elsewhere
         return False
+    sources = [layout.ledger, *layout.trials.glob(f"*/{METRICS}"), *layout.path.glob("repeats/*/*/*.json*")]
     return layout.report.stat().st_mtime > max(source.stat().st_mtime for source in sources)
 
 
@@ -75,21 +63,19 @@ def _write_all(
 ) -> dict[str, Path]:
     """`write_report` of a study that is read already."""
     missing: list[str] = []
-    layout, data = StudyLayout(record.folder), _load_data(record, data_dir, missing)
-    study = StudyContext(record, data)
+    layout, study = StudyLayout(record.folder), StudyContext(record, _load_data(record, data_dir, missing))
     write_atomic(layout.trials_csv, study.trials.to_csv(index=False))
-    buffer = io.BytesIO()
-    study.trials.to_parquet(buffer, index=False)
-    write_atomic(layout.trials_parquet, buffer.getvalue())
-
+    write_atomic(layout.trials_parquet, study.trials.to_parquet(index=False))
     runs = [run for run in study.runs if run in [*study.searched_runs[:top], study.final]]
-    steps.plan(len(runs) * len(model_figures()) + (len(PARTS) if runs and data else 0))
+    steps.plan(len(runs) * len(model_figures()) + (len(PARTS) if runs and study.data else 0))
     visu = layout.visu(record.base.dataset)
     figures = draw_study(study, visu / "study", steps.of("drawing the study"))
+    _remove_others(layout.models.glob("*.*"), r"trial_\d+|final", {run.slug for run in runs})
+    _remove_others(visu.glob("*/*.*"), r"(trial_\d+|final)_epoch_\d+", {run.stem for run in runs})
     sections = _draw_runs(study, runs, visu, missing, steps, inception)
     steps("writing the page")
     found = findings(study, study.of(importance.FIGURE), study.of(rate_distortion.FIGURE))
-    write_atomic(layout.report, render(Page(study, found, missing, figures, sections)))
+    write_atomic(layout.report, render(study, found, missing, figures, sections))
     paths = {"report": layout.report, "trials": layout.trials_csv, "models": layout.models, "visu": visu}
     return {name: path for name, path in paths.items() if path.exists()}
 
@@ -108,16 +94,21 @@ def _load_data(record: StudyRecord, data_dir: Path | str | None, missing: list[s
         return None
 
 
+def _remove_others(paths: Iterable[Path], names: str, kept: set[str]) -> None:
+    """Remove files of runs that were among the best once: of those whose stems are like ``names``, all but ``kept``."""
+    for path in paths:
+        if re.fullmatch(names, path.stem) and path.stem not in kept:
+            path.unlink(missing_ok=True)
+
+
 def _draw_runs(
     study: StudyContext, runs: list[Run], visu: Path, missing: list[str], steps: Steps, inception: Path | None
 ) -> list[RunSection]:
     """Export and draw each run; measure the first on the test set. What fails is added to ``missing``."""
     sections: list[RunSection] = []
-    clear_exports(study.record.folder, {run.slug for run in runs})
-    _clear_figures(visu, {run.stem for run in runs})
     for run in runs:
         try:
-            export_best(study.record.folder, [run])
+            export_best(study.record.folder, run)
             model = run.load().to(first_device())
         except UserError as error:
             missing.append(f"The model of {run.label} is missing: {error}")
@@ -131,10 +122,3 @@ def _draw_runs(
         figures = draw_model(drawn, visu, run.stem, steps.of(f"drawing {run.label}"))
         sections.append(RunSection(run, figures, measured))
     return sections
-
-
-def _clear_figures(visu: Path, stems: set[str]) -> None:
-    """Remove the figures of runs other than ``stems``: they were among the best once."""
-    for path in visu.glob("*/*.*"):
-        if re.fullmatch(r"(trial_\d+|final)_epoch_\d+", path.stem) and path.stem not in stems:
-            path.unlink(missing_ok=True)

@@ -1,24 +1,25 @@
 """What a study found beside its answer, as the small tables of the page."""
 
-from itertools import combinations
+from itertools import permutations
 
 import pandas as pd
 
-from analysis.figures.study.rate_distortion import RateDistortion
+from analysis.figures.registry import StudyContext
+from analysis.figures.study.rate_distortion import FIGURE, RateDistortion
 from analysis.figures.style import STATES, TITLES
-from analysis.reading.frames import repeated_bits
+from analysis.reading.frames import complete_bits, repeats_of
 from analysis.statistics.separability import Rank, ranks, separable
 from trainables.text import printable, without_passwords
 
 _LONGEST_CAUSE = 160  # characters
 
 
-def study_tables(trials: pd.DataFrame, repeats: pd.DataFrame, plane: RateDistortion) -> dict[str, pd.DataFrame]:
-    """By title, those that have rows; from `analysis.load_trials` and `analysis.load_repeats`."""
+def study_tables(study: StudyContext) -> dict[str, pd.DataFrame]:
+    """By title, those that have rows."""
     tables = {
-        "How the trials ended": _states_table(trials),
-        "With other seeds": _repeats_table(repeats),
-        "The ends of the front of rate against distortion": _front_table(plane),
+        "How the trials ended": _states_table(study.trials),
+        "With other seeds": _repeats_table(study.repeats),
+        "The ends of the front of rate against distortion": _front_table(study.of(FIGURE)),
     }
     return {title: table for title, table in tables.items() if len(table)}
 
@@ -53,14 +54,11 @@ def _repeats_table(repeats: pd.DataFrame) -> pd.DataFrame:
     """A row a trial that was repeated, the lowest mean first: what its ``seeds`` gave, how many ``failed``, its
     ``rank`` among those with 2 seeds or more, in which share of draws of the means it is ``first``, and from which
     of them it is ``not separable``."""
-    bits = {int(number): repeated_bits(repeats, number) for number in repeats["number"].unique()}
+    bits = {int(number): complete_bits(repeats_of(repeats, number)) for number in repeats["number"].unique()}
     known = {number: values for number, values in bits.items() if len(values) > 1}
     standing = dict(zip(known, ranks(list(known.values())), strict=True)) if known else {}
-    inseparable: dict[int, list[int]] = {number: [] for number in bits}
-    for (one, a), (other, b) in combinations(known.items(), 2):
-        if not ((verdict := separable(a, b)) and verdict.separable):
-            inseparable[one].append(other)
-            inseparable[other].append(one)
+    verdicts = {(one, other): separable(known[one], known[other]) for one, other in permutations(known, 2)}
+    alike = [pair for pair, verdict in verdicts.items() if verdict is None or not verdict.separable]
     failed = repeats.loc[repeats["state"] == "FAIL", "number"].value_counts()
     rows = [
         {
@@ -70,7 +68,7 @@ def _repeats_table(repeats: pd.DataFrame) -> pd.DataFrame:
             "seeds": len(values),
             "failed": failed.get(number, 0),
             **(_place(standing[number]) if number in known else {"rank": "", "first, of draws": ""}),
-            "not separable from": ", ".join(f"trial {other}" for other in sorted(inseparable[number])),
+            "not separable from": ", ".join(f"trial {other}" for one, other in alike if one == number),
         }
         for number, values in bits.items()
     ]
@@ -95,16 +93,14 @@ def _front_table(plane: RateDistortion) -> pd.DataFrame:
     ends = {cheap: "lowest rate", faithful: "lowest distortion"}
     if plane.rate[cheap] == plane.rate[faithful]:
         ends = {cheap: "both" + f", as {len(front) - 1} more" * (len(front) > 1)}
-    rows = [
-        {
-            "end": end,
-            "run": plane.label[k],
-            TITLES["beta"]: plane.beta[k],
-            TITLES["latent_dim"]: plane.latent_dim[k],
-            "rate, nats": plane.rate[k],
-            "distortion, nats": plane.distortion[k],
-            "nats saved by a nat of rate": plane.price(cheap, k) if k != cheap else None,
-        }
-        for k, end in ends.items()
-    ]
-    return pd.DataFrame(rows)
+    at = list(ends)
+    columns = {
+        "end": ends.values(),
+        "run": [plane.label[k] for k in at],
+        TITLES["beta"]: plane.beta[at],
+        TITLES["latent_dim"]: plane.latent_dim[at],
+        "rate, nats": plane.rate[at],
+        "distortion, nats": plane.distortion[at],
+        "nats saved by a nat of rate": [None if k == cheap else plane.price(cheap, k) for k in at],
+    }
+    return pd.DataFrame(columns)

@@ -1,14 +1,11 @@
-"""A Gaussian process through the trials: what bits per dimension are expected at parameters, and how surely.
-
-N trials of P parameters, M points to predict at.
-"""
+"""A Gaussian process through the trials: what bits per dimension are expected at parameters, and how surely. N trials
+of P parameters, M points to predict at."""
 
 import warnings
 
 import numpy as np
 
-_FITTED = 300
-"""Trials that a fit sees at most, as its cost grows with their cube."""
+_FITTED = 300  # trials that a fit sees at most, as its cost grows with their cube
 
 
 def gaussian_process(
@@ -18,8 +15,7 @@ def gaussian_process(
 
     A Matérn 5/2 kernel and noise, their scales by marginal likelihood (Rasmussen & Williams 2006, sections
     4.2 and 5.4). The deviation is of the mean alone, without the noise. Of more trials a random `_FITTED` are
-    fitted. Parameters that differ by orders of magnitude come as their logarithms.
-    """
+    fitted. Parameters that differ by orders of magnitude come as their logarithms."""
     from sklearn.exceptions import ConvergenceWarning  # a second of imports: here, where they are needed
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import Matern, WhiteKernel

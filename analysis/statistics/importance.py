@@ -1,7 +1,5 @@
-"""Which parameters mattered: the variance of the trials' values that each explains alone.
-
-N complete trials, P parameters.
-"""
+"""Which parameters mattered: the variance of the trials' values that each explains alone. N complete trials, P
+parameters."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -15,21 +13,18 @@ from optuna.trial import FrozenTrial, TrialState
 
 from analysis.statistics.resampling import LEVEL, Interval
 
-IMPORTANCE_RESAMPLES = 200
-"""So that five lie beyond either end."""
-_LARGEST_RESAMPLE = 200
-"""Trials of a resample at most, for time. Beyond, the intervals are wider than they need be."""
-_LEAST_TRIALS = 5
-"""Complete trials below which an importance would be noise."""
+IMPORTANCE_RESAMPLES = 200  # so that five lie beyond either end
+_LARGEST_RESAMPLE = 200  # trials of a resample at most, for time; beyond, the intervals are wider than they need be
+_LEAST_TRIALS = 5  # complete ones, below which an importance would be noise
 _TREES = 64
-_LEAVES = (1, 5)
-"""Trials of a leaf at least; the out-of-bag R² chooses, as single trials mislead where there is noise."""
-_RESAMPLE_TREES = 16
-"""Of a resample's forest: its noise only widens the interval."""
-_GRID, _BACKGROUND = 24, 48
-"""Values of a parameter at which its effect is taken, and draws of the others that it is averaged over."""
+_LEAVES = (1, 5)  # trials of a leaf at least; the out-of-bag R² chooses, as single trials mislead where there is noise
+_RESAMPLE_TREES = 16  # of a resample's forest: its noise only widens the interval
+_GRID, _BACKGROUND = (
+    24,
+    48,
+)  # values of a parameter at which its effect is taken, draws of the others it is averaged over
+# (rows drawn, rows left out, seed) -> (P,) shares; None where they cannot be told
 _Shares = Callable[[np.ndarray, np.ndarray, int], np.ndarray | None]
-"""(rows drawn, rows left out, seed) -> (P,) shares; None where they cannot be told."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +36,7 @@ class Importance:
     shares: np.ndarray
     trials: int
     note: str = ""
-    intervals: list[Interval] | None = None
-    """Of each share, over resampled trials; None where they were not asked for or cannot be told."""
+    intervals: list[Interval] | None = None  # over resampled trials; None where not asked for, or they cannot be told
 
     @property
     def remainder(self) -> float:
@@ -99,8 +93,7 @@ def _resampled_shares(
         return None
     forest = _forest(points[drawn], values[drawn], seed, _RESAMPLE_TREES, leaf)
     skill = 1 - ((values[left] - forest.predict(points[left])) ** 2).sum() / miss
-    explained: np.ndarray = main_effects(forest, points[drawn]) * max(skill, 0.0)
-    return explained
+    return np.asarray(main_effects(forest, points[drawn]) * max(skill, 0.0))
 
 
 def importance_intervals(
@@ -109,13 +102,10 @@ def importance_intervals(
     """Percentile bootstrap of each parameter's share, of which ``estimate``, (P,), is that of all ``count`` trials,
     and ``shares`` that of a resample: P intervals, stretched to the estimate where that lies outside; None where
     fewer than half the resamples had an answer, or there are none."""
-    rng = np.random.default_rng(seed)
-    answers = []
-    for k in range(resamples):
-        drawn = rng.integers(count, size=min(count, _LARGEST_RESAMPLE))
-        answer = shares(drawn, np.setdiff1d(np.arange(count), drawn), seed + k)
-        if answer is not None:
-            answers.append(answer)
+    rng, every = np.random.default_rng(seed), np.arange(count)
+    draws = [rng.integers(count, size=min(count, _LARGEST_RESAMPLE)) for _ in range(resamples)]
+    told = [shares(drawn, np.setdiff1d(every, drawn), seed + k) for k, drawn in enumerate(draws)]
+    answers = [answer for answer in told if answer is not None]
     if not answers or 2 * len(answers) < resamples:
         return None
     low, high = np.quantile(answers, ((1 - LEVEL) / 2, (1 + LEVEL) / 2), axis=0)
@@ -127,8 +117,7 @@ def _positions(complete: Sequence[FrozenTrial]) -> tuple[list[str], np.ndarray]:
     """The P paths that all N trials have, and (N, P): where each trial lies, by the logarithm where it is
     searched by it, as a forest splits a range evenly; a choice by its index."""
     space = intersection_search_space(list(complete))
-    rows = [[of.to_internal_repr(trial.params[path]) for path, of in space.items()] for trial in complete]
-    points = np.array(rows, float)
+    points = np.array([[of.to_internal_repr(it.params[path]) for path, of in space.items()] for it in complete], float)
     logarithmic = [getattr(of, "log", False) for of in space.values()]
     points[:, logarithmic] = np.log(points[:, logarithmic])
     return list(space), points
@@ -165,5 +154,4 @@ def _independent(points: np.ndarray, rows: int) -> np.ndarray:
 
 def _levels(column: np.ndarray, count: int) -> np.ndarray:
     """(N,) -> (count,) of its values, as frequent as there."""
-    found: np.ndarray = np.quantile(column, (np.arange(count) + 0.5) / count, method="inverted_cdf")
-    return found
+    return np.asarray(np.quantile(column, (np.arange(count) + 0.5) / count, method="inverted_cdf"))

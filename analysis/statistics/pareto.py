@@ -6,8 +6,7 @@ import numpy as np
 
 from analysis.statistics.resampling import RESAMPLES, Interval, bootstrap
 
-FLAT = 1e-9
-"""Of the scaled front: what bends less is a line."""
+FLAT = 1e-9  # of the scaled front: what bends less is a line
 _KNEE_RESAMPLES = 300
 
 
@@ -23,9 +22,7 @@ def pareto_front(rate: np.ndarray, distortion: np.ndarray) -> np.ndarray:
 def reference_point(*studies: tuple[np.ndarray, np.ndarray]) -> tuple[float, float]:
     """The corner that the hypervolumes of all these studies are measured from: a tenth of the range beyond the
     worst rate and distortion on any front, so that the fronts' ends count and a dominated trial does not.
-
-    Takes each study's rates and distortions, (N,) and (N,), finite, of one trial or more together.
-    """
+    Takes each study's rates and distortions, (N,) and (N,), finite, of one trial or more together."""
     fronts = np.concatenate([np.stack(study)[:, pareto_front(*study)] for study in studies], 1)
     ends = zip(fronts.min(1).tolist(), fronts.max(1).tolist(), strict=True)
     rate, distortion = (high + (0.1 * (high - low) or 0.1 * abs(high) or 1.0) for low, high in ends)
@@ -67,9 +64,7 @@ def knee(rate: np.ndarray, distortion: np.ndarray) -> int | None:
     chord (Kneedle: Satopää et al. 2011, ICDCS workshops). None for a front of fewer than 3 different points,
     or one that does not bend inwards. Takes (N,), (N,)."""
     found = below_chord(rate, distortion)
-    if found is None or found[1].max() <= FLAT:
-        return None
-    return int(found[0][found[1].argmax()])
+    return None if found is None or found[1].max() <= FLAT else int(found[0][found[1].argmax()])
 
 
 def knee_share(

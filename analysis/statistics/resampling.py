@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-LEVEL = 0.95
-"""Of every interval."""
+LEVEL = 0.95  # of every interval
 RESAMPLES = 1000
 
 

@@ -16,8 +16,7 @@ class Difference:
     """Of two configurations' mean values, the second's less the first's."""
 
     interval: Interval
-    separable: bool
-    """The interval leaves out 0."""
+    separable: bool  # the interval leaves out 0
 
 
 def separable(a: np.ndarray, b: np.ndarray) -> Difference | None:
@@ -26,8 +25,7 @@ def separable(a: np.ndarray, b: np.ndarray) -> Difference | None:
     values it holds the truth in 96 % of cases with 3 against 3, but in 91 % with 8 against 2.
 
     Takes (M,), (K,); values that are not finite are left out. None where it cannot be told: fewer than 2
-    values on a side, or no spread on either, as repeats that agree to the last digit are no other seeds.
-    """
+    values on a side, or no spread on either, as repeats that agree to the last digit are no other seeds."""
     a, b = (np.asarray(values, dtype=float) for values in (a, b))
     a, b = a[np.isfinite(a)], b[np.isfinite(b)]
     if min(len(a), len(b)) < 2 or not a.var() + b.var() > 0:
@@ -42,10 +40,8 @@ def separable(a: np.ndarray, b: np.ndarray) -> Difference | None:
 class Rank:
     """Where a configuration stands among those that were repeated, by its mean; 1 is the lowest."""
 
-    interval: Interval
-    """Of the mean's place: every place that the pairs' verdicts leave to it."""
-    first: float | None
-    """Share of draws in which its mean is the lowest; None where a configuration shows no spread."""
+    interval: Interval  # of the mean's place: every place that the pairs' verdicts leave to it
+    first: float | None  # share of draws in which its mean is the lowest; None where a configuration shows no spread
 
 
 def ranks(values: Sequence[np.ndarray], draws: int = 10_000, seed: int = 0) -> list[Rank]:
@@ -55,8 +51,7 @@ def ranks(values: Sequence[np.ndarray], draws: int = 10_000, seed: int = 0) -> l
     percentile bootstrap of so few seeds separates up to 30 %. How often one is first comes of draws of the means,
     mean + s / sqrt(M) t with M - 1 degrees of freedom.
 
-    Takes (M,) repeated values of each of K configurations, finite, M >= 1 and their own; returns K ranks.
-    """
+    Takes (M,) repeated values of each of K configurations, finite, M >= 1 and their own; returns K ranks."""
     means = np.array([of.mean() for of in values])
     lower = np.array([[_is_lower(a, b) for b in values] for a in values])  # [a, b]: a is lower, separably
     ends = zip(stats.rankdata(means, "min"), 1 + lower.sum(0), len(values) - lower.sum(1), strict=True)

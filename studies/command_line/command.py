@@ -16,11 +16,11 @@ from studies.study import Study
 from trainables import console
 from trainables.errors import EndedEarly, ExitCode
 
+# for a shell: what to print where nothing more comes from the study's process before it has ended
 _ENDED = """read -r line || printf '%s\\n' \\
 "error: the study's process was ended, by a kill or because its Ray cluster is gone" \\
 "the same command goes on from there" >&2
 """
-"""For a shell: what to print where nothing more comes from the study's process before it has ended."""
 
 
 def main(study: Study) -> None:
@@ -49,9 +49,8 @@ def main(study: Study) -> None:
             print(f"\ninterrupted: {folder} keeps what is done; the same command goes on from there")
             leave(ExitCode.INTERRUPTED)
 
-    searched = ", ".join(study.space)
     command.__doc__ = (
-        f"Search {searched} of a VAE on {study.base.dataset}, train the best once more, and report.\n\n"
+        f"Search {', '.join(study.space)} of a VAE on {study.base.dataset}, train the best once more, and report.\n\n"
         "The same command again continues a study that was stopped, and more --trials extend one."
     )
     app = console.command_line()
@@ -70,9 +69,8 @@ def leave(code: int) -> NoReturn:
 
 @contextmanager
 def _reporting_kill() -> Iterator[None]:
-    """Inside, a shell waits for this process, to tell of an end that it cannot tell of itself: a kill, and Ray, which
-    ends a driver without a word when the cluster is gone.
-    """
+    """Inside, a shell waits for this process, to tell of an end that it cannot tell of itself: a kill, or by Ray, which
+    ends a driver without a word when the cluster is gone."""
     shell = subprocess.Popen(["sh", "-c", _ENDED], stdin=subprocess.PIPE, text=True, start_new_session=True)
     try:
         yield
@@ -85,34 +83,27 @@ def _run(study: Study, folder: Path, options: Options, report: bool, screen: Con
     """Run or continue a study, draw its report, and say what came of it. Raises: see `studies.run.runner.run`."""
     from studies.run.runner import run
 
-    early: EndedEarly | None = None
     path = folder.expanduser().resolve()
     try:
         run(study, folder, options, screen)
-    except EndedEarly as reason:
-        early = reason
-    if early is None or _has_models(path):
-        if report:
-            _draw_report(path, options.data_dir, screen)
-        print_summary(path, screen, report)
-    if early:
-        raise early
+    except EndedEarly:
+        from analysis.reading.best_runs import ranked_runs
+
+        if ranked_runs(path):
+            _show(path, options.data_dir, report, screen)
+        raise
+    _show(path, options.data_dir, report, screen)
 
 
-def _has_models(folder: Path) -> bool:
-    from analysis.reading.best_runs import ranked_runs
+def _show(folder: Path, data_dir: Path | None, report: bool, screen: Console) -> None:
+    """The summary, and the report first, unless the one that is there was drawn after the study's last change."""
+    if report:
+        from analysis.progress import progress_bar
+        from analysis.report.report import is_current, write_report
 
-    return bool(ranked_runs(folder))
-
-
-def _draw_report(folder: Path, data_dir: Path | None, screen: Console) -> None:
-    """Write the report, unless the one that is there was drawn after the study's last change."""
-    from analysis.progress import progress_bar
-    from analysis.report.report import is_current, write_report
-
-    if is_current(folder):
-        return
-    if not screen.is_terminal:
-        screen.print("drawing the report")
-    with progress_bar(screen) as progress:
-        write_report(folder, data_dir=data_dir, progress=progress)
+        if not is_current(folder):
+            if not screen.is_terminal:
+                screen.print("drawing the report")
+            with progress_bar(screen) as progress:
+                write_report(folder, data_dir=data_dir, progress=progress)
+    print_summary(folder, screen, report)

@@ -19,9 +19,7 @@ _Fields = TypeVar("_Fields")
 class Asked:
     """What a study's command is asked besides `studies.run.options`; without a default here, it has the study's own."""
 
-    data_dir: Annotated[
-        Path | None, Option(envvar="VAE_DATA_DIR", help="Folder of the data sets; downloads go there too.")
-    ] = None
+    data_dir: Annotated[Path | None, Option(envvar="VAE_DATA_DIR", help="Folder of data sets and downloads.")] = None
     out: Annotated[Path | None, Option(help="The study's folder. [default: runs/<its name>]")] = None
     trials: Annotated[int, Option(help="Trials in all; more than before extends.")]
     epochs: Annotated[int, Option(help="Epochs of a trial.")]
@@ -33,12 +31,8 @@ class Asked:
     set: Annotated[
         list[str] | None, Option(metavar="FIELD=VALUE", help="Set any field of the base config; may be repeated.")
     ] = None
-    accelerator: Annotated[
-        str | None, Option(metavar="TYPE", help="Train on nodes with this accelerator, as Ray calls it: H100.")
-    ] = None
-    label: Annotated[
-        list[str] | None, Option(metavar="KEY=VALUE", help="Train on nodes with this label; may be repeated.")
-    ] = None
+    accelerator: Annotated[str | None, Option(metavar="TYPE", help="Of the nodes to use, such as H100.")] = None
+    label: Annotated[list[str] | None, Option(metavar="KEY=VALUE", help="Of the nodes to use; may be repeated.")] = None
     storage: Annotated[
         list[str] | None,
         Option(
@@ -104,8 +98,5 @@ def built(kind: type[_Fields], values: Mapping[str, Any], **others: Any) -> _Fie
 def _options(kind: type) -> dict[str, tuple[Any, Any]]:
     """Annotation and default of the fields that are options."""
     hints = get_type_hints(kind, include_extras=True)
-    return {
-        each.name: (hints[each.name], each.default)
-        for each in fields(kind)
-        if get_origin(hints[each.name]) is Annotated
-    }
+    options = [each for each in fields(kind) if get_origin(hints[each.name]) is Annotated]
+    return {each.name: (hints[each.name], each.default) for each in options}

@@ -1,12 +1,14 @@
 """What a study's command prints: its plan before anything starts, and a summary at the end."""
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Column, Table
 
-from studies.run.options import Options
+from studies.record.ledger import by_state
+from studies.run.options import Options, Resources
 from studies.study import Study
 from trainables.errors import UserError
 from trainables.records.study_layout import StudyLayout
@@ -19,24 +21,24 @@ if TYPE_CHECKING:
 
 def print_plan(study: Study, folder: Path, options: Options, console: Console) -> None:
     """The space, the budget and the resources; starts nothing. Raises: UserError where this machine has no room."""
-    rows = [("study", f"{study.name} in {folder}"), *_what(study, options), *_budget(study, options)]
-    storage = options.storage
+    base, storage = study.base, options.storage
     kept = {"the ledger": storage.ledger and without_passwords(storage.ledger), "checkpoints": storage.checkpoints}
-    rows += [("storage", f"{what} in {place}") for what, place in kept.items() if place]
-    rows += _resources(study, options)
+    plan = {
+        "study": [f"{study.name} in {folder}"],
+        "data": [f"{base.dataset} {base.model.image_shape} from {options.data_dir or 'the default folder'}"],
+        "space": [f"{path}: {describe(distribution)}" for path, distribution in study.space.items()],
+        "budget": _budget(study, options),
+        "storage": [f"{what} in {place}" for what, place in kept.items() if place],
+        "resources": _resources(study, options.resources),
+    }
     table = Table(box=None, show_header=False, pad_edge=False)
-    for row in rows:
-        table.add_row(*row)
+    for name, lines in plan.items():
+        for index, line in enumerate(lines):
+            table.add_row("" if index else name, line)
     console.print(table)
 
 
-def _what(study: Study, options: Options) -> list[tuple[str, str]]:
-    base, source = study.base, options.data_dir or "the default folder"
-    data = ("data", f"{base.dataset} {tuple(base.model.image_shape)} from {source}")
-    return [data, *(("space", f"{path}: {describe(distribution)}") for path, distribution in study.space.items())]
-
-
-def _budget(study: Study, options: Options) -> list[tuple[str, str]]:
+def _budget(study: Study, options: Options) -> list[str]:
     base, budget = study.base, options.budget
     limit = f"at most {base.limit_train:,}" if base.limit_train else "all"
     lines = [
@@ -49,30 +51,27 @@ def _budget(study: Study, options: Options) -> list[tuple[str, str]]:
         workers = options.resources.final_workers
         lines.append(f"then the best once more: {study.final_epochs} epochs, {workers} worker(s)")
     limits = {"hours of this command": budget.hours, "GPU hours in all": budget.gpu_hours}
-    lines += [f"at most {most:g} {what}" for what, most in limits.items() if most]
-    return [("" if index else "budget", line) for index, line in enumerate(lines)]
+    return lines + [f"at most {most:g} {what}" for what, most in limits.items() if most]
 
 
-def _resources(study: Study, options: Options) -> list[tuple[str, str]]:
+def _resources(study: Study, resources: Resources) -> list[str]:
     from cluster.plan import here, plan_slots
 
-    resources, lines = options.resources, []
     if resources.address:
-        lines.append(f"{resources.workers_per_trial} worker(s) a trial on {resources.address}")
+        lines = [f"{resources.workers_per_trial} worker(s) a trial on {resources.address}"]
     else:
         share, most = resources.share_of_gpu(), resources.max_concurrent
         count, slot = plan_slots(here(), resources.workers_per_trial, most, share, study.trials, resources.pack)
         plan_slots(here(), resources.final_workers, 1, resources.gpus_per_worker)
         each = f"{slot.cpus_per_worker} CPU(s)" + (f", {slot.gpus_per_worker:g} GPU" if slot.gpus_per_worker else "")
-        together = f", {slot.pack} together" if slot.pack > 1 else ""
-        trials = f"{count * slot.pack} trial(s) at once{together}"
-        lines.append(f"{trials}, on {count} x {slot.workers} worker(s) with {each}")
+        trials = f"{count * slot.pack} trial(s) at once" + (f", {slot.pack} together" if slot.pack > 1 else "")
+        lines = [f"{trials}, on {count} x {slot.workers} worker(s) with {each}"]
         if resources.trials_per_gpu == "auto":
             lines.append("or as many more as a GPU's memory holds, which is measured first")
     where = [resources.placement.accelerator or "", *map("=".join, resources.placement.labels.items())]
     if any(where):
         lines.append(f"on nodes with {', '.join(filter(None, where))} alone")
-    return [("" if index else "resources", line) for index, line in enumerate(lines)]
+    return lines
 
 
 def print_summary(folder: Path, console: Console, report: bool) -> None:
@@ -81,9 +80,7 @@ def print_summary(folder: Path, console: Console, report: bool) -> None:
     from analysis.reading.frames import load_trials
 
     frame, runs = load_trials(folder), ranked_runs(folder)
-    shown = {"RUNNING": "interrupted", "WAITING": "interrupted"}  # as nothing runs any more
-    states = frame["state"].astype(str).map(lambda state: shown.get(state, state.lower()))
-    counts = ", ".join(f"{n} {state}" for state, n in states.value_counts().items() if n)
+    counts = by_state(Counter(frame["state"].astype(str)))
     rows = [_best_run(run) for run in runs[:5]]
     if rows:
         columns = (Column(name, justify="left" if name == "trial" else "right") for name in rows[0])
@@ -93,8 +90,8 @@ def print_summary(folder: Path, console: Console, report: bool) -> None:
             table.add_row(*row.values())
         console.print(table)
     layout = StudyLayout(folder)
-    places = {"report": layout.report, "tables": layout.trials_csv, "best models": layout.models}
     if report:
+        places = {"report": layout.report, "tables": layout.trials_csv, "best models": layout.models}
         for what, path in {**places, "figures": layout.visu("").parent}.items():
             console.print(f"{what:12} {path}", soft_wrap=True)
     else:

@@ -39,8 +39,7 @@ class DriverLock:
     @contextmanager
     def acquired(self) -> Iterator[None]:
         """One driver at a time; the lock goes with the process that has it. Raises: UserError where another driver is
-        at work, or the folder cannot be written.
-        """
+        at work, or the folder cannot be written."""
         path, lock = self._layout.path, FileLock(self._layout.lock)
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -63,8 +62,7 @@ class DriverLock:
 
     def beat(self, phase: str, order: str = "") -> None:
         """Show that this process drives the study, and what it is at. Raises: OSError."""
-        began = psutil.Process().create_time()
-        driver = Driver(os.getpid(), socket.gethostname(), began, phase, order)
+        driver = Driver(os.getpid(), socket.gethostname(), psutil.Process().create_time(), phase, order)
         write_atomic(self._layout.driver, json.dumps(asdict(driver)))
 
     def driver(self) -> Driver | None:

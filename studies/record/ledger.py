@@ -1,12 +1,12 @@
 """The Optuna storage: the one truth about which trials exist and how they ended.
 
-The driver alone writes it. Samplers are seeded by the trial's number and pruners are functions of the
-storage, so a driver that was killed leaves nothing behind that the next one would need.
+The driver alone writes it. Samplers are seeded by the trial's number and pruners are functions of the storage, so a
+driver that was killed leaves nothing behind that the next one would need.
 """
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +21,7 @@ from trainables.records.storage_urls import OWNER
 from trainables.text import without_passwords
 
 State = Literal["complete", "pruned", "failed"]  # how a training ends
-_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 _STARTUP_TRIALS = 5  # trials drawn at random, and never pruned, before TPE and the median have something to learn from
 
 
@@ -58,20 +58,13 @@ class Trials:
 
 
 class Ledger(Trials):
-    """The trials of one study in its storage, as they are now.
-
-    Args:
-        study: what is asked.
-        url: of the Optuna storage.
-        owner: of the study in that storage, which others may share; its folder's identity.
-
-    Raises:
-        UserError: where the storage cannot be opened, or holds another owner's study of this name.
-    """
+    """The trials of one study in the Optuna storage at ``url``, as they are now. Others may share it: a study there has
+    an ``owner``, its folder's identity. Raises: UserError where it cannot be opened, or the study is another's."""
 
     def __init__(self, study: Study, url: str, owner: str = "") -> None:
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
         super().__init__(study)
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._live: dict[int, Trial] = {}  # those that this driver runs
         pruner = optuna.pruners.MedianPruner(n_startup_trials=_STARTUP_TRIALS, n_warmup_steps=2)
         try:
             self._storage = optuna.storages.RDBStorage(url)
@@ -85,10 +78,8 @@ class Ledger(Trials):
         except Exception as error:  # any of SQLAlchemy's, Optuna's or a driver's
             raise _unopened(url, error) from error
         if found != owner:
-            raise UserError(
-                f"{without_passwords(url)} holds a study {study.name!r} of another folder\nuse another --storage"
-            )
-        self._live: dict[int, Trial] = {}
+            where = without_passwords(url)
+            raise UserError(f"{where} holds a study {study.name!r} of another folder\nuse another --storage")
 
     def forget(self) -> None:
         """Remove the study from its storage, if it has no trials yet."""
@@ -118,9 +109,7 @@ class Ledger(Trials):
         return self._take_up(Trial(self._study, self._trial_id(number)))
 
     def _seed_sampler(self, *position: int) -> None:
-        """Before what TPE draws jointly, and before each parameter that it draws alone: a crash may come between two of
-        them.
-        """
+        """Before what TPE draws jointly, and before each that it draws alone: a crash may come between two of them."""
         seed = int(np.random.SeedSequence([self.plan.seed, *position]).generate_state(1)[0])
         self._study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=_STARTUP_TRIALS)
 
@@ -136,13 +125,18 @@ class Ledger(Trials):
         return dict(self._live[number].params)
 
     def report(self, number: int, row: Metrics) -> bool:
-        """An epoch's row; answers whether to prune the trial, as of the last that is known. One that was reported
-        before changes nothing.
-        """
+        """Take an epoch's row, once; whether to prune the trial, as of the last that is known."""
         trial, epoch = self._live[number], int(row["epoch"])
         if epoch not in self._reported(number):
             trial.report(row["val_bits_per_dim"], epoch)
         return trial.should_prune()
+
+    def end(self, number: int, state: State, cause: str | None = None) -> None:
+        """End a trial: a complete one's value is its best epoch's, of one that failed the cause is recorded."""
+        value = min(self._reported(number).values()) if state == "complete" else None
+        if cause:
+            self._live[number].set_user_attr("cause", cause)
+        self._study.tell(self._live.pop(number), value, STATES[state])
 
     def _trial_id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
@@ -150,13 +144,6 @@ class Ledger(Trials):
     def _reported(self, number: int) -> dict[int, float]:
         """What was reported of a trial, by epoch."""
         return self._storage.get_trial(self._trial_id(number)).intermediate_values
-
-    def end(self, number: int, state: State, cause: str | None = None) -> None:
-        """End a trial: a complete one's value is its best epoch's, of one that failed the cause is recorded."""
-        value = min(self._reported(number).values()) if state == "complete" else None
-        if cause:
-            self._live[number].set_user_attr("cause", cause)
-        self._study.tell(self._live.pop(number), value, _STATES[state])
 
 
 def suggest(trial: Trial, path: str, distribution: BaseDistribution) -> Any:
@@ -169,6 +156,15 @@ def suggest(trial: Trial, path: str, distribution: BaseDistribution) -> Any:
         case CategoricalDistribution(choices=choices):
             return trial.suggest_categorical(path, choices)
     raise ValueError(f"{distribution!r} is no distribution that can be searched")
+
+
+def by_state(counts: Mapping[str, int], are_running: bool = False) -> str:
+    """{"COMPLETE": 3, "RUNNING": 1} -> "3 complete, 1 interrupted", where nothing runs."""
+    names = {} if are_running else {"RUNNING": "interrupted", "WAITING": "interrupted"}
+    shown: Counter[str] = Counter()
+    for state, count in counts.items():
+        shown[names.get(state, state.lower())] += count
+    return ", ".join(f"{count} {name}" for name, count in shown.items() if count)
 
 
 def set_aside(study_name: str, url: str) -> str | None:

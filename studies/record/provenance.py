@@ -17,7 +17,8 @@ from trainables.records.storage_urls import masked
 from trainables.text import SECRETS, without_passwords
 
 _PACKAGES = ("vae-studies", "ray", "torch", "torchvision", "optuna", "numpy", "pandas", "scikit-learn")
-_ANSWER_SECONDS = 10.0  # how long a command may take to say what this machine is
+_ROOT = str(Path(__file__).parents[2])
+_SECONDS = 10.0  # how long a command may take to say what this machine is
 
 
 def provenance() -> dict[str, Any]:
@@ -26,8 +27,13 @@ def provenance() -> dict[str, Any]:
         "directory": str(Path.cwd()),
         "command": without_passwords(shlex.join(["python", *_without_secrets(sys.argv)])),
         "versions": {"python": platform.python_version()} | _versions(),
-        "git_commit": _git_commit(),
-        "hardware": {"machine": platform.machine(), "cpus": os.cpu_count(), "gpus": _gpus()},
+        "git_commit": _output_of("git", "-C", _ROOT, "describe", "--always", "--dirty", "--abbrev=12") or None,
+        "hardware": {
+            "machine": platform.machine(),
+            "cpus": os.cpu_count(),
+            # torch would take a second to import, and memory on each
+            "gpus": _output_of("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").splitlines(),
+        },
     }
 
 
@@ -53,23 +59,10 @@ def _without_secrets(arguments: list[str]) -> list[str]:
     return shown
 
 
-def _gpus() -> list[str]:
-    """The names of this machine's NVIDIA GPUs. torch would take a second to import, and memory on each."""
-    return _output_of("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").splitlines()
-
-
-def _git_commit() -> str | None:
-    """The project's commit, marked where files differ from it; None outside git, or without it."""
-    root = str(Path(__file__).parents[2])
-    return _output_of("git", "-C", root, "describe", "--always", "--dirty", "--abbrev=12") or None
-
-
 def _output_of(*command: str) -> str:
     """What a command prints; nothing where it fails, hangs, or is not there."""
+    quiet = subprocess.DEVNULL
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=_ANSWER_SECONDS, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        return subprocess.check_output(command, stderr=quiet, text=True, errors="replace", timeout=_SECONDS).strip()
+    except (OSError, subprocess.SubprocessError):
         return ""
-    return done.stdout.strip() if done.returncode == 0 else ""

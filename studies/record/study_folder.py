@@ -30,20 +30,13 @@ class StudyFolder:
     def claim(
         self, study: Study, storage: str | None = None, checkpoints: str | None = None, **facts: Any
     ) -> Mapping[str, Any]:
-        """Write the study's question, or check that the folder's is the same; ``facts`` are rewritten.
+        """Write the study's question, or check that the folder's is the same; ``facts`` are rewritten. Raises:
+        UserError where the folder holds another study, or a file that is no study's.
 
-        Returns what is in study.json then: ``id`` and ``created`` for good, and the ``storage`` and the
-        ``checkpoints`` of the first command where this one names none. A password is in none of them.
-
-        Raises:
-            UserError: where the folder holds another study, or a file that is no study's.
-        """
-        lasting = {
-            "id": uuid.uuid4().hex,
-            "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            "storage": storage and masked(storage),
-            "checkpoints": checkpoints,
-        }
+        Returns what is in study.json then: ``id`` and ``created`` for good, and the ``storage`` and the ``checkpoints``
+        of the first command where this one names none. A password is in none of them."""
+        lasting: dict[str, Any] = {"id": uuid.uuid4().hex, "created": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+        lasting |= {"storage": storage and masked(storage), "checkpoints": checkpoints}
         if self.layout.question.exists():
             lasting = self._claimed_before(study, lasting)
         elif any(not path.match(PARTIAL) for path in self.path.iterdir()):

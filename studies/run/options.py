@@ -31,20 +31,13 @@ class Resources:
         str | None,
         Option(metavar="N|auto", help="Trials that share a GPU; auto: what its memory holds, measured first."),
     ] = None
-    pack: Annotated[
-        int, Option(help="Trials a process trains together, as one where architecture and batch are the same.")
-    ] = 1
+    pack: Annotated[int, Option(help="Trials a process trains together, as one if model and batch size agree.")] = 1
     final_workers: Annotated[int, Option(help="DDP workers of the last training.")] = 1
     address: Annotated[
         str | None,
-        Option(
-            envvar="RAY_ADDRESS",
-            help="A running Ray cluster, host:port or auto. [default: RAY_ADDRESS, or this machine]",
-        ),
+        Option(envvar="RAY_ADDRESS", help="A running Ray cluster, host:port or auto. [default: this machine]"),
     ] = None
-    trusted_network: Annotated[
-        bool, Option("--trusted-network", help="Join a cluster on other machines without TLS.")
-    ] = False
+    trusted_network: Annotated[bool, Option("--trusted-network", help="Join a cluster elsewhere without TLS.")] = False
     patience: Annotated[
         float, Option(help="Seconds until a worker that does not answer, or finds no place, is given up.")
     ] = PATIENCE
@@ -56,19 +49,18 @@ class Resources:
         at_least(0, gpus_per_worker=self.gpus_per_worker)
         if self.pack > 1 and self.workers_per_trial > 1:
             raise ValueError(f"pack must be 1 where a trial has several workers, got {self.pack}")
-        if self.trials_per_gpu is not None:
-            if self.gpus_per_worker is not None:
-                raise ValueError("trials_per_gpu and gpus_per_worker say the same: give one of them")
-            if not (self.trials_per_gpu == "auto" or self.trials_per_gpu.isdecimal()):
+        if self.trials_per_gpu is not None and self.gpus_per_worker is not None:
+            raise ValueError("trials_per_gpu and gpus_per_worker say the same: give one of them")
+        if self.trials_per_gpu not in (None, "auto"):
+            if not self.trials_per_gpu.isdecimal():
                 raise ValueError(f"trials_per_gpu must be a number or auto, got {self.trials_per_gpu!r}")
-            if self.trials_per_gpu != "auto":
-                at_least(1, trials_per_gpu=int(self.trials_per_gpu))
+            at_least(1, trials_per_gpu=int(self.trials_per_gpu))
         if not 1 <= self.patience <= 86_400:
             raise ValueError(f"patience must be from 1 to 86,400 seconds, got {self.patience}")
 
     def share_of_gpu(self) -> float | None:
         """What of a GPU a worker takes, as far as the options say."""
-        if self.trials_per_gpu is None or self.trials_per_gpu == "auto":
+        if self.trials_per_gpu in (None, "auto"):
             return self.gpus_per_worker
         return 1 / max(1, int(self.trials_per_gpu) // self.pack)
 
@@ -77,12 +69,8 @@ class Resources:
 class Budget:
     """What a study may take."""
 
-    hours: Annotated[
-        float | None, Option("--max-hours", help="Hours after which this command ends the study in order.")
-    ] = None
-    gpu_hours: Annotated[
-        float | None, Option("--max-gpu-hours", help="GPU hours of training, in all, after which the study ends.")
-    ] = None
+    hours: Annotated[float | None, Option("--max-hours", help="Hours after which this command ends the study.")] = None
+    gpu_hours: Annotated[float | None, Option("--max-gpu-hours", help="GPU hours, in all, after which it ends.")] = None
 
     def __post_init__(self) -> None:
         for name, value in (("--max-hours", self.hours), ("--max-gpu-hours", self.gpu_hours)):
@@ -114,10 +102,8 @@ class Storage:
             if kind in found:
                 raise ValueError(f"--storage must name one database and one object store at most, got two {kind}")
             if kind == "checkpoints" and ("@" in place or without_passwords(place) != place):
-                raise ValueError(
-                    "--storage must hold no credentials of an object store: each node finds them for itself; "
-                    f"got {without_passwords(place)}"
-                )
+                rule = "--storage must hold no credentials of an object store: each node finds them for itself"
+                raise ValueError(f"{rule}; got {without_passwords(place)}")
             found[kind] = place
         return cls(**found)
 

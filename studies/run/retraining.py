@@ -8,8 +8,7 @@ from optuna.trial import FrozenTrial
 
 from studies.record.ledger import State, Trials
 from studies.record.study_folder import StudyFolder
-from studies.search.lifecycle import Training
-from studies.watch.session import Session
+from studies.search.lifecycle import Session, TrainingRun
 from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.records.trial_folder import TrialFolder
@@ -22,7 +21,7 @@ def next_final(trials: Trials, folder: StudyFolder) -> TrialConfig | None:
     best = trials.best()
     if best is None or not trials.plan.final_epochs:
         return None
-    config = trials.plan.config(best.number, best.params).replace({"epochs": trials.plan.final_epochs})
+    config = trials.plan.base.of_trial(best.number, best.params).replace({"epochs": trials.plan.final_epochs})
     return None if _is_trained(folder, TrialFolder(folder.layout.final), config) else config
 
 
@@ -31,7 +30,7 @@ def next_repeats(trials: Trials, folder: StudyFolder) -> list[tuple[FrozenTrial,
     found = []
     for trial in trials.ranked()[:_REPEATED]:
         for repeat in range(1, trials.plan.seeds + 1):
-            config = trials.plan.config(trial.number, trial.params).of_repeat(repeat)
+            config = trials.plan.base.of_trial(trial.number, trial.params).of_repeat(repeat)
             record = TrialFolder(folder.layout.repeat(trial.number, repeat))
             if not _is_trained(folder, record, config) and not (record.holds(config) and record.cause()):
                 found.append((trial, repeat, config))
@@ -45,7 +44,7 @@ def _is_trained(folder: StudyFolder, record: TrialFolder, config: TrialConfig) -
 
 
 @dataclass(frozen=True, eq=False)
-class _Retraining(Training):
+class _Retraining(TrainingRun):
     """One in no ledger."""
 
     def prepare(self) -> None:
@@ -66,8 +65,7 @@ class _Repeat(_Retraining):
 
 class _Final(_Retraining):
     """The best trial, longer. It takes the place of an earlier one when it is done; the study ends where it fails, and
-    it keeps what it has.
-    """
+    it keeps what it has."""
 
     def end(self, state: State, cause: str | None) -> UserError | None:  # noqa: ARG002 (as above)
         if cause:
@@ -80,7 +78,7 @@ class _Final(_Retraining):
         return None
 
 
-def repeats(session: Session) -> Iterator[Training]:
+def repeats(session: Session) -> Iterator[TrainingRun]:
     """The best trials again with other seeds."""
     folder = session.folder
     left = next_repeats(session.ledger, folder)
@@ -92,7 +90,7 @@ def repeats(session: Session) -> Iterator[Training]:
         yield _Repeat(folder, record, config, label, {**trial.params, "seed": config.seed})
 
 
-def final_training(session: Session, workers: int) -> Iterator[Training]:
+def final_training(session: Session, workers: int) -> Iterator[TrainingRun]:
     """The best trial once more, in slots of so many workers."""
     folder = session.folder
     config, best = next_final(session.ledger, folder), session.ledger.best()

@@ -1,6 +1,5 @@
 """Study -> slots and Tune -> finished ledger, repeats and final training."""
 
-import math
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -11,19 +10,18 @@ from rich.console import Console
 
 from cluster.access import check_address, refuse_vanishing
 from cluster.connect import connected
-from cluster.plan import chosen, most_at_once, nodes, plan_slots
+from cluster.plan import chosen, most_at_once, nodes
 from cluster.preflight import Preflight
 from studies.record.driver_lock import DriverLock
 from studies.record.ledger import Ledger, Trials, set_aside
 from studies.record.study_folder import StudyFolder
 from studies.run.options import Options, Resources
 from studies.run.retraining import final_training, next_final, next_repeats, repeats
-from studies.run.slot_pool import following_nodes, open_slots, share_of_gpu
-from studies.search.lifecycle import Lifecycle, search_trials, trials_left
+from studies.run.slot_pool import final_slot, following_nodes, open_slots, search_slots
+from studies.search.lifecycle import Lifecycle, Session, search_trials, trials_left
 from studies.search.sinks import Opener, Sink, openers
 from studies.study import Study
 from studies.watch.live_view import View
-from studies.watch.session import Session
 from studies.watch.stopping import Stop, following_orders, graceful, wait_for_resume
 from trainables.data.datasets import training_images
 from trainables.errors import EndedEarly, UserError
@@ -33,8 +31,7 @@ from trainables.records.trial_folder import METRICS, TrialFolder
 
 def run(study: Study, out: Path, options: Options, console: Console) -> None:
     """Run or continue a study in ``out``. What was finished before stays. Raises: UserError; EndedEarly where it was
-    stopped, or its budget is spent, before its plan was done.
-    """
+    stopped, or its budget is spent, before its plan was done."""
     folder, resources = StudyFolder(out), options.resources
     refuse_vanishing(folder.path)
     check_data(study, options.data_dir, max(resources.workers_per_trial, resources.final_workers))
@@ -53,23 +50,19 @@ def run(study: Study, out: Path, options: Options, console: Console) -> None:
 @contextmanager
 def _opened(study: Study, folder: StudyFolder, options: Options) -> Iterator[Ledger]:
     """Claim a folder and open its ledger, and leave nothing of a study that cannot begin there. Raises: UserError."""
-    data_dir, storage = options.data_dir, options.storage
-    plan = {
-        "trials": study.trials,
-        "seeds": study.seeds,
-        "final": {"epochs": study.final_epochs, "workers": options.resources.final_workers},
-    }
+    storage, final = options.storage, {"epochs": study.final_epochs, "workers": options.resources.final_workers}
+    facts = {"trials": study.trials, "seeds": study.seeds, "final": final}
+    facts["data_dir"] = options.data_dir and str(options.data_dir)
     new, record, ledger = not folder.layout.question.exists(), None, None
     try:
         url = storage_url(folder.path, storage.ledger) if storage.ledger else None
-        where = None if data_dir is None else str(data_dir)
-        record = folder.claim(study, url, storage.checkpoints, data_dir=where, **plan)
+        record = folder.claim(study, url, storage.checkpoints, **facts)
         if not record["storage"] and not folder.layout.ledger.exists():
             check_ledger(0, folder)
         if mirror := folder.mirror(folder.path):
             mirror.check()
         ledger = Ledger(study, storage_url(folder.path, folder.storage()), record["id"])
-        check_ledger(sum(ledger.count().values()), folder)
+        check_ledger(ledger.count().total(), folder)
         yield ledger
     except UserError:
         if new and record and not folder.layout.trials.exists():
@@ -95,8 +88,7 @@ def check_ledger(known: int, folder: StudyFolder) -> None:
     if known < folders:
         raise UserError(
             f"the study's storage (study.db, or that of --storage) must know the {folders} trials in "
-            f"{folder.layout.trials}, got {known}\n"
-            "restore it, or use --fresh to move the study aside"
+            f"{folder.layout.trials}, got {known}\nrestore it, or use --fresh to move the study aside"
         )
 
 
@@ -107,10 +99,8 @@ def is_finished(trials: Trials, folder: StudyFolder) -> bool:
 
 def _train(ledger: Ledger, folder: StudyFolder, lock: DriverLock, options: Options, console: Console) -> None:
     """Do everything that needs Ray. Raises: as `studies.watch.stopping.Stop.check`."""
-    plan, resources, budget = ledger.plan, options.resources, options.budget
-    sinks: Mapping[str, Opener] = {}
-    if trials_left(ledger):
-        sinks = openers(options.sinks.tensorboard, options.sinks.mlflow, plan.name, folder.layout)
+    plan, resources, budget, shown = ledger.plan, options.resources, options.budget, options.sinks
+    sinks = openers(shown.tensorboard, shown.mlflow, plan.name, folder.layout) if trials_left(ledger) else {}
     stop = Stop(budget.hours, budget.gpu_hours, _gpu_seconds_before(folder) if budget.gpu_hours else 0.0)
     with connected(resources.address, resources.patience, resources.trusted_network) as dashboard:
         console.print(f"Ray dashboard: http://{dashboard}" if dashboard else "Ray has no dashboard here")
@@ -128,7 +118,7 @@ def _train(ledger: Ledger, folder: StudyFolder, lock: DriverLock, options: Optio
                     except EndedEarly:
                         ledger.abandon_running()
                         if not stop.paused:
-                            raise
+                            stop.check()
                     wait_for_resume(lock, view, stop)
         except SystemExit as error:  # so Ray says that its node here is gone, where it can, and with status 0
             raise UserError(
@@ -149,42 +139,30 @@ def _gpu_seconds_before(folder: StudyFolder) -> float:
 
 def _train_all(session: Session, resources: Resources, preflight: Preflight, openers: Mapping[str, Opener]) -> None:
     """Train whatever is left, in slots that are closed again at the end. The search, the repeats and the final training
-    share them, and one run of Tune, unless the final one wants others. Raises: as `Stop.check`.
-    """
+    share them, and one run of Tune, unless the final one wants others. Raises: as `Stop.check`."""
     from studies.search import tune
 
-    ledger, folder, view, stop = session.ledger, session.folder, session.view, session.stop
-    left, retrained = trials_left(ledger), len(next_repeats(ledger, folder))
-    placement, storage = resources.placement, folder.layout.ray
-    cluster = chosen(nodes(), placement)
+    ledger, folder, view = session.ledger, session.folder, session.view
+    cluster = chosen(nodes(), resources.placement)
     if len(cluster) > 1:
         view.phase(f"looking at {len(cluster)} nodes")
     preflight.check(cluster)
-    _, last_slot = plan_slots(cluster, resources.final_workers, 1, resources.gpus_per_worker, placement=placement)
+    last_slot = final_slot(resources, cluster)
     final = final_training(session, last_slot.workers)
+    left, retrained = trials_left(ledger), len(next_repeats(ledger, folder))
     if left or retrained:
-        count, slot = plan_slots(
-            cluster,
-            resources.workers_per_trial,
-            resources.max_concurrent,
-            share_of_gpu(resources, cluster, session),
-            left or None,
-            resources.pack,
-            placement,
-        )
-        most = most_at_once(resources.max_concurrent, left) or retrained
-        count = count if left else min(count, math.ceil(retrained / slot.pack))
+        count, slot = search_slots(resources, cluster, session, left, retrained)
         stages = [search_trials(session), repeats(session)]
         stages += [final] if replace(slot, pack=1) == last_slot else []
         sinks = [Sink(name, opener, view.note) for name, opener in openers.items()]
-        slots = open_slots(session, resources, count, slot)
-        with slots, following_nodes(slots, cluster, preflight, most, view):
-            tune.train(Lifecycle(session, stages, sinks), slots, resources.max_concurrent, storage)
-            stop.check()
+        slots, most = open_slots(session, resources, count, slot), most_at_once(resources.max_concurrent, left)
+        with slots, following_nodes(slots, cluster, preflight, most or retrained, view):
+            tune.train(Lifecycle(session, stages, sinks), slots, resources.max_concurrent, folder.layout.ray)
+            session.stop.check()
             view.phase("closing the slots")
         for number in ledger.ended():  # drop the states that slots wrote after their trials had ended
             folder.drop_states(TrialFolder(folder.layout.trial(number)))
     if next_final(ledger, folder):
         with open_slots(session, resources, 1, last_slot) as slots:
-            tune.train(Lifecycle(session, [final]), slots, 1, storage)
-            stop.check()
+            tune.train(Lifecycle(session, [final]), slots, 1, folder.layout.ray)
+            session.stop.check()

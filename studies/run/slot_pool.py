@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from cluster.plan import Node, fitting, measured_processes_per_gpu, nodes
+from cluster.plan import Node, fitting, measured_processes_per_gpu, nodes, plan_slots
 from cluster.preflight import Preflight
 from cluster.ray_private import start_coordinator
 from studies.run.options import Resources
+from studies.search.lifecycle import Session
 from studies.watch.live_view import View
-from studies.watch.session import Session
 from studies.watch.stopping import every
 from trainables.errors import UserError
 from trainables.slots.resources import SlotResources
@@ -22,10 +22,25 @@ if TYPE_CHECKING:
 _JOIN_SECONDS = 3.0  # how often the cluster is asked for nodes that have joined
 
 
+def search_slots(
+    resources: Resources, cluster: list[Node], session: Session, left: int, retrained: int
+) -> tuple[int, SlotResources]:
+    """How many slots of which size train the trials that are left and the repeats. Raises: as `plan_slots`."""
+    workers, most, pack = resources.workers_per_trial, resources.max_concurrent, resources.pack
+    share = share_of_gpu(resources, cluster, session)
+    count, slot = plan_slots(cluster, workers, most, share, left or None, pack, resources.placement)
+    return count if left else min(count, math.ceil(retrained / slot.pack)), slot
+
+
+def final_slot(resources: Resources, cluster: list[Node]) -> SlotResources:
+    """What the final training takes. Raises: as `plan_slots`."""
+    workers, share, placement = resources.final_workers, resources.gpus_per_worker, resources.placement
+    return plan_slots(cluster, workers, 1, share, placement=placement)[1]
+
+
 def share_of_gpu(resources: Resources, cluster: list[Node], session: Session) -> float | None:
-    """What of a GPU a worker takes; None lets `cluster.plan.plan_slots` decide. Raises: UserError where what a GPU
-    holds is to be measured and there is none, none free, or too small a one.
-    """
+    """What of a GPU a worker takes; None lets `plan_slots` decide. Raises: UserError where what one holds is to be
+    measured and there is none, none free, or too small a one."""
     if resources.trials_per_gpu != "auto":
         return resources.share_of_gpu()
     if not any(node.gpus for node in cluster):

@@ -2,8 +2,7 @@
 trial before its folder is made; of an epoch, and of its end, after they are recorded there.
 
 Every training of a study passes through one `Lifecycle`: the trials of the search (`search_trials`), and those after it
-(`studies.run.retraining`). What differs between them is a `Training`'s: whether its epochs may prune it, and what its
-end means.
+(`studies.run.retraining`). What differs is in its `TrainingRun`: whether epochs may prune it, and what its end means.
 """
 
 from abc import ABC, abstractmethod
@@ -11,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from optuna.exceptions import StorageInternalError
@@ -19,7 +19,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from studies.record.ledger import Ledger, State, Trials
 from studies.record.study_folder import StudyFolder
 from studies.search.sinks import Sink
-from studies.watch.session import Session
+from studies.watch.live_view import View
+from studies.watch.stopping import Stop
 from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.metrics import Metrics
@@ -27,8 +28,19 @@ from trainables.records.trial_folder import TrialFolder
 from trainables.slots.messages import Assignment, Job
 
 
+@dataclass(frozen=True)
+class Session:
+    """A study that runs: its trials and where they are kept, the data they see, who watches, what ends it."""
+
+    ledger: Ledger
+    folder: StudyFolder
+    data_dir: Path | None
+    view: View
+    stop: Stop
+
+
 @dataclass(frozen=True, eq=False)
-class Training(ABC):
+class TrainingRun(ABC):
     """One training of a study."""
 
     folder: StudyFolder
@@ -51,7 +63,7 @@ class Training(ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class _SearchTrial(Training):
+class _SearchTrial(TrainingRun):
     """A trial of the search, of whose end the ledger is told."""
 
     label: int
@@ -76,46 +88,42 @@ class _SearchTrial(Training):
 
 def trials_left(trials: Trials) -> int:
     """Trials that the search still has to begin, or to end."""
-    return max(0, trials.plan.trials - sum(trials.count().values())) + len(trials.interrupted())
+    return max(0, trials.plan.trials - trials.count().total()) + len(trials.interrupted())
 
 
-def search_trials(session: Session) -> Iterator[Training]:
+def search_trials(session: Session) -> Iterator[TrainingRun]:
     """Interrupted trials first, under their own numbers; then new ones, as many as are planned."""
     ledger, folder = session.ledger, session.folder
-    interrupted, new = ledger.interrupted(), ledger.plan.trials - sum(ledger.count().values())
+    interrupted, new = ledger.interrupted(), ledger.plan.trials - ledger.count().total()
     if interrupted or new > 0:
         session.view.phase("searching")
     for number in chain(map(ledger.resume, interrupted), (ledger.ask() for _ in range(new))):
-        parameters = ledger.parameters(number)
-        record = TrialFolder(folder.layout.trial(number))
-        yield _SearchTrial(folder, record, ledger.plan.config(number, parameters), number, parameters, ledger)
+        record, parameters = TrialFolder(folder.layout.trial(number)), ledger.parameters(number)
+        config = ledger.plan.base.of_trial(number, parameters)
+        yield _SearchTrial(folder, record, config, number, parameters, ledger)
 
 
 class Lifecycle:
-    """The trainings of a study, one stage after another: a stage's first waits until the last of those before it has
-    ended, as what a stage trains may depend on them.
-
-    Args:
-        session: the study that runs.
-        stages: each asked for its next training when there is room for one.
-        sinks: where the search's trials are shown too.
+    """The trainings of a study, one of its ``stages`` after another: a stage is asked for a training when there is room
+    for one, but for its first when all of those before, on which it may depend, have ended. The ``sinks`` hear of them.
     """
 
-    def __init__(self, session: Session, stages: Iterable[Iterator[Training]], sinks: Sequence[Sink] = ()) -> None:
+    def __init__(self, session: Session, stages: Iterable[Iterator[TrainingRun]], sinks: Sequence[Sink] = ()) -> None:
         self._folder, self._data_dir = session.folder, session.data_dir
-        self._view, self._stop, self._sinks = session.view, session.stop, sinks
+        self._view, self.stop, self._sinks = session.view, session.stop, sinks
+        self._watchers: list[View | Sink] = [session.view, *sinks]
         self._stages = iter(stages)
-        self._stage: Iterator[Training] = iter(())
-        self._running: dict[str, Training] = {}
+        self._stage: Iterator[TrainingRun] = iter(())
+        self._running: dict[str, TrainingRun] = {}  # by their jobs' ids
 
     @property
     def is_over(self) -> bool:
         """Whether no more jobs will come."""
-        return bool(self._stop.error) or not self._running
+        return bool(self.stop.error) or not self._running
 
     def next_job(self) -> Job | None:
         """The next training's; None where there is none, now or any more: see `is_over`."""
-        while not self._stop.error:
+        while not self.stop.error:
             training = next(self._stage, None)
             if training is not None:
                 if job := self._begin(training):
@@ -126,12 +134,11 @@ class Lifecycle:
                 self._stage = stage
         return None
 
-    def _begin(self, training: Training) -> Job | None:
+    def _begin(self, training: TrainingRun) -> Job | None:
         """Its job, unless its record has its end already."""
         training.prepare()
-        record, config = training.record, training.config
-        rows = record.rows()
-        self._running[str(training.label)] = training
+        job_id, record, config, rows = str(training.label), training.record, training.config, training.record.rows()
+        self._running[job_id] = training
         self._view.started(training.label, training.parameters, rows)
         for sink in self._sinks:
             sink.started(training.label, {**training.parameters, "seed": config.seed}, rows)
@@ -144,14 +151,14 @@ class Lifecycle:
             self._end(training, "pruned")
         else:
             mirror = self._folder.mirror(record.path)
-            return Job(str(training.label), config, record.path, self._data_dir, mirror, recorded=len(rows))
+            return Job(job_id, config, record.path, self._data_dir, mirror, recorded=len(rows))
         return None
 
     def assigned(self, job_id: str, assignments: Sequence[Assignment]) -> None:
         """Record the slots that were given a job."""
         if training := self._running.get(job_id):
             training.record.note(place for each in assignments for place in each.places)
-            self._stop.meter.assigned(assignments)
+            self.stop.meter.assigned(assignments)
 
     def report(self, job_id: str, row: Metrics) -> bool:
         """Record an epoch; answers whether to go on."""
@@ -161,12 +168,11 @@ class Lifecycle:
         is_new = training.record.append(row)
         prune = training.report(row)
         if is_new:
-            self._stop.spend(row)
-            self._view.reported(training.label, row)
-            for sink in self._sinks:
-                sink.reported(training.label, row)
+            self.stop.spend(row)
+            for watcher in self._watchers:
+                watcher.reported(training.label, row)
         if row["epoch"] >= training.config.epochs or not prune:
-            return not self._stop.error
+            return not self.stop.error
         self._end(training, "pruned")
         return False
 
@@ -177,26 +183,20 @@ class Lifecycle:
             return
         if len(training.record.rows()) >= training.config.epochs:
             self._end(training, "complete")
-        elif not self._stop.error:
-            self.fail(job_id, "it ended before its last epoch")
+        elif not self.stop.error:
+            self._end(training, "failed", "it ended before its last epoch")
 
     def fail(self, job_id: str, cause: str) -> None:
         """End a training that cannot go on, for a cause of its own."""
         if training := self._running.get(job_id):
             self._end(training, "failed", cause)
 
-    def _end(self, training: Training, state: State, cause: str | None = None) -> None:
+    def _end(self, training: TrainingRun, state: State, cause: str | None = None) -> None:
         error = training.end(state, cause)
         del self._running[str(training.label)]
-        self._view.ended(training.label, state, cause)
-        for sink in self._sinks:
-            sink.ended(training.label, state)
-        if error:
-            self._stop.error = self._stop.error or error
-
-    def give_up(self, reason: str) -> None:
-        """Stop the study for a reason that is no training's own."""
-        self._stop.fail(reason)
+        for watcher in self._watchers:
+            watcher.ended(training.label, state, cause)
+        self.stop.error = self.stop.error or error
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
@@ -204,9 +204,9 @@ class Lifecycle:
         try:
             yield
         except UserError as error:
-            self._stop.fail(str(error))
+            self.stop.fail(str(error))
         except (OSError, SQLAlchemyError, StorageInternalError) as error:
-            self._stop.fail(f"{type(error).__name__}: {error}")
+            self.stop.fail(f"{type(error).__name__}: {error}")
 
     def close(self) -> None:
         """Leave what still runs as a crash would, and let the sinks write what they were told."""

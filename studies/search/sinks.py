@@ -17,16 +17,10 @@ from trainables.metrics import Metrics
 from trainables.records.study_layout import StudyLayout
 from trainables.text import printable, without_passwords
 
-_START_SECONDS = 20.0
-"""How long a tracking server may take to answer before the study starts; a new database is filled first."""
+_START_SECONDS = 20.0  # how long a tracking server may take to answer at first; a new database is filled then
 _CLOSE_SECONDS = 60.0  # how long a sink may write on after the search's end
-
-_MLFLOW_ENVIRONMENT = {
-    # for a server that is not there, MLflow would try for minutes
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "4",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-}
+# for a server that is not there, MLflow would try for minutes
+_MLFLOW_ENVIRONMENT = {"HTTP_REQUEST_TIMEOUT": "4", "HTTP_REQUEST_MAX_RETRIES": "1", "DISABLE_TELEMETRY": "true"}
 
 
 class _Run(Protocol):
@@ -87,14 +81,9 @@ class _MlflowRun:
 
 def openers(tensorboard: bool, mlflow: str | None, study: str, layout: StudyLayout) -> dict[str, Opener]:
     """By name, of those that are asked for; ready to begin trials. Raises: UserError where MLflow is not installed, or
-    nothing takes runs at its URI.
-    """
-    found: dict[str, Opener] = {}
-    if tensorboard:
-        found["TensorBoard"] = partial(_EventFile, layout)
-    if mlflow is not None:
-        found["MLflow"] = _mlflow(mlflow, study)
-    return found
+    nothing takes runs at its URI."""
+    found: dict[str, Opener] = {"TensorBoard": partial(_EventFile, layout)} if tensorboard else {}
+    return found if mlflow is None else found | {"MLflow": _mlflow(mlflow, study)}
 
 
 def _mlflow(uri: str, study: str) -> Opener:
@@ -104,13 +93,12 @@ def _mlflow(uri: str, study: str) -> Opener:
             f"--mlflow must be a tracking URI, got {where!r}\nsuch as http://host:5000 or sqlite:////folder/mlflow.db"
         )
     for name, value in _MLFLOW_ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+        os.environ.setdefault(f"MLFLOW_{name}", value)
     try:
         from mlflow import MlflowClient
     except ImportError as error:
         raise UserError("--mlflow needs the package mlflow-skinny\npip install 'vae-studies[mlflow]'") from error
-    # its notices would tear the live view; what goes wrong is raised too
-    logging.getLogger("mlflow").setLevel(logging.CRITICAL)
+    logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # notices would tear the view; what goes wrong is raised
     done: Future[Opener] = Future()
 
     def connect() -> None:
@@ -122,8 +110,7 @@ def _mlflow(uri: str, study: str) -> Opener:
         except BaseException as error:
             done.set_exception(error)
 
-    # a thread that hangs is left behind, and does not keep the process
-    Thread(target=connect, daemon=True).start()
+    Thread(target=connect, daemon=True).start()  # one that hangs is left behind, and does not keep the process
     try:
         return done.result(_START_SECONDS)
     except TimeoutError as error:
@@ -138,13 +125,8 @@ def _reason(error: Exception) -> str:
 
 
 class Sink:
-    """Hands the search's trials on, in a thread of its own, and after an error no more: no study waits or ends for it.
-
-    Args:
-        name: for a person.
-        opener: begins a trial.
-        note: tells a person of what goes wrong.
-    """
+    """Hands the search's trials on, in a thread of its own. After an error it does no more, of which it tells a person
+    by ``note``: no study waits or ends for it. What is no trial of the search, and so has no number, is left out."""
 
     def __init__(self, name: str, opener: Opener, note: Callable[[str], None]) -> None:
         self.name, self._opener, self._note = name, opener, note
@@ -155,7 +137,7 @@ class Sink:
         self._thread.start()
 
     def started(self, label: int | str, parameters: Mapping[str, Any], rows: Sequence[Metrics]) -> None:
-        """A training has begun, or goes on after ``rows``. Those that are no trial of the search are left out."""
+        """A training has begun, or goes on after ``rows``."""
         if isinstance(label, int):
             self._calls.put(lambda: self._runs.update({label: self._opener(label, parameters)}))
         for row in rows:
@@ -166,7 +148,7 @@ class Sink:
         if isinstance(label, int):
             self._calls.put(lambda: self._runs[label].write(row))
 
-    def ended(self, label: int | str, state: str) -> None:
+    def ended(self, label: int | str, state: str, cause: str | None = None) -> None:  # noqa: ARG002 (as `View` has it)
         """It has ended: "complete", "pruned" or "failed"."""
         if isinstance(label, int):
             self._calls.put(lambda: self._runs.pop(label).end(state == "failed"))

@@ -16,30 +16,19 @@ from trainables.slots.tune_trial import TRIAL_RESOURCES, tune_trial
 
 
 def train(lifecycle: Lifecycle, slots: Slots, most: int | None, storage: Path) -> None:
-    """Run Tune until the lifecycle is over.
-
-    Args:
-        lifecycle: whose trainings they are.
-        slots: open ones, which train them.
-        most: trainings at once; None is as many as the slots hold.
-        storage: a folder for Tune's own files.
-    """
+    """Run Tune until the lifecycle is over, in open slots, with at ``most`` so many trainings at once; None: as many as
+    the slots hold. Tune's own files go to ``storage``."""
+    searcher, scheduler = _Searcher(lifecycle, slots, most), _Scheduler(lifecycle)
+    failures = tune.FailureConfig(max_failures=3)
     tuner = tune.Tuner(
         tune.with_resources(tune_trial, TRIAL_RESOURCES),
-        tune_config=tune.TuneConfig(
-            search_alg=_Searcher(lifecycle, slots, most),
-            scheduler=_Scheduler(lifecycle),
-            num_samples=-1,
-            reuse_actors=True,
-        ),
-        run_config=tune.RunConfig(
-            name="tune", storage_path=str(storage), verbose=0, failure_config=tune.FailureConfig(max_failures=3)
-        ),
+        tune_config=tune.TuneConfig(search_alg=searcher, scheduler=scheduler, num_samples=-1, reuse_actors=True),
+        run_config=tune.RunConfig(name="tune", storage_path=str(storage), verbose=0, failure_config=failures),
     )
     try:
         tuner.fit()
     except (RayError, TuneError, RuntimeError) as error:
-        lifecycle.give_up(f"Ray failed: {str(error).strip().splitlines()[-1]}")
+        lifecycle.stop.fail(f"Ray failed: {str(error).strip().splitlines()[-1]}")
     lifecycle.close()
 
 
@@ -92,7 +81,7 @@ class _Scheduler(_Unpickled, FIFOScheduler):
                 self._lifecycle.assigned(job_id, result["assignments"])
                 go_on = all(self._lifecycle.report(job_id, row) for row in result["rows"])
             elif news.lost:
-                self._lifecycle.give_up(news.cause)
+                self._lifecycle.stop.fail(news.cause)
             else:
                 self._lifecycle.fail(job_id, news.cause)
         return TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP
@@ -103,4 +92,4 @@ class _Scheduler(_Unpickled, FIFOScheduler):
 
     def on_trial_error(self, _: Any, trial: Trial) -> None:
         if not trial.should_recover():  # as it does three times
-            self._lifecycle.give_up(f"the Tune actor of training {trial.config['job'].id} died again and again")
+            self._lifecycle.stop.fail(f"the Tune actor of training {trial.config['job'].id} died again and again")

@@ -32,7 +32,8 @@ class Meter:
         from cluster.ray_metrics import exported
 
         for name, text in EXPORTED.items():
-            tags, ends = (["state"] if name == "vae_trials" else []), SECONDS if name.endswith("_seconds") else None
+            tags = ["state"] if name == "vae_trials" else []
+            ends = SECONDS if name.endswith("_seconds") else None
             self._exported[name] = exported(name, text, study, *tags, ends=ends)
 
     def spend(self, row: Metrics) -> None:

@@ -16,17 +16,11 @@ _WATCH_SECONDS = 1.0  # how often a driver looks for orders, and shows that it l
 
 
 class Stop:
-    """Whether a study is to stop early, and why. Its trials are left as a crash would leave them.
-
-    Args:
-        hours: after which it ends, from now on.
-        gpu_hours: of training after which it ends.
-        spent: seconds of a GPU that its trainings took before.
-    """
+    """Whether a study is to stop early, and why: for one, in ``hours`` from now, or after ``gpu_hours`` of training, of
+    which ``spent`` seconds were before. Its trials are left as a crash would leave them."""
 
     def __init__(self, hours: float | None = None, gpu_hours: float | None = None, spent: float = 0.0) -> None:
-        self.error: EndedEarly | Interrupted | UserError | None = None
-        """What the study is to end with, once the running epochs have ended."""
+        self.error: EndedEarly | Interrupted | UserError | None = None  # to end with, once the running epochs have
         self.paused = self.is_waiting = False
         self.meter = Meter()
         self._hours, self._gpu_hours, self._spent = hours, gpu_hours, spent
@@ -34,12 +28,7 @@ class Stop:
 
     def interrupt(self) -> None:
         """Stop on behalf of the person at the keyboard."""
-        self.error = Interrupted()
-
-    @property
-    def is_interrupted(self) -> bool:
-        """Whether a person did."""
-        return isinstance(self.error, Interrupted)
+        self.error, self.paused = Interrupted(), False
 
     def fail(self, reason: str) -> None:
         """Stop for a fault that is no training's own; one that came before goes first."""
@@ -47,7 +36,7 @@ class Stop:
         text = f"the study stopped early: {what}\n{way_out or 'the same command goes on from there'}"
         self.error = self.error or UserError(text)
 
-    def order(self, reason: str) -> None:
+    def end_early(self, reason: str) -> None:
         """End in order; a fault that came before goes first."""
         if self.error is None or self.paused:
             self.error, self.paused = EndedEarly(reason), False
@@ -55,7 +44,7 @@ class Stop:
     def pause(self) -> None:
         """End in order, for a while."""
         if self.error is None:
-            self.order("paused")
+            self.end_early("paused")
             self.paused = True
 
     def resume(self) -> None:
@@ -65,7 +54,7 @@ class Stop:
     def spend(self, row: Metrics) -> None:
         """Count what a new epoch cost."""
         self.meter.spend(row)
-        self.look()
+        self.check_budget()
 
     @property
     def phase(self) -> str:
@@ -74,13 +63,13 @@ class Stop:
             return "paused" if self.is_waiting else "pausing"
         return "stopping" if self.error else "running"
 
-    def look(self) -> None:
+    def check_budget(self) -> None:
         """End the study if its budget is spent."""
         if self._hours is not None and time.monotonic() - self._began >= self._hours * 3600:
-            self.order(f"its {self._hours:g} hours are over")
+            self.end_early(f"its {self._hours:g} hours are over")
         spent = self._spent + self.meter.gpu_seconds
         if self._gpu_hours is not None and spent >= self._gpu_hours * 3600:
-            self.order(f"its {self._gpu_hours:g} GPU hours are spent")
+            self.end_early(f"its {self._gpu_hours:g} GPU hours are spent")
 
     def check(self) -> None:
         """Raises: KeyboardInterrupt, EndedEarly or UserError where the study is to stop."""
@@ -92,7 +81,6 @@ class Stop:
 def graceful(view: View, stop: Stop) -> Iterator[None]:
     """The first Ctrl-C lets the running epochs end, the second does not. SIGTERM counts as Ctrl-C."""
     signals = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.getsignal(number) for number in signals]
 
     def first(*_: object) -> None:
         stop.interrupt()
@@ -102,8 +90,7 @@ def graceful(view: View, stop: Stop) -> Iterator[None]:
         text = "stopping after the running epochs; Ctrl-C again stops at once"
         threading.Thread(target=view.phase, args=(text,)).start()
 
-    for number in signals:
-        signal.signal(number, first)
+    before = [signal.signal(number, first) for number in signals]
     try:
         yield
     finally:
@@ -131,23 +118,21 @@ def every(seconds: float, step: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def following_orders(lock: DriverLock, view: View, stop: Stop) -> Iterator[None]:
-    """Inside, a thread obeys `python -m studies`, looks at the budget, and shows that this driver lives and how far
-    the study is.
-    """
+    """Inside, a thread obeys `python -m studies`, watches the budget, and shows how this driver and its study are."""
 
     def watch() -> None:
         with suppress(OSError):  # a folder that has vanished ends the study elsewhere
             what, order = lock.request()
             match what:
                 case "stop" if stop.error is None or stop.paused:
-                    stop.order("it was asked to stop")
+                    stop.end_early("it was asked to stop")
                     view.phase("stopping after the running epochs, as asked")
                 case "pause" if stop.error is None:
                     stop.pause()
                     view.phase("pausing after the running epochs, as asked")
             lock.beat(stop.phase, order)
         before = stop.error
-        stop.look()
+        stop.check_budget()
         if stop.error and not before:
             view.phase(f"stopping after the running epochs: {stop.error}")
         stop.meter.publish(view)
@@ -160,14 +145,12 @@ def following_orders(lock: DriverLock, view: View, stop: Stop) -> Iterator[None]
 
 
 def wait_for_resume(lock: DriverLock, view: View, stop: Stop) -> None:
-    """Wait, with nothing open, until a pause is over. Raises: KeyboardInterrupt, EndedEarly where the study is to end
-    instead.
-    """
+    """Wait, with nothing open, until a pause is over, or raise what ends the study instead: see `Stop.check`."""
     view.pause()
     stop.is_waiting = True
-    while stop.paused and not stop.is_interrupted:
+    while stop.paused:
         time.sleep(_WATCH_SECONDS / 4)
-        if lock.request()[0] != "pause" and stop.paused and not stop.is_interrupted:
+        if lock.request()[0] != "pause" and stop.paused:
             stop.resume()
     stop.is_waiting = False
     stop.check()

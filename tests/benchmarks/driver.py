@@ -84,7 +84,7 @@ def make(folder: StudyFolder, trials: int) -> Ledger:
             ]
             choices = SPACE["model.latent_dim"].choices  # type: ignore[attr-defined]
             drawn_values = (drawn[0], choices[drawn[1]], drawn[2])
-            config = STUDY.config(number, dict(zip(SPACE, drawn_values, strict=True)))
+            config = STUDY.base.of_trial(number, dict(zip(SPACE, drawn_values, strict=True)))
             TrialFolder(folder.layout.trial(number)).create(config)
             lines = "".join(seal(row) + "\n" for row in rows)
             (folder.layout.trial(number) / "metrics.jsonl").write_text(lines)

@@ -365,11 +365,11 @@ def test_the_nodes_with_a_label_and_an_accelerator_are_chosen() -> None:
 def test_a_node_is_looked_at_for_code_torch_and_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     marker, version = tmp_path / "marker", importlib.metadata.version("torch")
     here = preflight.code()
-    assert "must see the folder" in preflight.fault_of(here, version, marker, None)
+    assert "must see the folder" in preflight.fault_of(here, version, marker)
     marker.touch()
-    assert preflight.fault_of(here, version, marker, None) == ""
-    assert "must have the same code" in preflight.fault_of("other", version, marker, None)
-    assert "must have torch 1.0" in preflight.fault_of(here, "1.0", marker, None)
+    assert preflight.fault_of(here, version, marker) == ""
+    assert "must have the same code" in preflight.fault_of("other", version, marker)
+    assert "must have torch 1.0" in preflight.fault_of(here, "1.0", marker)
     assert "digits" not in preflight.data_fault("digits", None, None)
     assert "cannot prepare imagefolder:" in preflight.data_fault(f"imagefolder:{tmp_path}/none", None, None)
     copy = tmp_path / "copy/trainables"

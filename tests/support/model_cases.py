@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from analysis.measures.codes import Codes, Subject, encode
 from trainables.config import TrialConfig
 from trainables.data.datasets import Dataset, Split
 from trainables.training.loop import seeded_vae
@@ -26,6 +27,15 @@ def dataset(count: int, shape: tuple[int, int, int] = (1, 16, 16), classes: int 
         for size in (2 * count, count)
     ]
     return Dataset("made", *splits, tuple(f"class ${k}_" for k in range(classes)))
+
+
+def subject(
+    model: object, images: np.ndarray, codes: Codes | None = None, sigma: float = 0.2, seed: int = 0
+) -> Subject:
+    """What is measured of a model on some images, all of one class."""
+    split = Split(images, np.zeros(len(images), dtype=int))
+    data = Dataset("made", split, split, ("only",))
+    return Subject(model, data, sigma, codes or encode(model, images), seed)  # type: ignore[arg-type]
 
 
 class Echo(nn.Module):

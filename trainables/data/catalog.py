@@ -1,7 +1,5 @@
-"""Every named image set, declared: its shape and classes, where its files may lie, their checksums, their mirrors.
-
-To add a set, add an entry to `CATALOG`; where no reader knows its format, a function to `readers` first.
-"""
+"""Every named image set, declared: its shape and classes, where its files may lie, their checksums, their mirrors. To
+add a set, add an entry to `CATALOG`; where no reader knows its format, a function to `readers` first."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -33,9 +31,8 @@ class Version:
 
 @dataclass(frozen=True, kw_only=True)
 class NamedSet:
-    """A set of images (C, H, W), of which label `k` is called `classes[k]`.
-
-    Of its versions, the first that is there is read, and the first is the one to download."""
+    """A set of images (C, H, W), of which label `k` is called `classes[k]`. Of its versions, the first that is there is
+    read, and the first is the one to download."""
 
     shape: tuple[int, int, int]
     classes: _Names
@@ -51,19 +48,15 @@ def _set_like_mnist(
     for name, size, (sha256, md5) in zip(names, (47_040_016, 60_008, 7_840_016, 10_008), hashes, strict=True):
         files.append(PublishedFile(publisher, name, f"sha256:{sha256}", size))
         archives[f"{name}.gz"] = f"md5:{md5}"
+    train, test = tuple(files[:2]), tuple(files[2:])
     idx = Version(
-        read=read_idx,
-        train=tuple(files[:2]),
-        test=tuple(files[2:]),
-        folders=folders,
-        gzipped=True,
-        archives=archives,
-        mirrors=mirrors,
+        read=read_idx, train=train, test=test, folders=folders, gzipped=True, archives=archives, mirrors=mirrors
     )
     return NamedSet(shape=(1, 28, 28), classes=classes, versions=(idx,))
 
 
 _DIGITS = tuple("0123456789")
+_CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 _CIFAR10_BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
 _CIFAR10_HASHES = (  # SHA-256 of the binary version, MD5 of the pickled one
     ("cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5", "c99cafc152244af753f735de768cd75f"),
@@ -73,14 +66,9 @@ _CIFAR10_HASHES = (  # SHA-256 of the binary version, MD5 of the pickled one
     ("755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add", "482c414d41f54cd18b22e5b47cb7c3cb"),
     ("8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b", "40351d587109b95175f43aff81a1287e"),
 )
-_CIFAR10_BINARY = tuple(
-    PublishedFile("CIFAR-10", f"{batch}.bin", f"sha256:{sha256}", 30_730_000)
-    for batch, (sha256, _) in zip(_CIFAR10_BATCHES, _CIFAR10_HASHES, strict=True)
-)
-_CIFAR10_PICKLED = tuple(
-    PublishedFile("CIFAR-10", batch, f"md5:{md5}")
-    for batch, (_, md5) in zip(_CIFAR10_BATCHES, _CIFAR10_HASHES, strict=True)
-)
+_CIFAR10 = [(batch, *hashes) for batch, hashes in zip(_CIFAR10_BATCHES, _CIFAR10_HASHES, strict=True)]
+_CIFAR10_BINARY = tuple(PublishedFile("CIFAR-10", f"{b}.bin", f"sha256:{sha}", 30_730_000) for b, sha, _ in _CIFAR10)
+_CIFAR10_PICKLED = tuple(PublishedFile("CIFAR-10", b, f"md5:{md5}") for b, _, md5 in _CIFAR10)
 
 CATALOG = {
     "mnist": _set_like_mnist(
@@ -97,10 +85,7 @@ CATALOG = {
     ),
     "fashion_mnist": _set_like_mnist(
         "Fashion-MNIST",
-        classes=(
-            *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
-            *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
-        ),
+        classes=_CLOTHES,
         hashes=(
             ("c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888", "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
             ("bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9", "25c81989df183df01b3e8a0aad5dffbe"),

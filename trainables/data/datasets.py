@@ -1,9 +1,5 @@
-"""The image sets, by name: prepared once per node as arrays on disk, mapped into memory.
-
-    load_dataset("mnist").train.images[7]  # (1, 28, 28) uint8
-
-Several processes may ask for a set at once: one prepares it under a file lock, the others wait and map it.
-"""
+"""The image sets, by name: prepared once per node as arrays on disk, mapped into memory. Of several processes that ask
+for a set at once, one prepares it under a file lock, and the others wait."""
 
 import functools
 import hashlib
@@ -56,9 +52,8 @@ class Dataset:
         return limit(np.setdiff1d(np.arange(len(self.train.labels)), self.validation_rows), most)
 
     def limited(self, train: int | None, test: int | None = None) -> "Dataset":
-        """The set as a training that is limited to ``train`` images has it: the others are held out, too.
-
-        Of the test images a fixed random subset of at most ``test``. None for all of them."""
+        """The set as a training that is limited to ``train`` images has it: the others are held out, too. Of the test
+        images a fixed random subset of at most ``test``. None for all of them."""
         unseen = np.setdiff1d(np.arange(len(self.train.labels)), self.training_rows(train))
         if test is None:
             return replace(self, validation_rows=unseen)
@@ -75,24 +70,19 @@ def load_dataset(
     there where there are none, if they may be. `imagefolder` reads PATH/class/*.png (or bmp, jpg, webp), cuts the
     pictures square and resizes them to `image_size` pixels (32); the other sets have a size of their own. Of a set
     without a test split a fixed, stratified fifth becomes one. The prepared copy lies in $VAE_CACHE_DIR, else
-    ~/.cache/vae-studies, and is checked by SHA-256 once per process.
-
-    Raises:
-        UserError: for an unknown name, an image size that cannot be, files that are missing, truncated, altered or
-            unreadable, and a cache folder that cannot be written.
-    """
+    ~/.cache/vae-studies, and is checked by SHA-256 once per process. Raises: UserError for an unknown name, an image
+    size that cannot be, files that are missing, altered or unreadable, and a cache folder that cannot be written."""
     shape = image_shape(name, image_size)
     kind, _, path = name.partition(":")
     root = folder_from(path or data_dir, "VAE_DATA_DIR", "~/.cache/vae-studies/data")
     prepared = folder_from(None, "VAE_CACHE_DIR", "~/.cache/vae-studies") / "prepared"  # what can be made again
     with locked(prepared / f"{kind}-{_short_hash(name, str(root))}.lock"):
         source = find(name, root, shape[1])
-        if source is None:
-            if not may_download:
-                raise UserError(f"{root} must hold the files of {name}, found none")
+        if source is None and may_download:
             download(name, root)
             source = find(name, root, shape[1])
-            assert source is not None
+        if source is None:
+            raise UserError(f"{root} must hold the files of {name}, found none")
         folder = prepared / f"{kind}-{_short_hash(name, str(root), shape, source.stamps, _PREPARED_FORMAT)}"
         try:
             return _open(folder)

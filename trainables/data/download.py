@@ -60,10 +60,9 @@ def _fetch_archive(archive: str, known_hash: str, mirrors: Sequence[str], folder
     for mirror in mirrors:
         try:
             pooch.retrieve(mirror + archive, known_hash, archive, folder, unpack, download_file)
+            return
         except (OSError, ValueError) as error:  # silence, an answer without the file, another file
             failures.append(f"{mirror}: {error}")
-        else:
-            return
     raise OSError(f"Error downloading {archive} from {', '.join(failures)}")
 
 
@@ -80,14 +79,13 @@ def _answering(mirrors: Sequence[str]) -> Sequence[str]:
         for number, mirror in enumerate(mirrors):
             try:
                 ask(mirror, None, None, check_only=True)
+                answering.extend(mirrors[number:])
+                return
             except Exception as error:
                 cause: BaseException = error
                 while cause.__context__ is not None:  # what requests and urllib3 put around it takes lines
                     cause = cause.__context__
                 failures.append(cause)
-            else:
-                answering.extend(mirrors[number:])
-                return
 
     thread = threading.Thread(target=look, daemon=True)
     thread.start()

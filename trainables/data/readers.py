@@ -1,9 +1,6 @@
-"""A reader for each format in which images are published.
-
-A reader gets the files of one split, the shape of an image and the number of classes, and returns images
-(N, C, H, W) uint8 and labels (N,) int64. It takes its files for hostile: whatever they hold, it raises
-`UserError` naming the file, the rule and what was found, and nothing else.
-"""
+"""A reader for each format in which images are published. A reader gets the files of one split, the shape of an image
+and the number of classes, and returns images (N, C, H, W) uint8 and labels (N,) int64. It takes its files for hostile:
+whatever they hold, it raises `UserError` naming the file, the rule and what was found, and nothing else."""
 
 import gzip
 import hashlib
@@ -27,9 +24,8 @@ _MAX_FILE_BYTES = 1 << 30
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """A file as its publisher made it, unpacked.
-
-    A file of its size must have its hash; a file of another size is somebody's own set in the same format."""
+    """A file as its publisher made it, unpacked. A file of its size must have its hash; a file of another size is
+    somebody's own set in the same format."""
 
     publisher: str
     name: str
@@ -56,9 +52,8 @@ def read_idx(files: Mapping[Path, PublishedFile], shape: Shape, class_count: int
 
 
 def read_cifar_binary(files: Mapping[Path, PublishedFile], shape: Shape, class_count: int) -> Labelled:
-    """Batches in CIFAR-10's binary version, joined in this order.
-
-    A file is a row of records: a label byte, then the bytes of the red, green and blue planes."""
+    """Batches in CIFAR-10's binary version, joined in this order. A file is a row of records: a label byte, then the
+    bytes of the red, green and blue planes."""
     record_bytes = 1 + math.prod(shape)
     batches = []
     for path, published in files.items():
@@ -71,9 +66,8 @@ def read_cifar_binary(files: Mapping[Path, PublishedFile], shape: Shape, class_c
 
 
 def read_cifar_pickled(files: Mapping[Path, PublishedFile], shape: Shape, class_count: int) -> Labelled:
-    """Batches in CIFAR-10's Python version, joined in this order.
-
-    The files are pickles, which run code when opened: none is, unless it has the published hash."""
+    """Batches in CIFAR-10's Python version, joined in this order. The files are pickles, which run code when opened:
+    none is, unless it has the published hash."""
     images, labels = [], []
     for path, published in files.items():
         content = _read_whole(path)
@@ -100,9 +94,8 @@ def read_digits(_files: Mapping[Path, PublishedFile], shape: Shape, _class_count
 def read_pictures(classes: Sequence[Sequence[Path]], image_size: int) -> Labelled:
     """Pictures by class, cut square from the centre and resized to (3, S, S), S = ``image_size``."""
     counts = [len(paths) for paths in classes]
-    images = np.empty((sum(counts), 3, image_size, image_size), np.uint8)
-    for row, path in enumerate(path for paths in classes for path in paths):
-        images[row] = _read_picture(path, image_size)
+    pictures = (_read_picture(path, image_size) for paths in classes for path in paths)
+    images = np.fromiter(pictures, np.dtype((np.uint8, (3, image_size, image_size))), sum(counts))
     return images, np.repeat(np.arange(len(counts), dtype=np.int64), counts)
 
 
@@ -116,10 +109,9 @@ def _read_idx(path: Path, dimensions: int, published: PublishedFile) -> np.ndarr
             body = stream.read(math.prod(shape) + 1)  # a byte too many, if there is one
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
-    if len(body) != math.prod(shape):
-        found = f"{len(header) + len(body):,}{' or more' if len(body) > math.prod(shape) else ''}"
-        expected = f"{len(header) + math.prod(shape):,} bytes"
-        raise UserError(f"{path} must be {expected} by its header of {shape}, found {found}")
+    if len(body) != (size := math.prod(shape)):
+        found = f"{len(header) + len(body):,}{' or more' if len(body) > size else ''}"
+        raise UserError(f"{path} must be {len(header) + size:,} bytes by its header of {shape}, found {found}")
     _check_published(path, published, header, body)
     return np.frombuffer(body, np.uint8).reshape(shape)
 
@@ -142,10 +134,8 @@ def _read_whole(path: Path, record_bytes: int = 1) -> bytes:
     try:
         found = path.stat().st_size
         if not 0 < found <= _MAX_FILE_BYTES or found % record_bytes:
-            limits = f"at least one and at most {_MAX_FILE_BYTES:,} bytes in all"
-            raise UserError(
-                f"{path} must hold whole records of {record_bytes:,} bytes, {limits}, found {found:,} bytes"
-            )
+            rule = f"of {record_bytes:,} bytes, at least one and at most {_MAX_FILE_BYTES:,} bytes in all"
+            raise UserError(f"{path} must hold whole records {rule}, found {found:,} bytes")
         return path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error}") from error
@@ -155,10 +145,9 @@ def _read_picture(path: Path, image_size: int) -> np.ndarray:
     """One picture as (3, S, S) uint8, turned upright as its EXIF tag says."""
     formats = ["BMP", "JPEG", "PNG", "WEBP"]
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=formats) as image:
-                upright = ImageOps.exif_transpose(image).convert("RGB")
+        bombs = warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning)
+        with bombs, Image.open(path, formats=formats) as image:
+            upright = ImageOps.exif_transpose(image).convert("RGB")
         square = ImageOps.fit(upright, (image_size, image_size), Image.Resampling.BICUBIC)
     except Exception as error:  # Pillow's decoders raise what they like on a damaged file
         raise UserError(f"{path} must be a readable {', '.join(formats)} image: {error}") from error
@@ -175,10 +164,8 @@ def _check_published(path: Path, published: PublishedFile, *parts: bytes) -> Non
     if sum(map(len, parts)) != published.size:
         return
     if (found := _hash_like(published.hash, *parts)) != published.hash:
-        raise UserError(
-            f"{path} is altered: it has the size of {published.publisher}'s published file, whose hash starts with "
-            f"{published.hash[:19]}, found {found[:19]}"
-        )
+        file = f"{published.publisher}'s published file, whose hash starts with {published.hash[:19]}"
+        raise UserError(f"{path} is altered: it has the size of {file}, found {found[:19]}")
 
 
 def _hash_like(example: str, *parts: bytes) -> str:

@@ -14,10 +14,9 @@ _PICTURE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 
 @dataclass(frozen=True)
 class Source:
-    """A set that is there to be read.
-
-    `stamps` is name, size in bytes and time in ns of every file: a copy made from other stamps is stale.
-    `read` gives the train and the test split; None for the test split leaves it to be cut from the other."""
+    """A set that is there to be read. `stamps` is name, size in bytes and time in ns of every file: a copy made from
+    other stamps is stale. `read` gives the train and the test split; None for the test split leaves it to be cut from
+    the other."""
 
     classes: tuple[str, ...]
     stamps: tuple[tuple[str, int, int], ...]
@@ -66,11 +65,9 @@ def _locate(folders: Sequence[Path], names: Sequence[str], gzipped: bool) -> dic
 
 
 def _find_pictures(root: Path, image_size: int) -> Source:
-    """The pictures `root/class/*.png` (or of another ending) by class, both sorted by name.
-
-    Where there are none but `root/*.png`, they are one class. Folders without pictures are no classes; hidden files
-    and folders are passed over. Links out of `root` are refused: a set from elsewhere must not show what else is here.
-    """
+    """The pictures `root/class/*.png` (or of another ending) by class, both sorted by name. Where there are none but
+    `root/*.png`, they are one class. Folders without pictures are no classes; hidden files and folders are passed over.
+    Links out of `root` are refused, as a set from elsewhere must not show what else is here."""
     if not root.is_dir():
         raise UserError(f"imagefolder must name a folder of class folders, but {root} is not a folder")
     refuse_escapes(root)

@@ -7,10 +7,9 @@ from trainables.errors import UserError
 
 
 def holdout(labels: ArrayLike, fraction: float = 0.1, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted (train, validation) indices of labels (N,), `fraction` of them for validation; none is empty.
-
-    Stratified by label, unless a class has a single image or a side fewer images than there are classes. Raises:
-    UserError for fewer than two labels and for a fraction outside (0, 1)."""
+    """Sorted (train, validation) indices of labels (N,), `fraction` of them for validation; none is empty. Stratified
+    by label, unless a class has a single image or a side fewer images than there are classes. Raises: UserError for
+    fewer than two labels and for a fraction outside (0, 1)."""
     labels = np.asarray(labels)
     if not 0 < fraction < 1:
         raise UserError(f"the fraction held out must be above 0 and below 1, got {fraction}")

@@ -1,8 +1,5 @@
-"""Files that no crash can tear, and that tell when something else did.
-
-`write_atomic` shows a reader the old file or the new one, never a part; `seal` and `unseal` put a hash into
-JSON, so that a flipped bit is found and not believed.
-"""
+"""Files that no crash can tear, and that tell when something else did. `write_atomic` shows a reader the old file or
+the new one, never a part; `seal` and `unseal` put a hash into JSON, so that a flipped bit is found and not believed."""
 
 import hashlib
 import json
@@ -51,9 +48,8 @@ def read_bounded(path: Path) -> bytes:
 
 def refuse_escapes(folder: Path, unread: str = "") -> None:
     """Refuse a folder from which a path leads out, or where opening a file may wait for ever. Raises: UserError for a
-    link to somewhere outside, and for what is neither file, folder nor link.
-
-    A folder ``unread`` directly in it is left out, as nothing reads it; no link may lead there."""
+    link to somewhere outside, and for what is neither file, folder nor link. A folder ``unread`` directly in it is left
+    out, as nothing reads it; no link may lead there."""
     root = folder.resolve()
     left_out = root / unread if unread else None
     places = [root]

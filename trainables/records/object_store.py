@@ -15,11 +15,9 @@ from trainables.records.atomic_files import write_atomic
 
 @dataclass(frozen=True)
 class Mirror:
-    """What a folder of checkpoints holds, under ``key`` in the object store at ``uri``.
-
-    The URI is any of Arrow's: ``s3://bucket/path?region=eu-central-1``, ``gs://bucket/path``. Credentials come from
-    where the store's own tools look for them, on each node. Every method raises OSError where the store does not
-    do as asked."""
+    """What a folder of checkpoints holds, under ``key`` in the object store at ``uri``. The URI is any of Arrow's:
+    ``s3://bucket/path?region=eu-central-1``, ``gs://bucket/path``. Credentials come from where the store's own tools
+    look for them, on each node. Every method raises OSError where the store does not do as asked."""
 
     uri: str
     key: str
@@ -32,13 +30,12 @@ class Mirror:
                 write_atomic(folder / name, source.read())
 
     def push(self, folder: Path, names: Iterable[str]) -> None:
-        """Put files of ``folder`` there, in their order; then states that it no longer has are removed."""
+        """Put files of ``folder`` there, in their order."""
         files, path = self.place()
         files.create_dir(path)  # of use in file:// alone
         for name in names:
             with files.open_output_stream(f"{path}/{name}") as target:
                 target.write((folder / name).read_bytes())
-        self.remove("epoch_*.pt", kept=folder)
 
     def remove(self, pattern: str, kept: Path | None = None) -> None:
         """Delete what has a name that matches, but for the names that are in the folder ``kept``."""

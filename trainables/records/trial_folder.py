@@ -4,8 +4,7 @@ config.json      the TrialConfig                       written once, before the 
 metrics.jsonl    a line an epoch                       appended by the driver alone
 failed.json      why it failed                         where no ledger says so
 workers.log      where it ran, and its workers' logs   a line a worker, whenever a slot takes it
-checkpoints/     see `trainables.training.checkpoint`           written by the trial's rank 0
-"""
+checkpoints/     see `trainables.training.checkpoint`           written by the trial's rank 0"""
 
 import os
 import time
@@ -80,14 +79,12 @@ class TrialFolder:
             return None
 
     def rows(self) -> list[dict[str, float]]:
-        """One dictionary a reported epoch, in order; what a crash tore off at the end is no row.
-
-        Raises UserError where a line before the end is damaged: what follows it cannot be vouched for."""
+        """One dictionary a reported epoch, in order; what a crash tore off at the end is no row. Raises UserError where
+        a line before the end is damaged: what follows it cannot be vouched for."""
         return self._whole_lines()[0]
 
     def append(self, row: dict[str, float]) -> bool:
         """Record an epoch, and say whether it is new. One that is recorded is left alone: training is deterministic.
-
         The file is read at the first call, and again where its length is not what this object left: another process
         wrote there, or what it wrote was torn off. Raises UserError as `rows` does."""
         size = self.metrics.stat().st_size if self.metrics.exists() else 0
@@ -112,7 +109,7 @@ class TrialFolder:
         try:
             content = read_bounded(self.metrics)
         except FileNotFoundError:
-            content = b""
+            return [], 0
         except (OSError, ValueError) as error:
             raise UserError(f"{self.metrics} cannot be read: {error}") from error
         whole = content[: content.rfind(b"\n") + 1]

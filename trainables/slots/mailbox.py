@@ -13,8 +13,7 @@ from trainables.slots.messages import Assignment, Job, News
 
 _MAX_DEATHS = 3  # a job whose workers die this often without a new epoch between is at fault itself
 _VERDICT_SHARE = 0.1  # how long a worker waits to hear whether its trial is pruned, as a share of the epoch's time
-IDLE_SECONDS = 10.0
-"""Nobody waits longer for news: idle ranks must meet far more often than the process group times out."""
+IDLE_SECONDS = 10.0  # nobody waits longer for news: idle ranks must meet far more often than their group times out
 
 
 @dataclass
@@ -44,12 +43,9 @@ class _Entry:
 
 
 class Mailbox:
-    """Jobs on their way to slots and reports on their way back; asyncio, so that no call blocks another.
-
-    Ray restarts one that dies, and it starts empty: readers ask again for their jobs, which queues them
-    again, and a slot that reports on a job it was not given here is told to stop. Nothing is lost, as a job
-    goes on from its checkpoints.
-    """
+    """Jobs on their way to slots and reports on their way back; asyncio, so that no call blocks another. Ray restarts
+    one that dies, and it starts empty: readers ask again for their jobs, which queues them again, and a slot that
+    reports on a job it was not given here is told to stop. Nothing is lost, as a job goes on from its checkpoints."""
 
     def __init__(self, slots: list[str]) -> None:
         self._entries: dict[str, _Entry] = {}
@@ -65,20 +61,19 @@ class Mailbox:
         async with self._changed:
             self._changed.notify_all()
 
-    async def _wait(self, ready: Callable[[], bool], timeout: float | None = None) -> None:
+    async def _wait(self, ready: Callable[[], bool], seconds: float = IDLE_SECONDS) -> bool:
+        """Wait until it is so, or for as long; whether it is."""
         async with self._changed:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait_for(ready), timeout)
+                await asyncio.wait_for(self._changed.wait_for(ready), seconds)
+        return ready()
 
     async def news(self, job: Job) -> News:
         """Wait for rows after the ``job.recorded`` that its reader lets stand; or until the job is assigned once more
-        than ``job.assigned``; or for an end, or a while.
-
-        A job that is not known is queued.
-        """
+        than ``job.assigned``; or for an end, or a while. A job that is not known is queued."""
         entry = self._entries.get(job.id)
         if entry is not None and entry.cancelled:  # by an earlier reader: wait until its slot lets go of it
-            await self._wait(lambda: job.id not in self._entries, IDLE_SECONDS)
+            await self._wait(lambda: job.id not in self._entries)
             return News([])
         if entry is None:
             entry = self._entries[job.id] = _Entry(job)
@@ -87,24 +82,19 @@ class Mailbox:
         await self._notify()
         seen, known = job.recorded - entry.job.recorded, job.assigned - entry.job.assigned
 
-        def ready() -> bool:
-            return len(entry.rows) > seen or len(entry.assignments) > known or entry.ended or is_over()
+        def has_news() -> bool:
+            return len(entry.rows) > seen or len(entry.assignments) > known or entry.ended or self._slots <= self._gone
 
-        def is_over() -> bool:
-            return self._slots <= self._gone
-
-        await self._wait(ready, IDLE_SECONDS)
-        if is_over():
+        await self._wait(has_news)
+        if self._slots <= self._gone:
             return News([], ended=True, cause=self._lost, lost=True)
         return News(entry.rows[seen:], entry.ended, entry.cause, entry.lost, entry.assignments[known:])
 
     async def take(self, slot: str, active: frozenset[str] = frozenset(), places: tuple[Place, ...] = ()) -> Job | str:
-        """The next job for a slot, "idle" where there is none, "close" at the end.
-
-        A slot that says which jobs it trains, by their ids in ``active``, does not wait; one that has none waits a
-        while. One that was assigned a job and does not train it lost its workers: it gets the same job again. It
-        gets no other until that has an epoch more: of several, the one that kills its workers shows itself.
-        """
+        """The next job for a slot, "idle" where there is none, "close" at the end. A slot that says which jobs it
+        trains, by their ids in ``active``, does not wait; one that has none waits a while. One that was assigned a job
+        and does not train it lost its workers: it gets the same job again. It gets no other until that has an epoch
+        more: of several, the one that kills its workers shows itself."""
         self._requests[slot] += 1
         self._slots.add(slot)  # it may have been opened later than the others
         await self._notify()
@@ -119,7 +109,7 @@ class Mailbox:
                 return job
             await self.finish(slot, entry.job.id, f"its workers died {entry.deaths} times without a new epoch")
         if not active:
-            await self._wait(lambda: bool(self._queue) or self._closed, IDLE_SECONDS)
+            await self._wait(lambda: bool(self._queue) or self._closed)
         if self._queue:
             job = self._entries[self._queue.popleft()].assign(slot, places)
             await self._notify()
@@ -128,23 +118,16 @@ class Mailbox:
 
     async def is_open(self, slot: str) -> bool:
         """Whether a slot has asked for a job, or never will; waits for it a while."""
-
-        def ready() -> bool:
-            return bool(self._requests[slot]) or slot in self._gone or self._closed
-
-        await self._wait(ready, IDLE_SECONDS)
-        return ready()
+        return await self._wait(lambda: self._requests[slot] > 0 or slot in self._gone or self._closed)
 
     async def requests(self, slot: str) -> int:
         """How often a slot has asked for a job."""
         return self._requests[slot]
 
     async def report(self, slot: str, job_id: str, row: Metrics) -> bool:
-        """An epoch's row; answers whether to go on.
-
-        It waits for the reader's verdict up to _VERDICT_SHARE of the epoch's time: a poor trial ends here where
-        epochs are long, and none waits where they are short (it may then train an epoch too many).
-        """
+        """An epoch's row; answers whether to go on. It waits for the reader's verdict up to _VERDICT_SHARE of the
+        epoch's time: a poor trial ends here where epochs are long, and none waits where they are short (it may then
+        train an epoch too many)."""
         entry = self._entries.get(job_id)
         if entry is None or entry.slot != slot:
             return False
@@ -153,8 +136,7 @@ class Mailbox:
             entry.rows.append(row)
         entry.deaths = 0
         await self._notify()
-        patience = _VERDICT_SHARE * row["epoch_seconds"]
-        await self._wait(lambda: entry.judged >= epoch or entry.cancelled, patience)
+        await self._wait(lambda: entry.judged >= epoch or entry.cancelled, _VERDICT_SHARE * row["epoch_seconds"])
         return not entry.cancelled
 
     async def finish(self, slot: str, job_id: str, cause: str | None, lost: bool = False) -> None:

@@ -22,8 +22,8 @@ class Placement:
 
 @dataclass(frozen=True)
 class SlotResources:
-    """What a slot takes: DDP workers, CPUs (also its threads) and GPUs for each of them, and
-    ``pack`` trials, which it trains together."""
+    """What a slot takes: DDP workers, CPUs (also its threads) and GPUs for each of them, and ``pack`` trials, which it
+    trains together."""
 
     workers: int
     cpus_per_worker: int = 1

@@ -1,8 +1,5 @@
-"""Slots: long-lived Ray Train runs whose DDP workers serve trial after trial from a mailbox.
-
-A stock `TorchTrainer.fit()` takes many seconds to bring its workers up and down; a slot pays that once a
-study. `Slots` opens them around one `trainables.slots.mailbox.Mailbox`; each worker runs `worker.run_worker`.
-"""
+"""Slots: long-lived Ray Train runs whose DDP workers serve trial after trial from a mailbox. A stock
+`TorchTrainer.fit()` takes many seconds to bring its workers up and down; a slot pays that once a study."""
 
 import itertools
 import threading
@@ -22,22 +19,14 @@ from trainables.slots.resources import START_ATTEMPTS, SlotResources
 from trainables.slots.worker import run_worker
 
 _MAX_RESTARTS = 5  # a slot whose workers died more often is opened anew, with another Train controller
-_OPENING_CPUS = 2
-"""How many cores a slot that opens keeps busy: its workers and five actors of Ray Train import at once."""
+_OPENING_CPUS = 2  # cores that a slot which opens keeps busy: its workers and five actors of Ray Train import at once
 
 
 class Slots:
-    """A context of ``count`` open slots around one mailbox; leaving it lets running jobs end.
-
-    Args:
-        name: of the Ray Train runs, unique in the cluster.
-        count: slots.
-        resources: of each slot.
-        storage: a folder every node sees, or a place in an object store, for Ray Train's own files.
-        patience: seconds after which the mailbox, if it does not answer, counts as lost.
-        shared: whether the cluster outlives this process. A slot that is not closed leaves an actor of Ray
-            Train there for good.
-    """
+    """A context of ``count`` open slots around one mailbox; leaving it lets running jobs end. Ray Train calls its runs
+    ``name``-..., and has files of its own in ``storage``, a folder that every node sees or a place in an object store.
+    A mailbox that is silent for ``patience`` seconds counts as lost. A cluster that is ``shared`` outlives this
+    process, and a slot that is not closed leaves an actor of Ray Train there for good."""
 
     def __init__(
         self,
@@ -48,30 +37,21 @@ class Slots:
         patience: float = 120.0,
         shared: bool = False,
     ) -> None:
-        self.resources, self.patience, self._storage = resources, patience, storage
-        self._name = name
-        self._shared, self._abandoned = shared, False
+        self.resources, self.patience = resources, patience
+        self._name, self._storage, self._shared = name, storage, shared
+        self._abandoned = False
         self._closing = threading.Event()
         self._lost: set[str] = set()
         self._threads: dict[str, threading.Thread] = {}
-        names = self._add(count)
-        self.mailbox: Any = (
-            ray.remote(Mailbox)
-            .options(
-                num_cpus=0,
-                max_concurrency=1000,
-                max_restarts=-1,
-                max_task_retries=-1,
-                # beside the driver: another node may leave, and take it away for good
-                scheduling_strategy=NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False),
-            )
-            .remote(names)
-        )
+        # beside the driver: another node may leave, and take it away for good
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        tireless = {"max_concurrency": 1000, "max_restarts": -1, "max_task_retries": -1}
+        mailbox: Any = ray.remote(Mailbox).options(num_cpus=0, scheduling_strategy=here, **tireless)
+        self.mailbox = mailbox.remote(self._add(count))
 
     def _add(self, count: int) -> list[str]:
         """Make threads that will open so many more slots. No more at once than start up no slower for it: the first
-        trials need not wait for the last slot.
-        """
+        trials need not wait for the last slot."""
         abreast = max(1, int(ray.cluster_resources().get("CPU", 0) / _OPENING_CPUS))
         names = [f"{self._name}-{index}" for index in range(len(self._threads), len(self._threads) + count)]
         for slot, before in zip(names, [*[None] * abreast, *names], strict=False):
@@ -140,36 +120,23 @@ class Slots:
                 return
 
     def _trainer(self, slot: str, name: str) -> ray.train.torch.TorchTrainer:
-        resources, (files, path) = self.resources, (None, str(self._storage))
-        if isinstance(self._storage, Mirror):
-            files, path = self._storage.place()
-        per_worker: dict[str, float] = {"CPU": resources.cpus_per_worker}
-        if resources.gpus_per_worker:
-            per_worker["GPU"] = resources.gpus_per_worker
-        # NCCL wants a GPU a rank; fractions of one, and CPUs, take gloo
-        backend = "nccl" if resources.gpus_per_worker >= 1 else "gloo"
+        storage, resources, gpus = self._storage, self.resources, self.resources.gpus_per_worker
+        files, path = storage.place() if isinstance(storage, Mirror) else (None, str(storage))
+        each: dict[str, float] = {"CPU": resources.cpus_per_worker} | ({"GPU": gpus} if gpus else {})
+        scaling = ray.train.ScalingConfig(
+            num_workers=resources.workers, use_gpu=gpus > 0, resources_per_worker=each, **resources.placement.options()
+        )
         # mypy sees Train's first version
         failures = ray.train.FailureConfig(
             max_failures=_MAX_RESTARTS,
             controller_failure_limit=START_ATTEMPTS - 1,  # type: ignore[call-arg]
         )
+        run = ray.train.RunConfig(name=name, storage_path=path, storage_filesystem=files, failure_config=failures)
         return ray.train.torch.TorchTrainer(
             run_worker,
-            train_loop_config={
-                "name": slot,
-                "mailbox": self.mailbox,
-                "threads": resources.cpus_per_worker,
-                "gpus": resources.gpus_per_worker,
-                "pack": resources.pack,
-            },
-            torch_config=ray.train.torch.TorchConfig(backend=backend),
-            scaling_config=ray.train.ScalingConfig(
-                num_workers=resources.workers,
-                use_gpu=resources.gpus_per_worker > 0,
-                resources_per_worker=per_worker,
-                **resources.placement.options(),
-            ),
-            run_config=ray.train.RunConfig(
-                name=name, storage_path=path, storage_filesystem=files, failure_config=failures
-            ),
+            train_loop_config={"name": slot, "mailbox": self.mailbox, "resources": resources},
+            # NCCL wants a GPU a rank; fractions of one, and CPUs, take gloo
+            torch_config=ray.train.torch.TorchConfig(backend="nccl" if gpus >= 1 else "gloo"),
+            scaling_config=scaling,
+            run_config=run,
         )

@@ -8,14 +8,13 @@ from ray import tune
 from trainables.slots.mailbox import IDLE_SECONDS
 from trainables.slots.messages import News
 
+# a Tune trial only waits for its slot, which has the CPUs and GPUs: it takes none of its own
 TRIAL_RESOURCES = {"node:__internal_head__": 0.001}
-"""A Tune trial only waits for its slot, which has the CPUs and GPUs: it takes none of its own."""
 
 
 def tune_trial(config: dict[str, Any]) -> None:
     """Report each epoch's row, as ``rows``, and the slots that were given the job, as ``assignments``; how it ended,
-    if not well, comes last as ``news``. A mailbox that is silent for ``patience`` seconds counts as lost.
-    """
+    if not well, comes last as ``news``. A mailbox that is silent for ``patience`` seconds counts as lost."""
     mailbox, job, patience = config["mailbox"], config["job"], config["patience"]
     news = News([])
     try:

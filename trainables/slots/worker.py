@@ -3,37 +3,39 @@
 import gc
 import os
 import traceback
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ray
+import ray.train
 import ray.train.torch
 import ray.util
 import torch
 import torch.distributed as dist
 
 from trainables.errors import UserError
-from trainables.metrics import Metrics
 from trainables.records.trial_folder import Place, TrialFolder
 from trainables.slots.messages import Job
+from trainables.slots.resources import SlotResources
 from trainables.training.loop import NonFiniteError, alike
 from trainables.training.process_group import World
 from trainables.training.trial import Training, next_rows
 
 
 def run_worker(slot: dict[str, Any]) -> None:
-    """Train the jobs of a slot, a dictionary of ``name mailbox threads gpus pack``, until the mailbox closes."""
+    """Train the jobs of a slot, a dictionary of ``name mailbox resources``, until the mailbox closes."""
     import torch._dynamo  # the first optimiser would, for a second, while the next slot already opens
 
-    torch.set_num_threads(slot["threads"])
+    resources: SlotResources = slot["resources"]
+    torch.set_num_threads(resources.cpus_per_worker)
     device = ray.train.torch.get_device()
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    worker = _Worker(slot["name"], slot["mailbox"], slot["pack"], World.current(device, slot["gpus"]))
+    group = ray.train.get_context()
+    world = World(group.get_world_rank(), group.get_world_size(), device, resources.gpus_per_worker)
+    worker = _Worker(slot["name"], slot["mailbox"], resources.pack, world)
     while worker.take():
         worker.train()
 
@@ -55,21 +57,22 @@ class _Worker:
         self._active: dict[str, _Active] = {}
         self._again: list[Job] = []
         self._unclean = False
-        # control messages travel over gloo, whatever the gradients use
-        self._control: Any = dist.new_group(backend="gloo") if world.size > 1 else None
-        self._places = self._all_ranks(_this_place(world.rank))
+        self._places = [here := _this_place(world.rank)] * world.size
+        self._control: Any = None
+        if world.size > 1:
+            # control messages travel over gloo, whatever the gradients use
+            self._control = dist.new_group(backend="gloo")
+            dist.all_gather_object(self._places, here, self._control)
 
-    def _all_ranks(self, place: Place) -> tuple[Place, ...]:
-        places = [place] * self._world.size
+    def _ask(self, method: str, *calls: tuple[Any, ...]) -> Any:
+        """What the mailbox answers rank 0 to each of the calls of a method, told to every rank."""
+        answers: list[Any] = [None]
+        if self._world.rank == 0:
+            ask = getattr(self._mailbox, method)
+            answers = [ray.get([ask.remote(self._slot, *call) for call in calls])]
         if self._control is not None:
-            dist.all_gather_object(places, place, group=self._control)
-        return tuple(places)
-
-    def _ask_rank_0(self, question: Callable[[], Any]) -> Any:
-        answer = [question() if self._world.rank == 0 else None]
-        if self._control is not None:
-            dist.broadcast_object_list(answer, src=0, group=self._control)
-        return answer[0]
+            dist.broadcast_object_list(answers, src=0, group=self._control)
+        return answers[0]
 
     def take(self) -> bool:
         """Take what jobs there are, and wait for one where there is none; False at the end."""
@@ -79,15 +82,11 @@ class _Worker:
             self._begin(self._again.pop(), alone=True)
         while len(self._active) < self._pack:
             active = frozenset(self._active)
-            job = self._ask_rank_0(partial(self._next_job, active))
+            (job,) = self._ask("take", (active, tuple(self._places)))
             if isinstance(job, str):
                 return job != "close" or bool(active)
             self._begin(job)
         return True
-
-    def _next_job(self, active: frozenset[str]) -> Job | str:
-        found: Job | str = ray.get(self._mailbox.take.remote(self._slot, active, self._places))
-        return found
 
     def _clean(self) -> None:
         """Let go of what ended trials leave: the next must find nothing of them."""
@@ -111,7 +110,7 @@ class _Worker:
             return
         self._active[job.id] = _Active(job, training, alone)
         unseen = training.run.history[job.recorded :]
-        if not all(self._report([(job, row)])[0] for row in unseen) or training.run.is_done:
+        if not all(self._ask("report", (job.id, row))[0] for row in unseen) or training.run.is_done:
             self._finish(job)
 
     def train(self) -> None:
@@ -137,21 +136,13 @@ class _Worker:
             self._unclean = True
             return
         trained = [(each, row) for each, row in zip(group, rows, strict=True) if isinstance(row, dict)]
-        verdicts = self._report([(each.job, row) for each, row in trained])
+        verdicts = self._ask("report", *((each.job.id, row) for each, row in trained))
         for (each, _), goes_on in zip(trained, verdicts, strict=True):
             if not goes_on or each.training.run.is_done:
                 self._finish(each.job)
         for each, row in zip(group, rows, strict=True):
             if isinstance(row, NonFiniteError):
                 self._finish(each.job, str(row))
-
-    def _report(self, rows: list[tuple[Job, Metrics]]) -> list[bool]:
-        """Report jobs' rows at once; whether each is to go on."""
-        report = self._mailbox.report
-        verdicts: list[bool] = self._ask_rank_0(
-            lambda: ray.get([report.remote(self._slot, job.id, row) for job, row in rows])
-        )
-        return verdicts
 
     def _fail(self, job: Job, error: Exception) -> None:
         traceback.print_exc()
@@ -169,7 +160,7 @@ class _Worker:
     def _finish(self, job: Job, cause: str | None = None, lost: bool = False) -> None:
         self._active.pop(job.id, None)
         self._unclean = True
-        self._ask_rank_0(lambda: ray.get(self._mailbox.finish.remote(self._slot, job.id, cause, lost)))
+        self._ask("finish", (job.id, cause, lost))
 
 
 def _this_place(rank: int) -> Place:

@@ -13,13 +13,8 @@ _DEVICE_SHARE = 0.25  # of a GPU's free memory: a set that takes no more moves t
 
 
 class Pixels:
-    """Some rows of an image array, served as batches in [0, 1].
-
-    Args:
-        images: (N, C, H, W) uint8, typically a memory map shared by all processes of a node.
-        indices: the rows this set consists of, (M,) integers; all of them by default.
-        device: where batches are wanted.
-    """
+    """Rows of ``images`` (N, C, H, W) uint8, typically a memory map that a node's processes share, served as batches in
+    [0, 1] on ``device``: those at ``indices`` (M,), by default all."""
 
     def __init__(
         self, images: np.ndarray, indices: np.ndarray | None = None, device: torch.device | str = "cpu"

@@ -1,15 +1,13 @@
 """Checkpoints that a crash cannot tear: the name of each holds the hash of its content.
 
 checkpoints/epoch_0003.5f0c6a21b9d4e870.pt    full state, the last two of them
-checkpoints/best.safetensors                  weights of the best epoch so far
-"""
+checkpoints/best.safetensors                  weights of the best epoch so far"""
 
 import hashlib
 import io
 import json
 import pickle
 from pathlib import Path
-from typing import Any
 
 import safetensors.torch
 import torch
@@ -19,7 +17,7 @@ from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.records.atomic_files import digest, write_atomic
 from trainables.records.trial_folder import BEST, STATES
-from trainables.training.loop import Epoch
+from trainables.training.loop import Epoch, State
 from vae_models import VAE, ModelConfig
 
 _KEPT_STATES = 2
@@ -28,10 +26,9 @@ _KEPT_STATES = 2
 def save(folder: Path, epoch: Epoch, config: TrialConfig) -> list[str]:
     """Write an epoch's weights if they are the best, and its full state; keep the last two states. Returns the names of
     what was written, the state's last."""
-    state: dict[str, Any] = {"config": config.model_dump_json(), "history": epoch.history}
+    state: State = {"config": config.model_dump_json(), "history": epoch.history}
     state |= {"model": epoch.model.state_dict(), "optimizer": epoch.optimizer.state_dict()}
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
+    torch.save(state, buffer := io.BytesIO())
     content = buffer.getvalue()
     names = [f"epoch_{len(epoch.history):04d}.{digest(content)}.pt"]
     if epoch.is_best:
@@ -48,12 +45,10 @@ def states(folder: Path) -> list[Path]:
     return sorted(folder.glob(STATES), key=lambda path: (len(path.name), path.name), reverse=True)
 
 
-def load_latest(folder: Path, config: TrialConfig, device: torch.device | str) -> dict[str, Any] | None:
-    """The newest state that is whole, with its best weights, and was made with ``config``, for `fit(resume=...)`; None
-    without one. Raises: UserError for a file that has its hash and is none of ours.
-
-    A file whose content does not match its hash is passed over: the one before is as good, training is deterministic.
-    """
+def load_latest(folder: Path, config: TrialConfig, device: torch.device | str) -> State | None:
+    """The newest state that is whole, with its best weights, and was made with ``config``; None without one. Raises:
+    UserError for a file that has its hash and is none of ours. A file whose content does not match its hash is passed
+    over: the one before is as good, training is deterministic."""
     for path in states(folder):
         try:
             content = path.read_bytes()
@@ -62,7 +57,7 @@ def load_latest(folder: Path, config: TrialConfig, device: torch.device | str) -
         if digest(content) != path.name.split(".")[1]:
             continue
         try:
-            state: dict[str, Any] = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+            state: State = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
         except (pickle.UnpicklingError, RuntimeError, EOFError) as error:  # not written by `save`
             raise UserError(f"{path} is no checkpoint of this project\nremove it") from error
         if TrialConfig.model_validate_json(state["config"]) == config and _best_is_there(folder, state):
@@ -70,7 +65,7 @@ def load_latest(folder: Path, config: TrialConfig, device: torch.device | str) -
     return None
 
 
-def _best_is_there(folder: Path, state: dict[str, Any]) -> bool:
+def _best_is_there(folder: Path, state: State) -> bool:
     """Whether the best epoch's weights that go with a state are whole, or newer than it."""
     best = min(state["history"], key=lambda row: row["val_bits_per_dim"])["epoch"]
     try:

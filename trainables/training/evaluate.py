@@ -1,7 +1,5 @@
-"""Rate, distortion and the calibrated ELBO of a model over a set, on one process or many.
-
-Z latents; sums and counts are reduced over the ranks in float64, then divided once.
-"""
+"""Rate, distortion and the calibrated ELBO of a model over a set, on one process or many. Z latents; sums and counts
+are reduced over the ranks in float64, then divided once."""
 
 import numpy as np
 import torch
@@ -33,9 +31,9 @@ def residual_sigma(model: VAE, pixels: Pixels, world: World) -> float:
         total[0] += (model.likelihood.mean(output) - x).square().sum(dtype=torch.float64)
         total[1] += x.numel()
     squares, count = world.sum(total).tolist()
-    # a NaN sigma must stay NaN, so that the trial fails: max() would hide it
     sigma = (squares / count) ** 0.5
-    return sigma if not sigma < MIN_SIGMA else MIN_SIGMA
+    # a NaN sigma must stay NaN, so that the trial fails: max() would hide it
+    return MIN_SIGMA if sigma < MIN_SIGMA else sigma
 
 
 def encoded(model: VAE, x: Tensor, rows: np.ndarray, known: Posterior | None) -> Posterior:
@@ -45,11 +43,10 @@ def encoded(model: VAE, x: Tensor, rows: np.ndarray, known: Posterior | None) ->
 
 @torch.no_grad()
 def evaluate(model: VAE, pixels: Pixels, sigma: float, world: World, known: Posterior | None = None) -> Metrics:
-    """Metrics of a model over a set, with one noise sample an image, whose posteriors may be ``known``.
-
-    Returns ``distortion rate nelbo`` in nats per image, ``bits_per_dim``, ``mse`` of pixels in [0, 1] and
-    ``active_units``. ``distortion`` is under the training likelihood; ``nelbo`` is the rate plus the distortion under
-    the discrete Gaussian of width ``sigma`` (`residual_sigma`): one yardstick for all KL weights and likelihoods."""
+    """Metrics of a model over a set, with one noise sample an image, whose posteriors may be ``known``. Returns
+    ``distortion rate nelbo`` in nats per image, ``bits_per_dim``, ``mse`` of pixels in [0, 1] and ``active_units``.
+    ``distortion`` is under the training likelihood; ``nelbo`` is the rate plus the distortion under the discrete
+    Gaussian of width ``sigma`` (`residual_sigma`): one yardstick for all KL weights and likelihoods."""
     latent_dim = model.config.latent_dim
     noise = _row_noise(len(pixels), latent_dim)
     sums = torch.zeros(5 + 2 * latent_dim, dtype=torch.float64, device=world.device)

@@ -23,14 +23,15 @@ from trainables.training.loop import NonFiniteError, Track
 from trainables.training.process_group import World, first_device
 from trainables.training.trial import train
 
+_Training = Callable[[World], Iterator[Metrics]]  # that of one process, which yields its rows
+
 
 def train_local(
     config: TrialConfig, folder: TrialFolder, data_dir: Path | None, workers: int | None = None, track: Track = iter
 ) -> Iterator[Metrics]:
     """Train ``config`` in ``folder``, recording and yielding each epoch's row that was not recorded before, in so many
-    ``workers``; by default a process a GPU, or one where there is none. ``track``, of one process alone: see `fit`.
-
-    Raises: as `train`; torch.multiprocessing.ProcessRaisedException where one of several processes raised another."""
+    ``workers``; by default a process a GPU, or one where there is none. One process alone iterates its steps through
+    ``track``. Raises: as `train`; ProcessRaisedException where one of several processes raised another error."""
     folder.create(config)
     workers = workers or max(1, torch.cuda.device_count())
     train_in = partial(train, config, folder, data_dir, recorded=len(folder.rows()))
@@ -40,7 +41,7 @@ def train_local(
         yield row
 
 
-def _spawned(train_in: Callable[[World], Iterator[Metrics]], workers: int) -> Iterator[Metrics]:
+def _spawned(train_in: _Training, workers: int) -> Iterator[Metrics]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"tcp://127.0.0.1:{free.getsockname()[1]}"
@@ -49,22 +50,20 @@ def _spawned(train_in: Callable[[World], Iterator[Metrics]], workers: int) -> It
     try:
         ended = False
         while not ended:
+            ended = processes.join(timeout=0)  # before the queue is emptied: what they put there last is read, too
             with suppress(Empty):
                 while True:
                     news = queue.get(timeout=0.2)
                     if isinstance(news, Exception):
                         raise news
                     yield news
-            ended = processes.join(timeout=0)
     finally:
         for process in processes.processes:
             process.kill()  # those that have ended do not mind
             process.join()
 
 
-def _worker(
-    rank: int, url: str, workers: int, train_in: Callable[[World], Iterator[Metrics]], queue: "Queue[Metrics | Exception]"
-) -> None:
+def _worker(rank: int, url: str, workers: int, train_in: _Training, queue: "Queue[Metrics | Exception]") -> None:
     device = torch.device("cpu")
     if workers <= torch.cuda.device_count():
         device = torch.device("cuda", rank)
@@ -74,7 +73,7 @@ def _worker(
     backend = "nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, init_method=url, rank=rank, world_size=workers)
     try:
-        for row in train_in(World.current(device)):
+        for row in train_in(World(rank, workers, device)):
             if rank == 0:
                 queue.put(row)
     except (UserError, NonFiniteError) as error:  # of the run, and so of every rank

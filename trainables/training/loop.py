@@ -1,9 +1,7 @@
-"""The one training loop, for one process and for DDP over gloo or NCCL, for one run and for several at once.
-
-A run is a function of its config: weights, the order of the images and the noise all derive from
-``config.seed``, the epoch and the step, and are cut from the *global* batch. So a resumed run repeats an
-uninterrupted one without any saved generator, and two workers see together what one would see alone.
-"""
+"""The one training loop, for one process and for DDP over gloo or NCCL, for one run and for several at once. A run is a
+function of its config: weights, order of the images and noise derive from ``config.seed``, the epoch and the step, and
+are cut from the *global* batch. So a resumed run repeats an uninterrupted one without a saved generator, and two
+workers see together what one would see alone."""
 
 import math
 import time
@@ -21,10 +19,11 @@ from trainables.metrics import Metrics
 from trainables.training.batches import Pixels
 from trainables.training.evaluate import evaluate, residual_sigma
 from trainables.training.optimization import make_optimizer, set_lr, trained_module
-from trainables.training.process_group import World
+from trainables.training.process_group import ALONE, World
 from vae_models import VAE, elbo
 from vae_models.vae import Posterior
 
+State = dict[str, Any]  # `history`, `model` and `optimizer` of an epoch: see `trainables.training.checkpoint`
 Track = Callable[[range], Iterable[int]]  # passes an epoch's steps on, as a progress bar does
 _MAY_DIFFER = {"beta", "kl_warmup", "epochs", "lr", "optimizer", "weight_decay", "schedule", "grad_clip", "seed"}
 
@@ -54,30 +53,18 @@ class Epoch:
 
 
 class Run:
-    """A training run between its epochs: model, optimiser, learning-rate schedule and history.
-
-    Args:
-        config: what to train; ``batch_size`` is shared among the world's ranks.
-        train, validation: image sets on the world's device, the whole of them on every rank.
-        world: the process group; without one this process alone.
-        resume: ``history``, ``model`` and ``optimizer`` of an earlier epoch (`trainables.training.checkpoint`).
-
-    Raises: ValueError where a batch has fewer images than there are workers."""
+    """A training run between its epochs: model, optimiser, learning-rate schedule and history. Both image sets are on
+    the world's device, the whole of them on every rank; ``batch_size`` is shared among the ranks. ``resume`` is the
+    state of an earlier epoch to go on from. Raises: ValueError where a batch has fewer images than there are ranks."""
 
     def __init__(
-        self,
-        config: TrialConfig,
-        train: Pixels,
-        validation: Pixels,
-        world: World | None = None,
-        resume: dict[str, Any] | None = None,
+        self, config: TrialConfig, train: Pixels, validation: Pixels, world: World = ALONE, resume: State | None = None
     ) -> None:
-        self.config, self.train, self.validation, self.world = config, train, validation, world or World()
+        self.config, self.train, self.validation, self.world = config, train, validation, world
         self.batch = min(config.batch_size, len(train))
         self.steps = len(train) // self.batch
-        if self.batch < self.world.size:
-            found = f"{self.batch} for {self.world.size} workers"
-            raise ValueError(f"a batch must hold at least 1 image a worker, got {found}")
+        if self.batch < (size := self.world.size):
+            raise ValueError(f"a batch must hold at least 1 image a worker, got {self.batch} for {size} workers")
         self.model = seeded_vae(config).to(self.world.device)
         self.optimizer = make_optimizer(config, self.model)
         self.history: list[Metrics] = []
@@ -107,30 +94,22 @@ class Run:
         metrics |= {f"val_{name}": value for name, value in validated.items()}
         metrics |= {"sigma": sigma, "lr": self.optimizer.param_groups[0]["lr"]}
         evaluated = time.perf_counter() - started
-        metrics["epoch_seconds"] = trained + evaluated
-        metrics |= self.world.cost(trained / beside + evaluated)
-        _refuse_non_finite(metrics, epoch=len(self.history) + 1)
+        metrics |= {"epoch_seconds": trained + evaluated, **self.world.cost(trained / beside + evaluated)}
+        epoch = len(self.history) + 1
+        if bad := [f"{name} = {value}" for name, value in metrics.items() if not math.isfinite(value)]:
+            raise NonFiniteError(f"non-finite at epoch {epoch}: {', '.join(bad)}")
         if self.config.schedule == "plateau":
             self._plateau.step(metrics["val_nelbo"])
-        self.history = [*self.history, {"epoch": len(self.history) + 1, **metrics}]
+        self.history = [*self.history, {"epoch": epoch, **metrics}]
         return Epoch(self.history, self.model, self.optimizer)
 
 
-def fit(
-    config: TrialConfig,
-    train: Pixels,
-    validation: Pixels,
-    world: World | None = None,
-    resume: dict[str, Any] | None = None,
-    track: Track = iter,
-) -> Generator[Epoch]:
-    """Train ``config`` alone and yield after every epoch, whose steps are iterated through ``track``; see `Run`.
-
-    Raises: NonFiniteError at the end of the first epoch with a NaN or infinite loss, gradient or metric; ValueError as
-    `Run`."""
-    run = Run(config, train, validation, world, resume)
+def fit(config: TrialConfig, train: Pixels, validation: Pixels) -> Generator[Epoch]:
+    """Train ``config`` in this process and yield after every epoch. Raises: NonFiniteError at the end of the first
+    epoch with a NaN or infinite loss, gradient or metric."""
+    run = Run(config, train, validation)
     while not run.is_done:
-        (epoch,) = next_epochs([run], track)
+        (epoch,) = next_epochs([run])
         if isinstance(epoch, NonFiniteError):
             raise epoch
         yield epoch
@@ -192,10 +171,9 @@ class Pass:
 
     def __init__(self, run: Run) -> None:
         self.run, self.epoch = run, len(run.history)
-        config, device = run.config, run.world.device
-        cpu = torch.device("cpu")
-        self._order = torch.randperm(len(run.train), generator=generator(config, self.epoch, cpu)).numpy()
-        self._noise = generator(config, self.epoch, device)
+        device, cpu = run.world.device, torch.device("cpu")
+        self._order = torch.randperm(len(run.train), generator=generator(run.config, self.epoch, cpu)).numpy()
+        self._noise = generator(run.config, self.epoch, device)
         # images, D, R and loss summed over this rank's images; the gradient's norm, equal on all, over steps
         self._sums = torch.zeros(4, dtype=torch.float64, device=device)
         self._grad_norms = torch.zeros((), dtype=torch.float64, device=device)
@@ -255,9 +233,3 @@ def _train_epoch(runs: Sequence[Run], track: Track) -> list[Metrics]:
     metrics = [each.metrics() for each in passes]
     speed = first.steps * first.batch / (time.perf_counter() - started)
     return [row | {"images_per_second": speed} for row in metrics]
-
-
-def _refuse_non_finite(metrics: Metrics, epoch: int) -> None:
-    bad = [f"{name} = {value}" for name, value in metrics.items() if not math.isfinite(value)]
-    if bad:
-        raise NonFiniteError(f"non-finite at epoch {epoch}: {', '.join(bad)}")

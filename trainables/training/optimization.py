@@ -16,9 +16,8 @@ _COMPILE_STEPS = 20_000  # from which a run compiles by itself on a GPU: a guess
 
 def make_optimizer(config: TrialConfig, model: nn.Module) -> torch.optim.Optimizer:
     """Over all parameters of ``model``, in one fused kernel a step."""
-    kinds: dict[str, type[torch.optim.Optimizer]] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-    options: dict[str, Any] = {"lr": config.lr, "weight_decay": config.weight_decay, "fused": True}
-    return kinds[config.optimizer](model.parameters(), **options)
+    kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
+    return kind(model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
 
 
 def trained_module(config: TrialConfig, model: VAE, world: World, steps: int) -> nn.Module:

@@ -34,20 +34,13 @@ def keep_freed_memory() -> None:
 
 @dataclass(frozen=True)
 class World:
-    """This process among ``size``, computing on ``device``."""
+    """This process among ``size``, which are a group of ``torch.distributed`` where there are more, computing on
+    ``device``."""
 
     rank: int = 0
     size: int = 1
     device: torch.device = _CPU
     gpus: float = 1.0  # what of its device, if it is a GPU, each process holds
-
-    @classmethod
-    def current(cls, device: torch.device | str = "cpu", gpus: float = 1.0) -> "World":
-        """The initialised ``torch.distributed`` group, or a world of one."""
-        device = torch.device(device)
-        if dist.is_available() and dist.is_initialized():
-            return cls(dist.get_rank(), dist.get_world_size(), device, gpus)
-        return cls(device=device, gpus=gpus)
 
     def cost(self, seconds: float) -> dict[str, float]:
         """What its processes hold for so long: ``cpu_seconds`` of cores and ``gpu_seconds`` of GPUs."""
@@ -65,3 +58,6 @@ class World:
         if self.size > 1:
             dist.all_reduce(values)
         return values
+
+
+ALONE = World()  # this process, on its CPU

@@ -13,11 +13,11 @@ from trainables.data.datasets import training_images
 from trainables.errors import UserError
 from trainables.metrics import Metrics
 from trainables.records.object_store import Mirror
-from trainables.records.trial_folder import TrialFolder
+from trainables.records.trial_folder import STATES, TrialFolder
 from trainables.training import checkpoint
 from trainables.training.batches import Pixels
 from trainables.training.loop import Epoch, NonFiniteError, Run, Track, next_epochs
-from trainables.training.process_group import World, keep_freed_memory
+from trainables.training.process_group import ALONE, World, keep_freed_memory
 
 _FILLED = 0.9  # share of a GPU's memory that is given away
 _CONTEXT = 600 << 20  # bytes that a process takes on a GPU before its first tensor: a guess, not measured yet
@@ -38,7 +38,6 @@ def _data_of(config: TrialConfig) -> tuple[Any, ...]:
 class Training:
     """A run in its folder, from the newest checkpoint there to its last epoch; it shares the images of those ``beside``
     it, which have the same data folder. Where its checkpoints are in a ``mirror``, the folder need not be seen here.
-
     Raises: UserError as `load_pixels`, or where the ranks do not see the same folder; ValueError as `Run`; OSError
     where the folder has vanished, or the mirror does not answer."""
 
@@ -74,29 +73,30 @@ class Training:
             written = checkpoint.save(self._checkpoints, epoch, self.run.config)
             if self._mirror:
                 self._mirror.push(self._checkpoints, written)
+                self._mirror.remove(STATES, kept=self._checkpoints)
         return epoch.metrics
 
 
 def next_rows(trainings: Sequence[Training], track: Track = iter) -> list[Metrics | NonFiniteError]:
     """An epoch more of each, see `next_epochs`; what is returned has its checkpoint safe. Raises: OSError where the
     disk is full, or a folder has vanished."""
-    epochs = next_epochs([training.run for training in trainings], track)
+    epochs = next_epochs([each.run for each in trainings], track)
     pairs = zip(trainings, epochs, strict=True)
-    return [training.save(epoch) if isinstance(epoch, Epoch) else epoch for training, epoch in pairs]
+    return [each.save(epoch) if isinstance(epoch, Epoch) else epoch for each, epoch in pairs]
 
 
 def train(
     config: TrialConfig,
     folder: TrialFolder,
     data_dir: Path | str | None = None,
-    world: World | None = None,
+    world: World = ALONE,
     recorded: int = 0,
     track: Track = iter,
 ) -> Generator[Metrics]:
     """Train ``config``, going on from the folder's newest checkpoint, and yield each epoch's row after its checkpoint
-    is safe. The first ``recorded`` epochs are known to the caller and not yielded again. ``track``: see `fit`.
-    Raises: NonFiniteError as `fit`; UserError, ValueError and OSError as `Training`."""
-    training = Training(config, folder, data_dir, world or World())
+    is safe. The first ``recorded`` epochs are known to the caller and not yielded again. Raises: NonFiniteError as
+    `fit`; UserError, ValueError and OSError as `Training`."""
+    training = Training(config, folder, data_dir, world)
     yield from training.run.history[recorded:]
     while not training.run.is_done:
         (row,) = next_rows([training], track)

@@ -1,9 +1,8 @@
 """How one run was trained: its losses by epoch."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -16,54 +15,36 @@ _LABELS = {
     "rate": "rate R (nats per image)",
     "bits_per_dim": "bits per dimension",
 }
+_COLUMNS = ["epoch", "train_loss", "train_distortion", "train_rate", "val_distortion", "val_rate", "val_bits_per_dim"]
 
 
-@dataclass(frozen=True)
-class Curves:
-    """One run's metrics, each (epochs,); nats per image but for the bits."""
-
-    epoch: np.ndarray
-    train: dict[str, np.ndarray]  # ``loss distortion rate``, as training saw them
-    validation: dict[str, np.ndarray]
-    """The same on the validation images, the loss with the KL weight of the epoch; and ``bits_per_dim``."""
-
-
-def compute_curves(rows: Sequence[Mapping[str, float]]) -> Curves:
-    """The columns of a run's rows (`trainables.training.loop.fit`)."""
-
-    def column(name: str) -> np.ndarray:
-        return np.array([row[name] for row in rows], dtype=float)
-
-    train = {name: column(f"train_{name}") for name in ("loss", "distortion", "rate")}
+def compute_curves(rows: Sequence[Mapping[str, float]]) -> pd.DataFrame:
+    """A run's rows (`trainables.training.loop.fit`), and the ``val_loss`` that they have at their epoch's KL weight."""
+    curves = pd.DataFrame(rows, columns=_COLUMNS, dtype=float)
     # loss = D + w R with a weight w that may warm up: each epoch's weight follows from its sums
-    rate = np.where(train["rate"] > 0, train["rate"], 1.0)
-    weight = (train["loss"] - train["distortion"]) / rate
-    validation = {name: column(f"val_{name}") for name in ("distortion", "rate", "bits_per_dim")}
-    validation["loss"] = validation["distortion"] + weight * validation["rate"]
-    return Curves(column("epoch"), train, validation)
+    weight = (curves.train_loss - curves.train_distortion) / curves.train_rate.where(curves.train_rate > 0, 1.0)
+    return curves.assign(val_loss=curves.val_distortion + weight * curves.val_rate)
 
 
 @styled
-def draw_curves(curves: Curves) -> Figure:
+def draw_curves(curves: pd.DataFrame) -> Figure:
     """Loss, distortion, rate and bits per dimension of one run, training against validation."""
-    if not len(curves.epoch):
+    if curves.empty:
         return draw_note("The run has not finished its first epoch")
     figure = Figure(figsize=(12, 7.5))
     panels = figure.subplots(2, 2).ravel()
-    marker = "o" if len(curves.epoch) < 40 else None
+    marker = "o" if len(curves) < 40 else None
     for axes, (name, label) in zip(panels, _LABELS.items(), strict=True):
-        if name in curves.train:
-            look: Look = {"ls": "-", "color": OKABE_ITO["blue"], "label": "training"}
-            axes.plot(curves.epoch, curves.train[name], marker=marker, **look)
-        look = {"ls": "--", "color": OKABE_ITO["vermillion"], "label": "validation"}
-        axes.plot(curves.epoch, curves.validation[name], marker=marker, **look)
+        if f"train_{name}" in curves:
+            axes.plot(curves.epoch, curves[f"train_{name}"], marker=marker, color=OKABE_ITO["blue"], label="training")
+        look: Look = {"ls": "--", "color": OKABE_ITO["vermillion"], "label": "validation"}
+        axes.plot(curves.epoch, curves[f"val_{name}"], marker=marker, **look)
         axes.set(ylabel=label, xlabel="epoch")
         axes.grid(True)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    bits = curves.validation["bits_per_dim"]
-    best = int(bits.argmin())
-    label = f"best: {bits[best]:.3f} at epoch {curves.epoch[best]:.0f}"
-    panels[3].plot(curves.epoch[best], bits[best], "*", ms=18, color=OKABE_ITO["orange"], mec=DARK, label=label)
+    best = curves.iloc[curves.val_bits_per_dim.to_numpy().argmin()]
+    label = f"best: {best.val_bits_per_dim:.3f} at epoch {best.epoch:.0f}"
+    panels[3].plot(best.epoch, best.val_bits_per_dim, "*", ms=18, color=OKABE_ITO["orange"], mec=DARK, label=label)
     panels[0].legend()
     panels[3].legend()
     return figure

@@ -7,14 +7,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from analysis.figures.images import decode, unit, varied_rows
-from analysis.figures.registry import ModelFigure
+from analysis.figures.registry import ModelContext, ModelFigure
 from analysis.figures.style import draw_note, plain, show_tiles, styled
 from analysis.measures.codes import encode
-from trainables.data.datasets import Split
-from vae_models import VAE
 
-_STEPS = 9
-_PAIRS = 4
+_PAIRS, _STEPS = 4, 9
 
 
 @dataclass(frozen=True)
@@ -32,11 +29,9 @@ def lerp(a_Z: np.ndarray, b_Z: np.ndarray, t_T: np.ndarray) -> np.ndarray:
 
 
 def slerp(a_Z: np.ndarray, b_Z: np.ndarray, t_T: np.ndarray) -> np.ndarray:
-    """Points on the great arc from a to b (Shoemake 1985), (T, Z), the norm going linearly from |a| to |b|:
-    samples of a Gaussian of many dimensions lie near a sphere, and a line cuts through its empty middle.
-
-    Vectors that are parallel, opposite or zero span no arc; between those it is the line.
-    """
+    """Points on the great arc from a to b (Shoemake 1985), (T, Z), the norm going linearly from |a| to |b|: samples of
+    a Gaussian of many dimensions lie near a sphere, and a line cuts through its empty middle. Vectors that are
+    parallel, opposite or zero span no arc; between those it is the line."""
     norm_a, norm_b = np.linalg.norm(a_Z), np.linalg.norm(b_Z)
     if norm_a == 0 or norm_b == 0:
         return lerp(a_Z, b_Z, t_T)
@@ -49,41 +44,36 @@ def slerp(a_Z: np.ndarray, b_Z: np.ndarray, t_T: np.ndarray) -> np.ndarray:
     return np.asarray(directions * ((1 - t_T) * norm_a + t_T * norm_b)[:, None])
 
 
-def compute_interp(model: VAE, test: Split, classes: tuple[str, ...], seed: int = 0) -> Interpolations:
-    """Up to 4 pairs of test images, of two classes each where there are two."""
-    rows = varied_rows(test.labels, 2 * _PAIRS, seed)
+def compute_interp(context: ModelContext) -> Interpolations | str:
+    """Up to 4 pairs of test images, of two classes each where there are two; or why there is none."""
+    test, classes = context.data.test, context.data.classes
+    rows = varied_rows(test.labels, 2 * _PAIRS, context.seed)
     rows = rows[: len(rows) // 2 * 2]
-    images = test.images[rows]
-    shape = images.shape[1:]
     if not len(rows):
-        return Interpolations(np.zeros((0, 2, *shape)), np.zeros((0, 2, _STEPS, *shape)), [])
-    mean_NZ = encode(model, images)[0].astype(np.float64)
+        return "An interpolation needs two test images"
+    mean_NZ = encode(context.model, test.images[rows]).mean_NZ.astype(np.float64)
     t = np.linspace(0, 1, _STEPS)
     paths = [path(a, b, t) for a, b in zip(mean_NZ[::2], mean_NZ[1::2], strict=True) for path in (lerp, slerp)]
-    decoded = decode(model, np.concatenate(paths))
-    names = [classes[label] for label in test.labels[rows]]
-    return Interpolations(
-        unit(images).reshape(-1, 2, *shape),
-        decoded.reshape(-1, 2, _STEPS, *shape),
-        list(zip(names[::2], names[1::2], strict=True)),
-    )
+    decoded = decode(context.model, np.concatenate(paths))
+    pairs_P2 = rows.reshape(-1, 2)
+    names = [(classes[first], classes[last]) for first, last in test.labels[pairs_P2]]
+    return Interpolations(unit(test.images[pairs_P2]), decoded.reshape(-1, 2, _STEPS, *decoded.shape[1:]), names)
 
 
 @styled
-def draw_interp(interp: Interpolations) -> Figure:
+def draw_interp(interp: Interpolations | str) -> Figure:
     """A block a pair: the linear path over the spherical one, between the two test images."""
-    if not interp.names:
-        return draw_note("An interpolation needs two test images")
+    if isinstance(interp, str):
+        return draw_note(interp)
     pairs, _, steps, _, height, width = interp.decoded.shape
     figure = Figure(figsize=(12, (1.98 * height / width + 0.42) * pairs + 0.8))
     figure.suptitle("Between two test images: decoded from points on a line and on an arc of the latent space")
     blocks = figure.subplots(pairs, 1, squeeze=False).ravel()
     for axes, ends, decoded, (first, last) in zip(blocks, interp.ends, interp.decoded, interp.names, strict=True):
         left, right = (np.stack([end, end])[:, None] for end in ends)
-        centres, _ = show_tiles(axes, np.concatenate([left, decoded, right], 1), ["linear", "spherical"])
+        centres = show_tiles(axes, np.concatenate([left, decoded, right], 1), ["linear", "spherical"])
         axes.set_title(f"{plain(first)} → {plain(last)}", loc="left", fontsize=13, weight="bold")
-    ticks = [str(Fraction(k, steps - 1)) for k in range(steps)]
-    blocks[-1].set_xticks(centres, ["image", *ticks, "image"])
+    blocks[-1].set_xticks(centres, ["image", *(str(Fraction(k, steps - 1)) for k in range(steps)), "image"])
     blocks[-1].set_xlabel("share of the way")
     return figure
 
@@ -92,6 +82,6 @@ FIGURE = ModelFigure(
     name="interp",
     order=50,
     caption="From one test image to another; a path without ghosts means a well-filled latent space.",
-    compute=lambda model: compute_interp(model.model, model.data.test, model.data.classes, model.seed),
+    compute=compute_interp,
     draw=draw_interp,
 )

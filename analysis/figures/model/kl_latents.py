@@ -1,7 +1,4 @@
-"""How the rate is spread over the latents, and which of them carry anything.
-
-Z latents, sorted by KL, largest first.
-"""
+"""How the rate is spread over the Z latents, and which of them carry anything."""
 
 from dataclasses import dataclass
 
@@ -10,12 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures.registry import ModelFigure
-from analysis.figures.style import FADED, OKABE_ITO, latents, styled
+from analysis.figures.style import FADED, OKABE_ITO, Look, latents, styled
 from analysis.measures.codes import latent_rates
 from vae_models.elbo import ACTIVE_VARIANCE
 
-_BARS = 64
-_NAMED = 32
+_BARS, _NAMED = 64, 32
 _LEAST_VARIANCE = 1e-7
 
 
@@ -26,11 +22,6 @@ class KlLatents:
     latents: np.ndarray  # (Z,) indices
     kl: np.ndarray  # (Z,) nats per image; they sum to the rate
     mean_variance: np.ndarray  # (Z,) variance of the posterior mean over the images
-
-    @property
-    def rate(self) -> float:
-        """Nats per image."""
-        return float(self.kl.sum())
 
     @property
     def active(self) -> np.ndarray:
@@ -47,66 +38,46 @@ def compute_kl_latents(mean_NZ: np.ndarray, logvar_NZ: np.ndarray) -> KlLatents:
 
 @styled
 def draw_kl_latents(spread: KlLatents) -> Figure:
-    """KL above, the variance of the posterior mean with the threshold of active units below."""
-    count = len(spread.kl)
+    """KL above, the variance of the posterior mean with the threshold of active units below; collapsed ones grey."""
+    count, variance = len(spread.kl), spread.mean_variance.clip(_LEAST_VARIANCE)
     figure = Figure(figsize=(11, 7))
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
-    variance = spread.mean_variance.clip(_LEAST_VARIANCE)
-    _show(above, spread.kl, spread.active)
-    _mark(below, variance, spread.active)
+    kinds = (spread.active, OKABE_ITO["blue"], "active"), (~spread.active, FADED, "collapsed")
+    for chosen, color, name in kinds:
+        if chosen.any():
+            _show(above, spread.kl, chosen, color=color, label=name)
+            # dots: on a logarithmic scale a bar's length says nothing
+            size = float(np.clip(1500 / count, 12, 60))
+            below.scatter(1 + np.flatnonzero(chosen), variance[chosen], s=size, color=color, linewidths=0)
+    above.set_xlim(0.2, count + 0.8)
     above.set_ylim(bottom=0)
     above.set_ylabel("KL (nats per image)")
     below.set_yscale("log")
-    low, high = variance.min() / 3, 3 * variance.max()
-    below.set_ylim(min(low, ACTIVE_VARIANCE / 10), max(high, ACTIVE_VARIANCE * 10))
+    below.set_ylim(min(variance.min() / 3, ACTIVE_VARIANCE / 10), max(3 * variance.max(), ACTIVE_VARIANCE * 10))
     below.set_ylabel("variance of the\nposterior mean")
-    below.axhline(ACTIVE_VARIANCE, color=OKABE_ITO["vermillion"], linestyle="--", linewidth=1.5)
-    below.annotate(
-        f"active above {ACTIVE_VARIANCE:g}",
-        (0, ACTIVE_VARIANCE),
-        (6, -4),
-        va="top",
-        xycoords=("axes fraction", "data"),
-        textcoords="offset points",
-        color=OKABE_ITO["vermillion"],
-    )
+    red = OKABE_ITO["vermillion"]
+    below.axhline(ACTIVE_VARIANCE, color=red, linestyle="--", linewidth=1.5)
+    look: Look = {"va": "top", "xycoords": ("axes fraction", "data"), "textcoords": "offset points", "color": red}
+    below.annotate(f"active above {ACTIVE_VARIANCE:g}", (0, ACTIVE_VARIANCE), (6, -4), **look)
     if count <= _NAMED:
         below.set_xticks(range(1, count + 1), [str(k) for k in spread.latents], fontsize=11)
-        below.set_xlabel("latent, by KL")
-    else:
-        below.set_xlabel("latents, by KL: rank")
+    below.set_xlabel("latent, by KL" if count <= _NAMED else "latents, by KL: rank")
+    for axes in (above, below):
+        axes.grid(True, axis="y")
     active = int(spread.active.sum())
-    above.set_title(f"Rate {spread.rate:.2f} nats per image over {latents(count)}: {active} active")
+    above.set_title(f"Rate {spread.kl.sum():.2f} nats per image over {latents(count)}: {active} active")
     above.legend(loc="upper right")
     return figure
 
 
-def _show(axes: Axes, values: np.ndarray, active: np.ndarray) -> None:
-    """Bars; a filled line where bars would be too many. Collapsed latents are grey."""
-    rank, width = 1 + np.arange(len(values)), min(0.8, 0.15 * len(values))
-    for chosen, color, name in _of_kinds(active):
-        if len(values) <= _BARS:
-            axes.bar(rank[chosen], values[chosen], width, color=color, label=name)
-        else:
-            part = {"where": chosen.tolist(), "step": "mid", "linewidth": 0}
-            axes.fill_between(rank, values, color=color, alpha=0.35, **part)
-            axes.step(rank, np.where(chosen, values, np.nan), where="mid", color=color, label=name)
-    axes.set_xlim(0.2, len(values) + 0.8)
-    axes.grid(True, axis="y")
-
-
-def _mark(axes: Axes, values: np.ndarray, active: np.ndarray) -> None:
-    """Dots: on a logarithmic scale a bar's length says nothing."""
-    size = float(np.clip(1500 / len(values), 12, 60))
-    for chosen, color, _ in _of_kinds(active):
-        axes.scatter(1 + np.flatnonzero(chosen), values[chosen], s=size, color=color, linewidths=0)
-    axes.grid(True, axis="y")
-
-
-def _of_kinds(active: np.ndarray) -> list[tuple[np.ndarray, str, str]]:
-    """Which latents, their colour and their name, of the kinds that there are."""
-    kinds = [(active, OKABE_ITO["blue"], "active"), (~active, FADED, "collapsed")]
-    return [kind for kind in kinds if kind[0].any()]
+def _show(axes: Axes, values: np.ndarray, chosen: np.ndarray, color: str, label: str) -> None:
+    """Bars of some values; a filled line where bars would be too many."""
+    rank = 1 + np.arange(len(values))
+    if len(values) <= _BARS:
+        axes.bar(rank[chosen], values[chosen], min(0.8, 0.15 * len(values)), color=color, label=label)
+    else:
+        axes.fill_between(rank, values, where=chosen.tolist(), step="mid", linewidth=0, color=color, alpha=0.35)
+        axes.step(rank, np.where(chosen, values, np.nan), where="mid", color=color, label=label)
 
 
 FIGURE = ModelFigure(

@@ -6,9 +6,8 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from analysis.figures.registry import ModelFigure
+from analysis.figures.registry import ModelContext, ModelFigure
 from analysis.figures.style import latents, show_tiles, styled
-from vae_models import VAE
 
 _ROWS, _COLUMNS = 6, 10
 
@@ -17,23 +16,24 @@ _ROWS, _COLUMNS = 6, 10
 class Samples:
     """What the decoder makes of draws from the prior."""
 
-    images: np.ndarray  # (N, C, H, W) in [0, 1], N = 60
+    images: np.ndarray  # (R, K, C, H, W) in [0, 1], 6 rows of 10
     latent_dim: int
 
 
 @torch.no_grad()
-def compute_noise(model: VAE, seed: int = 0) -> Samples:
+def compute_noise(context: ModelContext) -> Samples:
     """Images decoded from z ~ N(0, I)."""
-    return Samples(model.sample(_ROWS * _COLUMNS, seed).cpu().numpy(), model.config.latent_dim)
+    images = context.model.sample(_ROWS * _COLUMNS, context.seed).cpu().numpy()
+    return Samples(images.reshape(_ROWS, _COLUMNS, *images.shape[1:]), context.model.config.latent_dim)
 
 
 @styled
 def draw_noise(samples: Samples) -> Figure:
     """All samples in one picture."""
-    _, _, height, width = samples.images.shape
+    height, width = samples.images.shape[-2:]
     figure = Figure(figsize=(10, 10 * _ROWS * height / (_COLUMNS * width) + 0.5))
     figure.suptitle(f"Samples from the prior N(0, I) of {latents(samples.latent_dim)}")
-    show_tiles(figure.subplots(), samples.images.reshape(_ROWS, _COLUMNS, *samples.images.shape[1:]))
+    show_tiles(figure.subplots(), samples.images)
     return figure
 
 
@@ -41,6 +41,6 @@ FIGURE = ModelFigure(
     name="noise",
     order=30,
     caption="What the decoder makes of pure noise: the more it looks like data, the better the prior fits.",
-    compute=lambda model: compute_noise(model.model, model.seed),
+    compute=compute_noise,
     draw=draw_noise,
 )

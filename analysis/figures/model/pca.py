@@ -1,12 +1,8 @@
-"""Where the encoder puts the test images: the principal components of their posterior means, coloured by label.
-
-N images, Z latents.
-"""
+"""Where the encoder puts N test images: the principal components of their posterior means, coloured by label."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures.model._scatter import legend, scatter
@@ -32,7 +28,7 @@ def compute_pca(mean_NZ: np.ndarray, labels: np.ndarray, classes: tuple[str, ...
     variances, axes = np.linalg.eigh(centred.T @ centred / max(1, len(centred) - 1))
     order = np.argsort(variances)[::-1][:2]
     axes = axes[:, order]
-    axes = axes * np.sign(np.take_along_axis(axes, np.abs(axes).argmax(0)[None], 0))
+    axes *= np.sign(np.take_along_axis(axes, np.abs(axes).argmax(0)[None], 0))
     total = variances.sum()
     explained = variances[order].clip(0) / total if total > 0 else np.zeros(len(order))
     return Pca(centred @ axes, explained, labels, classes, mean_NZ.shape[1])
@@ -43,26 +39,21 @@ def draw_pca(pca: Pca) -> Figure:
     """The plane of the first two components; of a single latent, its histogram by class."""
     figure = Figure(figsize=(10, 7))
     axes = figure.subplots()
-    shares = [f"{share:.0%}" if share >= 0.01 else f"{share:.1%}" for share in pca.explained]
     if pca.coordinates.shape[1] == 1:
-        _histogram(axes, pca)
+        values = pca.coordinates[:, 0]
+        bins = np.linspace(values.min() - 1e-9, values.max() + 1e-9, 61).tolist()
+        for label, (color, _) in enumerate(class_styles(len(pca.classes))):
+            axes.hist(values[pca.labels == label], bins=bins, color=color, histtype="step", linewidth=2)
         axes.set(xlabel="posterior mean of the only latent, centred", ylabel="test images")
     else:
         scatter(axes, pca.coordinates, pca.labels, pca.classes)
-        axes.set_xlabel(f"first component ({shares[0]} of the variance)")
-        axes.set_ylabel(f"second component ({shares[1]} of the variance)")
+        first, second = (f"{share:.0%}" if share >= 0.01 else f"{share:.1%}" for share in pca.explained)
+        axes.set_xlabel(f"first component ({first} of the variance)")
+        axes.set_ylabel(f"second component ({second} of the variance)")
         axes.grid(True)
-    of = f"{len(pca.labels):,} test images, {latents(pca.latent_dim)}"
-    axes.set_title(f"PCA of the posterior means: {of}")
+    axes.set_title(f"PCA of the posterior means: {len(pca.labels):,} test images, {latents(pca.latent_dim)}")
     legend(axes, pca.classes)
     return figure
-
-
-def _histogram(axes: Axes, pca: Pca) -> None:
-    values = pca.coordinates[:, 0]
-    bins = np.linspace(values.min() - 1e-9, values.max() + 1e-9, 61).tolist()
-    for label, (color, _) in enumerate(class_styles(len(pca.classes))):
-        axes.hist(values[pca.labels == label], bins=bins, color=color, histtype="step", linewidth=2)
 
 
 FIGURE = ModelFigure(

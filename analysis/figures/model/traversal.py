@@ -1,25 +1,17 @@
-"""What each latent does: one test image's code, moved along one latent at a time.
-
-R latents, T positions, Z latents of the model, images of C x H x W.
-"""
+"""What each latent does: one test image's code, moved along one latent at a time, R of them, to T positions."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from analysis.figures.images import decode, unit, varied_rows
+from analysis.figures.model.kl_latents import compute_kl_latents
 from analysis.figures.registry import ModelContext, ModelFigure
-from analysis.figures.style import OKABE_ITO, latents, plain, show_tiles, styled
-from analysis.measures.codes import latent_rates
-from trainables.data.datasets import Split
-from vae_models import VAE
+from analysis.figures.style import OKABE_ITO, Look, latents, plain, show_tiles, styled
 
-_ROWS = 8
-_REACH = 3.0
-_POSITIONS = 13
+_ROWS, _POSITIONS, _REACH = 8, 13, 3.0
 
 
 @dataclass(frozen=True)
@@ -36,28 +28,19 @@ class Traversal:
     latent_dim: int
 
 
-def compute_traversal(
-    model: VAE, test: Split, classes: tuple[str, ...], mean_NZ: np.ndarray, logvar_NZ: np.ndarray, seed: int = 0
-) -> Traversal:
+def compute_traversal(context: ModelContext) -> Traversal:
     """Traverse at most 8 latents from -3 to 3 from one test image's posterior mean (as in Higgins et al.
-    2017, beta-VAE, ICLR). ``mean_NZ`` and ``logvar_NZ`` are those of the test images."""
-    kl_Z = latent_rates(mean_NZ, logvar_NZ)
-    chosen = np.argsort(-kl_Z, kind="stable")[:_ROWS]
-    row = varied_rows(test.labels, 1, seed)[0]
+    2017, beta-VAE, ICLR)."""
+    data, mean_NZ = context.data, context.codes.mean_NZ
+    spread = compute_kl_latents(*context.codes)
+    chosen = spread.latents[:_ROWS]
+    row = varied_rows(data.test.labels, 1, context.seed)[0]
     positions = np.linspace(-_REACH, _REACH, _POSITIONS)
     z = np.tile(mean_NZ[row], (len(chosen), _POSITIONS, 1))
     z[np.arange(len(chosen)), :, chosen] = positions
-    decoded = decode(model, z.reshape(-1, z.shape[-1]))
-    return Traversal(
-        image=unit(test.images[row]),
-        name=classes[test.labels[row]],
-        latents=chosen,
-        kl=kl_Z[chosen],
-        own=mean_NZ[row, chosen],
-        positions=positions,
-        decoded=decoded.reshape(*z.shape[:2], *decoded.shape[1:]),
-        latent_dim=mean_NZ.shape[1],
-    )
+    image, name = unit(data.test.images[row]), data.classes[data.test.labels[row]]
+    decoded = decode(context.model, z.reshape(-1, z.shape[-1])).reshape(*z.shape[:2], *image.shape)
+    return Traversal(image, name, chosen, spread.kl[:_ROWS], mean_NZ[row, chosen], positions, decoded, z.shape[-1])
 
 
 @styled
@@ -68,37 +51,24 @@ def draw_traversal(traversal: Traversal) -> Figure:
     figure = Figure(figsize=(12, max(0.74 * height / width, 0.5) * rows + 1.2))
     axes = figure.subplots()
     labels = [f"latent {k}\n{nats:.2f} nats" for k, nats in zip(traversal.latents, traversal.kl, strict=True)]
-    centres, _ = show_tiles(axes, np.concatenate([image, traversal.decoded], 1), labels)
+    centres = show_tiles(axes, np.concatenate([image, traversal.decoded], 1), labels)
     axes.tick_params(axis="y", labelsize=11)
-    axes.set_xticks(
-        centres[[0, *range(1, len(centres), 2)]], ["image", *(f"{value:g}" for value in traversal.positions[::2])]
-    )
+    ticks = ["image", *(f"{value:g}" for value in traversal.positions[::2])]
+    axes.set_xticks([centres[0], *centres[1::2]], ticks)
     axes.set_xlabel("the latent's value, in prior standard deviations")
-    for row, own in enumerate(traversal.own):
-        nearest = int(np.abs(traversal.positions - own).argmin())
-        _frame(axes, centres[1 + nearest], float(axes.get_yticks()[row]), width, height)
+    margin = max(1, round(width / 14)) / 2  # the frame is in the gap around a tile
+    look: Look = {"fill": False, "edgecolor": OKABE_ITO["vermillion"], "linewidth": 2, "clip_on": False}
+    for own, y in zip(traversal.own, axes.get_yticks(), strict=True):
+        x = centres[1 + np.abs(traversal.positions - own).argmin()]
+        corner = x - width / 2 - margin, y - height / 2 - margin
+        axes.add_patch(Rectangle(corner, width + 2 * margin, height + 2 * margin, **look))
     most = f"the {rows} of largest KL of " if rows < traversal.latent_dim else ""
     figure.suptitle(
-        f"Latent traversals of a test image (class {plain(traversal.name)}): "
-        f"{most}{latents(traversal.latent_dim)}; "
+        f"Latent traversals of a test image (class {plain(traversal.name)}): {most}{latents(traversal.latent_dim)}; "
         "framed: its own code",
         fontsize=14,
     )
     return figure
-
-
-def _frame(axes: Axes, x: float, y: float, width: int, height: int) -> None:
-    """A frame in the gap around the tile centred at (x, y)."""
-    margin = max(1, round(width / 14)) / 2
-    corner = (x - width / 2 - margin, y - height / 2 - margin)
-    size = (width + 2 * margin, height + 2 * margin)
-    axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=OKABE_ITO["vermillion"], linewidth=2, clip_on=False))
-
-
-def of_model(model: ModelContext) -> Traversal:
-    """`compute_traversal` of a model's test images."""
-    data, codes = model.data, model.codes
-    return compute_traversal(model.model, data.test, data.classes, *codes, model.seed)
 
 
 FIGURE = ModelFigure(
@@ -106,6 +76,6 @@ FIGURE = ModelFigure(
     order=60,
     caption="One test image's code with one latent moved at a time (framed: nearest to its own code); a row that does "
     "not change carries little of what its codes could say.",
-    compute=of_model,
+    compute=compute_traversal,
     draw=draw_traversal,
 )

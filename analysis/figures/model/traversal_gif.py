@@ -4,12 +4,11 @@ import numpy as np
 from matplotlib.font_manager import findfont
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from analysis.figures.model.traversal import Traversal, of_model
+from analysis.figures.model.traversal import Traversal, compute_traversal
 from analysis.figures.registry import ModelFigure
 from analysis.figures.style import mosaic
 
-_TILE = 96
-_GAP = 8
+_TILE, _GAP = 96, 8
 _HEADER, _FOOTER = 40, 30
 _COLORS = 128
 _INK, _FADED, _ACCENT = "#1a1a1a", "#8a8a8a", "#D55E00"
@@ -38,7 +37,7 @@ def _draw_still(traversal: Traversal, position: int) -> Image.Image:
     """The tiles at one position, each under its latent's number and KL, above a slider."""
     tiles = mosaic(traversal.decoded[None, :, position], 0)
     count, (height, width) = len(traversal.latents), traversal.decoded.shape[-2:]
-    scale = max(1, _TILE // width) if width <= _TILE else _TILE / width
+    scale = _TILE // width if width <= _TILE else _TILE / width
     side = (round(width * scale), round(height * scale))
     cell = max(side[0], 84) + _GAP
     canvas = Image.new("RGB", (max(count * cell + _GAP, 240), _HEADER + side[1] + _FOOTER), "white")
@@ -51,27 +50,21 @@ def _draw_still(traversal: Traversal, position: int) -> Image.Image:
         canvas.paste(tile.resize(side, method), (middle - side[0] // 2, _HEADER))
         draw.text((middle, 3), f"latent {latent}", _INK, font, anchor="ma")
         draw.text((middle, 20), f"{nats:.2f} nats", _FADED, font, anchor="ma")
-    _draw_slider(draw, font, canvas, traversal.positions[position], traversal.positions[-1])
-    return canvas
-
-
-def _draw_slider(
-    draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, canvas: Image.Image, value: float, reach: float
-) -> None:
-    middle, y, half = canvas.width // 2, canvas.height - _FOOTER // 2, 70
+    middle, y, half, reach = canvas.width // 2, canvas.height - _FOOTER // 2, 70, traversal.positions[-1]
     draw.line((middle - half, y, middle + half, y), _FADED, 2)
     draw.line((middle, y - 4, middle, y + 4), _FADED, 2)
     draw.text((middle - half - 10, y), f"{-reach:g}", _FADED, font, anchor="rm")
     draw.text((middle + half + 10, y), f"{reach:g}", _FADED, font, anchor="lm")
-    x = middle + half * value / reach
+    x = middle + half * traversal.positions[position] / reach
     draw.ellipse((x - 6, y - 6, x + 6, y + 6), _ACCENT)
+    return canvas
 
 
 FIGURE = ModelFigure(
     name="traversal_gif",
     order=70,
     caption="The same latents in motion, from -3 to 3 prior standard deviations and back.",
-    compute=of_model,
+    compute=compute_traversal,
     draw=draw_traversal_gif,
     folder="traversal",
 )

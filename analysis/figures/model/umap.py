@@ -1,7 +1,4 @@
-"""Which test images are neighbours in the latent space: UMAP of their posterior means, coloured by label.
-
-N images, Z latents.
-"""
+"""Which test images are neighbours in the latent space: UMAP of their posterior means, coloured by label."""
 
 import warnings
 from dataclasses import dataclass
@@ -13,53 +10,46 @@ from analysis.figures.model._scatter import legend, scatter
 from analysis.figures.registry import ModelFigure
 from analysis.figures.style import draw_note, styled
 
-_UMAP_IMAGES = 2_000
-_UMAP_LEAST = 15
+_LEAST, _MOST = 15, 2_000  # images
 
 
 @dataclass(frozen=True)
 class Umap:
-    """A two-dimensional embedding of the posterior means, or why there is none."""
+    """A two-dimensional embedding of the posterior means of N images."""
 
-    coordinates: np.ndarray  # (N, 2); (0, 2) where there is none
-    labels: np.ndarray
+    coordinates: np.ndarray  # (N, 2)
+    labels: np.ndarray  # (N,)
     classes: tuple[str, ...]
     of: int  # images that the N were drawn from
     seed: int  # of the embedding, and of the choice of images
-    note: str = ""
 
 
-def compute_umap(mean_NZ: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], seed: int = 0) -> Umap:
-    """UMAP (McInnes et al. 2018, arXiv:1802.03426) of at most 2,000 of the images, the same for a seed."""
-
-    def none(note: str) -> Umap:
-        return Umap(np.zeros((0, 2)), labels[:0], classes, len(mean_NZ), seed, note)
-
-    if len(mean_NZ) < _UMAP_LEAST:
-        return none(f"UMAP needs at least {_UMAP_LEAST} images to find neighbours, and there are {len(mean_NZ)}")
-    rows = np.random.default_rng(seed).permutation(len(mean_NZ))[:_UMAP_IMAGES]
+def compute_umap(mean_NZ: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], seed: int = 0) -> Umap | str:
+    """UMAP (McInnes et al. 2018, arXiv:1802.03426) of at most 2,000 of the images, the same for a seed; or why there is
+    none."""
+    if len(mean_NZ) < _LEAST:
+        return f"UMAP needs at least {_LEAST} images to find neighbours, and there are {len(mean_NZ)}"
+    rows = np.random.default_rng(seed).permutation(len(mean_NZ))[:_MOST]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about disconnected vertices and threads, which a seed rules out
         try:
             from umap import UMAP  # its compiler takes seconds to import: here, where it is needed
         except ImportError:
-            return none("UMAP is not installed; this figure needs it: pip install 'vae-studies[umap]'")
+            return "UMAP is not installed; this figure needs it: pip install 'vae-studies[umap]'"
         mapper = UMAP(n_neighbors=min(15, len(rows) - 1), min_dist=0.1, random_state=seed, n_jobs=1)
         coordinates = mapper.fit_transform(mean_NZ[rows])
     return Umap(np.asarray(coordinates), labels[rows], classes, len(mean_NZ), seed)
 
 
 @styled
-def draw_umap(umap: Umap) -> Figure:
+def draw_umap(umap: Umap | str) -> Figure:
     """The embedding without axis numbers: UMAP keeps neighbours, not distances."""
-    if umap.note:
-        return draw_note(umap.note)
+    if isinstance(umap, str):
+        return draw_note(umap)
     figure = Figure(figsize=(10, 7))
     axes = figure.subplots()
     scatter(axes, umap.coordinates, umap.labels, umap.classes)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.set(xlabel="UMAP 1 (no unit)", ylabel="UMAP 2 (no unit)")
+    axes.set(xticks=[], yticks=[], xlabel="UMAP 1 (no unit)", ylabel="UMAP 2 (no unit)")
     drawn = f"{len(umap.labels):,} of {umap.of:,}" if len(umap.labels) < umap.of else f"{umap.of:,}"
     axes.set_title(f"UMAP of the posterior means: {drawn} test images, seed {umap.seed}")
     legend(axes, umap.classes)

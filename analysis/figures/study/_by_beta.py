@@ -1,7 +1,4 @@
-"""What the figures over the KL weight share: the complete trials, and their dots.
-
-N complete trials.
-"""
+"""What the figures over the KL weight share: the complete trials, and their dots. N complete trials."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,11 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.ticker import NullFormatter
 
-from analysis.figures.plotly_style import SYMBOLS, add_dots, coloured
-from analysis.figures.style import BETA_LABEL, DARK, SEQUENTIAL, Look, depth_markers, log_ticks, size_norm, size_ticks
+from analysis.figures.plotly_style import add_dots, coloured
+from analysis.figures.style import BETA_LABEL, DARK, SIZE_LABEL, Look, by_depth, log_colors, log_ticks, size_ticks
 from analysis.reading.frames import complete_trials
-
-NO_TRIALS = "No trial is complete yet: what the KL weight does is unknown"
 
 
 @dataclass(frozen=True)
@@ -32,6 +27,11 @@ class ByBeta:
     active_units: np.ndarray
 
     @property
+    def note(self) -> str:
+        """Why there is nothing to draw, if so."""
+        return "" if len(self.number) else "No trial is complete yet: what the KL weight does is unknown"
+
+    @property
     def share(self) -> np.ndarray:
         """Of the latents that are active, (N,) in [0, 1]."""
         return np.asarray(self.active_units / self.latent_dim)
@@ -44,12 +44,22 @@ class ByBeta:
     @property
     def logarithmic(self) -> bool:
         """Whether a logarithmic axis can show the KL weights: all are above 0, and they differ."""
-        return len(self.beta) > 0 and 0 < self.beta.min() < self.beta.max()
+        return bool(0 < self.beta.min() < self.beta.max())
 
     @property
     def sizes(self) -> ScalarMappable:
         """The colours of the latent sizes."""
-        return ScalarMappable(size_norm(self.latent_dim), SEQUENTIAL)
+        return log_colors(self.latent_dim)
+
+    @property
+    def texts(self) -> np.ndarray:
+        """(N,) str: each trial's numbers."""
+        rows = zip(self.number, self.bits, self.beta, self.depth, self.active_units, self.latent_dim, strict=True)
+        texts = [
+            f"trial {number}: {bits:.4f} bits/dim<br>β {beta:.3g}, depth {depth}<br>{units} of {size} latents active"
+            for number, bits, beta, depth, units, size in rows
+        ]
+        return np.array(texts)
 
 
 def compute_by_beta(trials: pd.DataFrame) -> ByBeta:
@@ -61,13 +71,13 @@ def compute_by_beta(trials: pd.DataFrame) -> ByBeta:
     return ByBeta(number, beta, latent_dim, depth, bits, active_units)
 
 
-def draw_dots(axes: Axes, trials: ByBeta, values: np.ndarray, shown: np.ndarray | None = None) -> None:
+def draw_dots(axes: Axes, trials: ByBeta, values: np.ndarray, shown: np.ndarray | bool = True) -> None:
     """Dots of (N,) values over the KL weight, all or those ``shown``; colour is the latent size."""
-    for depth, marker in depth_markers(trials.depth).items():
-        chosen = (trials.depth == depth) & (True if shown is None else shown)
-        colours: Look = {"c": trials.latent_dim[chosen], "norm": trials.sizes.norm, "cmap": SEQUENTIAL}
-        look: Look = {"edgecolors": "white", "linewidths": 1, "zorder": 4, "clip_on": False}
-        axes.scatter(trials.beta[chosen], values[chosen], s=110, marker=marker, **colours, **look)
+    look: Look = {"s": 110, "edgecolors": "white", "linewidths": 1, "zorder": 4, "clip_on": False}
+    for _, of_depth, marker, _ in by_depth(trials.depth):
+        chosen = of_depth & shown
+        colors = trials.sizes.to_rgba(trials.latent_dim[chosen])
+        axes.scatter(trials.beta[chosen], values[chosen], facecolors=colors, marker=marker, **look)
     if trials.logarithmic:
         ticks = log_ticks(float(trials.beta.min()), float(trials.beta.max()))
         axes.set_xscale("log")
@@ -78,37 +88,16 @@ def draw_dots(axes: Axes, trials: ByBeta, values: np.ndarray, shown: np.ndarray 
 
 
 def chart_dots(
-    figure: go.Figure, trials: ByBeta, values: np.ndarray, shown: np.ndarray | None = None, **place: int
+    figure: go.Figure, trials: ByBeta, values: np.ndarray, place: Look, shown: np.ndarray | bool = True
 ) -> None:
-    """The same in a chart: a trace a depth, named once a figure, and not where a panel's title says the depth."""
-    color, ticks = np.log2(trials.latent_dim), size_ticks(trials.latent_dim)
-    bar: dict[str, Any] = {
-        "title": {"text": "latent size"},
-        "tickvals": np.log2(ticks),
-        "ticktext": list(map(str, ticks)),
-    }
-    first = place.get("col", 1) == 1
-    for k, depth in enumerate(np.unique(trials.depth).tolist()):
-        chosen = np.flatnonzero((trials.depth == depth) & (True if shown is None else shown))
-        if not len(chosen):
-            continue
-        marker = {"symbol": SYMBOLS[k % len(SYMBOLS)], "size": 11, "color": color[chosen]}
-        add_dots(
-            figure,
-            trials.beta[chosen],
-            values[chosen],
-            "%{text}",
-            text=[_about(trials, n) for n in chosen.tolist()],
-            name=f"depth {depth}",
-            showlegend=first and shown is None,
-            legendgroup=f"depth {depth}",
-            marker=coloured(color, "Viridis", bar if first and k == 0 else None) | marker,
-            **place,
-        )
-
-
-def _about(trials: ByBeta, n: int) -> str:
-    return (
-        f"trial {trials.number[n]}: {trials.bits[n]:.4f} bits/dim<br>β {trials.beta[n]:.3g}, depth "
-        f"{trials.depth[n]}<br>{trials.active_units[n]} of {trials.latent_dim[n]} latents active"
-    )
+    """The same in a panel of a chart: a trace a depth, named once a figure, and not where a panel's title says it."""
+    color, ticks, first = np.log2(trials.latent_dim), size_ticks(trials.latent_dim), place["col"] == 1
+    bar: dict[str, Any] = {"title": {"text": SIZE_LABEL}, "tickvals": np.log2(ticks), "ticktext": list(map(str, ticks))}
+    for k, (label, of_depth, _, symbol) in enumerate(by_depth(trials.depth)):
+        chosen = of_depth & shown
+        if chosen.any():
+            look = coloured(color, "Viridis", bar if first and k == 0 else None)
+            look |= {"symbol": symbol, "size": 11, "color": color[chosen]}
+            legend: Look = {"name": label, "legendgroup": label, "showlegend": first and shown is True}
+            dots = {"text": trials.texts[chosen], "marker": look, **legend, **place}
+            add_dots(figure, trials.beta[chosen], values[chosen], "%{text}", **dots)

@@ -1,7 +1,5 @@
-"""What the KL weight does to images: the same test images and the same noise through several models.
-
-M models, K columns, images of C x H x W.
-"""
+"""What the KL weight does to images: the same test images and the same noise through several models. M models, K
+columns, images of C x H x W."""
 
 import math
 from contextlib import suppress
@@ -12,7 +10,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures.images import decode, unit, varied_rows
 from analysis.figures.registry import StudyContext, StudyFigure
-from analysis.figures.style import draw_note, latents, plain, show_tiles, styled
+from analysis.figures.style import latents, plain, show_tiles, styled
 from analysis.measures.codes import encode
 from analysis.reading.best_runs import Run
 from trainables.data.datasets import Split
@@ -63,18 +61,13 @@ def _compute(study: StudyContext) -> AcrossBeta:
     return compute_across_beta(models, test)
 
 
-def compute_across_beta(models: list[tuple[float, str, VAE]], test: Split, seed: int = 0) -> AcrossBeta:
-    """Reconstruct 8 test images and decode 8 draws from the prior with each model.
-
-    Args:
-        models: KL weight, name and model of each run, in any order.
-        test: images of the models' shape.
-        seed: of the choice of images and of the noise.
-    """
+def compute_across_beta(models: list[tuple[float, str, VAE]], test: Split) -> AcrossBeta:
+    """Reconstruct 8 test images and decode 8 draws from the prior with each model: its KL weight, its name and
+    itself, in any order. ``test`` has images of the models' shape."""
     models = sorted(models, key=lambda entry: (entry[0], entry[2].config.latent_dim))
-    chosen = test.images[varied_rows(test.labels, _COLUMNS, seed)]
+    chosen = test.images[varied_rows(test.labels, _COLUMNS)]
     sizes = np.array([model.config.latent_dim for _, _, model in models], dtype=int)
-    noise = np.random.default_rng(seed).standard_normal((max(sizes, default=1), _COLUMNS)).T
+    noise = np.random.default_rng(0).standard_normal((max(sizes, default=1), _COLUMNS)).T
     decoded = [decode(model, encode(model, chosen)[0]) for _, _, model in models]
     samples = [decode(model, noise[:, : model.config.latent_dim]) for _, _, model in models]
     return AcrossBeta(
@@ -90,14 +83,12 @@ def compute_across_beta(models: list[tuple[float, str, VAE]], test: Split, seed:
 @styled
 def draw_across_beta(across: AcrossBeta) -> Figure:
     """A row a model: the test images' reconstructions on the left, samples on the right."""
-    if not len(across.beta):
-        return draw_note("No model to compare over KL weights")
     rows = len(across.beta) + 1
     height, width = across.originals.shape[-2:]
     figure = Figure(figsize=(16, 0.88 * height / width * rows + 1.0))
     left, right = figure.subplots(1, 2)
     labels = [
-        f"β {beta:.3g}, {latents(size)}" + (f"\n{plain(label)}" if label else "")
+        f"β {beta:.3g}, {latents(size)}\n{plain(label)}"
         for beta, size, label in zip(across.beta, across.latent_dim, across.labels, strict=True)
     ]
     show_tiles(left, np.concatenate([across.originals[None], across.decoded]), ["test images", *labels])

@@ -1,7 +1,5 @@
-"""What the KL weight does to bits per dimension, and what a Gaussian process expects of it.
-
-N complete trials, G points of a curve.
-"""
+"""What the KL weight does to bits per dimension, and what a Gaussian process expects of it. N complete trials, G points
+of a curve."""
 
 import math
 from dataclasses import dataclass
@@ -11,13 +9,12 @@ import plotly.graph_objects as go
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from plotly.colors import sample_colorscale
-from plotly.subplots import make_subplots
 from scipy.stats import t
 
-from analysis.figures.plotly_style import add_line
+from analysis.figures.plotly_style import add_line, panel_chart
 from analysis.figures.registry import StudyFigure
-from analysis.figures.study._by_beta import NO_TRIALS, ByBeta, chart_dots, compute_by_beta, draw_dots
-from analysis.figures.style import BETA_LABEL, BITS_LABEL, RING, Look, draw_note, panel_grid, size_bar, styled
+from analysis.figures.study._by_beta import ByBeta, chart_dots, compute_by_beta, draw_dots
+from analysis.figures.style import BETA_LABEL, BITS_LABEL, RING, Look, panel_axes, panel_grid, size_bar, styled
 from analysis.statistics.gaussian_process import gaussian_process
 from analysis.statistics.resampling import LEVEL
 
@@ -78,17 +75,16 @@ def compute_bits_by_beta(trials: ByBeta) -> BitsByBeta:
         return BitsByBeta(trials, panels)
     x, back = (np.log(beta), np.exp) if beta.min() > 0 else (beta, np.asarray)
     asked = [(panel, size) for panel in panels for size in _typical(sizes)]
-    at = []
-    for panel, size in asked:
-        along = np.linspace(x[panel.chosen].min(), x[panel.chosen].max(), _GRID)
-        at.append(np.stack([along, np.full(_GRID, math.log(size)), np.full(_GRID, np.median(depth[panel.chosen]))], 1))
-    points = np.stack([x, np.log(sizes), depth], 1)
-    middle, deviation = gaussian_process(points, bits, np.concatenate(at))
+    at = np.empty((len(asked), _GRID, 3))
+    for line, (panel, size) in zip(at, asked, strict=True):
+        line[:, 0] = np.linspace(x[panel.chosen].min(), x[panel.chosen].max(), _GRID)
+        line[:, 1:] = math.log(size), np.median(depth[panel.chosen])
+    fit = gaussian_process(np.stack([x, np.log(sizes), depth], 1), bits, at.reshape(-1, 3))
+    middle, deviation = (values.reshape(at.shape[:2]) for values in fit)
     # scale, noise and lengths were estimated too: a t quantile widens the band of few trials
-    half = t.ppf((1 + LEVEL) / 2, len(bits) - points.shape[1] - 2) * deviation
-    each = (np.split(values, len(asked)) for values in (middle, middle - half, middle + half))
-    for (panel, size), place, *ends in zip(asked, at, *each, strict=True):
-        panel.curves.append(Curve(size, back(place[:, 0]), *ends))
+    half = t.ppf((1 + LEVEL) / 2, len(bits) - at.shape[2] - 2) * deviation
+    for (panel, size), *curve in zip(asked, back(at[..., 0]), middle, middle - half, middle + half, strict=True):
+        panel.curves.append(Curve(size, *curve))
     return BitsByBeta(trials, panels)
 
 
@@ -104,16 +100,11 @@ def _typical(sizes: np.ndarray) -> list[int]:
 def draw_bits_by_beta(found: BitsByBeta) -> Figure:
     """A panel a depth; colour is the latent size, of a dot and of the mean expected with its 95 % band."""
     trials = found.trials
-    if not len(trials.number):
-        return draw_note(NO_TRIALS)
     rows, columns = panel_grid(len(found.panels))
     figure = Figure(figsize=({1: 11, 2: 14}.get(columns, 15.5), 6.5 if rows == 1 else 9.5))
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-    best = int(trials.bits.argmin())
+    grid = panel_axes(figure, len(found.panels), sharex=True, sharey=True)
     handles: dict[str, Line2D] = {}
-    for axes in grid[len(found.panels) :]:
-        axes.set_visible(False)
-    for axes, panel in zip(grid, found.panels, strict=False):
+    for axes, panel in zip(grid, found.panels, strict=True):
         draw_dots(axes, trials, trials.bits, panel.chosen)
         for curve in panel.curves:
             color = trials.sizes.to_rgba(np.array([curve.latent_dim]))[0].tolist()
@@ -121,36 +112,26 @@ def draw_bits_by_beta(found: BitsByBeta) -> Figure:
             label = f"latent size {curve.latent_dim}"
             (handles[label],) = axes.plot(curve.beta, curve.middle, color=color, lw=2.5, zorder=2, label=label)
         axes.set_title(panel.title)
-    for axes, panel in zip(grid, found.panels, strict=False):
-        if panel.chosen[best]:
-            label = f"best: trial {trials.number[best]}"
-            (handles[label],) = axes.plot(trials.beta[best], trials.bits[best], ms=20, label=label, zorder=5, **RING)
+    best = int(trials.bits.argmin())
+    (axes,) = (axes for axes, panel in zip(grid, found.panels, strict=True) if panel.chosen[best])
+    label = f"best: trial {trials.number[best]}"
+    (handles[label],) = axes.plot(trials.beta[best], trials.bits[best], ms=20, label=label, zorder=5, **RING)
     grid[0].set_ylim(found.span)
     for axes in grid[::columns]:
         axes.set_ylabel(BITS_LABEL)
-    size_bar(figure, grid.tolist(), trials.sizes, trials.latent_dim)
+    size_bar(figure, trials.sizes, trials.latent_dim)
     figure.legend(handles=list(handles.values()), loc="outside upper center", ncols=_SIZES + 1)
     return figure
 
 
-def bits_by_beta_chart(found: BitsByBeta) -> go.Figure | None:
+def bits_by_beta_chart(found: BitsByBeta) -> go.Figure:
     """A panel a depth; hover a trial for its numbers. Colour is the latent size, of dots and curves."""
     trials = found.trials
-    if not len(trials.number):
-        return None
-    rows, columns = panel_grid(len(found.panels))
-    figure = make_subplots(
-        rows=rows,
-        cols=columns,
-        shared_xaxes="all",
-        shared_yaxes="all",
-        horizontal_spacing=0.03,
-        vertical_spacing=0.12,
-        subplot_titles=[panel.title for panel in found.panels],
-    )
+    options: Look = {"shared_xaxes": "all", "shared_yaxes": "all", "horizontal_spacing": 0.03, "vertical_spacing": 0.12}
+    titles = [panel.title for panel in found.panels]
+    figure, places = panel_chart(len(titles), subplot_titles=titles, **options)
     low, high = np.log2([trials.latent_dim.min(), trials.latent_dim.max()])
-    for k, panel in enumerate(found.panels):
-        place: Look = {"row": k // columns + 1, "col": k % columns + 1}
+    for panel, place in zip(found.panels, places, strict=True):
         for curve in panel.curves:
             share = 0.0 if high == low else (math.log2(curve.latent_dim) - low) / (high - low)
             (color,) = sample_colorscale("Viridis", share)
@@ -160,13 +141,13 @@ def bits_by_beta_chart(found: BitsByBeta) -> go.Figure | None:
             text = f"latent size {curve.latent_dim}<br>%{{y:.4f}} expected<extra></extra>"
             hover: Look = {"hoverinfo": None, "hovertemplate": text, "name": "mean expected", "showlegend": False}
             add_line(figure, curve.beta, curve.middle, line={"color": color}, **hover, **place)
-        chart_dots(figure, trials, trials.bits, panel.chosen, **place)
+        chart_dots(figure, trials, trials.bits, place, panel.chosen)
+    rows = places[-1]["row"]
     figure.update_xaxes(type="log" if trials.logarithmic else "linear")
     figure.update_xaxes(title=BETA_LABEL, row=rows)
     figure.update_yaxes(range=found.span)
     figure.update_yaxes(title=BITS_LABEL, col=1)
-    figure.update_layout(height=120 + 380 * rows)
-    return figure
+    return figure.update_layout(height=120 + 380 * rows)
 
 
 FIGURE = StudyFigure(
@@ -176,6 +157,7 @@ FIGURE = StudyFigure(
     "Gaussian process through the complete trials expects of one latent size, and the band that mean's 95 % "
     "interval, beyond which single trials scatter. Fewer than 15 complete trials have none.",
     compute=lambda study: compute_bits_by_beta(compute_by_beta(study.trials)),
+    note=lambda found: found.trials.note,
     draw=draw_bits_by_beta,
     chart=bits_by_beta_chart,
 )

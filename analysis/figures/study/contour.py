@@ -1,7 +1,5 @@
-"""Where in the space the good trials are: bits per dimension over pairs of searched parameters.
-
-N complete trials, G points along each side of a grid; positions are in [0, 1] over the searched range.
-"""
+"""Where in the space the good trials are: bits per dimension over pairs of searched parameters. N complete trials, G
+points along each side of a grid; positions are in [0, 1] over the searched range."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,40 +10,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
-from matplotlib.contour import QuadContourSet
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from optuna.distributions import BaseDistribution
-from plotly.subplots import make_subplots
 
-from analysis.figures.plotly_style import add_dots, coloured
+from analysis.figures.plotly_style import add_dots, coloured, panel_chart
 from analysis.figures.registry import StudyFigure
 from analysis.figures.study import importance
-from analysis.figures.study.parallel import Ticks, scale_of
-from analysis.figures.style import BITS_LABEL, RING, TITLES, Look, draw_note, panel_grid, plain, styled
+from analysis.figures.study.parallel import Axis, searched_axes
+from analysis.figures.style import BITS_LABEL, RING, Look, panel_axes, panel_grid, plain, styled
 from analysis.reading.frames import complete_trials
 from analysis.statistics.gaussian_process import gaussian_process
 
 _LEAST_TRIALS = 6
 _PARAMETERS = 4  # whose pairs are shown at most: 6 panels
 _GRID = 40
-
-
-@dataclass(frozen=True)
-class Axis:
-    """One searched parameter."""
-
-    name: str  # its column
-    position: np.ndarray  # (N,): logarithmic where it was drawn so; a choice's place in the list of choices
-    ticks: Ticks
-    drawn: list[str]  # (N,) values, for people
-
-    @property
-    def title(self) -> str:
-        """What it is called."""
-        return TITLES.get(self.name, self.name)
 
 
 @dataclass(frozen=True)
@@ -80,114 +60,77 @@ class Contours:
 
 
 def compute_contours(
-    trials: pd.DataFrame, searched: dict[str, BaseDistribution], order: Sequence[str] = (), seed: int = 0
+    trials: pd.DataFrame, searched: dict[str, BaseDistribution], order: Sequence[str] = ()
 ) -> Contours:
     """From `analysis.load_trials` and the searched columns; ``order`` names those to prefer, such as an
     importance's, where there are more than `_PARAMETERS`."""
     known = complete_trials(trials)
     number, values = known["number"].to_numpy(int), known["val_bits_per_dim"].to_numpy(float)
-    names = [*(name for name in (*order, *TITLES) if name in searched), *searched]
-    axes = [_axis_of(name, known[name], searched[name]) for name in dict.fromkeys(names)]
-    varied = [axis for axis in axes if len(axis.position) and np.ptp(axis.position) > 0]
+    varied = [axis for axis in searched_axes(known, searched, order) if len(known) and np.ptp(axis.position) > 0]
     note = ""
     if len(known) < _LEAST_TRIALS:
         note = f"A contour needs {_LEAST_TRIALS} complete trials; there are {len(known)} so far"
     elif len(varied) < 2:
         note = f"A contour needs 2 parameters that differ between complete trials; there are {len(varied)}"
-    if note:
-        return Contours(number, values, [], [], note)
-    panels = [_panel_of(x, y, values, seed) for x, y in combinations(varied[:_PARAMETERS], 2)]
-    return Contours(number, values, panels, [axis.title for axis in varied[_PARAMETERS:]])
+    shown = [] if note else varied[:_PARAMETERS]
+    panels = [_panel_of(x, y, values) for x, y in combinations(shown, 2)]
+    return Contours(number, values, panels, [axis.title for axis in varied[_PARAMETERS:]], note)
 
 
-def _axis_of(name: str, column: pd.Series, distribution: BaseDistribution) -> Axis:
-    position, ticks = scale_of(column, distribution)
-    drawn = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in column]
-    return Axis(name, position, ticks, drawn)
-
-
-def _panel_of(x: Axis, y: Axis, values: np.ndarray, seed: int) -> Panel:
+def _panel_of(x: Axis, y: Axis, values: np.ndarray) -> Panel:
     grid_x, grid_y = (np.linspace(axis.position.min(), axis.position.max(), _GRID) for axis in (x, y))
     at = np.stack(np.meshgrid(grid_x, grid_y), -1).reshape(-1, 2)
-    points = np.stack([x.position, y.position], 1)
-    bits, _ = gaussian_process(points, values, at, seed)
+    bits, _ = gaussian_process(np.stack([x.position, y.position], 1), values, at)
     return Panel(x, y, grid_x, grid_y, bits.reshape(_GRID, _GRID))
 
 
 @styled
 def draw_contours(contours: Contours) -> Figure:
     """Dark is low, and low is good; dots are the trials, the ringed one the best."""
-    if contours.note:
-        return draw_note(contours.note)
     rows, columns = panel_grid(len(contours.panels))
     side = {1: 6.5, 2: 5.0}.get(columns, 4.1)
     figure = Figure(figsize=(side * columns + 1.6, 0.95 * side * rows + 0.6))
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes, panel in zip(grid, contours.panels, strict=False):
-        filled = _draw_panel(axes, panel, contours)
-    for axes in grid[len(contours.panels) :]:
-        axes.set_visible(False)
-    figure.colorbar(filled, ax=grid.tolist(), label=BITS_LABEL, pad=0.01)
+    levels, best = contours.levels, contours.values.argmin()
+    colors: Look = {"cmap": "cividis", "norm": Normalize(levels[0], levels[-1])}
+    dots: Look = {"s": 40, "edgecolors": "white", "linewidths": 1.1, "zorder": 3, "clip_on": False}
+    for axes, panel in zip(panel_axes(figure, len(contours.panels)), contours.panels, strict=True):
+        x, y, grid = panel.x, panel.y, (panel.grid_x, panel.grid_y, panel.bits)
+        filled = axes.contourf(*grid, levels, extend="both", **colors)
+        axes.contour(*grid, levels, colors="white", linewidths=0.7, alpha=0.6)
+        axes.scatter(x.position, y.position, c=contours.values, **colors, **dots)
+        axes.plot(x.position[best], y.position[best], ms=15, zorder=4, clip_on=False, **RING)
+        axes.set(xlim=(-0.05, 1.05), ylim=(-0.05, 1.05), xlabel=plain(x.title), ylabel=plain(y.title))
+        axes.set_xticks([place for place, _ in x.ticks], [plain(label) for _, label in x.ticks])
+        axes.set_yticks([place for place, _ in y.ticks], [plain(label) for _, label in y.ticks])
+    figure.colorbar(filled, ax=figure.axes, label=BITS_LABEL, pad=0.01)
     if contours.left_out:
         figure.suptitle(plain(f"not shown: {', '.join(contours.left_out)}"), fontsize=12, color="0.35")
     return figure
 
 
-def _draw_panel(axes: Axes, panel: Panel, contours: Contours) -> QuadContourSet:
-    x, y, levels, best = panel.x, panel.y, contours.levels, contours.values.argmin()
-    grid = (panel.grid_x, panel.grid_y, panel.bits)
-    colors: Look = {"cmap": "cividis", "norm": Normalize(levels[0], levels[-1])}
-    filled = axes.contourf(*grid, levels, extend="both", **colors)
-    axes.contour(*grid, levels, colors="white", linewidths=0.7, alpha=0.6)
-    dots: Look = {"s": 40, "edgecolors": "white", "linewidths": 1.1, "zorder": 3, "clip_on": False}
-    axes.scatter(x.position, y.position, c=contours.values, **colors, **dots)
-    axes.plot(x.position[best], y.position[best], ms=15, zorder=4, clip_on=False, **RING)
-    axes.set(xlim=(-0.05, 1.05), ylim=(-0.05, 1.05), xlabel=plain(x.title), ylabel=plain(y.title))
-    axes.set_xticks([place for place, _ in x.ticks], [plain(label) for _, label in x.ticks])
-    axes.set_yticks([place for place, _ in y.ticks], [plain(label) for _, label in y.ticks])
-    return filled
-
-
-def contour_chart(contours: Contours) -> go.Figure | None:
+def contour_chart(contours: Contours) -> go.Figure:
     """A panel a pair of parameters; hover a trial for what it drew."""
-    if contours.note:
-        return None
-    rows, columns = panel_grid(len(contours.panels))
     levels = contours.levels
     # a colour scale each: plotly.js 4 never comes to an end where a contour and markers share a colour axis
+    colors = {"colorscale": "Cividis", "colorbar": {"title": {"text": "bits/dim"}}}
     lines = {"start": levels[0], "end": levels[-1], "size": levels[1] - levels[0], "coloring": "fill"}
+    look: Look = {"contours": lines, "line": {"width": 0.5, "color": "white"}, "zmin": levels[0], "zmax": levels[-1]}
     dots = coloured(levels, "Cividis", None) | {"size": 8, "color": contours.values}
-    figure = make_subplots(rows=rows, cols=columns, horizontal_spacing=0.09, vertical_spacing=0.16)
-    for k, panel in enumerate(contours.panels):
-        place = {"row": k // columns + 1, "col": k % columns + 1}
-        figure.add_contour(
-            x=panel.grid_x,
-            y=panel.grid_y,
-            z=panel.bits,
-            zmin=levels[0],
-            zmax=levels[-1],
-            colorscale="Cividis",
-            showscale=k == 0,
-            colorbar={"title": {"text": "bits/dim"}},
-            hoverinfo="skip",
-            contours=lines,
-            line={"width": 0.5, "color": "white"},
-            **place,
-        )
-        texts = [
-            f"trial {number}: {value:.4f} bits/dim<br>{_stated(panel.x, n)}<br>{_stated(panel.y, n)}"
-            for n, (number, value) in enumerate(zip(contours.number, contours.values, strict=True))
-        ]
+    figure, places = panel_chart(len(contours.panels), horizontal_spacing=0.09, vertical_spacing=0.16)
+    for k, (panel, place) in enumerate(zip(contours.panels, places, strict=True)):
+        grid = {"x": panel.grid_x, "y": panel.grid_y, "z": panel.bits}
+        figure.add_contour(**grid, **look, **colors, showscale=k == 0, hoverinfo="skip", **place)
+        rows = zip(contours.number, contours.values, _told(panel.x), _told(panel.y), strict=True)
+        texts = [f"trial {number}: {bits:.4f} bits/dim<br>{x}<br>{y}" for number, bits, x, y in rows]
         where = (panel.x.position, panel.y.position)
         add_dots(figure, *where, "%{text}", text=texts, marker=dots, showlegend=False, **place)
         figure.update_xaxes(**_ticked(panel.x), **place)
         figure.update_yaxes(**_ticked(panel.y), **place)
-    figure.update_layout(height=120 + 340 * rows)
-    return figure
+    return figure.update_layout(height=120 + 340 * places[-1]["row"])
 
 
-def _stated(axis: Axis, n: int) -> str:
-    return escape(f"{axis.title} {axis.drawn[n]}")
+def _told(axis: Axis) -> list[str]:
+    return [escape(f"{axis.title} {value}") for value in axis.drawn]
 
 
 def _ticked(axis: Axis) -> dict[str, Any]:
@@ -202,9 +145,8 @@ FIGURE = StudyFigure(
     order=50,
     caption="Bits per dimension over each pair of parameters, by a Gaussian process through the complete trials "
     "(dots); dark is better, the ring is the best trial.",
-    compute=lambda study: compute_contours(
-        study.trials, study.record.searched, order=study.of(importance.FIGURE).names
-    ),
+    compute=lambda study: compute_contours(study.trials, study.record.searched, study.of(importance.FIGURE).names),
+    note=lambda contours: contours.note,
     draw=draw_contours,
     chart=contour_chart,
 )

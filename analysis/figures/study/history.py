@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from analysis.figures.plotly_style import add_dots, add_line
 from analysis.figures.registry import StudyFigure
-from analysis.figures.style import BITS_LABEL, OKABE_ITO, STATES, Look, draw_note, styled
+from analysis.figures.style import BITS_LABEL, OKABE_ITO, STATES, Look, styled
 
 _MARKERS = {"COMPLETE": "o", "PRUNED": "D", "RUNNING": ">"}  # of the states whose trials have a value
 
@@ -32,16 +32,13 @@ class History:
 def compute_history(trials: pd.DataFrame) -> History:
     """From `analysis.load_trials`."""
     value = trials["val_bits_per_dim"].to_numpy(float)
-    complete = (trials["state"] == "COMPLETE").to_numpy(bool)
-    best = np.fmin.accumulate(np.where(complete, value, np.nan)) if len(value) else value
+    best = np.fmin.accumulate(np.where(trials["state"] == "COMPLETE", value, np.nan))
     return History(trials["number"].to_numpy(int), value, trials["state"].astype(str).to_numpy(), best)
 
 
 @styled
 def draw_history(history: History) -> Figure:
     """Dots a trial, and the best complete one so far as a step."""
-    if not len(history.number):
-        return draw_note("The study has no trials yet")
     figure = Figure(figsize=(11, 6))
     axes = figure.subplots()
     for state, marker in _MARKERS.items():
@@ -65,10 +62,8 @@ def draw_history(history: History) -> Figure:
     return figure
 
 
-def history_chart(history: History) -> go.Figure | None:
+def history_chart(history: History) -> go.Figure:
     """The value of every trial, and the best so far."""
-    if not len(history.number):
-        return None
     figure = go.Figure()
     for state in _MARKERS:
         look, chosen = STATES[state], history.of(state)
@@ -77,9 +72,7 @@ def history_chart(history: History) -> go.Figure | None:
             add_dots(figure, history.number[chosen], history.value[chosen], "trial %{x}: %{y:.4f}", **dots)
     line: Look = {"shape": "hv", "color": OKABE_ITO["orange"]}
     add_line(figure, history.number, history.best, "best so far", line=line)
-    figure.update_xaxes(title="trial")
-    figure.update_yaxes(title=BITS_LABEL)
-    return figure
+    return figure.update_layout(xaxis_title="trial", yaxis_title=BITS_LABEL)
 
 
 FIGURE = StudyFigure(
@@ -87,6 +80,7 @@ FIGURE = StudyFigure(
     order=70,
     caption="The value of each trial in the order they were asked for; the line is the best so far.",
     compute=lambda study: compute_history(study.trials),
+    note=lambda history: "" if len(history.number) else "The study has no trials yet",
     draw=draw_history,
     chart=history_chart,
 )

@@ -1,15 +1,14 @@
-"""Parallel coordinates: which parameters went with which value.
-
-N trials, A axes.
-"""
+"""Parallel coordinates: which parameters went with which value. N trials, A axes."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
@@ -18,10 +17,22 @@ from matplotlib.ticker import MaxNLocator
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from analysis.figures.registry import StudyFigure
-from analysis.figures.style import HALO, OKABE_ITO, TITLES, Look, draw_note, log_ticks, plain, styled
+from analysis.figures.style import HALO, OKABE_ITO, TITLES, Look, log_ticks, plain, styled
 
-Ticks = list[tuple[float, str]]
-"""(position in [0, 1], label)."""
+
+@dataclass(frozen=True)
+class Axis:
+    """One searched parameter, or the value."""
+
+    name: str  # of its column
+    position: np.ndarray  # (N,) in [0, 1]: logarithmic where it was drawn so; a choice's place in the list of choices
+    ticks: list[tuple[float, str]]  # position and label
+    drawn: list[str]  # (N,) values, for people
+
+    @property
+    def title(self) -> str:
+        """What it is called."""
+        return TITLES.get(self.name, self.name)
 
 
 @dataclass(frozen=True)
@@ -29,31 +40,45 @@ class Parallel:
     """Trials as lines over one axis a parameter, the value last."""
 
     numbers: np.ndarray  # (N,)
-    axes: list[str]  # (A,) titles
-    positions: np.ndarray  # (N, A) in [0, 1]: where each line meets each axis
-    ticks: list[Ticks]  # of each axis
+    axes: list[Axis]
     values: np.ndarray  # (N,) ``val_bits_per_dim``
     complete: np.ndarray  # (N,) bool; the others were pruned
+
+    @property
+    def positions(self) -> np.ndarray:
+        """Where each line meets each axis, (N, A) in [0, 1]."""
+        return np.stack([axis.position for axis in self.axes], 1)
+
+    @property
+    def best(self) -> int | None:
+        """Position of the best complete trial."""
+        return int(np.where(self.complete, self.values, np.inf).argmin()) if self.complete.any() else None
 
 
 def compute_parallel(trials: pd.DataFrame, searched: dict[str, BaseDistribution]) -> Parallel:
     """From `analysis.load_trials` and the searched columns; trials without a value are left out."""
     known = trials[trials["val_bits_per_dim"].notna() & trials["state"].isin(["COMPLETE", "PRUNED"])]
-    names = [name for name in TITLES if name in searched] + [name for name in searched if name not in TITLES]
     values = known["val_bits_per_dim"].to_numpy(float)
-    complete = (known["state"] == "COMPLETE").to_numpy(bool)
-    scales = [scale_of(known[name], searched[name]) for name in names]
     low, high = (values.min(), values.max()) if len(values) else (0.0, 1.0)
     span = high - low or 1.0
     steps = MaxNLocator(5).tick_values(low, high)
-    positions = [position for position, _ in scales] + [(values - low) / span]
-    ticks = [tick for _, tick in scales]
-    ticks.append([((v - low) / span, f"{v:.4g}") for v in steps if low <= v <= high])
-    titles = [TITLES.get(name, name) for name in names] + ["bits per\ndimension"]
-    return Parallel(known["number"].to_numpy(int), titles, np.stack(positions, 1), ticks, values, complete)
+    ticks = [((v - low) / span, f"{v:.4g}") for v in steps if low <= v <= high]
+    value = Axis("bits per\ndimension", (values - low) / span, ticks, [])
+    complete = (known["state"] == "COMPLETE").to_numpy(bool)
+    return Parallel(known["number"].to_numpy(int), [*searched_axes(known, searched), value], values, complete)
 
 
-def scale_of(column: pd.Series, distribution: BaseDistribution) -> tuple[np.ndarray, Ticks]:
+def searched_axes(trials: pd.DataFrame, searched: dict[str, BaseDistribution], first: Iterable[str] = ()) -> list[Axis]:
+    """The searched parameters: those named ``first``, then those that every study may have, then its own."""
+    names = dict.fromkeys(name for name in (*first, *TITLES, *searched) if name in searched)
+    axes = []
+    for name in names:
+        drawn = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in trials[name]]
+        axes.append(Axis(name, *_scale_of(trials[name], searched[name]), drawn))
+    return axes
+
+
+def _scale_of(column: pd.Series, distribution: BaseDistribution) -> tuple[np.ndarray, list[tuple[float, str]]]:
     """Positions in [0, 1] of a parameter's values over its searched range, and the axis's ticks."""
     if isinstance(distribution, CategoricalDistribution):
         choices = distribution.choices
@@ -82,46 +107,48 @@ def scale_of(column: pd.Series, distribution: BaseDistribution) -> tuple[np.ndar
 @styled
 def draw_parallel(parallel: Parallel) -> Figure:
     """A line a trial from its parameters to its value; pruned ones grey, the best one outlined."""
-    if not len(parallel.values):
-        return draw_note("No trial has a value yet")
-    count = len(parallel.axes)
+    count, values, complete, best = len(parallel.axes), parallel.values, parallel.complete, parallel.best
     figure = Figure(figsize=(max(8, 2.6 * count + 2), 6.2))
     axes = figure.subplots()
-    shown = parallel.values[parallel.complete] if parallel.complete.any() else parallel.values
+    shown = values if best is None else values[complete]
     norm = Normalize(shown.min(), shown.max() if shown.max() > shown.min() else shown.min() + 1e-9)
-    scale = ScalarMappable(norm, "cividis")
-    best = int(np.where(parallel.complete, parallel.values, np.inf).argmin()) if parallel.complete.any() else -1
+    colors = ScalarMappable(norm, "cividis").to_rgba(values)
     x = np.linspace(0, count - 1, 60 * (count - 1) + 1)
     part = np.minimum(x.astype(int), count - 2)
     smooth = (x - part) ** 2 * (3 - 2 * (x - part))  # flat at the axes: lines that share a value stay apart
-    for k in np.argsort(-parallel.values):
+    for k in np.argsort(-values):
         y = parallel.positions[k, part] * (1 - smooth) + parallel.positions[k, part + 1] * smooth
+        look: Look = {"lw": 3.5, "zorder": 5} if k == best else {"lw": 2.2, "zorder": 2 + complete[k]}
+        axes.plot(x, y, color=colors[k] if complete[k] else "0.8", **look)
         if k == best:
             axes.plot(x, y, color=OKABE_ITO["vermillion"], lw=8, zorder=4)
-        color = scale.to_rgba(parallel.values[k]) if parallel.complete[k] else "0.8"
-        axes.plot(x, y, color=color, lw=3.5 if k == best else 2.2, zorder=5 if k == best else 2 + parallel.complete[k])
-    for position, ticks in enumerate(parallel.ticks):
-        axes.axvline(position, color="0.25", lw=1.3, zorder=6)
-        # the value's labels are where no line is
-        side, align = (1, "left") if position == count - 1 else (-1, "right")
-        text: Look = {"ha": align, "va": "center", "fontsize": 12, "path_effects": HALO, "zorder": 7}
-        for height, label in ticks:
-            axes.plot([position, position + 0.012 * side], [height, height], color="0.25", lw=1.3, zorder=6)
-            axes.text(position + 0.025 * side, height, plain(label), **text)
-    axes.set_xticks(range(count), [plain(title) for title in parallel.axes])
-    axes.xaxis.tick_top()
-    axes.tick_params(axis="x", length=0, pad=12, labelsize=14)
-    axes.set_yticks([])
-    axes.set(xlim=(-0.3, count - 0.8), ylim=(-0.04, 1.04))
-    axes.spines[:].set_visible(False)
+    _draw_axes(axes, parallel.axes)
     handles = []
-    if best >= 0:
+    if best is not None:
         label = f"best: trial {parallel.numbers[best]}"
         handles.append(Line2D([], [], color=OKABE_ITO["vermillion"], lw=6, label=label))
-    if not parallel.complete.all():
+    if not complete.all():
         handles.append(Line2D([], [], color="0.8", label="pruned"))
     axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=2)
     return figure
+
+
+def _draw_axes(axes: Axes, upright: list[Axis]) -> None:
+    """A line an axis, its labels on the left; those of the last on the right, where no line of a trial is."""
+    last = len(upright) - 1
+    for place, axis in enumerate(upright):
+        axes.axvline(place, color="0.25", lw=1.3, zorder=6)
+        side, align = (1, "left") if place == last else (-1, "right")
+        text: Look = {"ha": align, "va": "center", "fontsize": 12, "path_effects": HALO, "zorder": 7}
+        for height, label in axis.ticks:
+            axes.plot([place, place + 0.012 * side], [height, height], color="0.25", lw=1.3, zorder=6)
+            axes.text(place + 0.025 * side, height, plain(label), **text)
+    axes.set_xticks(range(len(upright)), [plain(axis.title) for axis in upright])
+    axes.xaxis.tick_top()
+    axes.tick_params(axis="x", length=0, pad=12, labelsize=14)
+    axes.set_yticks([])
+    axes.set(xlim=(-0.3, len(upright) - 0.8), ylim=(-0.04, 1.04))
+    axes.spines[:].set_visible(False)
 
 
 def parallel_chart(parallel: Parallel) -> go.Figure | None:
@@ -131,13 +158,13 @@ def parallel_chart(parallel: Parallel) -> go.Figure | None:
         return None
     dimensions = [
         {
-            "label": escape(title.replace("\n", " ")),
-            "values": parallel.positions[lines, k],
+            "label": escape(axis.title.replace("\n", " ")),
+            "values": axis.position[lines],
             "range": [0, 1],
-            "tickvals": [position for position, _ in ticks],
-            "ticktext": [escape(label) for _, label in ticks],
+            "tickvals": [position for position, _ in axis.ticks],
+            "ticktext": [escape(label) for _, label in axis.ticks],
         }
-        for k, (title, ticks) in enumerate(zip(parallel.axes, parallel.ticks, strict=True))
+        for axis in parallel.axes
     ]
     # lower is better and blue; both ends show on white and on black
     scale = [[0, OKABE_ITO["blue"]], [1, OKABE_ITO["orange"]]]
@@ -151,6 +178,7 @@ FIGURE = StudyFigure(
     order=60,
     caption="Each line is a trial, from its parameters to its value; dark lines ended lower (better).",
     compute=lambda study: compute_parallel(study.trials, study.record.searched),
+    note=lambda parallel: "" if len(parallel.values) else "No trial has a value yet",
     draw=draw_parallel,
     chart=parallel_chart,
 )

@@ -1,7 +1,5 @@
-"""The rate-distortion plane (Alemi et al. 2018, arXiv:1711.00464): what a trial pays, and what it gets.
-
-N runs: the complete trials, and the final training as the last where it is finished.
-"""
+"""The rate-distortion plane (Alemi et al. 2018, arXiv:1711.00464): what a trial pays, and what it gets. N runs: the
+complete trials, and the final training as the last where it is finished."""
 
 import math
 from collections.abc import Sequence
@@ -13,25 +11,12 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.figures.plotly_style import NEUTRAL, SYMBOLS, add_dots, add_line, beta_colors, coloured
+from analysis.figures.plotly_style import NEUTRAL, add_dots, add_line, beta_colors, coloured
 from analysis.figures.registry import StudyFigure
-from analysis.figures.style import (
-    DARK,
-    HALO,
-    RING,
-    SEQUENTIAL,
-    Look,
-    beta_bar,
-    beta_norm,
-    depth_handles,
-    depth_markers,
-    draw_note,
-    styled,
-)
+from analysis.figures.style import DARK, HALO, RING, Look, beta_bar, by_depth, depth_handles, log_colors, styled
 from analysis.reading.best_runs import Run
 from analysis.reading.frames import complete_trials
 from analysis.statistics.pareto import hypervolume_interval, knee, knee_share, pareto_front, reference_point
@@ -41,6 +26,8 @@ _LABELLED = 14  # runs above which only the front's are labelled
 _BEYOND = 0.25
 """Of the way from the lowest value to the reference: how far beyond it an axis goes at most, or to Tukey's
 fence, where that is farther."""
+_FRONT: Look = {"color": "0.35", "lw": 1.6, "ls": "--", "label": "Pareto front"}
+_REFERENCE: Look = {"marker": "+", "ls": "", "ms": 13, "mew": 2, "color": "0.35", "label": "hypervolume's reference"}
 
 
 @dataclass(frozen=True)
@@ -60,10 +47,10 @@ class RateDistortion:
     epochs, is not compared."""
     has_final: bool
     nats_per_bit: float  # nats per image that make one bit per dimension: dimensions x ln 2
-    knee: int | None = None  # position of the trial where the front bends; see `analysis.statistics.pareto.knee`
-    knee_share: float | None = None  # how surely; see `analysis.statistics.pareto.knee_share`
-    reference: tuple[float, float] | None = None  # the rate and distortion that the hypervolume is measured from
-    hypervolume: Interval | None = None  # of the complete trials, in nats squared; None of fewer than 2
+    knee: int | None  # position of the trial where the front bends; see `analysis.statistics.pareto.knee`
+    knee_share: float | None  # how surely; see `analysis.statistics.pareto.knee_share`
+    reference: tuple[float, float]  # the rate and distortion that the hypervolume is measured from; NaN of no trial
+    hypervolume: Interval | None  # of the complete trials, in nats squared; None of fewer than 2
 
     @property
     def bits_per_dim(self) -> np.ndarray:
@@ -71,22 +58,26 @@ class RateDistortion:
         return np.asarray((self.rate + self.distortion) / self.nats_per_bit)
 
     @property
-    def frame(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        """The ends of the axes, of rate and of distortion: they hold the front, the reference and the final
+    def frame(self) -> np.ndarray:
+        """The ends of the axes, of rate and of distortion, (2, 2): they hold the front, the reference and the final
         training, but no run so far off that it would squash the others."""
         values = np.stack([self.rate, self.distortion])
-        corner = values.min(1)
-        if self.reference is not None and self.hypervolume is not None:
-            corner = np.array(self.reference)
-            rate, distortion = _farthest(values, corner)
-            near = (self.rate <= rate) & (self.distortion <= distortion)
+        if self.hypervolume is not None:
+            reference = np.array(self.reference)
+            q1, q3 = np.quantile(values, (0.25, 0.75), axis=1, method="lower")
+            farthest = np.maximum(reference + _BEYOND * (reference - values.min(1)), q3 + 1.5 * (q3 - q1))
+            near = (values <= farthest[:, None]).all(0)
             near[-1] |= self.has_final
-            values = values[:, near]
-        low, high = values.min(1), np.maximum(values.max(1), corner)
+            values = np.column_stack([values[:, near], reference])
+        low, high = values.min(1), values.max(1)
         margin = 0.12 * (high - low)
         margin = np.where(margin > 0, margin, np.where(high == 0, 1.0, 0.05 * abs(high)))
-        rates, distortions = np.stack([low - margin, high + margin], 1).tolist()
-        return (rates[0], rates[1]), (distortions[0], distortions[1])
+        return np.stack([low - margin, high + margin], 1)
+
+    @property
+    def outside(self) -> np.ndarray:
+        """(N,) bool: the runs that the frame leaves out."""
+        return np.asarray((np.stack([self.rate, self.distortion]) > self.frame[:, 1:]).any(0))
 
     @property
     def front(self) -> np.ndarray:
@@ -98,18 +89,6 @@ class RateDistortion:
         saved = self.distortion[cheap] - self.distortion[faithful]
         return float(saved / (self.rate[faithful] - self.rate[cheap]))
 
-    @property
-    def outside(self) -> np.ndarray:
-        """(N,) bool: the runs that the frame leaves out."""
-        (_, right), (_, top) = self.frame
-        return np.asarray((self.rate > right) | (self.distortion > top))
-
-
-def _farthest(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """The highest value that either axis may show, (2,), of runs (2, N) and the reference (2,)."""
-    q1, q3 = np.quantile(values, (0.25, 0.75), axis=1, method="lower")
-    return np.asarray(np.maximum(reference + _BEYOND * (reference - values.min(1)), q3 + 1.5 * (q3 - q1)))
-
 
 def compute_rate_distortion(
     trials: pd.DataFrame, final: Run | None, dimensions: int, reference: tuple[float, float] | None = None
@@ -117,21 +96,17 @@ def compute_rate_distortion(
     """From `analysis.load_trials`, the finished final training, and the numbers in an image. ``reference``
     is the hypervolume's, for studies to be compared; by default `analysis.statistics.pareto.reference_point`."""
     known = complete_trials(trials)
-    columns = ["val_rate", "val_nelbo", "beta", "latent_dim", "depth"]
-    table = [[float(value) for value in row] for row in known[columns].to_numpy()]
+    table = known[["val_rate", "val_nelbo", "beta", "latent_dim", "depth"]].to_numpy(float)
     labels = [f"trial {n}" for n in known["number"]]
     if final is not None:
-        config = final.config
-        axes = [config.beta, float(config.model.latent_dim), float(config.model.depth)]
-        table.append([final.best["val_rate"], final.best["val_nelbo"], *axes])
+        best, config, model = final.best, final.config, final.config.model
+        table = np.vstack([table, [best["val_rate"], best["val_nelbo"], config.beta, model.latent_dim, model.depth]])
         labels.append(final.label)
-    rate, nelbo, beta, latent_dim, depth = np.array(table).reshape(-1, 5).T
-    distortion = nelbo - rate
-    count = len(known)
+    rate, nelbo, beta, latent_dim, depth = table.T
+    distortion, count = nelbo - rate, len(known)
     searched = rate[:count], distortion[:count]
-    is_front = np.zeros(len(labels), dtype=bool)
-    is_front[:count] = pareto_front(*searched)
-    reference = reference or (reference_point(searched) if count else None)
+    if reference is None:
+        reference = reference_point(searched) if count else (math.nan, math.nan)
     return RateDistortion(
         labels,
         rate,
@@ -139,13 +114,13 @@ def compute_rate_distortion(
         beta,
         latent_dim.astype(int),
         depth.astype(int),
-        is_front,
+        np.pad(pareto_front(*searched), (0, len(labels) - count)),  # False of the final training
         final is not None,
         dimensions * math.log(2),
         knee(*searched),
         knee_share(*searched),
         reference,
-        hypervolume_interval(*searched, reference) if reference else None,
+        hypervolume_interval(*searched, reference),
     )
 
 
@@ -175,18 +150,15 @@ def _number(value: float) -> str:
 @styled
 def draw_rate_distortion(plane: RateDistortion) -> Figure:
     """Colour is the KL weight, the marker the depth, the number beside it the latent size."""
-    if not plane.label:
-        return draw_note("No trial is complete yet: the rate-distortion plane is empty")
     figure = Figure(figsize=(11.5, 7.5))
     axes = figure.subplots()
     _draw_frame(axes, plane)
     _draw_front(axes, plane)
-    norm, few = beta_norm(plane.beta), len(plane.label) <= _LABELLED
-    for depth, marker in depth_markers(plane.depth).items():
-        chosen = plane.depth == depth
-        look: Look = {"s": 170 if few else 110, "edgecolors": "white", "linewidths": 1.2, "zorder": 4}
-        colours: Look = {"c": plane.beta[chosen], "norm": norm, "cmap": SEQUENTIAL}
-        axes.scatter(plane.rate[chosen], plane.distortion[chosen], marker=marker, **colours, **look)
+    scale, few = log_colors(plane.beta), len(plane.label) <= _LABELLED
+    look: Look = {"s": 170 if few else 110, "edgecolors": "white", "linewidths": 1.2, "zorder": 4}
+    for _, chosen, marker, _ in by_depth(plane.depth):
+        colors = scale.to_rgba(plane.beta[chosen])
+        axes.scatter(plane.rate[chosen], plane.distortion[chosen], marker=marker, facecolors=colors, **look)
     for k, style in _rings(plane).items():
         axes.plot(plane.rate[k], plane.distortion[k], zorder=5, **style)
     # below a front is room, where there are many trials above it
@@ -194,8 +166,11 @@ def draw_rate_distortion(plane: RateDistortion) -> Figure:
     text: Look = {"ha": ha, "va": va, "textcoords": "offset points", "fontsize": 12, "path_effects": HALO, "zorder": 6}
     for k in _labelled(axes, plane):
         axes.annotate(f"{plane.latent_dim[k]}", (plane.rate[k], plane.distortion[k]), xytext=beside, **text)
-    beta_bar(figure, axes, ScalarMappable(norm, SEQUENTIAL))
-    _draw_legend(axes, plane)
+    beta_bar(figure, scale)
+    handles = [*depth_handles(plane.depth, 11), Line2D([], [], **_FRONT)]
+    handles += [Line2D([], [], **style | {"ms": 14}) for style in _rings(plane).values()]
+    handles += [Line2D([], [], **_REFERENCE)] if plane.hypervolume is not None else []
+    axes.legend(handles=handles, title="number: latent size", labelspacing=0.7, frameon=True, framealpha=0.9)
     if words := [words for words in (_hypervolume_words(plane), _outside_words(plane)) if words]:
         axes.set_title("\n".join(words), loc="left", fontsize=13, color="0.25")
     return figure
@@ -213,7 +188,7 @@ def _labelled(axes: Axes, plane: RateDistortion) -> list[int]:
     return chosen
 
 
-def _rings(plane: RateDistortion) -> dict[int, dict[str, Any]]:
+def _rings(plane: RateDistortion) -> dict[int, Look]:
     """Position -> how a run is singled out, and the legend's word for it."""
     found = {}
     if plane.knee is not None:
@@ -226,40 +201,29 @@ def _rings(plane: RateDistortion) -> dict[int, dict[str, Any]]:
 def _draw_front(axes: Axes, plane: RateDistortion) -> None:
     """The front, and the area that it dominates up to the reference point."""
     rate, distortion = plane.rate[plane.front], plane.distortion[plane.front]
-    axes.plot(rate, distortion, color="0.35", lw=1.6, ls="--", zorder=2)
-    if plane.reference is not None and plane.hypervolume is not None:
+    axes.plot(rate, distortion, **_FRONT, zorder=2)
+    if plane.hypervolume is not None:
         x, y = plane.reference
         area: Look = {"step": "post", "color": "0.5", "alpha": 0.08, "lw": 0, "zorder": 0}
         axes.fill_between([*rate, x], [*distortion, distortion[-1]], y, **area)
-        axes.plot(x, y, "+", ms=13, mew=2, color="0.35", zorder=3)
-
-
-def _draw_legend(axes: Axes, plane: RateDistortion) -> None:
-    handles = depth_handles(plane.depth, 11)
-    handles.append(Line2D([], [], color="0.35", lw=1.6, ls="--", label="Pareto front"))
-    handles += [Line2D([], [], **style | {"ms": 14}) for style in _rings(plane).values()]
-    if plane.hypervolume is not None:
-        handles.append(Line2D([], [], marker="+", ls="", ms=13, mew=2, color="0.35", label="hypervolume's reference"))
-    axes.legend(handles=handles, title="number: latent size", labelspacing=0.7, frameon=True, framealpha=0.9)
+        axes.plot(x, y, **_REFERENCE, zorder=3)
 
 
 def _draw_frame(axes: Axes, plane: RateDistortion) -> None:
     """Limits, axis titles, and the lines of equal bits per dimension."""
-    rates, distortions = plane.frame
-    axes.set(xlim=rates, ylim=distortions)
-    x, y = np.meshgrid(np.linspace(*axes.get_xlim(), 50), np.linspace(*axes.get_ylim(), 50))
+    (left, right), (bottom, top) = plane.frame
+    axes.set(xlim=(left, right), ylim=(bottom, top))
+    x, y = np.meshgrid(np.linspace(left, right, 50), np.linspace(bottom, top, 50))
     lines = axes.contour(x, y, (x + y) / plane.nats_per_bit, levels=9, colors="0.8", linewidths=1, zorder=1)
     axes.clabel(lines, fmt="%.3g bits/dim", fontsize=10, colors="0.45")
     axes.set_xlabel("rate R: KL(q(z|x), prior) (nats per image)")
     axes.set_ylabel("distortion under the calibrated likelihood:\n-ELBO - R (nats per image)", color=DARK)
 
 
-def rate_distortion_chart(plane: RateDistortion) -> go.Figure | None:
+def rate_distortion_chart(plane: RateDistortion) -> go.Figure:
     """Hover a run for its numbers; the dotted lines are equal bits per dimension."""
-    if not plane.label:
-        return None
     figure = go.Figure()
-    shown, bottom = ~plane.outside, plane.frame[1][0]
+    shown, bottom = ~plane.outside, plane.frame[1, 0]
     low, high = plane.rate[shown].min(), plane.rate[shown].max()
     for bits in np.linspace(plane.bits_per_dim[shown].min(), plane.bits_per_dim[shown].max(), 5):
         nats = bits * plane.nats_per_bit
@@ -267,15 +231,21 @@ def rate_distortion_chart(plane: RateDistortion) -> go.Figure | None:
         add_line(figure, [low, high], [nats - low, nats - high], line=dotted)
         end = max(low, min(high, nats - bottom))
         figure.add_annotation(x=end, y=nats - end, text=f"{bits:.3g} bits/dim", showarrow=False, yshift=9)
-    front = plane.front
-    add_line(figure, plane.rate[front], plane.distortion[front], "Pareto front", line={"color": NEUTRAL, "width": 1.5})
+    rate, distortion = plane.rate[plane.front], plane.distortion[plane.front]
+    add_line(figure, rate, distortion, _FRONT["label"], line={"color": NEUTRAL, "width": 1.5})
     color, bar = beta_colors(plane.beta)
-    for k, depth in enumerate(np.unique(plane.depth).tolist()):
-        chosen = plane.depth == depth
-        marker = {"symbol": SYMBOLS[k % len(SYMBOLS)], "size": 9 + 2 * np.log2(plane.latent_dim[chosen])}
+    for k, (label, chosen, _, symbol) in enumerate(by_depth(plane.depth)):
+        marker = {"symbol": symbol, "size": 9 + 2 * np.log2(plane.latent_dim[chosen])}
         marker |= coloured(color, "Viridis", None if k else bar) | {"color": color[chosen]}
-        add_runs(figure, plane, chosen, name=f"depth {depth}", marker=marker)
-    _mark_plane(figure, plane)
+        add_runs(figure, plane, chosen, name=label, marker=marker)
+    if plane.knee is not None:
+        x, y = plane.rate[[plane.knee]], plane.distortion[[plane.knee]]
+        diamond = {"symbol": "diamond-open", "size": 24, "color": NEUTRAL, "line": {"width": 3}}
+        figure.add_scatter(x=x, y=y, mode="markers", hoverinfo="skip", name="knee of the front", marker=diamond)
+    if plane.hypervolume is not None:
+        cross: Look = {"symbol": "cross-thin", "size": 12, "line": {"width": 2, "color": NEUTRAL}}
+        at, told = plane.reference, _hypervolume_words(plane)
+        add_dots(figure, at[:1], at[1:], told, name=_REFERENCE["label"], marker=cross)
     frame_chart(figure, [("", plane)])
     return figure
 
@@ -293,34 +263,15 @@ def add_runs(figure: go.Figure, plane: RateDistortion, chosen: np.ndarray, study
 
 def frame_chart(figure: go.Figure, planes: Sequence[tuple[str, RateDistortion]]) -> None:
     """Axes that leave out the runs so far off that the others would be squashed, and say so."""
-    figure.update_xaxes(title="rate R (nats per image)")
-    figure.update_yaxes(title="calibrated distortion (nats per image)")
+    figure.update_layout(xaxis_title="rate R (nats per image)", yaxis_title="calibrated distortion (nats per image)")
     notes = [f"{name}: {words}" if name else words for name, plane in planes if (words := _outside_words(plane))]
-    if not notes:
-        return
-    ends = np.array([plane.frame for _, plane in planes])  # (studies, rate and distortion, low and high)
-    (left, bottom), (right, top) = ends[..., 0].min(0).tolist(), ends[..., 1].max(0).tolist()
-    figure.update_xaxes(range=[left, right])
-    figure.update_yaxes(range=[bottom, top])
-    corner = {"x": 1, "y": 1, "xref": "paper", "yref": "paper", "xanchor": "right", "yanchor": "top", "align": "right"}
-    text = "<br>".join(map(escape, notes)) + "<br>(a double click shows all)"
-    figure.add_annotation(text=text, showarrow=False, **corner)
-
-
-def _mark_plane(figure: go.Figure, plane: RateDistortion) -> None:
-    """The front's knee, and the hypervolume with the point that it is measured from."""
-    if plane.knee is not None:
-        figure.add_scatter(
-            x=plane.rate[[plane.knee]],
-            y=plane.distortion[[plane.knee]],
-            mode="markers",
-            hoverinfo="skip",
-            name="knee of the front",
-            marker={"symbol": "diamond-open", "size": 24, "color": NEUTRAL, "line": {"width": 3}},
-        )
-    if plane.reference is not None and plane.hypervolume is not None:
-        (x, y), cross = plane.reference, {"symbol": "cross-thin", "size": 12, "line": {"width": 2, "color": NEUTRAL}}
-        add_dots(figure, [x], [y], _hypervolume_words(plane), name="hypervolume's reference", marker=cross)
+    if notes:
+        frames = np.stack([plane.frame for _, plane in planes])  # (studies, rate and distortion, low and high)
+        rates, distortions = np.stack([frames[..., 0].min(0), frames[..., 1].max(0)], 1).tolist()
+        figure.update_layout(xaxis_range=rates, yaxis_range=distortions)
+        text = "<br>".join(map(escape, notes)) + "<br>(a double click shows all)"
+        corner = {"x": 1, "y": 1, "xref": "paper", "yref": "paper", "xanchor": "right", "yanchor": "top"}
+        figure.add_annotation(text=text, showarrow=False, align="right", **corner)
 
 
 FIGURE = StudyFigure(
@@ -331,6 +282,7 @@ FIGURE = StudyFigure(
     "more rate begins to buy less; the shaded area up to the cross is the hypervolume, and the lower value is "
     "what resampled trials still reach.",
     compute=lambda study: compute_rate_distortion(study.trials, study.final, study.record.base.model.dimensions),
+    note=lambda plane: "" if plane.label else "No trial is complete yet: the rate-distortion plane is empty",
     draw=draw_rate_distortion,
     chart=rate_distortion_chart,
 )

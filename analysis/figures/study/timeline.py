@@ -1,11 +1,7 @@
-"""When trials ran: a bar a trial, in as few lanes as trials ran at once.
-
-N trials with a known start.
-"""
+"""When trials ran: a bar a trial, in as few lanes as trials ran at once. N trials with a known start."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 import numpy as np
 import plotly.graph_objects as go
@@ -14,7 +10,7 @@ from matplotlib.patches import Patch
 from optuna.trial import FrozenTrial
 
 from analysis.figures.registry import StudyFigure
-from analysis.figures.style import STATES, Look, draw_note, styled
+from analysis.figures.style import STATES, Look, styled
 
 _UNITS = {"days": 86400.0, "hours": 3600.0, "minutes": 60.0, "seconds": 1.0}
 _NUMBERED = 60  # trials above which the bars have no numbers
@@ -34,51 +30,41 @@ class Timeline:
     @property
     def lanes(self) -> int:
         """Trials that ran at once, at most."""
-        return int(self.lane.max()) + 1 if len(self.lane) else 0
+        return int(self.lane.max()) + 1
 
     @property
     def idle(self) -> float:
         """Share of the lanes' time without a trial, in [0, 1]."""
-        available = self.lanes * float(self.end.max(initial=0))
-        return 1 - float((self.end - self.start).sum()) / available if available else 0.0
+        available = self.lanes * self.end.max()
+        return float(1 - (self.end - self.start).sum() / available) if available else 0.0
 
     @property
     def unit(self) -> tuple[str, float]:
         """The name and the seconds of the unit that suits the whole."""
-        span = float(self.end.max(initial=0))
-        return next(((name, size) for name, size in _UNITS.items() if span >= 2 * size), ("seconds", 1.0))
+        return next(((name, size) for name, size in _UNITS.items() if self.end.max() >= 2 * size), ("seconds", 1.0))
 
     @property
     def title(self) -> str:
         """What it sums up to, in words."""
-        lanes = f"{self.lanes} slot{'s'[: self.lanes != 1]}"
+        trials, slots = len(self.number), self.lanes
+        whole = f"{trials} trial{'s' * (trials != 1)} in {slots} slot{'s' * (slots != 1)}"
         out = f", {self.left_out} trials without times left out" if self.left_out else ""
-        count = len(self.number)
-        return f"{count} trial{'s'[: count != 1]} in {lanes}, idle {100 * self.idle:.0f} % of the time{out}"
+        return f"{whole}, idle {100 * self.idle:.0f} % of the time{out}"
 
 
 def compute_timeline(trials: Sequence[FrozenTrial]) -> Timeline:
     """From a `StudyRecord`'s trials. One that was interrupted counts from its first start to its
     end; an end before the start, by a clock that was set, counts as the start."""
-    times = [time for t in trials for time in (t.datetime_start, t.datetime_complete) if time is not None]
-    spans: list[tuple[datetime, datetime, FrozenTrial]] = []
-    for trial in trials:
-        start = trial.datetime_start
-        end = max(times) if trial.state.name == "RUNNING" else trial.datetime_complete
-        if start is not None and end is not None:
-            spans.append((start, max(start, end), trial))
-    spans.sort(key=lambda span: (span[0], span[2].number))
-    origin = spans[0][0] if spans else datetime.min
-    start_N = np.array([(start - origin).total_seconds() for start, _, _ in spans])
-    end_N = np.array([(end - origin).total_seconds() for _, end, _ in spans])
-    return Timeline(
-        np.array([trial.number for _, _, trial in spans], dtype=int),
-        start_N,
-        end_N,
-        np.array([trial.state.name for _, _, trial in spans], dtype=str),
-        packed(start_N, end_N),
-        len(trials) - len(spans),
-    )
+    number = np.array([trial.number for trial in trials], dtype=int)
+    state = np.array([trial.state.name for trial in trials], dtype=str)
+    ends = [(trial.datetime_start, trial.datetime_complete) for trial in trials]
+    times = np.array(ends, dtype="datetime64[us]").reshape(-1, 2)
+    times[state == "RUNNING", 1] = np.fmax.reduce(times, axis=None, initial=np.datetime64("NaT"))
+    order = np.lexsort((number, times[:, 0]))
+    order = order[~np.isnat(times[order]).any(1)]
+    seconds = (times[order] - times[order[:1], :1]) / np.timedelta64(1, "s")
+    start, end = seconds[:, 0], seconds.max(1)
+    return Timeline(number[order], start, end, state[order], packed(start, end), len(trials) - len(order))
 
 
 def packed(start: np.ndarray, end: np.ndarray) -> np.ndarray:
@@ -96,8 +82,6 @@ def packed(start: np.ndarray, end: np.ndarray) -> np.ndarray:
 @styled
 def draw_timeline(timeline: Timeline) -> Figure:
     """Colour is how a trial ended; hatched ones still run."""
-    if not len(timeline.number):
-        return draw_note("No trial has started yet, so there is no timeline")
     figure = Figure(figsize=(13, min(2.2 + 0.55 * timeline.lanes, 9)))
     axes = figure.subplots()
     name, size = timeline.unit
@@ -124,35 +108,22 @@ def draw_timeline(timeline: Timeline) -> Figure:
     return figure
 
 
-def timeline_chart(timeline: Timeline) -> go.Figure | None:
+def timeline_chart(timeline: Timeline) -> go.Figure:
     """Hover a bar for its trial and how long it took."""
-    if not len(timeline.number):
-        return None
     figure = go.Figure()
     name, size = timeline.unit
     for state, style in STATES.items():
         chosen = timeline.state == state
-        if not chosen.any():
-            continue
-        spent = (timeline.end - timeline.start)[chosen] / size
-        figure.add_bar(
-            x=spent,
-            base=timeline.start[chosen] / size,
-            y=timeline.lane[chosen],
-            orientation="h",
-            name=style.word,
-            marker={"color": style.color, "pattern": {"shape": "/" if state == "RUNNING" else ""}},
-            text=[
-                f"trial {number}: {style.word}<br>{each:.3g} {name}"
-                for number, each in zip(timeline.number[chosen], spent, strict=True)
-            ],
-            textposition="none",
-            hovertemplate="%{text}<extra></extra>",
-        )
+        if chosen.any():
+            number, spent = timeline.number[chosen], (timeline.end - timeline.start)[chosen] / size
+            texts = [f"trial {n}: {style.word}<br>{each:.3g} {name}" for n, each in zip(number, spent, strict=True)]
+            bars = {"x": spent, "base": timeline.start[chosen] / size, "y": timeline.lane[chosen], "orientation": "h"}
+            hover: Look = {"text": texts, "textposition": "none", "hovertemplate": "%{text}<extra></extra>"}
+            look = {"color": style.color, "pattern": {"shape": "/" if state == "RUNNING" else ""}}
+            figure.add_bar(name=style.word, marker=look, **bars, **hover)
     figure.update_layout(barmode="overlay", bargap=0.15, title={"text": timeline.title, "font": {"size": 14}})
     figure.update_xaxes(title=f"{name} since the first trial started")
-    figure.update_yaxes(title="slot", autorange="reversed", dtick=max(1, timeline.lanes // 10))
-    return figure
+    return figure.update_yaxes(title="slot", autorange="reversed", dtick=max(1, timeline.lanes // 10))
 
 
 FIGURE = StudyFigure(
@@ -161,6 +132,7 @@ FIGURE = StudyFigure(
     caption="When each trial ran, packed into as few slots as ran at once; hatched ones still run. A trial that was "
     "interrupted counts from its first start to its end.",
     compute=lambda study: compute_timeline(study.record.trials),
+    note=lambda timeline: "" if len(timeline.number) else "No trial has started yet, so there is no timeline",
     draw=draw_timeline,
     chart=timeline_chart,
 )

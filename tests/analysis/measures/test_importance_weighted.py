@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import log_ndtr
+from support.model_cases import subject
 from torch import Tensor, nn
 from torch.distributions import MultivariateNormal, kl_divergence
 
@@ -102,8 +103,9 @@ def test_the_likelihood_is_the_elbo_of_all_images_and_the_gain_of_some(
     np.testing.assert_allclose((truth - bound.elbo).mean(), gap, atol=0.03)
     monkeypatch.setattr("analysis.measures.importance_weighted.LIKELIHOOD_IMAGES", 6)
     monkeypatch.setattr("analysis.measures.importance_weighted.LIKELIHOOD_SAMPLES", 5_000)
-    codes = Codes(mean.numpy(), logvar.numpy())
-    found = likelihood(model, pixels, codes, SIGMA, -bound.elbo.mean())  # type: ignore[arg-type]
+    measured = subject(model, pixels, Codes(mean.numpy(), logvar.numpy()), SIGMA)
+    measured.__dict__["evaluated"] = {"nelbo": -bound.elbo.mean()}  # the linear model has no decoder's output
+    found = likelihood(measured)
     error = found["log_likelihood_error"]
     assert found["log_likelihood"] == pytest.approx(truth.mean(), abs=4 * error + 0.03)
     assert error < 0.2 * bound.log_likelihood.std() / math.sqrt(6)

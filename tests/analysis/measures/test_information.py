@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
-from analysis.measures.codes import Codes, latent_rates
-from analysis.measures.information import code_metrics, information, log_mixture
+from analysis.measures.codes import latent_rates
+from analysis.measures.information import information, log_mixture
 from analysis.measures.test_metrics import tables
 
 
@@ -52,7 +52,7 @@ def test_too_few_images_bound_the_two_parts_which_the_page_says() -> None:
     """q(z) is N(0, I) exactly, so that all the rate is mutual information: more of it than log N."""
     spread = 0.95
     mean = spread * np.random.default_rng(0).standard_normal((500, 20))
-    found = code_metrics(Codes(mean, np.full(mean.shape, np.log(1 - spread**2))))
+    found = information(mean, np.full(mean.shape, np.log(1 - spread**2)))
     truth = -0.5 * 20 * np.log(1 - spread**2)
     assert truth > 20
     assert found["mutual_information"] == pytest.approx(found["mutual_information_cap"])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter
+from support.model_cases import subject
 from torch import Tensor, nn
 
 from analysis.measures.codes import Codes
@@ -28,7 +29,7 @@ class Mirror(nn.Module):
 
 def mirrored(images: np.ndarray, decoded: np.ndarray) -> dict[str, float]:
     codes = Codes(decoded.reshape(len(images), -1).astype(np.float32), np.zeros((len(images), 1)))
-    return reconstruction_quality(Mirror(images.shape[1:]), images, codes)  # type: ignore[arg-type]
+    return reconstruction_quality(subject(Mirror(images.shape[1:]), images, codes))
 
 
 def written_out_ssim(x: np.ndarray, y: np.ndarray) -> float:

@@ -13,6 +13,7 @@ from scipy.linalg import sqrtm
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import pdist
 from support.analysis_fixture import BASE
+from support.model_cases import subject
 
 from analysis.measures.sample_quality import (
     INCEPTION,
@@ -130,10 +131,10 @@ def test_identical_and_disjoint_sets_are_told() -> None:
 
 
 def test_samples_of_the_data_itself_are_as_good_as_they_get(model: VAE) -> None:
-    drawn = (prior_samples(model, 600) * 255).round().byte().numpy()
-    assert torch.equal(prior_samples(model, 7, 3), model.sample(7, 3))
-    alike = sample_quality(model, drawn, seed=5)
-    unlike = sample_quality(model, drawn // 4, seed=5)
+    drawn = (torch.cat([*prior_samples(model, 600)]) * 255).round().byte().numpy()
+    assert torch.equal(torch.cat([*prior_samples(model, 7, 3)]), model.sample(7, 3))
+    alike = sample_quality(subject(model, drawn, seed=5))
+    unlike = sample_quality(subject(model, drawn // 4, seed=5))
     assert abs(alike["mmd"]) < 0.01 < 0.5 < unlike["mmd"]
     assert alike["sliced_wasserstein"] < 0.1 * unlike["sliced_wasserstein"]
     for name in ("precision", "recall", "density", "coverage"):
@@ -175,7 +176,7 @@ def test_the_fid_is_the_distance_of_inception_s_gaussians(weights: Path, model: 
     metric = inception_distance(weights)
     assert metric is not None
     found = fid(model, images, metric)
-    fake = (prior_samples(model, 12) * 255).round().byte()
+    fake = (torch.cat([*prior_samples(model, 12)]) * 255).round().byte()
     with torch.no_grad():
         real_ND, fake_ND = (
             metric.inception(x.repeat(1, 3, 1, 1)).double().numpy() for x in (torch.from_numpy(images), fake)

@@ -10,18 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.analysis_fixture import BASE
 
 from analysis.figures.files import draw_model
 from analysis.figures.registry import ModelContext
 from analysis.measures.codes import Codes, encode, posteriors
 from analysis.measures.importance_weighted import iwae
 from analysis.measures.test_metrics import PARTS, measure, tables
-from trainables.data.datasets import Dataset, Split, load_dataset
+from trainables.data.datasets import Dataset, Split
 from trainables.metrics import VALIDATION
 from trainables.training.batches import Pixels
 from trainables.training.evaluate import evaluate
-from trainables.training.loop import fit
 from trainables.training.process_group import World
 from vae_models import VAE, ModelConfig
 
@@ -61,18 +59,6 @@ MEASURED = SHOWN - {"fid"} | {name.removeprefix("val_") for name in VALIDATION}
 BESIDE = KEYS - SHOWN
 """Errors, and what labels need."""
 OF_CLASSES = {"probe_accuracy", "knn_accuracy", "silhouette"}
-
-
-@pytest.fixture(scope="module")
-def digits() -> Dataset:
-    return load_dataset("digits")
-
-
-@pytest.fixture(scope="module")
-def model(digits: Dataset) -> VAE:
-    config = BASE.replace({"epochs": 2, "batch_size": 32})
-    train = Pixels(digits.train.images[:512])
-    return list(fit(config, train, train))[-1].model.eval()
 
 
 @pytest.fixture(autouse=True)

@@ -42,7 +42,7 @@ def test_load_best_is_the_saved_model(six: Path) -> None:
 
 def test_exported_models_load_and_carry_their_config(six: Path) -> None:
     run = ranked_runs(six)[1]
-    weights, config = export_best(six, [run])
+    weights, config = export_best(six, run)
     assert weights == six / "models" / "VAE" / "trial_0004.safetensors"
     assert load_weights(weights)[0].config == run.config.model
     assert TrialConfig.model_validate_json(config.read_text()) == run.config

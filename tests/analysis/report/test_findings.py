@@ -16,7 +16,7 @@ from analysis.figures.study import rate_distortion
 from analysis.reading.best_runs import ranked_runs
 from analysis.reading.frames import load_trials
 from analysis.reading.study_record import read_study
-from analysis.report.findings import Findings, collapsed, findings, last_gain, no_knee_sentence
+from analysis.report.findings import Findings, findings, last_gain, no_knee_sentence, notes
 from analysis.report.tables import study_tables
 from analysis.statistics.importance import Importance
 from trainables.records.study_layout import StudyLayout
@@ -31,8 +31,7 @@ def said(folder: Path) -> Findings:
 
 
 def tables(folder: Path) -> dict[str, pd.DataFrame]:
-    study = StudyContext(read_study(folder))
-    return study_tables(study.trials, study.repeats, study.of(rate_distortion.FIGURE))
+    return study_tables(StudyContext(read_study(folder)))
 
 
 @pytest.mark.parametrize(
@@ -232,6 +231,8 @@ def test_failed_repeats_are_counted(tmp_path: Path) -> None:
 
 def test_a_best_trial_without_a_code_is_no_answer(tmp_path: Path) -> None:
     run = ranked_runs(read_study(build_study(tmp_path / "study")))[0]
-    assert collapsed(run) == []
-    (warning,) = collapsed(replace(run, best={**run.best, "val_rate": 0.193}))
+    said_of_it = list(notes(run, None))
+    assert not any("next to nothing" in note for note in said_of_it)
+    (warning, *others) = notes(replace(run, best={**run.best, "val_rate": 0.193}), None)
+    assert others == said_of_it
     assert "carries 0.19 nats an image, next to nothing" in warning

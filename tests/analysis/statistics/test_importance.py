@@ -16,7 +16,7 @@ from support.pictures import looks_drawn
 from analysis.figures.files import save_figure
 from analysis.figures.study.importance import REMAINDER, draw_importance
 from analysis.reading.study_record import read_study
-from analysis.report.findings import importance_sentences
+from analysis.report.findings import importance_sentence
 from analysis.statistics.importance import Importance, compute_importance, importance_intervals, main_effects
 from analysis.statistics.resampling import Interval
 
@@ -71,7 +71,7 @@ def test_importance_of_a_sum_is_the_share_of_each_variance() -> None:
     found = dict(zip(few.names, few.shares, strict=True))
     assert [found[name] for name in many.names] == pytest.approx([0.6, 0.3, 0.1], abs=0.15)
     assert few.separable
-    assert "separable" not in importance_sentences(few)[0]
+    assert "separable" not in importance_sentence(few)
 
 
 def test_importance_of_a_sum_and_noise_leaves_the_noise_unexplained() -> None:
@@ -85,7 +85,7 @@ def test_importance_of_an_exclusive_or_is_all_interaction() -> None:
     assert found.shares.max() < 0.12
     assert found.remainder > 0.8
     assert found.separable is False
-    (sentence,) = importance_sentences(found)
+    sentence = importance_sentence(found)
     assert f"{REMAINDER}: {found.remainder:.0%}" in sentence
     assert "are not separable, as their intervals overlap" in sentence
 
@@ -94,7 +94,7 @@ def test_importance_of_noise_cannot_be_told() -> None:
     told = [valued(64, lambda u, v, w, rng: rng.normal(size=len(u)), seed) for seed in range(20)]
     refused = [found for found in told if "cannot be told from these 64 complete trials" in found.note]
     assert len(refused) >= 18  # by chance a twentieth looks like something
-    assert importance_sentences(refused[0]) == [f"{refused[0].note}."]
+    assert importance_sentence(refused[0]) == f"{refused[0].note}."
     # and then its interval says that it may be nothing
     assert all(max(of.low for of in found.intervals or [Interval(0, 0, 0)]) < 0.02 for found in told)
 

@@ -14,8 +14,8 @@ from studies.record.ledger import Ledger
 from studies.record.study_folder import StudyFolder
 from studies.run.options import Resources
 from studies.run.slot_pool import share_of_gpu
+from studies.search.lifecycle import Session
 from studies.watch.live_view import View
-from studies.watch.session import Session
 from studies.watch.stopping import Stop
 from trainables.errors import UserError
 from trainables.records.storage_urls import storage_url

@@ -13,9 +13,8 @@ from studies.record.ledger import Ledger
 from studies.record.study_folder import StudyFolder
 from studies.run.retraining import final_training, repeats
 from studies.run.runner import is_finished
-from studies.search.lifecycle import Lifecycle, search_trials
+from studies.search.lifecycle import Lifecycle, Session, search_trials
 from studies.watch.live_view import View
-from studies.watch.session import Session
 from studies.watch.stopping import Stop
 from trainables.errors import UserError
 from trainables.records.storage_urls import storage_url

@@ -27,11 +27,10 @@ from studies.record.ledger import Ledger
 from studies.record.provenance import provenance
 from studies.record.study_folder import StudyFolder
 from studies.search import sinks
-from studies.search.lifecycle import Lifecycle, search_trials
+from studies.search.lifecycle import Lifecycle, Session, search_trials
 from studies.search.sinks import Sink, openers
 from studies.study import Study
 from studies.watch.live_view import View
-from studies.watch.session import Session
 from studies.watch.stopping import Stop
 from trainables.config import TrialConfig
 from trainables.errors import UserError
@@ -222,7 +221,7 @@ def test_a_trial_that_fails_or_is_left_ends_as_failed(tmp_path: Path) -> None:
     run.end()
     run = Run(tmp_path / "b", left)
     run.report(1)
-    run.lifecycle.give_up("the disk is full")
+    run.lifecycle.stop.fail("the disk is full")
     run.end()
     assert [writer.calls[-1] for writer in (failing, left)] == [("end trial 0", True)] * 2
 

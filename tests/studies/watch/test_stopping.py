@@ -23,13 +23,13 @@ def test_a_fault_goes_before_an_order_and_an_order_before_a_pause() -> None:
     stop = Stop()
     stop.pause()
     assert stop.paused
-    stop.order("it was asked to stop")
+    stop.end_early("it was asked to stop")
     assert not stop.paused
     with pytest.raises(EndedEarly, match="asked"):
         stop.check()
     stop = Stop()
     stop.fail("the disk is full")
     stop.pause()
-    stop.order("late")
+    stop.end_early("late")
     with pytest.raises(UserError, match="the disk is full"):
         stop.check()

@@ -18,9 +18,10 @@ def test_the_aggregate_of_the_prior_is_the_prior() -> None:
     std = np.array([0.1, 0.5, 0.9, 1.0, 0.3, 0.7, 0.6, 0.4])
     mean = np.sqrt(1 - std**2) * np.random.default_rng(1).standard_normal((5000, 8))
     found = compute_aggregate_posterior(mean, np.broadcast_to(2 * np.log(std), mean.shape))
-    assert found.latents.tolist() == [0, 4, 7, 1, 6, 3]  # the most informative, and the collapsed one last
-    assert found.is_active.tolist() == [True] * 5 + [False]
-    assert (found.active, found.latent_dim) == (7, 8)
+    shown, active = found.spread.latents[found.shown], found.spread.active
+    assert shown.tolist() == [0, 4, 7, 1, 6, 3]  # the most informative, and the collapsed one last
+    assert active[found.shown].tolist() == [True] * 5 + [False]
+    assert (active.sum(), len(active)) == (7, 8)
     for k in range(6):
         assert kstest(found.samples[:, k], "norm").pvalue > 1e-3
     assert kstest(found.norms, chi(8).cdf).pvalue > 1e-3

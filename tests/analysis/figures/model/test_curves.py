@@ -19,7 +19,7 @@ def test_the_validation_loss_has_the_weight_of_its_epoch() -> None:
     rows = [metrics(k, 3 - k / 10, BASE.replace({"beta": 4.0})) for k in (1, 2, 3)]
     curves = compute_curves(rows)
     expected = [row["val_distortion"] + 4 * row["val_rate"] for row in rows]
-    np.testing.assert_allclose(curves.validation["loss"], expected)
+    np.testing.assert_allclose(curves["val_loss"], expected)
 
 
 def test_curves_are_drawn_from_rows(tmp_path: Path) -> None:

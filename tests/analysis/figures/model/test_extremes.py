@@ -8,16 +8,15 @@ import torch
 from support.model_cases import dataset, vae
 
 from analysis.figures.model.extremes import compute_extremes
-from analysis.measures.codes import encode
+from analysis.figures.registry import ModelContext
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_extremes_are_the_ends_of_the_sorted_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     model, data = vae(4), dataset(45)
-    mean, _ = encode(model, data.test.images)
     monkeypatch.setattr("analysis.figures.model.extremes.BATCH", 7)
-    found = compute_extremes(model, data.test, data.classes, mean)
+    found = compute_extremes(ModelContext(model, data))
     with torch.no_grad():
         decoded = model.reconstruct(torch.from_numpy(data.test.images).float() / 255).numpy()
     errors = ((data.test.images / 255 - decoded) ** 2).mean((1, 2, 3))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.figures.model.interp import compute_interp, lerp, slerp
+from analysis.figures.model.interp import Interpolations, compute_interp, lerp, slerp
+from analysis.figures.registry import ModelContext
 from trainables.data.datasets import Dataset
 from vae_models import VAE
 
@@ -32,7 +33,8 @@ def test_slerp_without_an_arc_is_the_line(b: list[float]) -> None:
 
 
 def test_interpolations_end_at_the_reconstructions(model: VAE, digits: Dataset) -> None:
-    interp = compute_interp(model, digits.test, digits.classes)
+    interp = compute_interp(ModelContext(model, digits))
+    assert isinstance(interp, Interpolations)
     with torch.no_grad():
         ends = model.reconstruct(torch.from_numpy(interp.ends[:, 0]))
     for path in (0, 1):

@@ -13,6 +13,7 @@ from support.model_cases import Echo, dataset, vae
 from torch import Tensor
 
 from analysis.figures.model.neighbours import compute_neighbours, nearest
+from analysis.figures.registry import ModelContext
 from vae_models import ModelConfig
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -43,7 +44,7 @@ def test_a_memorised_image_is_found() -> None:
 
     model = Parrot(2)
     model.config = ModelConfig(image_shape=(1, 16, 16), latent_dim=2)
-    found = compute_neighbours(model, data)  # type: ignore[arg-type]
+    found = compute_neighbours(ModelContext(model, data))  # type: ignore[arg-type]
     np.testing.assert_allclose(found.distances[0], 0, atol=1e-7)
     assert found.distances[1].min() > 0.2
     np.testing.assert_array_equal(found.nearest[0, 3], data.train.images[5] / np.float32(255))
@@ -55,7 +56,7 @@ def test_a_memorised_image_is_found() -> None:
 
 def test_what_was_held_out_is_no_training_image() -> None:
     data = replace(dataset(40), validation_rows=np.arange(70))
-    found = compute_neighbours(vae(2), data)
+    found = compute_neighbours(ModelContext(vae(2), data))
     assert (found.searched, found.of) == (10, 10)
     trained = data.train.images[70:] / np.float32(255)
     for image in found.nearest.reshape(-1, *trained.shape[1:]):
@@ -65,6 +66,6 @@ def test_what_was_held_out_is_no_training_image() -> None:
 def test_the_search_is_of_a_part_of_a_large_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("analysis.figures.model.neighbours.SEARCHED", 30)
     data = dataset(40)
-    found = compute_neighbours(vae(2), data)
+    found = compute_neighbours(ModelContext(vae(2), data))
     assert (found.searched, found.of) == (30, 80)
-    np.testing.assert_array_equal(compute_neighbours(vae(2), data).nearest, found.nearest)
+    np.testing.assert_array_equal(compute_neighbours(ModelContext(vae(2), data)).nearest, found.nearest)

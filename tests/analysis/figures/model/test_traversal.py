@@ -7,22 +7,23 @@ import pytest
 from support.model_cases import codes_of, dataset, echo, posteriors, vae
 
 from analysis.figures.model.traversal import compute_traversal
-from analysis.measures.codes import encode
+from analysis.figures.registry import ModelContext
+from analysis.measures.codes import Codes
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_a_traversal_moves_one_latent_and_leaves_the_others() -> None:
     mean, logvar = posteriors()
-    test = dataset(len(mean), (1, 8, 8)).test
-    traversal = compute_traversal(echo(5), test, ("a", "b", "c"), mean, logvar)
+    data = dataset(len(mean), (1, 8, 8))
+    traversal = compute_traversal(ModelContext(echo(5), data, Codes(mean, logvar)))
     assert traversal.latents.tolist() == [2, 1, 4, 0, 3]
     assert (np.diff(traversal.kl) < 0).all()
     np.testing.assert_allclose(traversal.positions, np.linspace(-3, 3, 13))
     codes = codes_of(traversal.decoded, 5)
     (row,) = np.flatnonzero((mean[:, traversal.latents] == traversal.own).all(1))
-    np.testing.assert_array_equal(traversal.image, test.images[row] / np.float32(255))
-    assert traversal.name == "abc"[test.labels[row]]
+    np.testing.assert_array_equal(traversal.image, data.test.images[row] / np.float32(255))
+    assert traversal.name == data.classes[data.test.labels[row]]
     for k, latent in enumerate(traversal.latents):
         np.testing.assert_allclose(codes[k, :, latent], traversal.positions, atol=1e-5)
         others = np.delete(codes[k], latent, axis=1)
@@ -30,6 +31,5 @@ def test_a_traversal_moves_one_latent_and_leaves_the_others() -> None:
 
 
 def test_a_traversal_has_at_most_eight_rows() -> None:
-    model, data = vae(20), dataset(10)
-    traversal = compute_traversal(model, data.test, data.classes, *encode(model, data.test.images))
+    traversal = compute_traversal(ModelContext(vae(20), dataset(10)))
     assert traversal.decoded.shape == (8, 13, 1, 16, 16)

@@ -12,14 +12,14 @@ from support.model_cases import dataset, echo, posteriors, vae
 from analysis.figures.files import save_gif
 from analysis.figures.model.traversal import compute_traversal
 from analysis.figures.model.traversal_gif import draw_traversal_gif
-from analysis.measures.codes import encode
+from analysis.figures.registry import ModelContext
+from analysis.measures.codes import Codes
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_the_moving_traversal_goes_there_and_back(tmp_path: Path) -> None:
-    mean, logvar = posteriors()
-    traversal = compute_traversal(echo(5), dataset(200, (1, 8, 8)).test, ("a", "b", "c"), mean, logvar)
+    traversal = compute_traversal(ModelContext(echo(5), dataset(200, (1, 8, 8)), Codes(*posteriors())))
     path = save_gif(draw_traversal_gif(traversal), tmp_path / "new" / "a.gif")
     assert [entry.name for entry in path.parent.iterdir()] == ["a.gif"]
     with Image.open(path) as gif:
@@ -37,8 +37,7 @@ def test_the_moving_traversal_goes_there_and_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32)])
 def test_the_gif_is_small_whatever_it_shows(shape: tuple[int, int, int], tmp_path: Path) -> None:
     """Noise does not compress: no images give a larger file."""
-    model, data = vae(8, shape), dataset(3, shape)
-    traversal = compute_traversal(model, data.test, data.classes, *encode(model, data.test.images))
+    traversal = compute_traversal(ModelContext(vae(8, shape), dataset(3, shape)))
     rng = np.random.default_rng(0)
     object.__setattr__(traversal, "decoded", rng.random(traversal.decoded.shape, dtype=np.float32))
     assert save_gif(draw_traversal_gif(traversal), tmp_path / "a.gif").stat().st_size < 1_500_000

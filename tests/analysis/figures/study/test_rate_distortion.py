@@ -25,7 +25,7 @@ def test_the_plane_s_hypervolume_and_knee_are_the_trials_and_not_the_final_s(tmp
     assert plane.hypervolume == alone.hypervolume
     assert plane.knee == alone.knee
     assert plane.hypervolume is not None
-    assert plane.hypervolume.estimate == hypervolume(plane.rate[:3], plane.distortion[:3], plane.reference)  # type: ignore[arg-type]
+    assert plane.hypervolume.estimate == hypervolume(plane.rate[:3], plane.distortion[:3], plane.reference)
     shared = compute_rate_distortion(trials, None, DIMENSIONS, reference=(1e4, 1e4)).hypervolume
     assert shared is not None
     assert shared.estimate > 1e7
