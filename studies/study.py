@@ -19,6 +19,7 @@ from trainables.space import extremes
 # what all trials of a study share
 _FIXED = {"seed", "dataset", "image_size", "limit_val", "model.image_shape", "definitions"}
 _FINALS = {"rate_distortion": 3, "bits_per_dim": 1}
+_ARCHITECTURE = "model.architecture"
 _MOST_SEEDS = 99
 
 
@@ -74,7 +75,10 @@ class Study:
             if path in _FIXED:
                 raise ValueError(f"{path} cannot be searched: trials that differ in it cannot be compared")
             for value in extremes(distribution):
-                self.base.replace({path: value})
+                if isinstance(value, (list, tuple)):  # neither Optuna nor a table compares them
+                    raise ValueError(f"{path} cannot be searched: its values must be numbers or names, got {value}")
+                for architecture in self._architectures():  # each has fields of its own
+                    self.base.replace({_ARCHITECTURE: architecture, path: value})
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> "Study":
         """The same study around another base. A searched path that is set is searched no more; another data set brings
@@ -131,10 +135,16 @@ class Study:
         objective = self.objective or "bits_per_dim"
         return replace(self, base=self.base.replace({"definitions": 1}), objective=objective)
 
+    def _architectures(self) -> list[Any]:
+        if _ARCHITECTURE in self.space:
+            return extremes(self.space[_ARCHITECTURE])
+        return [self.base.model.architecture]
+
     def largest(self) -> TrialConfig:
         """The base with the most of everything that takes memory."""
         sizes = {"batch_size", "model.latent_dim", "model.depth", "model.width"} & self.space.keys()
-        return self.base.replace({path: max(extremes(self.space[path])) for path in sizes})
+        most = {path: max(extremes(self.space[path])) for path in sizes}
+        return self.base.replace({_ARCHITECTURE: min(self._architectures()), **most})  # convolutions before the others
 
     def question(self) -> dict[str, Any]:
         """What makes this study this one, as JSON values: a study folder answers one question only."""

@@ -1,18 +1,30 @@
 """The pieces that every network here is made of."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import pairwise
 
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv_transpose2d, pad
 
-_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"silu": nn.SiLU, "leaky_relu": partial(nn.LeakyReLU, 0.2)}
+_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "silu": nn.SiLU,
+    "leaky_relu": partial(nn.LeakyReLU, 0.2),
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+}
 
 
 def conv(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
     """3 x 3, padded so that stride 1 keeps the shape and stride 2 halves it."""
     return nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=stride, padding=1)
+
+
+def dense(widths: Sequence[int], activation: str) -> list[nn.Module]:
+    """Fully connected layers from each width to the next, (B, first) -> (B, last), each with its activation."""
+    layers = [(nn.Linear(before, after), _ACTIVATIONS[activation]()) for before, after in pairwise(widths)]
+    return [module for layer in layers for module in layer]
 
 
 class NormAct(nn.Sequential):

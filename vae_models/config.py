@@ -1,11 +1,17 @@
 """What a VAE is, as a frozen value that rejects nonsense where it is made."""
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 MIN_BOTTOM = 4  # halving stops before the smaller side of the feature map would fall below this many positions
+_ARCHITECTURES_WITH = {
+    "depth": {"convolutional"},
+    "width": {"convolutional"},
+    "widths": {"mlp"},
+    "activation": {"convolutional", "mlp"},
+}
 
 CONSTANTS = {"gaussian": 0.5 * math.log(2 * math.pi), "laplace": math.log(2), "bernoulli": 0.0}
 """What distortion under each likelihood holds whatever the model, nats per dimension."""
@@ -18,21 +24,36 @@ class ModelConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     image_shape: tuple[int, int, int] = (1, 28, 28)  # channels, height, width of an image
+    # linear: an affine map each way, whose output is the mean itself; mlp: hidden layers each way, and tanh at its end
+    architecture: Literal["convolutional", "linear", "mlp"] = "convolutional"
     latent_dim: int = Field(32, ge=1, le=65_536)  # number of latent dimensions
     depth: int = Field(0, ge=0, le=16)  # residual blocks at each resolution: 0 is the plain network, 1 its "PP" mode
     # channels at the first resolution; each halving of the image doubles them
     width: int = Field(32, ge=4, le=1024, multiple_of=4)
-    activation: Literal["silu", "leaky_relu"] = "silu"
+    # of an mlp's hidden layers, from the image to the latents; the decoder has them in reverse
+    widths: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] = Field((500,), min_length=1, max_length=16)
+    activation: Literal["silu", "leaky_relu", "relu", "tanh"] = "silu"
     likelihood: Literal["gaussian", "laplace", "bernoulli"] = "gaussian"  # see `vae_models.likelihoods`
 
     @model_validator(mode="after")
-    def _image_can_be_halved(self) -> "ModelConfig":
+    def _fields_are_of_the_architecture(self) -> "ModelConfig":
+        for name, architectures in _ARCHITECTURES_WITH.items():
+            value, default = getattr(self, name), type(self).model_fields[name].default
+            if self.architecture not in architectures and value != default:
+                rule = f"{name} must be {default} with architecture {self.architecture}, which has none"
+                raise ValueError(f"{rule}, got {value}")
+        return self
+
+    @model_validator(mode="after")
+    def _image_fits(self) -> "ModelConfig":
         channels, height, width = self.image_shape
         if channels < 1:
             raise ValueError(f"image_shape must have at least 1 channel, got {self.image_shape}")
-        if min(height, width) < 2 * MIN_BOTTOM:
-            raise ValueError(f"image_shape must be at least 8 pixels a side, got {height} x {width}")
-        step = 2**self.halvings
+        convolutional = self.architecture == "convolutional"
+        least = 2 * MIN_BOTTOM if convolutional else 1
+        if min(height, width) < least:
+            raise ValueError(f"image_shape must be at least {least} pixels a side, got {height} x {width}")
+        step = 2**self.halvings if convolutional else 1
         if height % step or width % step:
             rule = f"image_shape must have sides that are multiples of {step}, so that they halve {self.halvings} times"
             raise ValueError(f"{rule}, got {height} x {width}")
@@ -68,6 +89,18 @@ class ModelConfig(BaseModel):
     def distortion_constant(self) -> float:
         """What of the distortion no model changes, nats per image."""
         return CONSTANTS[self.likelihood] * self.dimensions
+
+    @property
+    def hidden_widths(self) -> tuple[int, ...]:
+        """Of the hidden layers of an encoder without convolutions: a linear one has none."""
+        return self.widths if self.architecture == "mlp" else ()
+
+    @property
+    def layers(self) -> str:
+        """What the networks are made of, for people: "depth 1, width 32", "linear", "mlp of widths 500, 200"."""
+        if self.architecture == "convolutional":
+            return f"depth {self.depth}, width {self.width}"
+        return f"mlp of widths {', '.join(map(str, self.widths))}" if self.hidden_widths else self.architecture
 
     @property
     def dimensions(self) -> int:

@@ -4,6 +4,8 @@ A decoder ends in unbounded numbers, ``output``; a likelihood says what they mea
 C x H x W; pixels x are in [0, 1].
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -17,7 +19,8 @@ class Likelihood(Protocol):
     """log p(x | z): what a decoder's output says of an image."""
 
     def mean(self, output: Tensor) -> Tensor:
-        """Decoder output (B, C, H, W) -> the image it stands for, (B, C, H, W) in [0, 1]."""
+        """Decoder output (B, C, H, W) -> the image it stands for, (B, C, H, W) in [0, 1], or beyond where nothing
+        squashes it."""
         ...
 
     def distortion(self, output: Tensor, x: Tensor) -> Tensor:
@@ -25,29 +28,35 @@ class Likelihood(Protocol):
         ...
 
 
+@dataclass(frozen=True)
 class Gaussian:
-    """Unit-variance Gaussian on pixels scaled to [-1, 1], its mean through tanh: the squared error."""
+    """Unit-variance Gaussian on pixels scaled to [-1, 1], its mean the squashed output: the squared error."""
+
+    squash: Callable[[Tensor], Tensor] = torch.tanh
 
     def mean(self, output: Tensor) -> Tensor:
         """See `Likelihood`."""
-        return (torch.tanh(output) + 1) / 2
+        return (self.squash(output) + 1) / 2
 
     def distortion(self, output: Tensor, x: Tensor) -> Tensor:
         """See `Likelihood`."""
-        error = torch.tanh(output) - (2 * x - 1)
+        error = self.squash(output) - (2 * x - 1)
         return (0.5 * error.square() + CONSTANTS["gaussian"]).flatten(1).sum(1)
 
 
+@dataclass(frozen=True)
 class Laplace:
-    """Unit-scale Laplace on pixels scaled to [-1, 1], its mean through tanh: the absolute error."""
+    """Unit-scale Laplace on pixels scaled to [-1, 1], its mean the squashed output: the absolute error."""
+
+    squash: Callable[[Tensor], Tensor] = torch.tanh
 
     def mean(self, output: Tensor) -> Tensor:
         """See `Likelihood`."""
-        return (torch.tanh(output) + 1) / 2
+        return (self.squash(output) + 1) / 2
 
     def distortion(self, output: Tensor, x: Tensor) -> Tensor:
         """See `Likelihood`."""
-        error = torch.tanh(output) - (2 * x - 1)
+        error = self.squash(output) - (2 * x - 1)
         return (error.abs() + CONSTANTS["laplace"]).flatten(1).sum(1)
 
 
@@ -65,3 +74,11 @@ class Bernoulli:
 
 LIKELIHOODS: dict[str, Likelihood] = {"gaussian": Gaussian(), "laplace": Laplace(), "bernoulli": Bernoulli()}
 """By the name that `ModelConfig.likelihood` has for it."""
+
+
+def _as_it_is(output: Tensor) -> Tensor:
+    return output
+
+
+LIKELIHOODS_OF_LINEAR = LIKELIHOODS | {"gaussian": Gaussian(_as_it_is), "laplace": Laplace(_as_it_is)}
+"""The same for an affine decoder, whose output is the mean itself; logits are logits there, too."""

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from vae_models.blocks import NormAct, ResidualBlock, UpConv, conv
+from vae_models.blocks import NormAct, ResidualBlock, UpConv, conv, dense
 from vae_models.config import ModelConfig
-from vae_models.likelihoods import LIKELIHOODS
+from vae_models.likelihoods import LIKELIHOODS, LIKELIHOODS_OF_LINEAR
 
 LOGVAR_BOUND = 12.0  # log-variances stay within +-12: exp(12) and exp(-12) are safe in float32 and bfloat16 alike
 
@@ -31,18 +31,8 @@ class VAE_Encoder(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        act = config.activation
-        layers: list[nn.Module] = []
-        channels = config.image_shape[0]
-        for width in config.encoder_widths:
-            layers += [conv(channels, width, stride=2), NormAct(width, act)]
-            layers += [ResidualBlock(width, act) for _ in range(config.depth)]
-            channels = width
-        if config.bottom_width != channels:
-            layers += [conv(channels, config.bottom_width), NormAct(config.bottom_width, act)]
-        layers += [ResidualBlock(config.bottom_width, act) for _ in range(config.depth)]
-        self.features = nn.Sequential(*layers, nn.Flatten())
-        features = config.bottom_width * config.bottom[0] * config.bottom[1]
+        layers, features = _encoding_layers(config)
+        self.features = nn.Sequential(*layers)
         self.mean = nn.Linear(features, config.latent_dim)
         self.logvar = nn.Linear(features, config.latent_dim)
 
@@ -59,29 +49,7 @@ class VAE_Decoder(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        act = config.activation
-        channels = config.bottom_width
-        layers: list[nn.Module] = [
-            nn.Linear(config.latent_dim, channels * config.bottom[0] * config.bottom[1]),
-            nn.Unflatten(1, (channels, *config.bottom)),
-            NormAct(channels, act),
-        ]
-        layers += [ResidualBlock(channels, act) for _ in range(config.depth)]
-        for width in config.decoder_widths:
-            if width != channels:
-                layers += [UpConv(channels, width), NormAct(width, act)]
-            else:
-                layers.append(nn.Upsample(scale_factor=2, mode="nearest"))
-            layers += [ResidualBlock(width, act) for _ in range(config.depth)]
-            channels = width
-        if isinstance(layers[-1], nn.Upsample):
-            layers[-1] = UpConv(channels, config.image_shape[0])
-        else:
-            # what blocks add up has no bound of its own: without a norm the output saturates in a few steps
-            # of a high learning rate, all of an image turns black, and no gradient leads back
-            layers += [NormAct(channels, act)] if config.depth else []
-            layers.append(conv(channels, config.image_shape[0]))
-        self.layers = nn.Sequential(*layers)
+        self.layers = nn.Sequential(*_decoding_layers(config))
 
     def forward(self, z_BZ: Tensor) -> Tensor:
         """As the class says."""
@@ -89,18 +57,64 @@ class VAE_Decoder(nn.Module):
         return output.float()
 
 
+def _encoding_layers(config: ModelConfig) -> tuple[list[nn.Module], int]:
+    """From the image, (B, C, H, W), to features, (B, F), and how many they are."""
+    act = config.activation
+    if config.architecture != "convolutional":
+        widths = (config.dimensions, *config.hidden_widths)
+        return [nn.Flatten(), *dense(widths, act)], widths[-1]
+    layers: list[nn.Module] = []
+    channels = config.image_shape[0]
+    for width in config.encoder_widths:
+        layers += [conv(channels, width, stride=2), NormAct(width, act)]
+        layers += [ResidualBlock(width, act) for _ in range(config.depth)]
+        channels = width
+    if config.bottom_width != channels:
+        layers += [conv(channels, config.bottom_width), NormAct(config.bottom_width, act)]
+    layers += [ResidualBlock(config.bottom_width, act) for _ in range(config.depth)]
+    return [*layers, nn.Flatten()], config.bottom_width * config.bottom[0] * config.bottom[1]
+
+
+def _decoding_layers(config: ModelConfig) -> list[nn.Module]:
+    """From latents, (B, Z), to the output, (B, C, H, W)."""
+    act = config.activation
+    if config.architecture != "convolutional":
+        widths = (config.latent_dim, *reversed(config.hidden_widths))
+        return [*dense(widths, act), nn.Linear(widths[-1], config.dimensions), nn.Unflatten(1, config.image_shape)]
+    channels = config.bottom_width
+    layers: list[nn.Module] = [
+        nn.Linear(config.latent_dim, channels * config.bottom[0] * config.bottom[1]),
+        nn.Unflatten(1, (channels, *config.bottom)),
+        NormAct(channels, act),
+    ]
+    layers += [ResidualBlock(channels, act) for _ in range(config.depth)]
+    for width in config.decoder_widths:
+        if width != channels:
+            layers += [UpConv(channels, width), NormAct(width, act)]
+        else:
+            layers.append(nn.Upsample(scale_factor=2, mode="nearest"))
+        layers += [ResidualBlock(width, act) for _ in range(config.depth)]
+        channels = width
+    if isinstance(layers[-1], nn.Upsample):
+        return [*layers[:-1], UpConv(channels, config.image_shape[0])]
+    # what blocks add up has no bound of its own: without a norm the output saturates in a few steps
+    # of a high learning rate, all of an image turns black, and no gradient leads back
+    layers += [NormAct(channels, act)] if config.depth else []
+    return [*layers, conv(channels, config.image_shape[0])]
+
+
 class VAE_EncoderPP(VAE_Encoder):
-    """The encoder at depth 1, whatever the config's depth."""
+    """The encoder at depth 1, whatever the config's depth. Raises: pydantic.ValidationError where it can have none."""
 
     def __init__(self, config: ModelConfig) -> None:
-        super().__init__(config.model_copy(update={"depth": 1}))
+        super().__init__(ModelConfig.model_validate(config.model_dump() | {"depth": 1}))
 
 
 class VAE_DecoderPP(VAE_Decoder):
-    """The decoder at depth 1, whatever the config's depth."""
+    """The decoder at depth 1, whatever the config's depth. Raises: pydantic.ValidationError where it can have none."""
 
     def __init__(self, config: ModelConfig) -> None:
-        super().__init__(config.model_copy(update={"depth": 1}))
+        super().__init__(ModelConfig.model_validate(config.model_dump() | {"depth": 1}))
 
 
 class VAE(nn.Module):
@@ -111,7 +125,8 @@ class VAE(nn.Module):
         self.config = config
         self.encoder = VAE_Encoder(config)
         self.decoder = VAE_Decoder(config)
-        self.likelihood = LIKELIHOODS[config.likelihood]
+        likelihoods = LIKELIHOODS_OF_LINEAR if config.architecture == "linear" else LIKELIHOODS
+        self.likelihood = likelihoods[config.likelihood]
 
     def forward(self, x: Tensor, noise_BZ: Tensor) -> tuple[Tensor, Posterior]:
         """One stochastic pass. x: (B, C, H, W) in [0, 1], noise: (B, Z) ~ N(0, I), made by the caller so that
@@ -126,7 +141,7 @@ class VAE(nn.Module):
 
     def decode(self, z_BZ: Tensor) -> Tensor:
         """Latents (B, Z) -> images (B, C, H, W) in [0, 1]."""
-        return self.likelihood.mean(self.decoder(z_BZ))
+        return self.likelihood.mean(self.decoder(z_BZ)).clamp(0, 1)
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Images -> what the decoder makes of their posterior means; (B, C, H, W) in [0, 1]."""

@@ -80,7 +80,8 @@ def _batch_weights(
         z = posterior.sample(noise)
         # log p(z) - log q(z | x): the constants of the two Gaussians cancel
         log_ratio = 0.5 * (noise.square() - z.square() + posterior.logvar).sum(2).double()
-        images, repeated = model.decode(z.flatten(0, 1)), x.expand(count, *x.shape).flatten(0, 1)
+        images = model.likelihood.mean(model.decoder(z.flatten(0, 1)))
+        repeated = x.expand(count, *x.shape).flatten(0, 1)
         weights = log_ratio - discrete_gaussian_nll(images, repeated, sigma).view(count, -1).double()
         total = torch.logaddexp(total, weights.logsumexp(0))
         squares = torch.logaddexp(squares, (2 * weights).logsumexp(0))

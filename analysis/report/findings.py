@@ -52,9 +52,10 @@ def _best_trial(searched: list[Run], repeats: pd.DataFrame) -> str:
     """And whether it is separable from the runner-up."""
     best, model = searched[0], searched[0].config.model
     bits = [run.best["val_bits_per_dim"] for run in searched[:2]]
+    kind = f"depth {model.depth}" if model.architecture == "convolutional" else f"architecture {model.architecture}"
     said = (
         f"The best trial is {best.label}, with KL weight {best.config.beta:.3g}, latent size {model.latent_dim} and "
-        f"depth {model.depth}: {bits[0]:.4f} bits per dimension on the validation images"
+        f"{kind}: {bits[0]:.4f} bits per dimension on the validation images"
     )
     if len(searched) < 2:
         return f"{said}; no other is complete to compare it with."

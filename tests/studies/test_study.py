@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from support.small_study import CONFIG, study
+
+from trainables.config import TrialConfig
+from vae_models import ModelConfig
 
 
 def test_a_space_is_checked_before_anything_starts() -> None:
@@ -14,6 +17,25 @@ def test_a_space_is_checked_before_anything_starts() -> None:
         study(space={"model.latent_dim": CategoricalDistribution((0, 1))})
     with pytest.raises(ValueError, match="seed cannot be searched"):
         study(space={"seed": CategoricalDistribution((0, 1))})
+    with pytest.warns(UserWarning, match="Choices"):  # Optuna's own word on them
+        lists = CategoricalDistribution(((20,), (40,)))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"model\.widths cannot be searched.*got \(20,\)"):
+        study(space={"model.widths": lists})
+
+
+def test_a_space_has_fields_of_every_architecture_that_it_draws() -> None:
+    linear = TrialConfig(model=ModelConfig(architecture="linear"))
+    with pytest.raises(ValueError, match="depth must be 0 with architecture linear, which has none, got 1"):
+        study(base=linear, space={"model.depth": IntDistribution(0, 1)})
+    both = CategoricalDistribution(("convolutional", "linear", "mlp"))
+    with pytest.raises(ValueError, match="depth must be 0 with architecture linear"):
+        study(base=TrialConfig(), space={"model.architecture": both, "model.depth": IntDistribution(0, 1)})
+    searched = study(base=linear, space={"model.architecture": both, "model.latent_dim": IntDistribution(2, 8)})
+    assert searched.largest().model == ModelConfig(latent_dim=8)
+    # what has been set is searched no more
+    space = {"beta": FloatDistribution(0.1, 1), "model.depth": IntDistribution(0, 1)}
+    plain = study(base=TrialConfig(), space=space)
+    assert list(plain.with_overrides({"model.architecture": "mlp", "model.depth": 0}).space) == ["beta"]
 
 
 def test_a_study_of_ones_own_images_has_a_name_that_ray_takes() -> None:

@@ -14,8 +14,9 @@ from vae_models import VAE, ModelConfig
 from vae_models.vae import Posterior
 
 
-def vae(latent_dim: int, shape: tuple[int, int, int] = (1, 16, 16), seed: int = 0) -> VAE:
-    config = ModelConfig(image_shape=shape, latent_dim=latent_dim, width=4)
+def vae(latent_dim: int, shape: tuple[int, int, int] = (1, 16, 16), seed: int = 0, **fields: object) -> VAE:
+    fields = fields or {"width": 4}
+    config = ModelConfig.model_validate({"image_shape": shape, "latent_dim": latent_dim, **fields})
     return seeded_vae(TrialConfig(model=config, seed=seed)).eval()
 
 

@@ -11,8 +11,8 @@ from torch import nn
 
 from vae_models import VAE, ModelConfig, VAE_Decoder, VAE_DecoderPP, VAE_Encoder, VAE_EncoderPP, build_vae
 from vae_models.blocks import UpConv
-from vae_models.elbo import active_units, bits_per_dim, discrete_gaussian_nll, rate
-from vae_models.likelihoods import LIKELIHOODS
+from vae_models.elbo import active_units, bits_per_dim, discrete_gaussian_nll, loss, rate
+from vae_models.likelihoods import LIKELIHOODS, LIKELIHOODS_OF_LINEAR
 from vae_models.vae import LOGVAR_BOUND, Posterior
 
 
@@ -58,10 +58,28 @@ def test_pp_means_depth_one() -> None:
     assert build_vae("pp", latent_dim=4).config == ModelConfig(depth=1, latent_dim=4)
 
 
-@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (3, 8, 8), (1, 64, 96), (2, 12, 20)])
-@pytest.mark.parametrize("depth", [0, 2])
-def test_shapes_hold_for_images_that_halve(shape: tuple[int, int, int], depth: int) -> None:
-    vae = VAE(ModelConfig(image_shape=shape, width=4, depth=depth, latent_dim=3))
+def test_parameter_counts_of_dense_networks_are_those_by_hand() -> None:
+    linear = VAE(ModelConfig(architecture="linear", image_shape=(3, 2, 2), latent_dim=5))
+    assert size(linear.encoder) == 2 * (12 * 5 + 5)  # the mean's map and the log-variance's
+    assert size(linear.decoder) == 5 * 12 + 12
+    mlp = VAE(ModelConfig(architecture="mlp", widths=(7, 4), image_shape=(3, 2, 2), latent_dim=5))
+    assert size(mlp.encoder) == (12 * 7 + 7) + (7 * 4 + 4) + 2 * (4 * 5 + 5)
+    assert size(mlp.decoder) == (5 * 4 + 4) + (4 * 7 + 7) + (7 * 12 + 12)
+
+
+HALVED = [(1, 28, 28), (3, 32, 32), (3, 8, 8), (1, 64, 96), (2, 12, 20)]
+ANY = [(1, 1, 1), (3, 5, 7), (1, 28, 30)]
+KINDS = [
+    *({"image_shape": shape, "width": 4, "depth": depth} for shape in HALVED for depth in (0, 2)),
+    *({"image_shape": shape, "architecture": "linear"} for shape in ANY),
+    *({"image_shape": shape, "architecture": "mlp", "widths": (6, 4), "activation": "relu"} for shape in ANY),
+]
+
+
+@pytest.mark.parametrize("fields", KINDS, ids=lambda fields: "-".join(map(str, fields.values())))
+def test_shapes_hold_for_every_architecture(fields: dict) -> None:
+    vae = VAE(ModelConfig(**fields, latent_dim=3))
+    shape = fields["image_shape"]
     x = torch.rand(2, *shape)
     mean, logvar = vae.encode(x)
     assert mean.shape == logvar.shape == (2, 3)
@@ -81,6 +99,17 @@ def test_shapes_hold_for_images_that_halve(shape: tuple[int, int, int], depth: i
         ({"image_shape": (1, 4, 4)}, "at least 8 pixels a side, got 4 x 4"),
         ({"image_shape": (0, 8, 8)}, "at least 1 channel"),
         ({"detph": 1}, "detph"),
+        ({"architecture": "linear", "depth": 1}, "depth must be 0 with architecture linear, which has none, got 1"),
+        (
+            {"architecture": "linear", "activation": "relu"},
+            "activation must be silu with architecture linear.*got relu",
+        ),
+        ({"architecture": "mlp", "width": 8}, "width must be 32 with architecture mlp, which has none, got 8"),
+        ({"widths": (8,)}, r"widths must be \(500,\) with architecture convolutional, which has none, got \(8,\)"),
+        ({"architecture": "mlp", "widths": ()}, "widths"),
+        ({"architecture": "mlp", "widths": (8, 0)}, r"widths\.1"),
+        ({"architecture": "linear", "image_shape": (1, 0, 3)}, "at least 1 pixels a side, got 0 x 3"),
+        ({"architecture": "linaer"}, "architecture"),
     ],
 )
 def test_nonsense_is_refused_with_its_name(fields: dict, message: str) -> None:
@@ -94,8 +123,24 @@ def test_build_vae_refuses_an_unknown_mode() -> None:
 
 
 def test_config_round_trips_through_json() -> None:
-    config = ModelConfig(image_shape=(3, 32, 32), depth=2, likelihood="laplace")
-    assert ModelConfig.model_validate_json(config.model_dump_json()) == config
+    for config in (
+        ModelConfig(image_shape=(3, 32, 32), depth=2, likelihood="laplace"),
+        ModelConfig(image_shape=(3, 5, 7), architecture="mlp", widths=(20, 10), activation="tanh"),
+    ):
+        assert ModelConfig.model_validate_json(config.model_dump_json()) == config
+
+
+def test_layers_are_said_as_they_are() -> None:
+    assert ModelConfig(depth=1, width=16).layers == "depth 1, width 16"
+    assert ModelConfig(architecture="linear").layers == "linear"
+    assert ModelConfig(architecture="mlp", widths=(500, 200)).layers == "mlp of widths 500, 200"
+
+
+def test_a_network_without_blocks_has_no_pp_mode() -> None:
+    with pytest.raises(ValidationError, match="depth must be 0 with architecture linear"):
+        build_vae("pp", architecture="linear")
+    with pytest.raises(ValidationError, match="depth must be 0 with architecture mlp"):
+        VAE_EncoderPP(ModelConfig(architecture="mlp"))
 
 
 def test_log_variance_stays_in_its_range_and_keeps_a_gradient() -> None:
@@ -168,3 +213,62 @@ def test_a_uniform_guess_costs_eight_bits() -> None:
 
 def test_active_units_counts_latents_whose_mean_moves() -> None:
     assert active_units(torch.tensor([1.0, 0.0101, 0.0099, 0.0])) == 2
+
+
+def test_a_linear_vae_is_affine_each_way() -> None:
+    torch.manual_seed(0)
+    vae = VAE(ModelConfig(architecture="linear", image_shape=(2, 3, 5), latent_dim=4)).double()
+    a, b = torch.rand(2, 6, 2, 3, 5, dtype=torch.float64)
+    u, v = 50 * torch.randn(2, 6, 4, dtype=torch.float64)  # codes far out, whose tanh would be flat
+    for share in (0.25, -3.0):
+        mixed = share * a + (1 - share) * b
+        expected = share * vae.encode(a).mean + (1 - share) * vae.encode(b).mean
+        torch.testing.assert_close(vae.encode(mixed).mean, expected, rtol=0, atol=1e-5)  # posteriors are float32
+        expected = share * vae.decoder(u) + (1 - share) * vae.decoder(v)
+        torch.testing.assert_close(vae.decoder(share * u + (1 - share) * v), expected, rtol=0, atol=1e-4)
+    # against the maps written out
+    signed = (2 * a - 1).flatten(1)
+    head, layer = vae.encoder.logvar, vae.decoder.layers[0]
+    logvar = LOGVAR_BOUND * torch.tanh((signed @ head.weight.T + head.bias) / LOGVAR_BOUND)
+    torch.testing.assert_close(vae.encode(a).logvar, logvar.float())
+    torch.testing.assert_close(vae.decoder(u).flatten(1), (u @ layer.weight.T + layer.bias).float())
+
+
+def test_an_mlp_is_its_layers_in_order() -> None:
+    torch.manual_seed(0)
+    config = ModelConfig(architecture="mlp", widths=(7, 4), activation="tanh", image_shape=(1, 3, 5), latent_dim=2)
+    vae, x, z = VAE(config), torch.rand(6, 1, 3, 5), torch.randn(6, 2)
+    _, first, _, second, _ = vae.encoder.features
+    hidden = torch.tanh(second(torch.tanh(first((2 * x - 1).flatten(1)))))
+    torch.testing.assert_close(vae.encode(x).mean, vae.encoder.mean(hidden))
+    first, _, second, _, last, _ = vae.decoder.layers
+    output = last(torch.tanh(second(torch.tanh(first(z))))).view(6, 1, 3, 5)
+    torch.testing.assert_close(vae.decode(z), (torch.tanh(output) + 1) / 2)
+
+
+def test_the_loss_of_a_linear_vae_is_that_of_torch_distributions() -> None:
+    """Its mean is the output itself, on the scale from -1 to 1: beyond it, too."""
+    torch.manual_seed(0)
+    x, noise = torch.rand(5, 1, 4, 4), torch.randn(5, 3)
+    kinds = {
+        "gaussian": lambda output: torch.distributions.Normal(output, 1.0).log_prob(2 * x - 1),
+        "laplace": lambda output: torch.distributions.Laplace(output, 1.0).log_prob(2 * x - 1),
+        "bernoulli": lambda output: torch.distributions.Bernoulli(logits=output, validate_args=False).log_prob(x),
+    }
+    assert kinds.keys() == LIKELIHOODS_OF_LINEAR.keys()
+    for name, log_prob in kinds.items():
+        vae = VAE(ModelConfig(architecture="linear", image_shape=(1, 4, 4), latent_dim=3, likelihood=name))
+        vae.decoder.layers[0].weight.data *= 5
+        output, posterior = vae(x, noise)
+        assert output.abs().max() > 1.5
+        q = torch.distributions.Normal(posterior.mean, (0.5 * posterior.logvar).exp())
+        nats = torch.distributions.kl_divergence(q, torch.distributions.Normal(0.0, 1.0)).sum(1)
+        distortion = -log_prob(output).flatten(1).sum(1)
+        parts = loss(output, posterior, x, vae.likelihood, 0.7)
+        for ours, expected in zip(parts, (distortion + 0.7 * nats, distortion, nats), strict=True):
+            torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-4)
+        mean = torch.sigmoid(output) if name == "bernoulli" else (output + 1) / 2
+        torch.testing.assert_close(vae.likelihood.mean(output), mean)
+        # an image is what there is of it between black and white
+        z = posterior.sample(noise)
+        torch.testing.assert_close(vae.decode(z), mean.clamp(0, 1))

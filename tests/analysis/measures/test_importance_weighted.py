@@ -20,6 +20,7 @@ from trainables.training.evaluate import evaluate
 from trainables.training.loop import seeded_vae
 from trainables.training.process_group import World
 from vae_models import ModelConfig
+from vae_models.likelihoods import LIKELIHOODS_OF_LINEAR
 from vae_models.vae import Posterior
 
 SIGMA = 0.2
@@ -32,6 +33,8 @@ class LinearVAE(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.tensor([[0.1, 0.0], [0.05, 0.1], [0.0, -0.1], [0.1, 0.1]]))
         self._spread = spread
+        self.decoder = self.decoded
+        self.likelihood = LIKELIHOODS_OF_LINEAR["gaussian"]
 
     def encode(self, x: Tensor) -> Posterior:
         weight = self.weight.double()
@@ -41,8 +44,8 @@ class LinearVAE(nn.Module):
         variance = self._spread / torch.diagonal(precision)
         return Posterior(mean.float(), variance.log().float().expand(len(x), 2))
 
-    def decode(self, z: Tensor) -> Tensor:
-        return (z @ self.weight.T + 0.5).view(-1, 1, 2, 2)
+    def decoded(self, z: Tensor) -> Tensor:
+        return 2 * (z @ self.weight.T).view(-1, 1, 2, 2)
 
 
 def true_log_likelihood(images: np.ndarray, weight: np.ndarray, draws: int = 400_000) -> np.ndarray:
@@ -109,9 +112,12 @@ def test_the_likelihood_is_the_elbo_of_all_images_and_the_gain_of_some(
     assert (found["log_likelihood_images"], found["log_likelihood_samples"]) == (6, 5_000)
 
 
-def test_the_bound_of_one_sample_is_the_elbo_and_chunks_do_not_change_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("fields", [{"width": 4}, {"architecture": "linear"}])
+def test_the_bound_of_one_sample_is_the_elbo_and_chunks_do_not_change_it(
+    fields: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
     images = np.random.default_rng(0).integers(0, 256, (300, 1, 28, 28), dtype=np.uint8)
-    model = seeded_vae(TrialConfig(model=ModelConfig(width=4, latent_dim=3))).eval()
+    model = seeded_vae(TrialConfig(model=ModelConfig(**fields, latent_dim=3))).eval()
     elbo = -evaluate(model, Pixels(images), 0.3, World())["nelbo"]
     one = iwae(model, images, 0.3, 1)
     assert one.mean == pytest.approx(elbo, abs=4 * one.standard_error)

@@ -51,18 +51,20 @@ def test_run_figures_of_grey_and_colour_images(channels: int, tmp_path: Path) ->
 
 @pytest.mark.heavy
 @pytest.mark.parametrize(
-    ("latent_dim", "shape", "count", "classes"),
+    ("latent_dim", "shape", "count", "classes", "fields"),
     [
-        (2, (1, 16, 16), 40, 3),
-        (1, (3, 16, 24), 20, 1),  # one latent, one class, not square
-        (9, (2, 16, 16), 1, 1),  # one image, of two channels
-        (70, (1, 40, 8), 5, 30),  # a line instead of bars; most classes have no test image
+        (2, (1, 16, 16), 40, 3, {}),
+        (1, (3, 16, 24), 20, 1, {}),  # one latent, one class, not square
+        (9, (2, 16, 16), 1, 1, {}),  # one image, of two channels
+        (70, (1, 40, 8), 5, 30, {}),  # a line instead of bars; most classes have no test image
+        (3, (3, 9, 13), 40, 3, {"architecture": "linear"}),
+        (3, (1, 9, 13), 40, 3, {"architecture": "mlp", "widths": (8,)}),
     ],
 )
 def test_every_figure_of_what_there_is(
-    latent_dim: int, shape: tuple[int, int, int], count: int, classes: int, tmp_path: Path
+    latent_dim: int, shape: tuple[int, int, int], count: int, classes: int, fields: dict, tmp_path: Path
 ) -> None:
-    model, data = vae(latent_dim, shape), dataset(count, shape, classes)
+    model, data = vae(latent_dim, shape, **fields), dataset(count, shape, classes)
     given = ModelContext(model, data, encode(model, data.test.images), rows=[metrics(1, 3.0, BASE)])
     paths = draw_model(given, tmp_path, "run")
     assert list(paths) == list(model_figures())
