@@ -19,10 +19,8 @@ _LEAST_TRIALS = 5  # complete ones, below which an importance would be noise
 _TREES = 64
 _LEAVES = (1, 5)  # trials of a leaf at least; the out-of-bag R² chooses, as single trials mislead where there is noise
 _RESAMPLE_TREES = 16  # of a resample's forest: its noise only widens the interval
-_GRID, _BACKGROUND = (
-    24,
-    48,
-)  # values of a parameter at which its effect is taken, draws of the others it is averaged over
+_GRID = 24  # values of a parameter at which its effect is taken
+_BACKGROUND = 48  # draws of the others that it is averaged over
 # (rows drawn, rows left out, seed) -> (P,) shares; None where they cannot be told
 _Shares = Callable[[np.ndarray, np.ndarray, int], np.ndarray | None]
 
