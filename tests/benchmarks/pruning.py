@@ -30,9 +30,8 @@ from trainables.training.loop import fit
 from trainables.training.process_group import World, keep_freed_memory
 
 EPOCHS = 8
-IMAGES = {"mnist": 2_000, "digits": 1_000}
-"""That are trained on; of the others at most `HELD_OUT` are validated on."""
-HELD_OUT = 2_000
+IMAGES = {"mnist": 2_000, "digits": 1_000}  # that are trained on
+HELD_OUT = 2_000  # of the others, at most
 
 
 def config_of(dataset: str, seed: int, number: int) -> TrialConfig:
@@ -53,13 +52,13 @@ def curve(config: TrialConfig) -> list[dict[str, Any]]:
     """A row an epoch of a training: its config, bits per dimension on A, rate and distortion on A and on B."""
     data = load_dataset(config.dataset, may_download=False).limited(config.limit_train)
     held_out = limit(data.validation_rows, HELD_OUT)
-    train = Pixels(data.train.images, data.training_rows())
-    half_a, half_b = (Pixels(data.train.images, held_out[start::2]) for start in range(2))
+    parts = (data.training_rows(), held_out[::2], held_out[1::2])
+    train, half_a, half_b = (Pixels(data.train.images, rows) for rows in parts)
     drawn = {"beta": config.beta, "lr": config.lr, "latent_dim": config.model.latent_dim, "depth": config.model.depth}
     rows = []
     for epoch in fit(config, train, half_a):
         found, check = epoch.metrics, evaluate(epoch.model, half_b, epoch.metrics["sigma"], World())
-        row = {"epoch": found["epoch"], **drawn, "bits_per_dim": found["val_bits_per_dim"], "sigma": found["sigma"]}
+        row = {"epoch": found["epoch"], **drawn, "bits_per_dim": found["val_bits_per_dim"]}
         row |= {"rate_a": found["val_rate"], "distortion_a": found["val_distortion"]}
         rows.append(row | {"rate_b": check["rate"], "distortion_b": check["distortion"]})
     return rows
@@ -186,15 +185,16 @@ def replay(trials: Trials, orders: int, seed: int, rules: Mapping[str, Rule] = R
 
 
 def table(replayed: pd.DataFrame) -> str:
-    """Means over the orders, quartiles in brackets, and the share of the orders in which the rule beats the same cost
-    without pruning on both halves; a row a rule, in Markdown."""
+    """A row a rule, in Markdown: means over the orders, of three with their quartiles, and the share of the orders in
+    which the rule beats the same cost without pruning on both halves."""
     columns = replayed.columns[2:]
     lines = [f"| rule | {' | '.join(columns)} | better |", "|---" * (len(columns) + 2) + "|"]
     for rule, rows in replayed.groupby("rule", sort=False):
-        mean, low, high = rows[columns].mean(), rows[columns].quantile(0.25), rows[columns].quantile(0.75)
-        cells = [f"{mean[name]:.3f} ({low[name]:.3f} to {high[name]:.3f})" for name in columns]
+        cells = {name: f"{rows[name].mean():.3f}" for name in columns}
+        for name in ("cost", "A", "B"):
+            cells[name] += " ({:.3f} to {:.3f})".format(*rows[name].quantile([0.25, 0.75]))
         better = (rows["A"] > rows["A, whole"]) & (rows["B"] > rows["B, whole"])
-        lines.append(f"| {rule} | {' | '.join(cells)} | {better.mean():.0%} |")
+        lines.append(f"| {rule} | {' | '.join(cells.values())} | {better.mean():.0%} |")
     return "\n".join(lines)
 
 
