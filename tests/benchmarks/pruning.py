@@ -19,7 +19,7 @@ import torch
 import typer
 
 from analysis.statistics.pareto import hypervolume, pareto_front, reference_point
-from studies.search.pruning import Peers, is_judged
+from studies.search.pruning import Peers
 from trainables.config import TrialConfig
 from trainables.data.datasets import load_dataset
 from trainables.data.splits import limit
@@ -38,6 +38,7 @@ def config_of(dataset: str, seed: int, number: int) -> TrialConfig:
     """The ``number``-th random config, whatever the number of others."""
     rng = np.random.default_rng([seed, number])
     base = TrialConfig(dataset=dataset, epochs=EPOCHS, batch_size=32, limit_train=IMAGES[dataset], seed=seed)
+    base = base.replace({"definitions": 1})  # whose bits per dimension the median of version 1 is of
     drawn = {
         "beta": float(np.exp(rng.uniform(np.log(0.05), np.log(20)))),
         "lr": float(np.exp(rng.uniform(np.log(3e-4), np.log(5e-3)))),
@@ -133,11 +134,14 @@ def median_of_bits(trials: Trials, order: Sequence[int]) -> np.ndarray:
 def own_price(quantile: float, trials: Trials, order: Sequence[int]) -> np.ndarray:
     """Above this quantile of all trials' D + beta R at its own beta."""
     peers, lasts = Peers(quantile), whole(trials, order)
-    judged = [epoch for epoch in range(1, trials.bits.shape[1] + 1) if is_judged(epoch, trials.bits.shape[1])]
     for number in order:
-        for epoch in judged:
-            peers.add(number, epoch, trials.distortion[0, number, epoch - 1], trials.rate[0, number, epoch - 1])
-            if peers.prune(number, epoch, trials.beta[number]):
+        config = TrialConfig(beta=trials.beta[number], epochs=trials.bits.shape[1])
+        for epoch, (distortion, rate) in enumerate(
+            zip(trials.distortion[0, number], trials.rate[0, number], strict=True), start=1
+        ):
+            row = {"epoch": epoch, "val_distortion": distortion, "val_rate": rate}
+            peers.add(number, config, row)
+            if peers.prune(number, config, row):
                 lasts[number] = epoch
                 break
     return lasts

@@ -8,6 +8,17 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from studies.search.pruning import FEWEST_PEERS, Peers, costs_too_much, is_judged
+from trainables.config import TrialConfig
+from trainables.metrics import Metrics
+from vae_models import ModelConfig
+
+
+def config(beta: float = 1.0, likelihood: str = "gaussian") -> TrialConfig:
+    return TrialConfig(model=ModelConfig.model_validate({"likelihood": likelihood}), beta=beta, epochs=16)
+
+
+def row(epoch: int, distortion: float, rate: float) -> Metrics:
+    return {"epoch": epoch, "val_distortion": distortion, "val_rate": rate}
 
 
 def quantile_by_hand(values: list[float], quantile: float) -> float:
@@ -31,10 +42,10 @@ def test_a_trial_is_pruned_above_the_quantile_of_all_at_its_own_price(
     assume(math.isfinite(mine))  # what is not has failed before it is judged
     known = [price for distortion, rate in rows if math.isfinite(price := distortion + beta * rate)]
     peers = Peers(quantile)
-    for number, row in enumerate(rows):
-        peers.add(number, 4, *row)
+    for number, measured in enumerate(rows):
+        peers.add(number, config(), row(4, *measured))
     expected = len(known) >= 6 and mine > quantile_by_hand(known, quantile)
-    assert peers.prune(judged, 4, beta) == expected
+    assert peers.prune(judged, config(beta), row(4, *rows[judged])) == expected
     assert costs_too_much(judged, beta, *np.array(rows).T, quantile) == expected
 
 
@@ -58,32 +69,33 @@ def test_a_cheap_code_competes_with_cheap_codes() -> None:
     assert not any(costs_too_much(index, beta[index], distortions, rates, 0.01) for index in range(24))
 
 
-def test_trials_of_another_kind_or_epoch_are_no_peers() -> None:
-    peers = Peers(0.25)
-    peers.add(0, 2, 9.0, 0.0)
+def test_trials_of_another_likelihood_or_epoch_are_no_peers() -> None:
+    peers, judged = Peers(0.25), row(2, 9.0, 0.0)
+    peers.add(0, config(), judged)
     for number in range(1, 8):
-        peers.add(number, 2, 0.0, 0.0, "another likelihood")
-        peers.add(number, 1, 0.0, 0.0)
-    assert not peers.prune(0, 2, 1.0)
+        peers.add(number, config(likelihood="laplace"), row(2, 0.0, 0.0))
+        peers.add(number, config(), row(1, 0.0, 0.0))
+    assert not peers.prune(0, config(), judged)
     for number in range(1, 6):
-        peers.add(number, 2, 0.0, 0.0)
-    assert peers.prune(0, 2, 1.0)
+        peers.add(number, config(), row(2, 0.0, 0.0))
+    assert peers.prune(0, config(), judged)
 
 
 def test_a_row_that_is_said_twice_counts_once() -> None:
     peers = Peers(0.25)
-    peers.add(0, 1, 9.0, 0.0)
+    peers.add(0, config(), row(1, 9.0, 0.0))
     for _ in range(3):
         for number in range(1, 5):
-            peers.add(number, 1, 0.0, 0.0)
-    assert not peers.prune(0, 1, 1.0)
+            peers.add(number, config(), row(1, 0.0, 0.0))
+    assert not peers.prune(0, config(), row(1, 9.0, 0.0))
 
 
 def test_quantile_0_prunes_nothing() -> None:
     peers = Peers(0.0)
-    for number in range(20):
-        peers.add(number, 1, float(number), float(number))
-    assert not any(peers.prune(number, 1, 1.0) for number in range(20))
+    rows = [row(1, float(number), float(number)) for number in range(20)]
+    for number, measured in enumerate(rows):
+        peers.add(number, config(), measured)
+    assert not any(peers.prune(number, config(), measured) for number, measured in enumerate(rows))
 
 
 @pytest.mark.parametrize(
@@ -103,4 +115,5 @@ def test_quantile_0_prunes_nothing() -> None:
 def test_judged_after_powers_of_two_never_the_last_nor_while_the_kl_weight_rises(
     epochs: int, kl_warmup: float, judged: list[int]
 ) -> None:
-    assert [epoch for epoch in range(1, epochs + 1) if is_judged(epoch, epochs, kl_warmup)] == judged
+    asked = TrialConfig(epochs=epochs, kl_warmup=kl_warmup)
+    assert [epoch for epoch in range(1, epochs + 1) if is_judged(epoch, asked)] == judged
