@@ -210,8 +210,8 @@ def described_front(trials: Trials) -> str:
     front = trials.front()
     if not front:
         return ""
-    low, high = front[0].values[0], front[-1].values[0]
-    return f"{len(front)} trials, rate {low:.3g} to {high:.3g} nats, its knee trial {trials.chosen(1)[0].number}"
+    rates, knee = f"{front[0].values[0]:.3g} to {front[-1].values[0]:.3g} nats", trials.chosen(1)[0].number
+    return f"{len(front)} trial{'s' * (len(front) > 1)}, rate {rates}, its knee trial {knee}"
 
 
 def set_aside(study_name: str, url: str) -> str | None:

@@ -82,9 +82,8 @@ class _Final(_Retraining):
             return UserError(f"the {self.label} failed: {cause}\nrun the same command again to take it up")
         self.folder.fetch_best(self.record)
         self.folder.drop_states(self.record)
-        if self.place != self.record.path:
-            shutil.rmtree(self.place, ignore_errors=True)
-            self.record.path.rename(self.place)
+        shutil.rmtree(self.place, ignore_errors=True)
+        self.record.path.rename(self.place)
         return None
 
 
@@ -110,9 +109,9 @@ def final_trainings(session: Session, workers: int) -> Iterator[TrainingRun]:
         what = f"{_names(trial for trial, _ in left)} once more"
         session.view.phase(f"training {what}, {ledger.plan.final_epochs} epochs on {workers} worker(s)")
     for trial, config in left:
-        place, is_alone = _final_path(ledger, folder, trial), ledger.plan.base.definitions == 1
-        record = TrialFolder(folder.layout.next_final if is_alone else place)
-        label = "final training" if is_alone else f"final training of trial {trial.number}"
+        place = _final_path(ledger, folder, trial)
+        record = TrialFolder(folder.layout.before_it_is_done(place))
+        label = "final training" + f" of trial {trial.number}" * (place != folder.layout.final)
         yield _Final(folder, record, config, label, {**trial.params, "epochs": config.epochs}, place)
 
 

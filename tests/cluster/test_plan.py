@@ -29,7 +29,7 @@ def test_slots_fit_the_nodes(
 
 
 def test_most_trials_can_learn_from_those_before() -> None:
-    assert plan_slots([Node(64, 0)], 1, trials=12) == (4, SlotResources(1, 16, 0.0))
+    assert plan_slots([Node(64, 0)], 1, trials=12) == (3, SlotResources(1, 21, 0.0))
     assert plan_slots([Node(64, 0)], 1, trials=1) == (1, SlotResources(1, 64, 0.0))
     assert plan_slots([Node(64, 0)], 1, max_concurrent=9, trials=12)[0] == 9
 

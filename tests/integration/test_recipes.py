@@ -90,12 +90,16 @@ def test_a_likelihood_takes_two_files(copy: Copy) -> None:
             "class Cauchy(Laplace):\n"
             "    def distortion(self, output: Tensor, x: Tensor) -> Tensor:\n"
             "        error = torch.tanh(output) - (2 * x - 1)\n"
-            "        return (torch.log1p(error.square()) + math.log(math.pi)).flatten(1).sum(1)\n\n\n"
+            "        return (torch.log1p(error.square()) + CONSTANTS['cauchy']).flatten(1).sum(1)\n\n\n"
             "LIKELIHOODS: dict",
         ),
         ('"bernoulli": Bernoulli()', '"bernoulli": Bernoulli(), "cauchy": Cauchy()'),
     )
-    copy.edit("vae_models/config.py", ('"laplace", "bernoulli"]', '"laplace", "bernoulli", "cauchy"]'))
+    copy.edit(
+        "vae_models/config.py",
+        ('"laplace", "bernoulli"]', '"laplace", "bernoulli", "cauchy"]'),
+        ('"bernoulli": 0.0}', '"bernoulli": 0.0, "cauchy": math.log(math.pi)}'),
+    )
     row = json.loads(copy.run(TRAIN, json.dumps({"model.likelihood": "cauchy"})))
     assert row["val_distortion"] > 28 * 28 * 1.14  # log pi a pixel at least
     assert copy.changed() == ["vae_models/config.py", "vae_models/likelihoods.py"]

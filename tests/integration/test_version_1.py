@@ -48,7 +48,7 @@ def test_fields_that_were_added_later_lock_no_folder(folder: Path) -> None:
     lacking(layout.question, ("objective", "seed"))
     for path in layout.trial_folders():
         lacking(path / "config.json", added)
-    study = STUDY.with_overrides(SETTINGS)
+    study = StudyFolder(folder).own_definitions(STUDY.with_overrides(SETTINGS))
     claimed = StudyFolder(folder).claim(study)
     assert claimed["id"] == json.loads((WRITTEN / "study.json").read_text())["id"]
     assert claimed["base"]["precision"] == "float32"
@@ -56,7 +56,7 @@ def test_fields_that_were_added_later_lock_no_folder(folder: Path) -> None:
         number, earlier = int(path.name), TrialFolder(WRITTEN / "trials" / path.name).config()
         assert TrialFolder(path).config() == earlier
         drawn = {"beta": earlier.beta, "model.depth": earlier.model.depth}
-        assert TrialFolder(path).holds(study.config(number, drawn))
+        assert TrialFolder(path).holds(study.base.of_trial(number, drawn))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_another_question_is_refused_still(folder: Path, overrides: dict, differ
     lacking(StudyLayout(folder).question, ("compile", "precision"), "base")
     before = files(folder)
     with pytest.raises(UserError, match=f"holds another study: (.*; )?{difference}"):
-        StudyFolder(folder).claim(STUDY.with_overrides(SETTINGS | overrides))
+        StudyFolder(folder).claim(StudyFolder(folder).own_definitions(STUDY.with_overrides(SETTINGS | overrides)))
     assert files(folder) == before
 
 

@@ -14,7 +14,6 @@ class StudyLayout:
         self.ledger = path / "study.db"  # the Optuna storage, where it is not elsewhere
         self.trials = path / "trials"  # the trials' folders: see `trainables.records.trial_folder`
         self.final = self.trials / "final"  # of the best configuration's last, longer training, once it is finished
-        self.next_final = self.trials / "final.next"  # the same until then, when it takes the earlier one's place
         self.ray = path / ".ray"  # what Ray writes while the study runs; gone at its end
         self.report = path / "report.html"  # the page to read
         self.trials_csv = path / "trials.csv"  # a row a trial
@@ -32,6 +31,10 @@ class StudyLayout:
     def final_of(self, number: int) -> Path:
         """The folder of a trial's last, longer training, where a study has several of them."""
         return self.trials / f"final_{number:04d}"
+
+    def before_it_is_done(self, final: Path) -> Path:
+        """The folder of a final training until it is finished and takes the place of an earlier one."""
+        return final.with_name(f"{final.name}.next")
 
     def finals(self) -> list[Path]:
         """The folders of last, longer trainings that are there."""

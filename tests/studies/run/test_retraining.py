@@ -52,7 +52,7 @@ def test_three_of_the_front_are_trained_once_more_each_at_its_own_kl_weight(tmp_
         assert record.config().beta == trial.params["beta"]
         assert record.config() == TrialFolder(opened.folder.layout.trial(trial.number)).config().replace({"epochs": 5})
         assert len(record.rows()) == 5
-    assert not opened.folder.layout.next_final.exists()
+    assert not opened.folder.layout.before_it_is_done(opened.folder.layout.final).exists()
     assert is_finished(opened.ledger, opened.folder)
     before = {path: path.read_bytes() for path in opened.folder.path.rglob("*") if path.is_file()}
     assert run(tmp_path)[0] == []
