@@ -78,9 +78,10 @@ def plan_slots(
     placement: Placement = Placement(),  # noqa: B008 (it does not change)
 ) -> tuple[int, SlotResources]:
     """How many slots of ``workers`` to open in ``placement``, each for ``pack`` trials, and what each worker takes. As
-    many slots as ``max_concurrent`` trials need, or as fit; but for not more than a third of ``trials``, so that most
-    of them can learn from those before. A worker gets a GPU where there are any (a share of one where there are fewer
-    than workers), and as many CPUs as leave room for all workers. Raises: UserError where there is no room."""
+    many slots as ``max_concurrent`` trials need, or as fit; but for not more than a quarter of a study's ``trials``,
+    so that most of them can learn from those before. A worker gets a GPU where there are any (a share of one where
+    there are fewer than workers), and as many CPUs as leave room for all workers. Raises: UserError where there is no
+    room."""
     nodes = chosen(nodes, placement)
     at_once = most_at_once(max_concurrent, trials)
     pack = min(pack, at_once or pack)
@@ -111,7 +112,7 @@ def fitting(nodes: list[Node], slot: SlotResources) -> int:
 
 def most_at_once(max_concurrent: int | None, trials: int | None) -> int | None:
     """Trials to run at once, whatever the cluster; None: no limit."""
-    return max_concurrent or (math.ceil(trials / 3) if trials else None)
+    return max_concurrent or (math.ceil(trials / 4) if trials else None)
 
 
 def measured_processes_per_gpu(

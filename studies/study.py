@@ -1,21 +1,25 @@
 """A study as a declaration: what is searched, on what, with which budget."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
 from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
+from optuna.samplers import BaseSampler
 
+from studies.sampling import SAMPLERS, MakeSampler, sampler_for
 from trainables.config import TrialConfig
 from trainables.data.datasets import image_shape
+from trainables.metrics import Metrics
+from trainables.objective import OBJECTIVES, Constraint, named, values
 from trainables.space import extremes
 
-_OBJECTIVE = "val_bits_per_dim"
-_FIXED = {"seed", "dataset", "image_size", "limit_val", "model.image_shape"}  # what all trials of a study share
+# what all trials of a study share
+_FIXED = {"seed", "dataset", "image_size", "limit_val", "model.image_shape", "definitions"}
+_FINALS = {"rate_distortion": 3, "bits_per_dim": 1}
 _ARCHITECTURE = "model.architecture"
-
 _MOST_SEEDS = 99
 
 
@@ -28,23 +32,43 @@ class Study:
         name: also the name of its folder under ``runs/``.
         base: the configuration that the space varies.
         space: dotted paths of `TrialConfig` to Optuna distributions.
+        objective: of `trainables.objective.OBJECTIVES`; None is the folder's own, of a new one rate and distortion.
+        prune: the quantile of `studies.search.pruning`; 0 prunes nothing.
+        where: what trials must keep to, as `trainables.objective.Constraint` parses it.
+        sampler: an Optuna sampler of a seed, asked from trial `studies.sampling.START` on.
         trials: how many trials to run in all.
-        final_epochs: length of the last training, of the best configuration; 0 leaves it out.
-        seeds: how often to train each of the best trials again, each time with another seed.
+        final: how many trials to train again for ``final_epochs``; None is 3 of the front, or the best alone.
+        final_epochs: length of these last trainings; 0 leaves them out.
+        seeds: how often to train each of three of the front, or of the best, again, each time with another seed.
         seed: of the search; trial n trains with seed ``base.seed + n``.
     """
 
     name: str
     base: TrialConfig
     space: Mapping[str, BaseDistribution]
+    objective: str | None = None
+    prune: float = 0.25
+    where: Sequence[str] = ()
+    sampler: MakeSampler = SAMPLERS["tpe"]
     trials: int = 16
+    final: int | None = None
     final_epochs: int = 20
     seeds: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
         at_least(1, trials=self.trials)
-        at_least(0, final_epochs=self.final_epochs, seeds=self.seeds, seed=self.seed)
+        at_least(0, final_epochs=self.final_epochs, final=self.final, seeds=self.seeds, seed=self.seed)
+        named(self.minimised)
+        if not 0 <= self.prune < 1:
+            raise ValueError(f"prune must be a quantile from 0 to below 1, got {self.prune}")
+        for text in self.where:
+            Constraint.of(text)
+        if len(self.objectives) > 1 and "model.likelihood" in self.space:
+            raise ValueError(
+                "model.likelihood cannot be searched for rate and distortion: distortions under two likelihoods "
+                "cannot be compared; the objective bits_per_dim can"
+            )
         if self.seeds > _MOST_SEEDS:
             raise ValueError(f"seeds must be at most {_MOST_SEEDS}, got {self.seeds}")
         for path, distribution in self.space.items():
@@ -75,6 +99,47 @@ class Study:
             return extremes(self.space[_ARCHITECTURE])
         return [self.base.model.architecture]
 
+    @property
+    def minimised(self) -> str:
+        """The objective's name."""
+        return self.objective or "rate_distortion"
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """The metrics that are minimised."""
+        return OBJECTIVES[self.minimised]
+
+    def values(self, config: TrialConfig, best: Metrics) -> list[float]:
+        """What the search is told of a trial, by its best epoch."""
+        return values(self.minimised, config, best)
+
+    def sampler_at(self, number: int, *position: int) -> BaseSampler:
+        """See `studies.sampling.sampler_for`."""
+        make = None if self.base.definitions == 1 else self.sampler
+        return sampler_for(number, self.space, make, self.seed, *position)
+
+    @property
+    def finals(self) -> int:
+        """How many trials to train once more at the end."""
+        return (_FINALS[self.minimised] if self.final is None else self.final) if self.final_epochs else 0
+
+    def by_definitions(self, version: int | None) -> "Study":
+        """The same study by the definitions of a folder, or of a new one where it is None. Raises: ValueError for what
+        those of definitions 1 do not know."""
+        if version != 1:
+            return self
+        newer = {
+            "--prune": self.prune != Study.prune,
+            "--where": bool(self.where),
+            "--sampler": self.sampler is not SAMPLERS["tpe"],
+        }
+        if asked := [option for option, is_asked in newer.items() if is_asked]:
+            raise ValueError(
+                f"{asked[0]} is not for a study by definitions 1, whose trials the median of their peers prunes"
+            )
+        objective = self.objective or "bits_per_dim"
+        return replace(self, base=self.base.replace({"definitions": 1}), objective=objective)
+
     def largest(self) -> TrialConfig:
         """The base with the most of everything that takes memory."""
         sizes = {"batch_size", "model.latent_dim", "model.depth", "model.width"} & self.space.keys()
@@ -85,7 +150,10 @@ class Study:
         """What makes this study this one, as JSON values: a study folder answers one question only."""
         return {
             "name": self.name,
-            "objective": _OBJECTIVE,
+            "objective": self.minimised,
+            "prune": self.prune,
+            "where": list(self.where),
+            "sampler": _name(self.sampler),
             "seed": self.seed,
             "base": self.base.model_dump(mode="json"),
             "space": {path: distribution_to_json(d) for path, d in self.space.items()},
@@ -96,18 +164,28 @@ class Study:
         """The study that asks a recorded question; what an older record lacks takes its default. Raises: ValueError,
         KeyError, TypeError, AttributeError for what is no question."""
         space = {path: json_to_distribution(text) for path, text in question["space"].items()}
-        base = TrialConfig.model_validate(question["base"])
-        return cls(name=question["name"], base=base, space=space, seed=question.get("seed", cls.seed), **plan)
+        base = TrialConfig.of_record(question["base"])
+        asked = {name: question[name] for name in ("seed", "prune", "where") if name in question}
+        sampler = SAMPLERS.get(question.get("sampler", ""), cls.sampler)
+        asked |= {"objective": named(question.get("objective", "bits_per_dim")), "sampler": sampler}
+        return cls(name=question["name"], base=base, space=space, **asked, **plan)
 
     def differences(self, question: Mapping[str, Any]) -> list[str]:
         """What a recorded question asks otherwise, a line each, as values and not as text. Raises: as `of_question`."""
-        asked = self.of_question(question).question() | {"objective": question.get("objective", _OBJECTIVE)}
+        asked = self.of_question(question).question()
+        asked["sampler"] = question.get("sampler", asked["sampler"])  # a function of the user's own has its name alone
         before, now = _flat(asked), _flat(self.question())
         return [
             f"{key}: {before.get(key, 'not there')} in the folder, {now.get(key, 'not there')} now"
             for key in sorted(before.keys() | now.keys())
             if before.get(key) != now.get(key)
         ]
+
+
+def _name(sampler: MakeSampler) -> str:
+    """What study.json and the command line call it; a user's own by its module and name."""
+    known = (name for name, make in SAMPLERS.items() if make is sampler)
+    return next(known, f"{sampler.__module__}.{sampler.__qualname__}")
 
 
 def _flat(values: Mapping[str, Any], path: str = "") -> dict[str, Any]:

@@ -1,14 +1,20 @@
 """Everything that determines a trial's result, as one frozen value."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from trainables.metrics import Metrics
 from vae_models import ModelConfig
 
 _REPEAT_STRIDE = 100_003  # between the seeds of a trial's repeats: no study has as many trials, so none is another's
+
+
+def completed(values: Any) -> Any:
+    """A recorded config's values: what an older one lacks has its default, but the definitions, which were not said."""
+    return {"definitions": 1, **values} if isinstance(values, dict) else values
 
 
 class TrialConfig(BaseModel):
@@ -41,6 +47,9 @@ class TrialConfig(BaseModel):
     # whether `torch.compile` makes one step of the model; None leaves it to the loop, by the work ahead; runs that are
     # trained together are not compiled
     compile: bool | None = None
+    # of what is measured and chosen by: in 1, sigma is the residuals' root mean square, and the best epoch that of the
+    # lowest bits per dimension; see `criterion` and `trainables.training.yardstick`
+    definitions: Literal[1, 2] = 2
 
     @field_validator("dataset")
     @classmethod
@@ -53,6 +62,22 @@ class TrialConfig(BaseModel):
         """The KL weight after ``progress`` of ``epochs`` (a fraction of an epoch counts)."""
         ramp = self.kl_warmup * self.epochs
         return self.beta * min(1.0, progress / ramp) if ramp > 0 else self.beta
+
+    @classmethod
+    def of_record(cls, values: Any) -> "TrialConfig":
+        """A recorded config. Raises: pydantic.ValidationError."""
+        return cls.model_validate(completed(values))
+
+    def criterion(self, row: Mapping[str, Any]) -> Any:
+        """What is lowest at a training's best epoch: validation D + beta R, nats per image, at the full KL weight; by
+        definitions 1 the bits per dimension. Of an epoch's metrics, or of an array for each."""
+        if self.definitions == 1:
+            return row["val_bits_per_dim"]
+        return row["val_distortion"] + self.beta * row["val_rate"]
+
+    def best_row(self, history: Sequence[Metrics]) -> Metrics:
+        """The best epoch's, the first of equal ones. Raises: ValueError where there is none."""
+        return min(history, key=self.criterion)
 
     def replace(self, overrides: Mapping[str, Any]) -> "TrialConfig":
         """A copy with fields set by dotted path, ``{"beta": 2.0, "model.depth": 1}``, checked as a whole. Raises:

@@ -13,6 +13,9 @@ _ARCHITECTURES_WITH = {
     "activation": {"convolutional", "mlp"},
 }
 
+CONSTANTS = {"gaussian": 0.5 * math.log(2 * math.pi), "laplace": math.log(2), "bernoulli": 0.0}
+"""What distortion under each likelihood holds whatever the model, nats per dimension."""
+
 
 class ModelConfig(BaseModel):
     """Architecture and likelihood of one VAE. Raises: pydantic.ValidationError (a ``ValueError``), which names the
@@ -93,6 +96,11 @@ class ModelConfig(BaseModel):
         if self.architecture == "convolutional":
             return f"depth {self.depth}, width {self.width}"
         return f"mlp of widths {', '.join(map(str, self.widths))}" if self.hidden_widths else self.architecture
+
+    @property
+    def distortion_constant(self) -> float:
+        """What of the distortion no model changes, nats per image."""
+        return CONSTANTS[self.likelihood] * self.dimensions
 
     @property
     def dimensions(self) -> int:

@@ -4,7 +4,6 @@ A decoder ends in unbounded numbers, ``output``; a likelihood says what they mea
 C x H x W; pixels x are in [0, 1].
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,6 +11,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
+
+from vae_models.config import CONSTANTS
 
 
 class Likelihood(Protocol):
@@ -40,7 +41,7 @@ class Gaussian:
     def distortion(self, output: Tensor, x: Tensor) -> Tensor:
         """See `Likelihood`."""
         error = self.squash(output) - (2 * x - 1)
-        return (0.5 * error.square() + 0.5 * math.log(2 * math.pi)).flatten(1).sum(1)
+        return (0.5 * error.square() + CONSTANTS["gaussian"]).flatten(1).sum(1)
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Laplace:
     def distortion(self, output: Tensor, x: Tensor) -> Tensor:
         """See `Likelihood`."""
         error = self.squash(output) - (2 * x - 1)
-        return (error.abs() + math.log(2)).flatten(1).sum(1)
+        return (error.abs() + CONSTANTS["laplace"]).flatten(1).sum(1)
 
 
 class Bernoulli:

@@ -19,8 +19,8 @@ from vae_models import VAE
 class Run:
     """A finished training: a complete trial, or the final one."""
 
-    label: str  # for people: "trial 7", "final"
-    slug: str  # for file names: "trial_0007", "final"
+    label: str  # for people: "trial 7", "final", "final of trial 7"
+    slug: str  # for file names: "trial_0007", "final", "final_0007"
     folder: TrialFolder
     config: TrialConfig
     best: Metrics  # of the epoch whose weights are kept
@@ -46,27 +46,30 @@ class Run:
 
 
 def ranked_runs(folder: StudyRecord | Path | str) -> list[Run]:
-    """The complete trials, and the final training once it is finished, by ``val_bits_per_dim``, best first. Raises:
-    UserError where the folder is missing, or holds no whole study."""
+    """The complete trials, and the finished final trainings, by ``val_bits_per_dim``, best first. Raises: UserError
+    where the folder is missing, or holds no whole study."""
     study = read_study(folder)
     runs = []
-    for trial, epochs in zip(study.trials, study.epochs, strict=True):
-        if trial.state.name == "COMPLETE" and len(epochs):
+    for trial, best in zip(study.trials, study.best, strict=True):
+        if trial.state.name == "COMPLETE" and best:
             record = TrialFolder(StudyLayout(study.folder).trial(trial.number))
             slug = f"trial_{trial.number:04d}"
-            runs.append(Run(f"trial {trial.number}", slug, record, record.config(), best_row(epochs)))
-    if final := final_run(study.folder):
-        runs.append(final)
+            runs.append(Run(f"trial {trial.number}", slug, record, record.config(), best))
+    runs += final_runs(study.folder)
     return sorted(runs, key=lambda run: run.best["val_bits_per_dim"])
 
 
-def final_run(folder: Path) -> Run | None:
-    """The best configuration's last, longer training; None before all its epochs are there."""
-    record = TrialFolder(StudyLayout(folder).final)
-    epochs = read_epochs(record)
-    if len(epochs) and len(epochs) == (config := record.config()).epochs:
-        return Run("final", "final", record, config, best_row(epochs))
-    return None
+def final_runs(folder: Path) -> list[Run]:
+    """The last, longer trainings that have all their epochs."""
+    found = []
+    for path in StudyLayout(folder).finals():
+        record = TrialFolder(path)
+        epochs = read_epochs(record)
+        if len(epochs) and len(epochs) == (config := record.config()).epochs:
+            number = path.name.partition("_")[2]
+            label = f"final of trial {int(number)}" if number else "final"
+            found.append(Run(label, path.name, record, config, best_row(epochs, config)))
+    return found
 
 
 def load_best(folder: Path | str, rank: int = 0) -> VAE:

@@ -10,6 +10,8 @@ from optuna.distributions import IntDistribution
 
 from analysis.reading.study_record import StudyRecord, read_study, seconds_held
 from analysis.reading.validation import best_row, column, read_epochs
+from analysis.statistics.excess import excess
+from analysis.statistics.pareto import pareto_front
 from trainables.metrics import EPOCH, VALIDATION
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
@@ -25,16 +27,17 @@ def load_trials(folder: StudyRecord | Path | str) -> pd.DataFrame:
     Columns: ``number epochs best_epoch latent_dim depth val_active_units`` (Int64, NA where unknown),
     ``state`` (category of `STATES`), ``beta seconds cpu_hours gpu_hours`` and the validation set's other metrics
     (float64, NaN where unknown), ``cause`` (str, NaN unless it failed), and whatever else was searched, named by the
-    last part of its path. ``val_*`` are those of the best epoch, the first with the lowest ``val_bits_per_dim``;
+    last part of its path. ``val_*`` are those of the best epoch (`TrialConfig.criterion`). ``excess`` (float64):
+    D + beta R there minus the lowest that any trial of the study has at the same beta, nats per image. ``front``
+    (bool): complete, kept to the study's constraints, and no other such trial is better in rate and distortion.
     ``epochs`` counts the reported ones, ``seconds`` is what they took together, ``cpu_hours`` and ``gpu_hours`` what
     they held over all workers (a packed trial its share). Units and meanings: `trainables.metrics.EPOCH`. Raises:
     UserError where the folder is missing, or holds no whole study."""
     study = read_study(folder)
     records = []
-    for trial, epochs in zip(study.trials, study.epochs, strict=True):
+    for trial, epochs, best in zip(study.trials, study.epochs, study.best, strict=True):
         record = {"number": trial.number, "state": trial.state.name, "epochs": len(epochs), **study.parameters(trial)}
-        if len(epochs):
-            best = best_row(epochs)
+        if best:
             record |= {"best_epoch": best["epoch"]} | {name: best[name] for name in VALIDATION}
             record["seconds"] = float(column(epochs, "epoch_seconds").sum())
             record["cpu_hours"], record["gpu_hours"] = (seconds_held(epochs).sum(0) / 3600).tolist()
@@ -42,7 +45,21 @@ def load_trials(folder: StudyRecord | Path | str) -> pd.DataFrame:
         records.append(record)
     measured = ["epochs", "best_epoch", *VALIDATION, "seconds", "cpu_hours", "gpu_hours"]
     columns = ["number", "state", *study.columns.values(), *measured, "cause"]
-    return _typed(pd.DataFrame(records, columns=columns), study)
+    return _with_excess(_typed(pd.DataFrame(records, columns=columns), study), study)
+
+
+def _with_excess(trials: pd.DataFrame, study: StudyRecord) -> pd.DataFrame:
+    """The frame with ``excess`` and ``front``; distortions are compared under the same likelihood alone."""
+    likelihoods = trials["likelihood"] if "model.likelihood" in study.space else np.zeros(len(trials))
+    found = trials.assign(excess=np.nan, front=False)
+    for _, group in trials.groupby(likelihoods):
+        rate, distortion, beta = (group[name].to_numpy(float) for name in ("val_rate", "val_distortion", "beta"))
+        found.loc[group.index, "excess"] = excess(rate, distortion, beta)
+        eligible = (group["state"] == "COMPLETE").to_numpy() & np.isfinite(rate + distortion)
+        for limit in study.where:
+            eligible &= limit.violation({limit.name: group[limit.name].to_numpy(float)}) <= 0
+        found.loc[group.index[eligible], "front"] = pareto_front(rate[eligible], distortion[eligible])
+    return found
 
 
 def load_epochs(folder: StudyRecord | Path | str) -> pd.DataFrame:
@@ -81,7 +98,7 @@ def load_repeats(folder: StudyRecord | Path | str) -> pd.DataFrame:
             if cause := record.cause():
                 rows.append(row | {"state": "FAIL", "cause": cause})
             elif len(epochs) == again.epochs:
-                rows.append(row | {"state": "COMPLETE", **best_row(epochs)})
+                rows.append(row | {"state": "COMPLETE", **best_row(epochs, again)})
     frame = pd.DataFrame(rows, columns=["number", "repeat", "seed", "state", *_OF_REPEATS, "cause"])
     kinds: dict[str, Any] = dict.fromkeys(["number", "repeat", "seed"], "Int64")
     kinds |= dict.fromkeys(_OF_REPEATS, "float64")

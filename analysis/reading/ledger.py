@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from analysis.reading.optuna_private import stored_trials
 from analysis.reading.validation import LARGEST, Question
 from trainables.errors import UserError
+from trainables.objective import OBJECTIVES
 from trainables.records.storage_urls import OWNER, unmasked
 from trainables.records.study_layout import StudyLayout
 from trainables.space import extremes
@@ -45,7 +46,7 @@ def read_ledger(layout: StudyLayout, question: Question) -> list[FrozenTrial]:
     if {trial.number for trial in trials} != set(range(len(trials))):
         raise UserError(f"{shown} must number its trials from 0 without a gap")
     for trial in trials:
-        if fault := _fault_of(trial, question.space):
+        if fault := _fault_of(trial, question):
             raise UserError(f"{shown} is not this study's ledger: trial {trial.number} {fault}")
     return sorted(trials, key=lambda trial: trial.number)
 
@@ -75,11 +76,14 @@ def _refuse_programs(path: Path) -> None:
                 raise UserError(f"{path} must hold plain tables alone, as Optuna makes them, found {name!r:.80}")
 
 
-def _fault_of(trial: FrozenTrial, space: dict[str, BaseDistribution]) -> str:
+def _fault_of(trial: FrozenTrial, question: Question) -> str:
     """What a trial has that the ledger cannot have written, in words; empty if nothing."""
-    if trial.state == TrialState.COMPLETE and not (len(trial.values or ()) == 1 and _is_number(trial.values[0])):
+    told = trial.values or []
+    if trial.state == TrialState.COMPLETE and not (
+        len(told) == len(OBJECTIVES[question.objective]) and all(map(_is_number, told))
+    ):
         return f"is complete with the value {trial.values!r:.80}"
-    for path, distribution in space.items():
+    for path, distribution in question.space.items():
         if path not in trial.params:
             if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
                 return f"has no {path}"

@@ -11,16 +11,30 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from analysis.reading.ledger import read_ledger
-from analysis.reading.validation import column, flat, read_epochs, read_question
+from analysis.reading.validation import best_row, column, flat, read_epochs, read_question
 from trainables.config import TrialConfig
 from trainables.errors import UserError
+from trainables.metrics import Metrics
+from trainables.objective import Constraint, values
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
 
 # paths that are columns of every study, whether it searches them or not
 _AXES = {"beta": "beta", "model.latent_dim": "latent_dim", "model.depth": "depth"}
 # of the frames; a searched path has another name there
-_OWN_COLUMNS = ("number", "state", "epoch", "epochs", "best_epoch", "seconds", "cpu_hours", "gpu_hours", "cause")
+_OWN_COLUMNS = (
+    "number",
+    "state",
+    "epoch",
+    "epochs",
+    "best_epoch",
+    "seconds",
+    "cpu_hours",
+    "gpu_hours",
+    "cause",
+    "excess",
+    "front",
+)
 
 
 @dataclass(frozen=True)
@@ -32,6 +46,8 @@ class StudyRecord:
     base: TrialConfig
     space: dict[str, BaseDistribution]
     trials: list[FrozenTrial]  # by number
+    objective: str  # of `trainables.objective.OBJECTIVES`
+    where: list[Constraint]
     epochs: list[np.ndarray]  # what each trial reported, by its number: see `analysis.reading.validation.read_epochs`
 
     @cached_property
@@ -65,6 +81,12 @@ class StudyRecord:
         drawn = {path: trial.params.get(path) for path in self.space}
         return {column: (self._base | drawn)[path] for path, column in self.columns.items()}
 
+    @cached_property
+    def best(self) -> list[Metrics | None]:
+        """Each trial's best epoch, by its number; None before its first."""
+        pairs = zip(map(self.config, self.trials), self.epochs, strict=True)
+        return [best_row(epochs, config) if config and len(epochs) else None for config, epochs in pairs]
+
     def config(self, trial: FrozenTrial) -> TrialConfig | None:
         """What a trial trains by the ledger; None while its parameters are being drawn, or if they make none."""
         if not trial.params.keys() >= self.space.keys():
@@ -91,9 +113,11 @@ def read_study(folder: StudyRecord | Path | str) -> StudyRecord:
         raise UserError(f"the study's ledger {rule}\nrestore {lost}")
     records = [TrialFolder(layout.trial(trial.number)) for trial in trials]
     epochs = [read_epochs(record) for record in records]
-    study = StudyRecord(layout.path, info, question.base, question.space, trials, epochs)
-    for record, trial, reported in zip(records, trials, epochs, strict=True):
-        _check(record, trial, study.config(trial), column(reported, "val_bits_per_dim").tolist())
+    study = StudyRecord(
+        layout.path, info, question.base, question.space, trials, question.objective, question.where, epochs
+    )
+    for record, trial in zip(records, trials, strict=True):
+        _check(record, trial, study)
     return study
 
 
@@ -102,10 +126,12 @@ def seconds_held(epochs: np.ndarray) -> np.ndarray:
     return np.column_stack([column(epochs, "cpu_seconds"), column(epochs, "gpu_seconds")])
 
 
-def _check(record: TrialFolder, trial: FrozenTrial, config: TrialConfig | None, bits: list[float]) -> None:
-    """A trial's record, with ``bits`` of its epochs, and its line in the ledger vouch for each other. Raises: UserError
-    where they contradict each other: one of them is damaged, or another's."""
-    reported = trial.intermediate_values
+def _check(record: TrialFolder, trial: FrozenTrial, study: StudyRecord) -> None:
+    """A trial's record and its line in the ledger vouch for each other. Raises: UserError where they contradict each
+    other: one of them is damaged, or another's."""
+    config, best = study.config(trial), study.best[trial.number]
+    reported, bits = trial.intermediate_values, column(study.epochs[trial.number], "val_bits_per_dim").tolist()
+    told = values(study.objective, config, best) if config and best else None
     if len(reported) > len(bits):  # a record is written before the ledger
         rule = f"must hold the {len(reported)} epochs that the ledger knows, got {len(bits)}"
         raise UserError(f"{record.metrics} {rule}: it was cut off\nrestore it")
@@ -113,7 +139,7 @@ def _check(record: TrialFolder, trial: FrozenTrial, config: TrialConfig | None, 
         fault = "its config is not what the ledger says that was drawn"
     elif any(not 1 <= epoch <= len(bits) or bits[epoch - 1] != value for epoch, value in reported.items()):
         fault = "its metrics are not those that the ledger was told"
-    elif trial.state == TrialState.COMPLETE and [min(bits, default=None)] != trial.values:
+    elif trial.state == TrialState.COMPLETE and told != trial.values:
         fault = f"the ledger's value is {trial.values}"
     else:
         return

@@ -4,12 +4,13 @@ from typing import Annotated, Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution, json_to_distribution
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 from pydantic_core import SchemaValidator, core_schema
 
-from trainables.config import TrialConfig
+from trainables.config import TrialConfig, completed
 from trainables.errors import UserError, explain
 from trainables.metrics import EPOCH, Metric, Metrics
+from trainables.objective import Constraint, named
 from trainables.records.atomic_files import read_bounded, refuse_escapes, unseal
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
@@ -58,9 +59,10 @@ def column(epochs: np.ndarray, name: str) -> np.ndarray:
     return np.asarray(epochs[:, _NAMES.index(name)])
 
 
-def best_row(epochs: np.ndarray) -> Metrics:
-    """The first epoch with the lowest ``val_bits_per_dim``, by metric: that whose weights were kept."""
-    return dict(zip(_NAMES, epochs[column(epochs, "val_bits_per_dim").argmin()].tolist(), strict=True))
+def best_row(epochs: np.ndarray, config: TrialConfig) -> Metrics:
+    """The best epoch (`TrialConfig.criterion`), by metric: that whose weights were kept."""
+    best = np.argmin(config.criterion(dict(zip(_NAMES, epochs.T, strict=True))))
+    return dict(zip(_NAMES, epochs[best].tolist(), strict=True))
 
 
 def _distribution(text: Any) -> BaseDistribution:
@@ -70,6 +72,10 @@ def _distribution(text: Any) -> BaseDistribution:
         raise ValueError(f"{text!r:.80} is no distribution") from error
 
 
+def _constraint(text: Any) -> Constraint:
+    return Constraint.of(str(text))
+
+
 class Question(BaseModel):
     """What reading a study needs of its study.json; the rest is shown as it is."""
 
@@ -77,7 +83,9 @@ class Question(BaseModel):
 
     id: Any
     name: str
-    base: TrialConfig
+    base: Annotated[TrialConfig, BeforeValidator(completed)]
+    objective: Annotated[str, AfterValidator(named)] = "bits_per_dim"
+    where: list[Annotated[Constraint, BeforeValidator(_constraint)]] = []
     space: dict[str, Annotated[BaseDistribution, BeforeValidator(_distribution)]]
     storage: str | None = None
     data_dir: str | None = None

@@ -82,6 +82,11 @@ class Comparison:
     studies: list[Compared]  # as they were given
     comparable: bool  # whether all were validated on the same images: bits per dimension of others say nothing together
 
+    @property
+    def several_definitions(self) -> bool:
+        """Whether the studies calibrate their likelihood, and choose their epochs, by different definitions."""
+        return len({study.study.record.base.definitions for study in self.studies}) > 1
+
     @cached_property
     def table(self) -> pd.DataFrame:
         """One row a study: ``study folder dataset`` (str), ``trials complete pruned failed running epochs
@@ -95,7 +100,8 @@ class Comparison:
         """Sentences, the answer first."""
         if not self.comparable:
             return [
-                "These studies were not validated on the same images: their bits per dimension, rates and "
+                "These studies were not validated on the same images"
+                f"{' by the same definitions' * self.several_definitions}: their bits per dimension, rates and "
                 "distortions cannot be compared, and each stands here for itself."
             ]
         found = [(study, study.best) for study in self.studies if study.best]
@@ -132,8 +138,8 @@ def compare_studies(folders: Sequence[Path | str], progress: ShowStep = lambda *
         steps(f"reading {path.name}")
         studies.append(StudyContext(read_study(path)))
     steps("comparing")
-    images = {(it.dataset, it.image_size, it.limit_val) for it in (study.record.base for study in studies)}
-    comparable = len(images) == 1
+    bases = [study.record.base for study in studies]
+    comparable = len({(it.dataset, it.image_size, it.limit_val, it.definitions) for it in bases}) == 1
     measured = [complete_trials(study.trials)[["val_rate", "val_nelbo"]].to_numpy(float).T for study in studies]
     reference = None
     if comparable and any(points.size for points in measured):

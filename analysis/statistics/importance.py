@@ -52,22 +52,29 @@ class Importance:
 
 
 def compute_importance(
-    trials: Sequence[FrozenTrial], columns: dict[str, str], seed: int = 0, resamples: int = 0
+    trials: Sequence[FrozenTrial],
+    columns: dict[str, str],
+    seed: int = 0,
+    resamples: int = 0,
+    values: Sequence[float] | None = None,
 ) -> Importance:
     """The main effects of a forest over the complete trials (functional ANOVA: Hutter et al. 2014), times its
     out-of-bag R²: of the variance of the trials' values, what each parameter alone lets one predict, which leans
     low where trials are few. Pruned trials are left out: their values are those of fewer epochs. ``columns`` maps
-    a path to its column; ``resamples`` give intervals (`IMPORTANCE_RESAMPLES` is enough)."""
-    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE and math.isfinite(trial.value or 0.0)]
+    a path to its column; ``resamples`` give intervals (`IMPORTANCE_RESAMPLES` is enough). ``values`` are those of all
+    trials, where they are not the search's own."""
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    told = {it.number: it.value if values is None else values[it.number] for it in complete}
+    complete = [trial for trial in complete if math.isfinite(told[trial.number] or 0.0)]
     count = len(complete)
     none = partial(Importance, [], np.zeros(0), count)
     if count < _LEAST_TRIALS:
         return none(f"Parameter importance needs {_LEAST_TRIALS} complete trials; there are {count} so far")
     paths, points = _positions(complete)
-    values = np.array([trial.value for trial in complete], dtype=float)
-    if same := "parameters" if not np.ptp(points, axis=0).any() else "values" if not np.ptp(values) > 0 else "":
+    measured = np.array([told[trial.number] for trial in complete], dtype=float)
+    if same := "parameters" if not np.ptp(points, axis=0).any() else "values" if not np.ptp(measured) > 0 else "":
         return none(f"Parameter importance cannot be told from these trials: their {same} do not differ")
-    forests = [_forest(points, values, seed, _TREES, leaf, bootstrap=True, oob_score=True) for leaf in _LEAVES]
+    forests = [_forest(points, measured, seed, _TREES, leaf, bootstrap=True, oob_score=True) for leaf in _LEAVES]
     # the first is the strict judge: pure noise passes it in a twentieth of studies, and the best of two more
     if not forests[0].oob_score_ > 0:
         return none(
@@ -76,7 +83,7 @@ def compute_importance(
         )
     best = max(forests, key=lambda forest: float(forest.oob_score_))
     shares = main_effects(best, points) * best.oob_score_
-    resampled = partial(_resampled_shares, points, values, best.min_samples_leaf)
+    resampled = partial(_resampled_shares, points, measured, best.min_samples_leaf)
     found = importance_intervals(count, shares, resampled, resamples, seed)
     order = np.argsort(-shares, kind="stable")
     names = [columns[paths[k]] for k in order]

@@ -49,6 +49,21 @@ def hypervolume_interval(
     return found and Interval(found.estimate, min(found.low, found.estimate), found.estimate)
 
 
+def spread(rate: np.ndarray, distortion: np.ndarray, count: int) -> list[int]:
+    """(N,), (N,), finite -> the positions of at most ``count`` points of the front, spread over it: its knee (or its
+    middle), then again and again the one farthest from those before, both axes scaled to [0, 1]."""
+    front = np.flatnonzero(pareto_front(rate, distortion))
+    points, first = np.unique(np.stack([rate, distortion], 1)[front], axis=0, return_index=True)  # by rate; once each
+    positions, bend = front[first], knee(rate, distortion)
+    start = len(points) // 2 if bend is None else int(np.flatnonzero(points[:, 0] == rate[bend])[0])
+    scaled = (points - points.min(0)) / np.where(np.ptp(points, 0) > 0, np.ptp(points, 0), 1.0)
+    found = [start]
+    while len(found) < min(count, len(points)):
+        away = np.linalg.norm(scaled[:, None] - scaled[found], axis=2).min(1)
+        found.append(int(away.argmax()))
+    return [int(positions[n]) for n in found][:count]
+
+
 def below_chord(rate: np.ndarray, distortion: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """(N,), (N,) -> the positions of the front's points and how far they lie below the chord between its ends, both
     axes scaled to [0, 1], each (F,); negative above it. None for fewer than 3 different points."""

@@ -5,14 +5,16 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_origin, get_type_hints
 
 from typer import Option
 
+from studies.sampling import SAMPLERS
 from studies.study import Study
 from trainables.slots.resources import Placement
 
 _Fields = TypeVar("_Fields")
+_PLAN = ("trials", "final_epochs", "seeds", "seed", "prune")  # options whose defaults are the study's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +25,25 @@ class Asked:
     out: Annotated[Path | None, Option(help="The study's folder. [default: runs/<its name>]")] = None
     trials: Annotated[int, Option(help="Trials in all; more than before extends.")]
     epochs: Annotated[int, Option(help="Epochs of a trial.")]
-    final_epochs: Annotated[int, Option(help="Epochs of the last training, of the best configuration; 0: none.")]
+    final: Annotated[
+        int | None, Option(help="Trials to train once more, longer. [default: 3 spread over the front, or the best]")
+    ] = None
+    final_epochs: Annotated[int, Option(help="Epochs of these last trainings; 0: none.")]
     limit_train: Annotated[int | None, Option(help="Train on at most this many images.")]
     limit_val: Annotated[int | None, Option(help="Validate on at most this many images.")]
-    seeds: Annotated[int, Option(help="Train the three best trials so often again, with other seeds; 0: never.")]
+    seeds: Annotated[int, Option(help="Train three of the front, or the best, so often again with other seeds.")]
     seed: Annotated[int, Option(help="Of the search and of every training.")]
+    objective: Annotated[
+        Literal["rate_distortion", "bits_per_dim"] | None,
+        Option(help="What is minimised. [default: the folder's own; of a new one rate and distortion]"),
+    ] = None
+    prune: Annotated[float, Option(metavar="Q", help="Prune a trial above this quantile of its peers; 0: none.")]
+    where: Annotated[
+        list[str] | None, Option(metavar="LIMIT", help="What trials must keep to: 'val_rate<=20'; may be repeated.")
+    ] = None
+    sampler: Annotated[
+        Literal["tpe", "gp", "random"] | None, Option(help="Optuna's, after the first trials. [default: tpe]")
+    ] = None
     set: Annotated[
         list[str] | None, Option(metavar="FIELD=VALUE", help="Set any field of the base config; may be repeated.")
     ] = None
@@ -59,7 +75,14 @@ class Asked:
                 overrides[path] = json.loads(value)
             except ValueError:  # text
                 overrides[path] = value
-        plan = {name: getattr(self, name) for name in ("trials", "final_epochs", "seeds", "seed")}
+        plan = {name: getattr(self, name) for name in _PLAN}
+        given: dict[str, Any] = {
+            "objective": self.objective,
+            "final": self.final,
+            "where": self.where and tuple(self.where),
+        }
+        given["sampler"] = SAMPLERS[self.sampler] if self.sampler else None
+        plan |= {name: value for name, value in given.items() if value is not None}
         return Study(**{**vars(study), **plan}).with_overrides(overrides)
 
     def placement(self) -> Placement:
@@ -76,7 +99,7 @@ class Asked:
 def defaults_of(study: Study) -> dict[str, Any]:
     """Those of `Asked` that are a study's own."""
     base = {name: getattr(study.base, name) for name in ("epochs", "limit_train", "limit_val")}
-    return base | {name: getattr(study, name) for name in ("trials", "final_epochs", "seeds", "seed")}
+    return base | {name: getattr(study, name) for name in _PLAN}
 
 
 def with_options(command: Callable[..., None], kinds: list[type], defaults: Mapping[str, Any]) -> Callable[..., None]:

@@ -26,6 +26,7 @@ def print_plan(study: Study, folder: Path, options: Options, console: Console) -
     plan = {
         "study": [f"{study.name} in {folder}"],
         "data": [f"{base.dataset} {base.model.image_shape} from {options.data_dir or 'the default folder'}"],
+        "minimised": [" and ".join(study.objectives), *study.where],
         "space": [f"{path}: {describe(distribution)}" for path, distribution in study.space.items()],
         "budget": _budget(study, options),
         "storage": [f"{what} in {place}" for what, place in kept.items() if place],
@@ -42,16 +43,23 @@ def _budget(study: Study, options: Options) -> list[str]:
     base, budget = study.base, options.budget
     limit = f"at most {base.limit_train:,}" if base.limit_train else "all"
     lines = [
-        f"{study.trials} trials of {base.epochs} epochs, pruned by the median of their peers",
+        f"{study.trials} trials of {base.epochs} epochs, {_pruned(study)}",
         f"on {limit} training images, {base.batch_size} a batch",
     ]
+    best = "the best" if len(study.objectives) == 1 else "of the front"
     if study.seeds:
-        lines.append(f"then the best three again, with {study.seeds} other seed(s) each")
-    if study.final_epochs:
+        lines.append(f"then 3 {best} again, with {study.seeds} other seed(s) each")
+    if study.finals:
         workers = options.resources.final_workers
-        lines.append(f"then the best once more: {study.final_epochs} epochs, {workers} worker(s)")
+        lines.append(f"then {study.finals} {best} once more: {study.final_epochs} epochs, {workers} worker(s)")
     limits = {"hours of this command": budget.hours, "GPU hours in all": budget.gpu_hours}
     return lines + [f"at most {most:g} {what}" for what, most in limits.items() if most]
+
+
+def _pruned(study: Study) -> str:
+    if study.base.definitions == 1:
+        return "pruned by the median of their peers"
+    return f"pruned above the {study.prune:g} quantile at their own KL weight" if study.prune else "none pruned"
 
 
 def _resources(study: Study, resources: Resources) -> list[str]:
@@ -106,7 +114,7 @@ def _best_run(run: "Run") -> dict[str, str]:
     """A row of the summary."""
     row, config = run.best, run.config
     return {
-        "trial": run.label.removeprefix("trial "),
+        "trial": run.label.removeprefix("trial ").replace("final of trial", "final"),
         "bits/dim": f"{row['val_bits_per_dim']:.4f}",
         "rate, nats": f"{row['val_rate']:.2f}",
         "mse": f"{row['val_mse']:.5f}",

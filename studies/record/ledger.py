@@ -1,10 +1,11 @@
 """The Optuna storage: the one truth about which trials exist and how they ended.
 
-The driver alone writes it. Samplers are seeded by the trial's number and pruners are functions of the storage, so a
-driver that was killed leaves nothing behind that the next one would need.
+The driver alone writes it. Samplers are functions of a trial's number and of the storage, and so is the pruner of
+definitions 1: a driver that was killed leaves nothing behind that the next one would need.
 """
 
 import time
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -12,17 +13,20 @@ from typing import Any, Literal
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from analysis.statistics.pareto import pareto_front, spread
 from studies.study import Study
 from trainables.errors import UserError
 from trainables.metrics import Metrics
+from trainables.objective import Constraint
 from trainables.records.storage_urls import OWNER
 from trainables.text import without_passwords
 
 State = Literal["complete", "pruned", "failed"]  # how a training ends
+BITS = "val_bits_per_dim"  # what the ledger notes of a trial of two objectives besides
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
-_STARTUP_TRIALS = 5  # trials drawn at random, and never pruned, before TPE and the median have something to learn from
 
 
 class Trials:
@@ -47,14 +51,35 @@ class Trials:
         """Numbers of the trials that will not run again."""
         return [trial.number for trial in self.all() if trial.state.is_finished()]
 
-    def ranked(self) -> list[FrozenTrial]:
-        """The complete trials, the lowest value first."""
-        done = [trial for trial in self.all() if trial.state == TrialState.COMPLETE]
-        return sorted(done, key=lambda trial: trial.value)  # type: ignore[arg-type, return-value]
+    def chosen(self, count: int) -> list[FrozenTrial]:
+        """At most ``count`` complete trials to go on with: the lowest values of one objective; of two, trials spread
+        over the front, its knee first."""
+        done, values = self._eligible()
+        if len(self.plan.objectives) == 1:
+            return [done[n] for n in values[:, 0].argsort(kind="stable")[:count]]
+        return [done[n] for n in spread(values[:, 0], values[:, 1], count)] if done and count else []
 
-    def best(self) -> FrozenTrial | None:
-        """The complete trial with the lowest value, if any."""
-        return next(iter(self.ranked()), None)
+    def front(self) -> list[FrozenTrial]:
+        """The complete trials on the front of two objectives, the lowest rate first; of one objective none."""
+        done, values = self._eligible()
+        if not done or len(self.plan.objectives) == 1:
+            return []
+        is_on_it = pareto_front(values[:, 0], values[:, 1])
+        return [done[n] for n in values[:, 0].argsort(kind="stable") if is_on_it[n]]
+
+    def _eligible(self) -> tuple[list[FrozenTrial], np.ndarray]:
+        """The complete trials, those that keep to the constraints where some do, and their values."""
+        done = [trial for trial in self.all() if trial.state == TrialState.COMPLETE]
+        done = [trial for trial in done if all(value <= 0 for value in trial.constraints.values())] or done
+        return done, np.array([trial.values for trial in done]).reshape(len(done), len(self.plan.objectives))
+
+    def lowest_bits(self) -> tuple[float, FrozenTrial] | None:
+        """The lowest bits per dimension of a complete trial, and which it is."""
+        done = [trial for trial in self.all() if trial.state == TrialState.COMPLETE]
+        is_single = len(self.plan.objectives) == 1
+        found = [(trial.value if is_single else trial.user_attrs.get(BITS), trial) for trial in done]
+        known = [(bits, trial) for bits, trial in found if bits is not None]
+        return min(known, key=lambda pair: pair[0], default=None)
 
 
 class Ledger(Trials):
@@ -65,14 +90,18 @@ class Ledger(Trials):
         super().__init__(study)
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._live: dict[int, Trial] = {}  # those that this driver runs
-        pruner = optuna.pruners.MedianPruner(n_startup_trials=_STARTUP_TRIALS, n_warmup_steps=2)
+        pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=2)  # of definitions 1 alone
         try:
             self._storage = optuna.storages.RDBStorage(url)
+            directions = [StudyDirection.MINIMIZE for _ in study.objectives]
             self._study = optuna.create_study(
-                storage=self._storage, study_name=study.name, direction="minimize", pruner=pruner, load_if_exists=True
+                storage=self._storage, study_name=study.name, directions=directions, pruner=pruner, load_if_exists=True
             )
             self._study_id = self._storage.get_study_id_from_name(study.name)
             if OWNER not in self._study.user_attrs:
+                with warnings.catch_warnings():  # what Optuna's dashboard calls the values; it may change, it says
+                    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                    self._study.set_metric_names(list(study.objectives))
                 self._study.set_user_attr(OWNER, owner)
             found = self._study.user_attrs[OWNER]
         except Exception as error:  # any of SQLAlchemy's, Optuna's or a driver's
@@ -100,22 +129,20 @@ class Ledger(Trials):
 
     def ask(self) -> int:
         """A new trial's number, its parameters chosen."""
-        self._seed_sampler(len(self.all()))
+        self._study.sampler = self.plan.sampler_at(len(self.all()))
         return self._take_up(self._study.ask())
 
     def resume(self, number: int) -> int:
         """Take an interrupted trial up under its own number; parameters it still lacks are chosen now."""
-        self._seed_sampler(number)
-        return self._take_up(Trial(self._study, self._trial_id(number)))
-
-    def _seed_sampler(self, *position: int) -> None:
-        """Before what TPE draws jointly, and before each that it draws alone: a crash may come between two of them."""
-        seed = int(np.random.SeedSequence([self.plan.seed, *position]).generate_state(1)[0])
-        self._study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=_STARTUP_TRIALS)
+        self._study.sampler = self.plan.sampler_at(number)
+        known = self.all()[number]  # read, as Optuna writes to no trial that another process made before that
+        return self._take_up(Trial(self._study, known._trial_id))
 
     def _take_up(self, trial: Trial) -> int:
         for index, (path, distribution) in enumerate(self.plan.space.items(), start=1):
-            self._seed_sampler(trial.number, index)
+            # also before what is drawn alone: a crash may have come between two of them
+            self._study.sampler = self.plan.sampler_at(trial.number, index)
+            _ = trial.relative_params  # of the first sampler, what is drawn jointly: Optuna draws it when it is asked
             suggest(trial, path, distribution)
         self._live[trial.number] = trial
         return trial.number
@@ -125,18 +152,29 @@ class Ledger(Trials):
         return dict(self._live[number].params)
 
     def report(self, number: int, row: Metrics) -> bool:
-        """Take an epoch's row, once; whether to prune the trial, as of the last that is known."""
+        """Take an epoch's row, once; whether to prune the trial, as of the last that is known. By definitions 1: those
+        after it prune by `studies.search.pruning`, as a study of two objectives takes no intermediate values."""
         trial, epoch = self._live[number], int(row["epoch"])
         if epoch not in self._reported(number):
             trial.report(row["val_bits_per_dim"], epoch)
         return trial.should_prune()
 
-    def end(self, number: int, state: State, cause: str | None = None) -> None:
-        """End a trial: a complete one's value is its best epoch's, of one that failed the cause is recorded."""
-        value = min(self._reported(number).values()) if state == "complete" else None
+    def end(self, number: int, state: State, best: Metrics | None, cause: str | None = None) -> None:
+        """End a trial, whose ``best`` epoch says its values and whether it keeps to the constraints, where it has one;
+        of one that failed the cause is recorded."""
+        trial, config = self._live[number], self.plan.base.of_trial(number, self.parameters(number))
+        told = None
+        if best:
+            known = self.all()[number].constraints  # a crash may have come after one of them
+            for limit in map(Constraint.of, self.plan.where):
+                if str(limit) not in known:
+                    trial.set_constraint(str(limit), limit.violation(best))
+            if len(self.plan.objectives) > 1:
+                trial.set_user_attr(BITS, best[BITS])
+            told = self.plan.values(config, best) if state == "complete" else None
         if cause:
-            self._live[number].set_user_attr("cause", cause)
-        self._study.tell(self._live.pop(number), value, STATES[state])
+            trial.set_user_attr("cause", cause)
+        self._study.tell(self._live.pop(number), told, STATES[state])
 
     def _trial_id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
@@ -165,6 +203,15 @@ def by_state(counts: Mapping[str, int], are_running: bool = False) -> str:
     for state, count in counts.items():
         shown[names.get(state, state.lower())] += count
     return ", ".join(f"{count} {name}" for name, count in shown.items() if count)
+
+
+def described_front(trials: Trials) -> str:
+    """For people: "5 trials, rate 1.2 to 31 nats, its knee trial 7"; nothing where there is none."""
+    front = trials.front()
+    if not front:
+        return ""
+    low, high = front[0].values[0], front[-1].values[0]
+    return f"{len(front)} trials, rate {low:.3g} to {high:.3g} nats, its knee trial {trials.chosen(1)[0].number}"
 
 
 def set_aside(study_name: str, url: str) -> str | None:

@@ -48,6 +48,14 @@ class StudyFolder:
         self._record = record
         return record
 
+    def own_definitions(self, study: Study) -> Study:
+        """The study by the definitions of the one that is here. Raises: UserError where it asks for what they lack."""
+        base = self._recorded().get("base")
+        try:
+            return study.by_definitions(base.get("definitions", 1) if isinstance(base, dict) else None)
+        except ValueError as error:
+            raise UserError(f"{error}\nuse another --out, or --fresh to move {self.path} aside") from error
+
     def _claimed_before(self, study: Study, asked: Mapping[str, Any]) -> dict[str, Any]:
         """What lasts of an earlier claim by the same study. Raises: UserError where it was another's."""
         path = self.layout.question

@@ -10,7 +10,7 @@ from analysis.reading.study_record import StudyRecord, read_study
 from studies.record.driver_lock import DriverLock
 from studies.record.ledger import Trials, by_state
 from studies.record.study_folder import StudyFolder
-from studies.run.retraining import next_final, next_repeats
+from studies.run.retraining import next_finals, next_repeats
 from studies.run.runner import is_finished
 from studies.study import Study
 from trainables.errors import UserError
@@ -22,9 +22,11 @@ def status_of(path: Path) -> dict[str, Any]:
     """How far a study is, as ``status --json`` prints it. Raises: UserError where there is no whole study."""
     record, folder = read_study(path), StudyFolder(path)
     trials, driver = Trials(_planned_study(record), record.trials), DriverLock(folder.layout).driver()
-    best, (cpu_hours, gpu_hours) = trials.best(), record.hours
+    cpu_hours, gpu_hours = record.hours
+    best = next(iter(trials.chosen(1)), None)
+    bits = trials.lowest_bits()
     left = [f"{len(repeats)} repeats"] if (repeats := next_repeats(trials, folder)) else []
-    left += ["the final training"] if next_final(trials, folder) else []
+    left += [f"{len(finals)} final training(s)"] if (finals := next_finals(trials, folder)) else []
     return {
         "folder": str(folder.path),
         "name": record.info["name"],
@@ -33,8 +35,10 @@ def status_of(path: Path) -> dict[str, Any]:
         "planned": trials.plan.trials,
         "counts": dict(trials.count()),  # by state; of those that are RUNNING without a driver, none runs
         "left": left,  # to be trained after the search
-        "best": best and best.number,
-        "best_bits_per_dim": best and best.value,
+        "objective": trials.plan.minimised,
+        "best": best and best.number,  # the lowest bits per dimension; of two objectives, the knee of the front
+        "best_bits_per_dim": bits and bits[0],
+        "front": [trial.number for trial in trials.front()],  # the lowest rate first
         "cpu_hours": cpu_hours,  # of the search's recorded epochs
         "gpu_hours": gpu_hours,
         "directory": str(record.info.get("directory", ".")),
@@ -55,7 +59,9 @@ def described(status: Mapping[str, Any]) -> dict[str, str]:
     found["trials"] = f"{done} of {status['planned']} done" + (f" ({states})" if states else "")
     if status["left"]:
         found["left"] = ", ".join(status["left"])
-    if status["best"] is not None:
+    if status["front"]:
+        found["front"] = f"trials {', '.join(map(str, status['front']))}; the knee is {status['best']}"
+    elif status["best"] is not None:
         found["best"] = f"trial {status['best']}: {status['best_bits_per_dim']:.4f} bits/dim"
     found["cost"] = f"{status['cpu_hours']:.3g} CPU hours, {status['gpu_hours']:.3g} GPU hours"
     if not (driver or status["is_finished"]):
@@ -67,8 +73,14 @@ def _planned_study(record: StudyRecord) -> Study:
     """What the newest command planned. Raises: UserError where study.json does not say."""
     info = record.info
     try:
-        final, seeds = info["final"]["epochs"], info.get("seeds", Study.seeds)
-        return Study.of_question(info, trials=info["trials"], seeds=seeds, final_epochs=final)
+        final, seeds = info["final"], info.get("seeds", Study.seeds)
+        plan = {
+            "trials": info["trials"],
+            "seeds": seeds,
+            "final_epochs": final["epochs"],
+            "final": final.get("trials", 1),
+        }
+        return Study.of_question(info, **plan)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{StudyLayout(record.folder).question} does not say what is planned: {error}") from error
 
@@ -79,7 +91,7 @@ def prune(path: Path, keep: int, dry_run: bool) -> tuple[int, int]:
     record, folder = read_study(path), StudyFolder(path)
     with DriverLock(folder.layout).acquired():
         trials = Trials(_planned_study(record), record.trials)
-        kept = {trial.number for trial in trials.ranked()[:keep]}
+        kept = {trial.number for trial in trials.chosen(keep)}
         ended = {number: TrialFolder(folder.layout.trial(number)) for number in trials.ended()}
         files = [state for trial in ended.values() for state in trial.checkpoints.glob(STATES)]
         stripped = [trial for number, trial in ended.items() if number not in kept]

@@ -22,7 +22,7 @@ class Resources:
 
     workers_per_trial: Annotated[int, Option(help="DDP workers of a trial.")] = 1
     max_concurrent: Annotated[
-        int | None, Option(help="Trials at once. [default: what the cluster holds, up to a third of the trials]")
+        int | None, Option(help="Trials at once. [default: what the cluster holds, up to a quarter of the trials]")
     ] = None
     gpus_per_worker: Annotated[
         float | None, Option(help="May be a fraction. [default: 1, or less where there are fewer GPUs than workers]")

@@ -1,8 +1,9 @@
-"""Trainings after the search: the best trials with other seeds, and the best one once more."""
+"""Trainings after the search: trials of the front, or the best ones, with other seeds, and longer ones."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from optuna.trial import FrozenTrial
 
@@ -13,22 +14,28 @@ from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.records.trial_folder import TrialFolder
 
-_REPEATED = 3  # trials that are repeated, the best by the search
+_REPEATED = 3  # trials that are repeated
 
 
-def next_final(trials: Trials, folder: StudyFolder) -> TrialConfig | None:
-    """The best trial's configuration for ``final_epochs``, once the search is over and if it is still to train."""
-    best = trials.best()
-    if best is None or not trials.plan.final_epochs:
-        return None
-    config = trials.plan.base.of_trial(best.number, best.params).replace({"epochs": trials.plan.final_epochs})
-    return None if _is_trained(folder, TrialFolder(folder.layout.final), config) else config
+def next_finals(trials: Trials, folder: StudyFolder) -> list[tuple[FrozenTrial, TrialConfig]]:
+    """(trial, config) of the longer trainings that are planned and still to train, once the search is over."""
+    found = []
+    for trial in trials.chosen(trials.plan.finals):
+        config = trials.plan.base.of_trial(trial.number, trial.params).replace({"epochs": trials.plan.final_epochs})
+        if not _is_trained(folder, TrialFolder(_final_path(trials, folder, trial)), config):
+            found.append((trial, config))
+    return found
+
+
+def _final_path(trials: Trials, folder: StudyFolder, trial: FrozenTrial) -> Path:
+    is_alone = trials.plan.base.definitions == 1
+    return folder.layout.final if is_alone else folder.layout.final_of(trial.number)
 
 
 def next_repeats(trials: Trials, folder: StudyFolder) -> list[tuple[FrozenTrial, int, TrialConfig]]:
     """(trial, repeat from 1, config) of what ``seeds`` asks for and is still to train."""
     found = []
-    for trial in trials.ranked()[:_REPEATED]:
+    for trial in trials.chosen(_REPEATED):
         for repeat in range(1, trials.plan.seeds + 1):
             config = trials.plan.base.of_trial(trial.number, trial.params).of_repeat(repeat)
             record = TrialFolder(folder.layout.repeat(trial.number, repeat))
@@ -63,38 +70,53 @@ class _Repeat(_Retraining):
         self.folder.drop_states(self.record)
 
 
+@dataclass(frozen=True, eq=False)
 class _Final(_Retraining):
-    """The best trial, longer. It takes the place of an earlier one when it is done; the study ends where it fails, and
+    """A trial, longer. It takes the ``place`` of an earlier one when it is done; the study ends where it fails, and
     it keeps what it has."""
+
+    place: Path
 
     def end(self, state: State, cause: str | None) -> UserError | None:  # noqa: ARG002 (as above)
         if cause:
-            return UserError(f"the final training failed: {cause}\nrun the same command again to take it up")
+            return UserError(f"the {self.label} failed: {cause}\nrun the same command again to take it up")
         self.folder.fetch_best(self.record)
         self.folder.drop_states(self.record)
-        final = self.folder.layout.final
-        shutil.rmtree(final, ignore_errors=True)
-        self.record.path.rename(final)
+        if self.place != self.record.path:
+            shutil.rmtree(self.place, ignore_errors=True)
+            self.record.path.rename(self.place)
         return None
 
 
 def repeats(session: Session) -> Iterator[TrainingRun]:
-    """The best trials again with other seeds."""
+    """Trials again with other seeds."""
     folder = session.folder
     left = next_repeats(session.ledger, folder)
     if left:
-        session.view.phase(f"training the best trials again with other seeds, {len(left)} trainings")
+        session.view.phase(
+            f"training {_names(trial for trial, *_ in left)} again with other seeds, {len(left)} trainings"
+        )
     for trial, repeat, config in left:
         record = TrialFolder(folder.layout.repeat(trial.number, repeat))
         label = f"trial {trial.number}, repeat {repeat}"
         yield _Repeat(folder, record, config, label, {**trial.params, "seed": config.seed})
 
 
-def final_training(session: Session, workers: int) -> Iterator[TrainingRun]:
-    """The best trial once more, in slots of so many workers."""
-    folder = session.folder
-    config, best = next_final(session.ledger, folder), session.ledger.best()
-    if config is not None and best is not None:
-        session.view.phase(f"training trial {best.number} once more, {config.epochs} epochs on {workers} worker(s)")
-        record = TrialFolder(folder.layout.next_final)
-        yield _Final(folder, record, config, "final training", {**best.params, "epochs": config.epochs})
+def final_trainings(session: Session, workers: int) -> Iterator[TrainingRun]:
+    """Trials once more, longer, in slots of so many workers."""
+    ledger, folder = session.ledger, session.folder
+    left = next_finals(ledger, folder)
+    if left:
+        what = f"{_names(trial for trial, _ in left)} once more"
+        session.view.phase(f"training {what}, {ledger.plan.final_epochs} epochs on {workers} worker(s)")
+    for trial, config in left:
+        place, is_alone = _final_path(ledger, folder, trial), ledger.plan.base.definitions == 1
+        record = TrialFolder(folder.layout.next_final if is_alone else place)
+        label = "final training" if is_alone else f"final training of trial {trial.number}"
+        yield _Final(folder, record, config, label, {**trial.params, "epochs": config.epochs}, place)
+
+
+def _names(trials: Iterable[FrozenTrial]) -> str:
+    """For people: "trial 3", "trials 3, 7"."""
+    numbers = sorted({trial.number for trial in trials})
+    return f"trial{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"

@@ -13,10 +13,10 @@ from cluster.connect import connected
 from cluster.plan import chosen, most_at_once, nodes
 from cluster.preflight import Preflight
 from studies.record.driver_lock import DriverLock
-from studies.record.ledger import Ledger, Trials, set_aside
+from studies.record.ledger import Ledger, Trials, described_front, set_aside
 from studies.record.study_folder import StudyFolder
 from studies.run.options import Options, Resources
-from studies.run.retraining import final_training, next_final, next_repeats, repeats
+from studies.run.retraining import final_trainings, next_finals, next_repeats, repeats
 from studies.run.slot_pool import final_slot, following_nodes, open_slots, search_slots
 from studies.search.lifecycle import Lifecycle, Session, search_trials, trials_left
 from studies.search.sinks import Opener, Sink, openers
@@ -42,6 +42,7 @@ def run(study: Study, out: Path, options: Options, console: Console) -> None:
             renamed = set_aside(study.name, old) if (old := folder.storage()) else None
             for place in filter(None, (folder.move_aside(), renamed)):
                 console.print(f"the earlier study is kept as {place}", soft_wrap=True)
+        study = folder.own_definitions(study)
         with _opened(study, folder, options) as ledger:
             if not is_finished(ledger, folder):
                 _train(ledger, folder, lock, options, console)
@@ -51,6 +52,7 @@ def run(study: Study, out: Path, options: Options, console: Console) -> None:
 def _opened(study: Study, folder: StudyFolder, options: Options) -> Iterator[Ledger]:
     """Claim a folder and open its ledger, and leave nothing of a study that cannot begin there. Raises: UserError."""
     storage, final = options.storage, {"epochs": study.final_epochs, "workers": options.resources.final_workers}
+    final["trials"] = study.finals
     facts = {"trials": study.trials, "seeds": study.seeds, "final": final}
     facts["data_dir"] = options.data_dir and str(options.data_dir)
     new, record, ledger = not folder.layout.question.exists(), None, None
@@ -94,7 +96,7 @@ def check_ledger(known: int, folder: StudyFolder) -> None:
 
 def is_finished(trials: Trials, folder: StudyFolder) -> bool:
     """Whether nothing of the plan is left to train."""
-    return not trials_left(trials) and next_final(trials, folder) is None and not next_repeats(trials, folder)
+    return not trials_left(trials) and not next_finals(trials, folder) and not next_repeats(trials, folder)
 
 
 def _train(ledger: Ledger, folder: StudyFolder, lock: DriverLock, options: Options, console: Console) -> None:
@@ -106,7 +108,8 @@ def _train(ledger: Ledger, folder: StudyFolder, lock: DriverLock, options: Optio
         console.print(f"Ray dashboard: http://{dashboard}" if dashboard else "Ray has no dashboard here")
         preflight = Preflight(folder.path, folder.mirror(folder.path), plan.base, options.data_dir)
         view = View(plan.name, plan.trials, plan.base.epochs, console)
-        view.known(ledger.count(), ledger.best())
+        view.known(ledger.count(), ledger.lowest_bits())
+        view.front = described_front(ledger)
         stop.meter.open(plan.name)
         session = Session(ledger, folder, options.data_dir, view, stop)
         try:
@@ -148,21 +151,24 @@ def _train_all(session: Session, resources: Resources, preflight: Preflight, ope
         view.phase(f"looking at {len(cluster)} nodes")
     preflight.check(cluster)
     last_slot = final_slot(resources, cluster)
-    final = final_training(session, last_slot.workers)
+    final = final_trainings(session, last_slot.workers)
     left, retrained = trials_left(ledger), len(next_repeats(ledger, folder))
     if left or retrained:
         count, slot = search_slots(resources, cluster, session, left, retrained)
         stages = [search_trials(session), repeats(session)]
         stages += [final] if replace(slot, pack=1) == last_slot else []
         sinks = [Sink(name, opener, view.note) for name, opener in openers.items()]
-        slots, most = open_slots(session, resources, count, slot), most_at_once(resources.max_concurrent, left)
+        slots, most = (
+            open_slots(session, resources, count, slot),
+            min(left, most_at_once(resources.max_concurrent, ledger.plan.trials) or left),
+        )
         with slots, following_nodes(slots, cluster, preflight, most or retrained, view):
             tune.train(Lifecycle(session, stages, sinks), slots, resources.max_concurrent, folder.layout.ray)
             session.stop.check()
             view.phase("closing the slots")
         for number in ledger.ended():  # drop the states that slots wrote after their trials had ended
             folder.drop_states(TrialFolder(folder.layout.trial(number)))
-    if next_final(ledger, folder):
+    if next_finals(ledger, folder):
         with open_slots(session, resources, 1, last_slot) as slots:
             tune.train(Lifecycle(session, [final]), slots, 1, folder.layout.ray)
             session.stop.check()

@@ -28,8 +28,9 @@ def search_slots(
     """How many slots of which size train the trials that are left and the repeats. Raises: as `plan_slots`."""
     workers, most, pack = resources.workers_per_trial, resources.max_concurrent, resources.pack
     share = share_of_gpu(resources, cluster, session)
-    count, slot = plan_slots(cluster, workers, most, share, left or None, pack, resources.placement)
-    return count if left else min(count, math.ceil(retrained / slot.pack)), slot
+    trials = session.ledger.plan.trials if left else None
+    count, slot = plan_slots(cluster, workers, most, share, trials, pack, resources.placement)
+    return min(count, math.ceil((left or retrained) / slot.pack)), slot
 
 
 def final_slot(resources: Resources, cluster: list[Node]) -> SlotResources:

@@ -16,8 +16,9 @@ from typing import Any
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import SQLAlchemyError
 
-from studies.record.ledger import Ledger, State, Trials
+from studies.record.ledger import Ledger, State, Trials, described_front
 from studies.record.study_folder import StudyFolder
+from studies.search.pruning import Peers
 from studies.search.sinks import Sink
 from studies.watch.live_view import View
 from studies.watch.stopping import Stop
@@ -68,6 +69,7 @@ class _SearchTrial(TrainingRun):
 
     label: int
     ledger: Ledger
+    peers: Peers
 
     def prepare(self) -> None:
         if self.record.is_of_another(self.config):
@@ -78,11 +80,15 @@ class _SearchTrial(TrainingRun):
         self.record.create(self.config)
 
     def report(self, row: Metrics) -> bool:
-        return self.ledger.report(self.label, row)
+        if self.config.definitions == 1:
+            return self.ledger.report(self.label, row)
+        self.peers.add(self.label, self.config, row)
+        return self.peers.prune(self.label, self.config, row)
 
     def end(self, state: State, cause: str | None) -> None:
         self.folder.fetch_best(self.record)  # the ledger hears last: a crash may come between
-        self.ledger.end(self.label, state, cause)
+        rows = self.record.rows()
+        self.ledger.end(self.label, state, self.config.best_row(rows) if rows else None, cause)
         self.folder.drop_states(self.record)
 
 
@@ -97,10 +103,11 @@ def search_trials(session: Session) -> Iterator[TrainingRun]:
     interrupted, new = ledger.interrupted(), ledger.plan.trials - ledger.count().total()
     if interrupted or new > 0:
         session.view.phase("searching")
+    peers = Peers.recorded(ledger, folder)
     for number in chain(map(ledger.resume, interrupted), (ledger.ask() for _ in range(new))):
         record, parameters = TrialFolder(folder.layout.trial(number)), ledger.parameters(number)
         config = ledger.plan.base.of_trial(number, parameters)
-        yield _SearchTrial(folder, record, config, number, parameters, ledger)
+        yield _SearchTrial(folder, record, config, number, parameters, ledger, peers)
 
 
 class Lifecycle:
@@ -109,7 +116,7 @@ class Lifecycle:
     """
 
     def __init__(self, session: Session, stages: Iterable[Iterator[TrainingRun]], sinks: Sequence[Sink] = ()) -> None:
-        self._folder, self._data_dir = session.folder, session.data_dir
+        self._ledger, self._folder, self._data_dir = session.ledger, session.folder, session.data_dir
         self._view, self.stop, self._sinks = session.view, session.stop, sinks
         self._watchers: list[View | Sink] = [session.view, *sinks]
         self._stages = iter(stages)
@@ -166,7 +173,7 @@ class Lifecycle:
         if training is None:
             return False
         is_new = training.record.append(row)
-        prune = training.report(row)
+        prune = is_new and training.report(row)  # a row is judged once
         if is_new:
             self.stop.spend(row)
             for watcher in self._watchers:
@@ -193,6 +200,7 @@ class Lifecycle:
 
     def _end(self, training: TrainingRun, state: State, cause: str | None = None) -> None:
         error = training.end(state, cause)
+        self._view.front = described_front(self._ledger)
         del self._running[str(training.label)]
         for watcher in self._watchers:
             watcher.ended(training.label, state, cause)

@@ -63,6 +63,8 @@ class View:
     """How a study of ``total`` trials, of so many ``epochs`` each, stands as its driver tells it. As a context it draws
     itself until it is left; a console that is no terminal gets a line an event."""
 
+    front = ""  # how the front stands, in words, where a study has one
+
     def __init__(self, title: str, total: int, epochs: int, console: Console) -> None:
         self.at_once = 1  # trials that run at once, for the time left
         self._title, self._total, self._epochs, self._console = title, total, epochs, console
@@ -84,11 +86,11 @@ class View:
         if self._console.is_terminal:
             _echo(True)
 
-    def known(self, counts: Mapping[str, int], best: FrozenTrial | None) -> None:
-        """Count what the ledger held before this driver: trials by Optuna's states, and the best of them."""
+    def known(self, counts: Mapping[str, int], best: tuple[float, FrozenTrial] | None) -> None:
+        """Count what the ledger held before this driver: trials by Optuna's states, and the best bits per dimension."""
         self._counts.update({name: counts.get(state.name, 0) for name, state in STATES.items()})
-        if best is not None and best.value is not None:
-            self._best = (best.value, f"trial {best.number}", best.params)
+        if best is not None:
+            self._best = (best[0], f"trial {best[1].number}", best[1].params)
 
     def counts(self) -> dict[str, int]:
         """Trials by state; what trains outside the search is among those that run."""
@@ -186,6 +188,8 @@ class View:
         else:
             best.append("-")
         parts: list[RenderableType] = [head, counts, best]
+        if self.front:
+            parts.append(Text.assemble(("front        ", "dim"), (self.front, "bold green")))
         if self._running:
             parts += [Text(), self._table()]
         return Panel(Group(*parts), title=Text(self._title, "bold"), subtitle=Text(self._phase), padding=(1, 2))

@@ -29,6 +29,15 @@ class StudyLayout:
         """The folder of a trial of the search."""
         return self.trials / f"{number:04d}"
 
+    def final_of(self, number: int) -> Path:
+        """The folder of a trial's last, longer training, where a study has several of them."""
+        return self.trials / f"final_{number:04d}"
+
+    def finals(self) -> list[Path]:
+        """The folders of last, longer trainings that are there."""
+        several = sorted(path for path in self.trials.glob("final_[0-9]*") if path.name[6:].isdecimal())
+        return [path for path in [self.final, *several] if path.is_dir()]
+
     def trial_folders(self) -> list[Path]:
         """Those of trials of the search that are there, in no order."""
         return [path for path in self.trials.glob("[0-9]*") if path.name.isdecimal()]

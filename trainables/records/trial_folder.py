@@ -56,7 +56,7 @@ class TrialFolder:
     def config(self) -> TrialConfig:
         """Raises: UserError where there is none, or it is none."""
         try:
-            return TrialConfig.model_validate(unseal(read_bounded(self._config)))
+            return TrialConfig.of_record(unseal(read_bounded(self._config)))
         except FileNotFoundError as error:
             raise UserError(f"no trial at {self.path}: {self._config.name} is missing\nrestore it") from error
         except ValidationError as error:

@@ -31,7 +31,7 @@ def save(folder: Path, epoch: Epoch, config: TrialConfig) -> list[str]:
     torch.save(state, buffer := io.BytesIO())
     content = buffer.getvalue()
     names = [f"epoch_{len(epoch.history):04d}.{digest(content)}.pt"]
-    if epoch.is_best:
+    if config.best_row(epoch.history) is epoch.metrics:
         save_weights(folder / BEST, epoch.model, epoch.metrics)
         names.insert(0, BEST)
     write_atomic(folder / names[-1], content)
@@ -60,14 +60,14 @@ def load_latest(folder: Path, config: TrialConfig, device: torch.device | str) -
             state: State = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
         except (pickle.UnpicklingError, RuntimeError, EOFError) as error:  # not written by `save`
             raise UserError(f"{path} is no checkpoint of this project\nremove it") from error
-        if TrialConfig.model_validate_json(state["config"]) == config and _best_is_there(folder, state):
+        if TrialConfig.of_record(json.loads(state["config"])) == config and _best_is_there(folder, state, config):
             return state
     return None
 
 
-def _best_is_there(folder: Path, state: State) -> bool:
+def _best_is_there(folder: Path, state: State, config: TrialConfig) -> bool:
     """Whether the best epoch's weights that go with a state are whole, or newer than it."""
-    best = min(state["history"], key=lambda row: row["val_bits_per_dim"])["epoch"]
+    best = config.best_row(state["history"])["epoch"]
     try:
         epoch = load_weights(folder / BEST)[1]["epoch"]
     except (UserError, KeyError, TypeError):

@@ -8,8 +8,9 @@ from torch import Tensor
 from trainables.metrics import Metrics
 from trainables.training.batches import Pixels
 from trainables.training.process_group import World
+from trainables.training.yardstick import YARDSTICKS
 from vae_models import VAE
-from vae_models.elbo import MIN_SIGMA, active_units, bits_per_dim, discrete_gaussian_nll, rate
+from vae_models.elbo import active_units, bits_per_dim, discrete_gaussian_nll, rate
 from vae_models.vae import Posterior
 
 BATCH = 500
@@ -22,18 +23,17 @@ def _row_noise(count: int, latent_dim: int) -> Tensor:
 
 
 @torch.no_grad()
-def residual_sigma(model: VAE, pixels: Pixels, world: World) -> float:
-    """Root mean square of x - mean(z), z ~ q(z | x), pixels in [0, 1]: the calibrated likelihood's sigma."""
+def calibrated_sigma(model: VAE, pixels: Pixels, world: World, definitions: int = 2) -> float:
+    """The calibrated likelihood's sigma, of pixels in [0, 1], from residuals mean(z) - x, z ~ q(z | x): the most
+    probable one (`trainables.training.yardstick`), or by definitions 1 their root mean square. NaN where one is."""
+    statistic, sigma_of = YARDSTICKS[definitions]
     noise = _row_noise(len(pixels), model.config.latent_dim)
-    total = torch.zeros(2, dtype=torch.float64, device=world.device)
+    nothing = torch.empty(0, device=world.device)
+    total = statistic(nothing, nothing)
     for rows, x in pixels.in_order(BATCH, world):
         output, _ = model(x, noise[rows].to(world.device))
-        total[0] += (model.likelihood.mean(output) - x).square().sum(dtype=torch.float64)
-        total[1] += x.numel()
-    squares, count = world.sum(total).tolist()
-    sigma = (squares / count) ** 0.5
-    # a NaN sigma must stay NaN, so that the trial fails: max() would hide it
-    return MIN_SIGMA if sigma < MIN_SIGMA else sigma
+        total += statistic(model.likelihood.mean(output), x)
+    return sigma_of(world.sum(total).cpu().numpy())
 
 
 def encoded(model: VAE, x: Tensor, rows: np.ndarray, known: Posterior | None) -> Posterior:
@@ -46,7 +46,7 @@ def evaluate(model: VAE, pixels: Pixels, sigma: float, world: World, known: Post
     """Metrics of a model over a set, with one noise sample an image, whose posteriors may be ``known``. Returns
     ``distortion rate nelbo`` in nats per image, ``bits_per_dim``, ``mse`` of pixels in [0, 1] and ``active_units``.
     ``distortion`` is under the training likelihood; ``nelbo`` is the rate plus the distortion under the discrete
-    Gaussian of width ``sigma`` (`residual_sigma`): one yardstick for all KL weights and likelihoods."""
+    Gaussian of width ``sigma`` (`calibrated_sigma`): one yardstick for all KL weights and likelihoods."""
     latent_dim = model.config.latent_dim
     noise = _row_noise(len(pixels), latent_dim)
     sums = torch.zeros(5 + 2 * latent_dim, dtype=torch.float64, device=world.device)

@@ -17,7 +17,7 @@ from torch.func import functional_call
 from trainables.config import TrialConfig
 from trainables.metrics import Metrics
 from trainables.training.batches import Pixels
-from trainables.training.evaluate import evaluate, residual_sigma
+from trainables.training.evaluate import calibrated_sigma, evaluate
 from trainables.training.optimization import make_optimizer, set_lr, trained_module
 from trainables.training.process_group import ALONE, World
 from vae_models import VAE, elbo
@@ -44,12 +44,6 @@ class Epoch:
     def metrics(self) -> Metrics:
         """Of this epoch."""
         return self.history[-1]
-
-    @property
-    def is_best(self) -> bool:
-        """Whether every earlier epoch had a higher ``val_bits_per_dim``."""
-        *earlier, last = (row["val_bits_per_dim"] for row in self.history)
-        return all(last < value for value in earlier)
 
 
 class Run:
@@ -89,7 +83,8 @@ class Run:
         """Evaluate, and write the epoch into the history, whose training took ``trained`` seconds, together with that
         of the others of ``beside`` runs. Raises: NonFiniteError as `fit`."""
         started = time.perf_counter()
-        sigma = residual_sigma(self.model, self.train.spread(len(self.validation)), self.world)
+        residuals_of = self.train.spread(len(self.validation))
+        sigma = calibrated_sigma(self.model, residuals_of, self.world, self.config.definitions)
         validated = evaluate(self.model, self.validation, sigma, self.world)
         metrics |= {f"val_{name}": value for name, value in validated.items()}
         metrics |= {"sigma": sigma, "lr": self.optimizer.param_groups[0]["lr"]}

@@ -69,7 +69,12 @@ FIGURE = StudyFigure(
     caption="Share of the value's variance that each parameter alone explains: main effects (fANOVA) of a forest of "
     "the complete trials, times the R² of its predictions of trials it has not seen; grey is the rest. Lines "
     "span 95 % of resampled trials.",
-    compute=lambda study: compute_importance(study.record.trials, study.record.columns, resamples=IMPORTANCE_RESAMPLES),
+    compute=lambda study: compute_importance(
+        study.record.trials,
+        study.record.columns,
+        resamples=IMPORTANCE_RESAMPLES,
+        values=study.trials["val_bits_per_dim"].tolist(),
+    ),
     note=lambda importance: importance.note,
     draw=draw_importance,
     chart=importance_chart,

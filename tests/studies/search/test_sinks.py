@@ -20,6 +20,7 @@ import pytest
 from optuna.distributions import FloatDistribution
 from rich.console import Console
 from support.commands import ROOT, script
+from support.small_study import row
 from tensorboardX.proto import event_pb2
 
 from analysis import load_epochs, load_trials
@@ -191,9 +192,7 @@ class Run:
         self.job: Job = job
 
     def report(self, epoch: int) -> None:
-        row: Metrics = {"epoch": epoch, "val_bits_per_dim": 2.0, "val_rate": 1.0, "images_per_second": 1.0}
-        row["epoch_seconds"] = 0.1
-        self.lifecycle.report("0", row)
+        self.lifecycle.report("0", row(epoch, 2.0))
 
     def end(self) -> None:
         self.lifecycle.complete("0")
