@@ -64,7 +64,7 @@ class Study:
             raise ValueError(f"prune must be a quantile from 0 to below 1, got {self.prune}")
         for text in self.where:
             Constraint.of(text)
-        if len(self.objectives) > 1 and "model.likelihood" in self.space:
+        if self.objective == "rate_distortion" and "model.likelihood" in self.space:
             raise ValueError(
                 "model.likelihood cannot be searched for rate and distortion: distortions under two likelihoods "
                 "cannot be compared; the objective bits_per_dim can"
@@ -94,11 +94,6 @@ class Study:
         space = {path: d for path, d in self.space.items() if path not in overrides}
         return replace(self, name=name, base=base, space=space)
 
-    def _architectures(self) -> list[Any]:
-        if _ARCHITECTURE in self.space:
-            return extremes(self.space[_ARCHITECTURE])
-        return [self.base.model.architecture]
-
     @property
     def minimised(self) -> str:
         """The objective's name."""
@@ -123,22 +118,31 @@ class Study:
         """How many trials to train once more at the end."""
         return (_FINALS[self.minimised] if self.final is None else self.final) if self.final_epochs else 0
 
-    def by_definitions(self, version: int | None) -> "Study":
-        """The same study by the definitions of a folder, or of a new one where it is None. Raises: ValueError for what
-        those of definitions 1 do not know."""
-        if version != 1:
-            return self
+    def by_definitions(self, version: int | None, objective: str | None = None) -> "Study":
+        """The same study by the definitions of a folder, or of a new one where it is None; with its ``objective`` where
+        none is asked. Raises: ValueError for what those of definitions 1 do not know, and for a space that two
+        objectives cannot have."""
+        if version != 1 and self.base.definitions > 1:
+            return replace(self, objective=self.objective or objective or self.minimised)
         newer = {
+            "--objective rate_distortion": self.objective == "rate_distortion",
             "--prune": self.prune != Study.prune,
             "--where": bool(self.where),
             "--sampler": self.sampler is not SAMPLERS["tpe"],
+            "--final": (self.final or 0) > 1,
         }
         if asked := [option for option, is_asked in newer.items() if is_asked]:
             raise ValueError(
-                f"{asked[0]} is not for a study by definitions 1, whose trials the median of their peers prunes"
+                f"{asked[0]} is not for a study by definitions 1, which minimises the bits per dimension, prunes by "
+                "the median of the peers, and trains the best once more"
             )
         objective = self.objective or "bits_per_dim"
         return replace(self, base=self.base.replace({"definitions": 1}), objective=objective)
+
+    def _architectures(self) -> list[Any]:
+        if _ARCHITECTURE in self.space:
+            return extremes(self.space[_ARCHITECTURE])
+        return [self.base.model.architecture]
 
     def largest(self) -> TrialConfig:
         """The base with the most of everything that takes memory."""
@@ -152,7 +156,7 @@ class Study:
             "name": self.name,
             "objective": self.minimised,
             "prune": self.prune,
-            "where": list(self.where),
+            "where": sorted(str(Constraint.of(text)) for text in self.where),
             "sampler": _name(self.sampler),
             "seed": self.seed,
             "base": self.base.model_dump(mode="json"),
@@ -185,7 +189,8 @@ class Study:
 def _name(sampler: MakeSampler) -> str:
     """What study.json and the command line call it; a user's own by its module and name."""
     known = (name for name, make in SAMPLERS.items() if make is sampler)
-    return next(known, f"{sampler.__module__}.{sampler.__qualname__}")
+    name = getattr(sampler, "__qualname__", type(sampler).__qualname__)  # an object that is called has none
+    return next(known, f"{sampler.__module__}.{name}")
 
 
 def _flat(values: Mapping[str, Any], path: str = "") -> dict[str, Any]:

@@ -86,6 +86,11 @@ class ModelConfig(BaseModel):
         return [max(self.bottom_width >> (level + 1), self.width) for level in range(self.halvings)]
 
     @property
+    def distortion_constant(self) -> float:
+        """What of the distortion no model changes, nats per image."""
+        return CONSTANTS[self.likelihood] * self.dimensions
+
+    @property
     def hidden_widths(self) -> tuple[int, ...]:
         """Of the hidden layers of an encoder without convolutions: a linear one has none."""
         return self.widths if self.architecture == "mlp" else ()
@@ -96,11 +101,6 @@ class ModelConfig(BaseModel):
         if self.architecture == "convolutional":
             return f"depth {self.depth}, width {self.width}"
         return f"mlp of widths {', '.join(map(str, self.widths))}" if self.hidden_widths else self.architecture
-
-    @property
-    def distortion_constant(self) -> float:
-        """What of the distortion no model changes, nats per image."""
-        return CONSTANTS[self.likelihood] * self.dimensions
 
     @property
     def dimensions(self) -> int:

@@ -33,8 +33,7 @@ def loss(output: Tensor, posterior: Posterior, x: Tensor, likelihood: Likelihood
         posterior: q(z | x), of which the samples are.
         x: the images, (B, C, H, W) in [0, 1].
         likelihood: log p(x | z), by which the distortion is measured.
-        beta: the KL weight.
-    """
+        beta: the KL weight."""
     distortion, nats = likelihood.distortion(output, x), rate(posterior)
     return Loss(distortion + beta * nats, distortion, nats)
 

@@ -51,8 +51,7 @@ def iwae(
 
     ``sigma`` is the discretised Gaussian likelihood's, as in `trainables.training.evaluate`: with one sample this is
     minus its ``nelbo``. ``known`` are the images' posteriors, (N, Z) on any device, where they are encoded already.
-    Raises: ValueError for fewer samples than one.
-    """
+    Raises: ValueError for fewer samples than one."""
     if samples < 1:
         raise ValueError(f"samples must be at least 1, got {samples}")
     generator = torch.Generator(device_of(model)).manual_seed(seed)

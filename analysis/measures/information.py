@@ -33,8 +33,7 @@ def information(
     sample of each, which is compared with all posteriors on ``device``.
 
     On average the mutual information is at most that of all images there could be, and the marginal KL at least
-    theirs: by little far below the cap, by any amount where they are `capped`. The errors do not know of this.
-    """
+    theirs: by little far below the cap, by any amount where they are `capped`. The errors do not know of this."""
     mean, logvar = mean_NZ.astype(np.float64), logvar_NZ.astype(np.float64)
     noise = np.random.default_rng(seed).standard_normal(mean.shape)
     z = mean + noise * np.exp(0.5 * logvar)

@@ -82,8 +82,7 @@ def load_repeats(folder: StudyRecord | Path | str) -> pd.DataFrame:
 
     The search chose its best trials for values that are low by chance too; the repeats alone say how good a
     configuration is. Those of another config than the ledger's trial, as when a folder was mixed up, are left out.
-    Raises: UserError as `load_trials`.
-    """
+    Raises: UserError as `load_trials`."""
     study = read_study(folder)
     rows: list[dict[str, object]] = []
     for trial in study.trials:

@@ -19,10 +19,8 @@ _LEAST_TRIALS = 5  # complete ones, below which an importance would be noise
 _TREES = 64
 _LEAVES = (1, 5)  # trials of a leaf at least; the out-of-bag R² chooses, as single trials mislead where there is noise
 _RESAMPLE_TREES = 16  # of a resample's forest: its noise only widens the interval
-_GRID, _BACKGROUND = (
-    24,
-    48,
-)  # values of a parameter at which its effect is taken, draws of the others it is averaged over
+_GRID = 24  # values of a parameter at which its effect is taken
+_BACKGROUND = 48  # draws of the others that it is averaged over
 # (rows drawn, rows left out, seed) -> (P,) shares; None where they cannot be told
 _Shares = Callable[[np.ndarray, np.ndarray, int], np.ndarray | None]
 
@@ -63,15 +61,16 @@ def compute_importance(
     low where trials are few. Pruned trials are left out: their values are those of fewer epochs. ``columns`` maps
     a path to its column; ``resamples`` give intervals (`IMPORTANCE_RESAMPLES` is enough). ``values`` are those of all
     trials, where they are not the search's own."""
-    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    told = {it.number: it.value if values is None else values[it.number] for it in complete}
-    complete = [trial for trial in complete if math.isfinite(told[trial.number] or 0.0)]
+    of_all = [trial.values and trial.values[0] for trial in trials] if values is None else values
+    told = zip(trials, of_all, strict=True)
+    known = [(it, value) for it, value in told if it.state == TrialState.COMPLETE and math.isfinite(value or 0.0)]
+    complete = [trial for trial, _ in known]
     count = len(complete)
     none = partial(Importance, [], np.zeros(0), count)
     if count < _LEAST_TRIALS:
         return none(f"Parameter importance needs {_LEAST_TRIALS} complete trials; there are {count} so far")
     paths, points = _positions(complete)
-    measured = np.array([told[trial.number] for trial in complete], dtype=float)
+    measured = np.array([value for _, value in known], dtype=float)
     if same := "parameters" if not np.ptp(points, axis=0).any() else "values" if not np.ptp(measured) > 0 else "":
         return none(f"Parameter importance cannot be told from these trials: their {same} do not differ")
     forests = [_forest(points, measured, seed, _TREES, leaf, bootstrap=True, oob_score=True) for leaf in _LEAVES]

@@ -40,7 +40,10 @@ def main(study: Study) -> None:
             )
         folder, screen = asked.out or Path("runs") / planned.name, Console(highlight=False, markup=False)
         if asked.dry_run:
-            print_plan(planned, folder, options, screen)
+            from studies.record.study_folder import StudyFolder
+
+            own = planned if asked.fresh else StudyFolder(folder).own_definitions(planned)
+            print_plan(own, folder, options, screen)
             return
         try:
             with _reporting_kill():

@@ -49,12 +49,16 @@ class StudyFolder:
         return record
 
     def own_definitions(self, study: Study) -> Study:
-        """The study by the definitions of the one that is here. Raises: UserError where it asks for what they lack."""
-        base = self._recorded().get("base")
+        """The study by the definitions of the one that is here, and by its objective where none is asked. Raises:
+        UserError where it asks for what they lack."""
+        record = self._recorded()
+        base, objective = record.get("base"), record.get("objective")
+        version = base.get("definitions", 1) if isinstance(base, dict) else None
         try:
-            return study.by_definitions(base.get("definitions", 1) if isinstance(base, dict) else None)
+            return study.by_definitions(version, objective if isinstance(objective, str) else None)
         except ValueError as error:
-            raise UserError(f"{error}\nuse another --out, or --fresh to move {self.path} aside") from error
+            way_out = f"use another --out, or --fresh to move {self.path} aside" if version else "use other options"
+            raise UserError(f"{error}\n{way_out}") from error
 
     def _claimed_before(self, study: Study, asked: Mapping[str, Any]) -> dict[str, Any]:
         """What lasts of an earlier claim by the same study. Raises: UserError where it was another's."""

@@ -112,8 +112,7 @@ def search_trials(session: Session) -> Iterator[TrainingRun]:
 
 class Lifecycle:
     """The trainings of a study, one of its ``stages`` after another: a stage is asked for a training when there is room
-    for one, but for its first when all of those before, on which it may depend, have ended. The ``sinks`` hear of them.
-    """
+    for one, but for its first when those before, on which it may depend, have ended. The ``sinks`` hear of them."""
 
     def __init__(self, session: Session, stages: Iterable[Iterator[TrainingRun]], sinks: Sequence[Sink] = ()) -> None:
         self._ledger, self._folder, self._data_dir = session.ledger, session.folder, session.data_dir

@@ -45,11 +45,11 @@ def curve(config: TrialConfig, epoch: int) -> Metrics:
     return row(epoch, float(distortion), float(rate)) | {"val_active_units": config.seed % 4}
 
 
-def session(path: Path, planned: Study) -> Session:
+def session(path: Path, planned: Study, owner: str = "") -> Session:
     """A driver's, as a new process opens it."""
     path.mkdir(exist_ok=True)
     view = View(planned.name, planned.trials, planned.base.epochs, Console(quiet=True))
-    return Session(Ledger(planned, storage_url(path, None)), StudyFolder(path), None, view, Stop())
+    return Session(Ledger(planned, storage_url(path, None), owner), StudyFolder(path), None, view, Stop())
 
 
 def lifecycle(path: Path, planned: Study) -> tuple[Lifecycle, Session]:

@@ -197,7 +197,7 @@ def test_the_commonest_cause_of_failures_is_beside_their_number(tmp_path: Path) 
 )
 def test_more_epochs_may_help_where_the_last_one_did(bits: list[float], share: float, tmp_path: Path) -> None:
     assert last_gain(np.array(bits))[1] == pytest.approx(share)
-    base = BASE.model_copy(update={"epochs": len(bits)})
+    base = BASE.model_copy(update={"epochs": len(bits), "definitions": 1})
     notes = said(build_study(tmp_path / "s", complete(bits), base=base)).notes
     assert any("more epochs may help" in note for note in notes) == (share >= 0.01)
 

@@ -56,6 +56,22 @@ def test_a_folder_that_is_refused_keeps_all_it_holds(tmp_path: Path, fresh: tupl
         (["--set", "model.image_shape=[1,8,8]"], 2, "model.image_shape follows from the data set"),
         (["--patience", "inf"], 2, "patience must be from 1 to 86,400 seconds, got inf"),
         (["--set", "nonsense"], 2, "--set must be FIELD=VALUE, got 'nonsense'"),
+        (["--objective", "speed"], 2, "'speed' is not one of 'rate_distortion', 'bits_per_dim'"),
+        (["--sampler", "grid"], 2, "'grid' is not one of"),
+        (["--prune", "1"], 2, "prune must be a quantile from 0 to below 1, got 1"),
+        (["--prune", "-0.1"], 2, "prune must be a quantile from 0 to below 1, got -0.1"),
+        (["--prune", "nan"], 2, "prune must be a quantile from 0 to below 1, got nan"),
+        (["--prune", "much"], 2, "Invalid value for '--prune'"),
+        (["--final", "-1"], 2, "final must be at least 0, got -1"),
+        (["--where", "val_rate"], 2, "--where must be METRIC<=NUMBER or METRIC>=NUMBER, got 'val_rate'"),
+        (["--where", "val_rate<20"], 2, "--where must be METRIC<=NUMBER"),
+        (["--where", "val_speed<=20"], 2, "--where must name one of val_bits_per_dim, "),
+        (["--where", "train_rate<=20"], 2, "--where must name one of val_bits_per_dim, "),
+        (["--where", "val_rate<=20 bits"], 2, "--where must give val_rate in nats per image, got 'bits'"),
+        (["--where", "val_mse<=0"], 2, "--where must have a limit above 0"),
+        (["--where", "val_mse<=nan"], 2, "--where must be METRIC<=NUMBER"),
+        (["--where", "val_mse<=1e999"], 2, "--where must have a limit above 0"),
+        (["--where", "val_mse<=1.2.3"], 2, "--where must have a limit above 0"),
         (["--set", "dataset=imagenet"], 1, "imagenet"),
         (["--workers-per-trial", "999"], 1, "the cluster holds"),
         (["--final-workers", "999"], 1, "the cluster holds"),
@@ -100,7 +116,8 @@ def test_every_study_offers_the_same_options(name: str, tmp_path: Path) -> None:
     done = script(ROOT / f"studies/{name}_vae.py", "--help", cwd=tmp_path)
     options = (
         "--data-dir --out --trials --epochs --workers-per-trial --max-concurrent --limit-train --limit-val "
-        "--seed --address --storage --dry-run --fresh --final-epochs --final-workers"
+        "--seed --address --storage --dry-run --fresh --final --final-epochs --final-workers "
+        "--objective --prune --where --sampler"
     )
     assert done.returncode == 0
     assert [option for option in options.split() if option not in done.stdout] == []

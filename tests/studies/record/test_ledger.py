@@ -12,7 +12,7 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from support.small_study import CONFIG, row, study
 
 from studies.record.ledger import Ledger, suggest
-from studies.sampling import START
+from studies.sampling import SAMPLERS, START
 from trainables.errors import UserError
 from trainables.records.storage_urls import storage_url
 
@@ -62,16 +62,18 @@ def test_an_interrupted_trial_is_taken_up_under_its_own_number(tmp_path: Path, d
     assert second.lowest_bits() == (2.0, best)
 
 
-@BOTH
+@pytest.mark.parametrize(("definitions", "sampler"), [(1, "tpe"), (2, "tpe"), (2, "random")])
 @pytest.mark.parametrize("before", [0, START])
 def test_a_crash_between_two_parameters_does_not_change_the_later(
-    tmp_path: Path, definitions: int, before: int
+    tmp_path: Path, definitions: int, sampler: str, before: int
 ) -> None:
+    planned = study(definitions, sampler=SAMPLERS[sampler], seed=1)
+
     def search(name: str, cut: int | None) -> dict:
         url = f"sqlite:///{tmp_path}/{name}.db"
-        ledger = Ledger(study(definitions), url)
+        ledger = Ledger(planned, url)
         for n in range(before):
-            tell(ledger, 5.0 + n % 3)
+            tell(ledger, 5.0 + n % 3, rate=(7.0 * n) % 5)
         if cut is None:
             return ledger.parameters(ledger.ask())
         with pytest.MonkeyPatch.context() as patch:
@@ -79,7 +81,7 @@ def test_a_crash_between_two_parameters_does_not_change_the_later(
             patch.setattr("studies.record.ledger.suggest", lambda *a: (next(drawn), real(*a)))
             with pytest.raises(StopIteration):
                 ledger.ask()
-        ledger = Ledger(study(definitions), url)
+        ledger = Ledger(planned, url)
         return ledger.parameters(ledger.resume(before))
 
     whole = search("whole", None)

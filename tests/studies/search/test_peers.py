@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -326,3 +327,14 @@ def test_a_study_that_prunes_nothing_reads_no_records(tmp_path: Path) -> None:
     for number in range(9):
         peers.add(number, CONFIG, row(1, float(number)))
     assert not peers.prune(8, CONFIG, row(1, 8.0))
+
+
+def test_a_verdict_among_10_000_trials_takes_20_ms() -> None:
+    peers, seconds = Peers(0.25), []
+    for number, price in enumerate(np.random.default_rng(0).uniform(size=10_000).tolist()):
+        peers.add(number, CONFIG, row(1, price))
+    for _ in range(9):
+        began = time.process_time()
+        peers.prune(9999, CONFIG, row(1, 1.0))
+        seconds.append(time.process_time() - began)
+    assert min(seconds) < 0.02

@@ -10,7 +10,7 @@ from support.study_cases import CASES, DIMENSIONS
 
 from analysis import load_trials
 from analysis.figures.study.rate_distortion import compute_rate_distortion, rate_distortion_chart
-from analysis.reading.best_runs import final_run, ranked_runs
+from analysis.reading.best_runs import final_runs, ranked_runs
 from analysis.reading.study_record import read_study
 from analysis.statistics.pareto import hypervolume
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def test_the_plane_s_hypervolume_and_knee_are_the_trials_and_not_the_final_s(tmp_path: Path) -> None:
     study = read_study(CASES["six"](tmp_path / "study"))
     trials = load_trials(study)
-    plane = compute_rate_distortion(trials, final_run(study.folder), DIMENSIONS)
+    plane = compute_rate_distortion(trials, final_runs(study.folder)[0], DIMENSIONS)
     alone = compute_rate_distortion(trials, None, DIMENSIONS)
     assert plane.hypervolume == alone.hypervolume
     assert plane.knee == alone.knee

@@ -1,0 +1,73 @@
+"""What is said of a study's folder, whatever came of its trials."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.analysis_fixture import metrics
+from support.small_study import curve, session, study, train
+
+from studies.record.study_folder import StudyFolder
+from studies.run.operations import described, prune, status_of
+from studies.search.lifecycle import Lifecycle, search_trials
+from trainables.config import TrialConfig
+from trainables.metrics import Metrics
+
+
+def measure(config: TrialConfig, epoch: int) -> Metrics:
+    """All that an epoch has."""
+    return metrics(epoch, 2.0, config) | curve(config, epoch)
+
+
+def searched(path: Path, done: str, **fields: Any) -> Path:
+    """A study whose search has not begun, or is over; repeats and last trainings are left."""
+    path.mkdir()
+    planned, folder = study(seeds=1, final_epochs=4, **fields), StudyFolder(path)
+    final = {"epochs": 4, "workers": 1, "trials": planned.finals}
+    record = folder.claim(planned, trials=4, seeds=1, final=final, data_dir=None)
+    opened = session(path, planned, record["id"])
+    trainings = Lifecycle(opened, [search_trials(opened)])
+    while done != "none" and (job := trainings.next_job()) is not None:
+        if done == "failed" or (done == "one" and job.id != "2"):
+            trainings.fail(job.id, "non-finite at epoch 1")
+        else:
+            train(trainings, job, measure)
+    return path
+
+
+KINDS = pytest.mark.parametrize(
+    "fields",
+    [{"definitions": 1}, {}, {"objective": "bits_per_dim"}, {"where": ["val_rate<=0.1"]}],
+    ids=["definitions 1", "two objectives", "one", "limits"],
+)
+
+
+@KINDS
+@pytest.mark.parametrize("done", ["none", "failed"])
+def test_nothing_is_best_where_nothing_completed(tmp_path: Path, fields: dict[str, Any], done: str) -> None:
+    folder = searched(tmp_path / "s", done, **fields)
+    status = status_of(folder)
+    assert (status["best"], status["best_bits_per_dim"], status["front"], status["left"]) == (None, None, [], [])
+    assert status["is_finished"] == (done == "failed")
+    assert not {"front", "best", "left"} & described(status).keys()
+    assert prune(folder, 1, dry_run=True) == (0, 0)
+
+
+@KINDS
+@pytest.mark.parametrize("done", ["one", "all"])
+def test_what_is_best_and_what_is_left(tmp_path: Path, fields: dict[str, Any], done: str) -> None:
+    folder = searched(tmp_path / "s", done, **fields)
+    status, shown = status_of(folder), described(status_of(folder))
+    is_single = "objective" in fields or "definitions" in fields
+    count = 4 if done == "all" else 1
+    assert status["objective"] == ("bits_per_dim" if is_single else "rate_distortion")
+    assert (status["best"] in status["front"]) == (not is_single)
+    assert 0 < len(status["front"]) <= count or is_single
+    chosen = min(3, count if is_single else len(status["front"]))
+    finals = 1 if is_single else chosen
+    assert status["left"] == [f"{chosen} repeats", f"{finals} final training(s)"]
+    assert ("front" in shown) == (not is_single)
+    assert ("best" in shown) == is_single
+    assert not status["is_finished"]
