@@ -140,6 +140,8 @@ def test_a_study_over_two_nodes_keeps_its_checkpoints_in_a_store_and_survives_a_
         "1",
         "--workers-per-trial",
         "2",
+        "--final",
+        "1",
         "--final-epochs",
         "2",
         "--final-workers",
@@ -158,8 +160,9 @@ def test_a_study_over_two_nodes_keeps_its_checkpoints_in_a_store_and_survives_a_
     trials = load_trials(folder)
     assert list(trials["state"]) == ["COMPLETE"] * 2
     assert list(trials["epochs"]) == [40] * 2
+    (final,) = folder.glob("trials/final_*")
     assert [name.partition("/")[2] for name in objects(store)] == [
-        f"trials/{trial}/best.safetensors" for trial in ("0000", "0001", "final.next")
+        f"trials/{trial}/best.safetensors" for trial in ("0000", "0001", f"{final.name}.next")
     ]
     assert not list(folder.rglob("epoch_*.pt"))
     assert len(list(folder.rglob("best.safetensors"))) == 3

@@ -14,6 +14,8 @@ from support.commands import ROOT, script
 
 from analysis import load_best, load_epochs, load_trials
 from analysis.reading.frames import load_repeats
+from analysis.statistics.pareto import spread
+from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
 from trainables.training.checkpoint import load_latest
 from trainables.training.loop import fit
@@ -23,7 +25,7 @@ SMALL = ("--set", "model.width=4", "--limit-train", "200", "--limit-val", "50", 
 
 
 @pytest.mark.slow
-def test_the_best_trials_are_repeated_with_other_seeds_whatever_is_killed(tmp_path: Path) -> None:
+def test_trials_of_the_front_are_repeated_with_other_seeds_whatever_is_killed(tmp_path: Path) -> None:
     command = [ROOT / "studies/digits_vae.py", *SMALL, "--trials", "4", "--final-epochs", "0", "--seeds", "2"]
     killed = subprocess.Popen(
         [sys.executable, *map(str, command), "--out", "s"],
@@ -36,21 +38,23 @@ def test_the_best_trials_are_repeated_with_other_seeds_whatever_is_killed(tmp_pa
         time.sleep(0.05)
     killed.send_signal(signal.SIGKILL)
     killed.wait()
-    assert len(load_repeats(tmp_path / "s")) < 6
+    before = len(load_repeats(tmp_path / "s"))
     done = script(*command, "--out", "s", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     trials, repeats = load_trials(tmp_path / "s"), load_repeats(tmp_path / "s")
-    best = sorted(trials.sort_values("val_bits_per_dim")["number"][:3])
+    front = trials[trials["front"]]
+    chosen = spread(front["val_rate"].to_numpy(), front["val_distortion"].to_numpy(), 3)
+    best = sorted(front["number"].iloc[chosen])
     assert repeats["number"].tolist() == sorted(best * 2)
-    assert repeats["state"].tolist() == ["COMPLETE"] * 6
-    assert repeats["val_bits_per_dim"].nunique() == 6
+    assert before < len(repeats)
+    assert set(repeats["state"]) == {"COMPLETE"}
+    assert repeats["val_bits_per_dim"].nunique() == len(repeats)
     # an oracle: the same config, trained here
     config = TrialFolder(tmp_path / f"s/trials/{best[0]:04d}").config()
     again = config.of_repeat(2)
     assert again == config.replace({"seed": again.seed})
     rows = [epoch.metrics for epoch in fit(again, *load_pixels(again, None, "cpu"))]
-    lowest = min(row["val_bits_per_dim"] for row in rows)
-    assert repeats["val_bits_per_dim"][1] == pytest.approx(lowest, rel=1e-5)
+    assert repeats["val_bits_per_dim"][1] == pytest.approx(again.best_row(rows)["val_bits_per_dim"], rel=1e-5)
     idle = script(*command, "--out", "s", cwd=tmp_path)
     assert idle.returncode == 0
     assert "Ray dashboard" not in idle.stdout
@@ -83,9 +87,10 @@ def test_a_killed_study_continues_to_the_same_result(tmp_path: Path) -> None:
     expected, got = load_trials(tmp_path / "whole"), load_trials(tmp_path / "killed")
     assert got[columns].equals(expected[columns])
     assert len(load_epochs(tmp_path / "killed")) == expected["epochs"].sum()
-    assert (
-        TrialFolder(tmp_path / "killed/trials/final").config() == TrialFolder(tmp_path / "whole/trials/final").config()
-    )
+    finals = [StudyLayout(tmp_path / name).finals() for name in ("killed", "whole")]
+    assert len(finals[0]) in (1, 2, 3)
+    configs = [{path.name: TrialFolder(path).config() for path in paths} for paths in finals]
+    assert configs[0] == configs[1]
     assert load_best(tmp_path / "killed").sample(1).numpy().shape == (1, 1, 28, 28)
 
     # a finished study is not run again, a larger budget extends it, another question is refused

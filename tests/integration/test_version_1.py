@@ -127,4 +127,4 @@ def check_retrained(layout: StudyLayout, study: Study) -> None:
     assert set(repeats["state"]) == {"COMPLETE"}
     for number in best:
         assert TrialFolder(layout.repeat(number, 1)).config() == configs[number].of_repeat(1)
-    assert study.base == STUDY.with_overrides(SETTINGS).base
+    assert study.base == STUDY.with_overrides(SETTINGS).by_definitions(1).base

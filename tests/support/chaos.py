@@ -45,6 +45,8 @@ STUDY = (
     "7",
     "--epochs",
     "5",
+    "--final",
+    "2",
     "--final-epochs",
     "5",
     "--no-report",
