@@ -24,6 +24,7 @@ NAMES = {
     "TrialParamModel": ("trial_id", "param_id", "param_name", "param_value", "distribution_json"),
     "TrialValueModel": ("trial_id", "objective", "value", "value_type", "stored_repr_to_value"),
     "TrialUserAttributeModel": ("trial_id", "key", "value_json"),
+    "TrialSystemAttributeModel": ("trial_id", "key", "value_json"),  # how far a trial is beyond its constraints
     "TrialIntermediateValueModel": (
         "trial_id",
         "step",
@@ -35,8 +36,8 @@ NAMES = {
 
 
 def stored_trials(storage: RDBStorage, study_id: int) -> list[FrozenTrial]:
-    """What ``storage.get_all_trials`` reads; a trial's system attributes may be left out. Raises whatever Optuna and
-    SQLAlchemy do, where a cell is not what Optuna writes."""
+    """What ``storage.get_all_trials`` reads. Raises whatever Optuna and SQLAlchemy do, where a cell is not what Optuna
+    writes."""
     try:
         return _by_columns(storage, study_id)
     except (ImportError, AttributeError):
@@ -64,6 +65,7 @@ def _by_columns(storage: RDBStorage, study_id: int) -> list[FrozenTrial]:
         trials: Any = session.scalars(select(trial).where(trial.study_id == study_id)).all()
         params, values = by_trial("TrialParamModel"), by_trial("TrialValueModel")
         attributes, reported = by_trial("TrialUserAttributeModel"), by_trial("TrialIntermediateValueModel")
+        of_system = by_trial("TrialSystemAttributeModel")
     found = []
     for stored in trials:
         key = stored.trial_id
@@ -80,7 +82,7 @@ def _by_columns(storage: RDBStorage, study_id: int) -> list[FrozenTrial]:
                 params={name: distribution.to_external_repr(value) for name, value, distribution in drawn},
                 distributions={name: distribution for name, _, distribution in drawn},
                 user_attrs={name: json.loads(text) for name, text in attributes[key]},
-                system_attrs={},
+                system_attrs={name: json.loads(text) for name, text in of_system[key]},
                 intermediate_values={step: reported_of(*rest) for step, *rest in reported[key]},
             )
         )

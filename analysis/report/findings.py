@@ -40,9 +40,9 @@ class Findings:
 def findings(study: StudyContext, importance: Importance, plane: RateDistortion) -> Findings:
     """Of a study, what mattered in it, and its rate-distortion plane."""
     trials, searched = study.trials, study.searched_runs
-    unfinished = list(_unfinished(trials))
+    unfinished = [*_unfinished(trials), *_older(study.record.base.definitions)]
     if not searched:
-        none = f"No trial is complete{' yet' if unfinished else ''}, so there is no best model."
+        none = f"No trial is complete{' yet' if any(_unfinished(trials)) else ''}, so there is no best model."
         return Findings([none, *_failures(trials)], unfinished)
     answer = [_best_trial(searched, study.repeats), importance_sentence(importance), _bend(plane)]
     return Findings(answer, [*unfinished, *notes(searched[0], study.final)])
@@ -126,6 +126,15 @@ def _unfinished(trials: pd.DataFrame) -> Iterator[str]:
         yield "The study has no trials yet."
     elif trials["state"].isin(["RUNNING", "WAITING"]).any():
         yield "The search is not over, and these numbers may still change."
+
+
+def _older(definitions: int) -> Iterator[str]:
+    """What sets a study of an older version apart."""
+    if definitions == 1:
+        yield (
+            "This study is by definitions 1: the calibrated likelihood's sigma is the residuals' root mean square, and "
+            "an epoch is the best by its bits per dimension. It is not compared with newer ones."
+        )
 
 
 def _failures(trials: pd.DataFrame) -> Iterator[str]:

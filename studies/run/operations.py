@@ -35,6 +35,7 @@ def status_of(path: Path) -> dict[str, Any]:
         "planned": trials.plan.trials,
         "counts": dict(trials.count()),  # by state; of those that are RUNNING without a driver, none runs
         "left": left,  # to be trained after the search
+        "definitions": trials.plan.base.definitions,  # of what is measured: `TrialConfig.definitions`
         "objective": trials.plan.minimised,
         "best": best and best.number,  # the lowest bits per dimension; of two objectives, the knee of the front
         "best_bits_per_dim": bits and bits[0],
@@ -55,7 +56,8 @@ def described(status: Mapping[str, Any]) -> dict[str, str]:
         state = "finished" if status["is_finished"] else "not running"
     done = sum(counts.get(name, 0) for name in ("COMPLETE", "PRUNED", "FAIL"))
     states = by_state(counts, are_running=bool(driver) and driver["phase"] != "paused")
-    found = {"study": f"{status['name']} in {status['folder']}", "state": state}
+    older = ", by definitions 1" * (status["definitions"] == 1)
+    found = {"study": f"{status['name']} in {status['folder']}{older}", "state": state}
     found["trials"] = f"{done} of {status['planned']} done" + (f" ({states})" if states else "")
     if status["left"]:
         found["left"] = ", ".join(status["left"])

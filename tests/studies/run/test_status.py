@@ -9,6 +9,8 @@ import pytest
 from support.analysis_fixture import metrics
 from support.small_study import curve, session, study, train
 
+from analysis import load_trials
+from analysis.reading.study_record import read_study
 from studies.record.study_folder import StudyFolder
 from studies.run.operations import described, prune, status_of
 from studies.search.lifecycle import Lifecycle, search_trials
@@ -71,3 +73,16 @@ def test_what_is_best_and_what_is_left(tmp_path: Path, fields: dict[str, Any], d
     assert ("front" in shown) == (not is_single)
     assert ("best" in shown) == is_single
     assert not status["is_finished"]
+
+
+def test_who_reads_a_folder_sees_the_front_that_its_driver_sees(tmp_path: Path) -> None:
+    """With limits that some trials keep to: Optuna holds them where they are read in a hurry, too."""
+    folder = searched(tmp_path / "s", "all", where=["val_rate<=6"])
+    planned = study(seeds=1, final_epochs=4, where=["val_rate<=6"])
+    ledger = session(folder, planned, read_study(folder).info["id"]).ledger
+    trials = load_trials(folder)
+    assert 0 < (trials["val_rate"] <= 6).sum() < len(trials)
+    status = status_of(folder)
+    assert status["front"] == [trial.number for trial in ledger.front()]
+    assert sorted(status["front"]) == trials.loc[trials["front"], "number"].tolist()
+    assert (trials.loc[trials["front"], "val_rate"] <= 6).all()
