@@ -62,8 +62,7 @@ class Study:
         named(self.minimised)
         if not 0 <= self.prune < 1:
             raise ValueError(f"prune must be a quantile from 0 to below 1, got {self.prune}")
-        for text in self.where:
-            Constraint.of(text)
+        _ = self.limits
         if self.objective == "rate_distortion" and "model.likelihood" in self.space:
             raise ValueError(
                 "model.likelihood cannot be searched for rate and distortion: distortions under two likelihoods "
@@ -103,6 +102,11 @@ class Study:
     def objectives(self) -> tuple[str, ...]:
         """The metrics that are minimised."""
         return OBJECTIVES[self.minimised]
+
+    @property
+    def limits(self) -> list[Constraint]:
+        """What trials must keep to, always in the same order. Raises: ValueError for text that is no limit."""
+        return sorted(map(Constraint.of, self.where), key=str)
 
     def values(self, config: TrialConfig, best: Metrics) -> list[float]:
         """What the search is told of a trial, by its best epoch."""
@@ -156,7 +160,7 @@ class Study:
             "name": self.name,
             "objective": self.minimised,
             "prune": self.prune,
-            "where": sorted(str(Constraint.of(text)) for text in self.where),
+            "where": list(map(str, self.limits)),
             "sampler": _name(self.sampler),
             "seed": self.seed,
             "base": self.base.model_dump(mode="json"),

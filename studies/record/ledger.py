@@ -20,11 +20,11 @@ from analysis.statistics.pareto import pareto_front, spread
 from studies.study import Study
 from trainables.errors import UserError
 from trainables.metrics import Metrics
-from trainables.objective import Constraint
 from trainables.records.storage_urls import OWNER
 from trainables.text import without_passwords
 
 State = Literal["complete", "pruned", "failed"]  # how a training ends
+CONSTRAINTS = "constraints"  # as Optuna's samplers and its dashboard both read them, which know no names of them
 BITS = "val_bits_per_dim"  # what the ledger notes of a trial of two objectives besides
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
@@ -165,10 +165,8 @@ class Ledger(Trials):
         trial, config = self._live[number], self.plan.base.of_trial(number, self.parameters(number))
         told = None
         if best:
-            known = self.all()[number].constraints  # a crash may have come after one of them
-            for limit in map(Constraint.of, self.plan.where):
-                if str(limit) not in known:
-                    trial.set_constraint(str(limit), limit.violation(best))
+            if beyond := [limit.violation(best) for limit in self.plan.limits]:
+                self._storage.set_trial_system_attr(self._trial_id(number), CONSTRAINTS, beyond)
             if len(self.plan.objectives) > 1:
                 trial.set_user_attr(BITS, best[BITS])
             told = self.plan.values(config, best) if state == "complete" else None

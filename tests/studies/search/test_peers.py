@@ -272,7 +272,11 @@ def test_a_study_that_is_killed_at_each_point_of_its_life_is_the_same_study(
     seen: set[object] = set()
     killed = [
         *((Ledger, "ask"), (Ledger, "end"), (TrialFolder, "create"), (TrialFolder, "append"), (Peers, "prune")),
-        *((Trial, "suggest_float"), (Trial, "set_constraint"), (optuna.study.Study, "tell")),
+        *(
+            (Trial, "suggest_float"),
+            (optuna.storages.RDBStorage, "set_trial_system_attr"),
+            (optuna.study.Study, "tell"),
+        ),
     ]
     for owner, name in killed:
         killing(monkeypatch, owner, name, seen)
