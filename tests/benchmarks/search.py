@@ -32,16 +32,19 @@ from trainables.records.trial_folder import TrialFolder
 from trainables.training.loop import NonFiniteError
 from trainables.training.trial import train
 
-OWN_PRICE = "own price 0.25, TPE"
-RULES = {OWN_PRICE: (0.25, "tpe"), "no pruning, random": (0.0, "random"), "no pruning, TPE": (0.0, "tpe")}
-"""Quantile of the pruning and sampler; the first says how many epochs the others have."""
-BETAS = np.geomspace(0.05, 20, 200)  # at which D + beta R is compared
+RULES = {
+    "own price 0.25, TPE": (0.25, "tpe"),
+    "no pruning, random": (0.0, "random"),
+    "no pruning, TPE": (0.0, "tpe"),
+    "own price 0.25, random": (0.25, "random"),
+}
+"""Quantile of the pruning and sampler; what the first spends, the others may."""
+BETAS = np.geomspace(0.05, 20, 300)  # at which D + beta R is compared
 
 
-def study_of(rule: str, seed: int, trials: int) -> Study:
-    """The digits' study, made smaller; its space wider, with the learning rate. Of equal seeds the design that the
-    first trials come from is the same, and the seed of trial n's training."""
-    prune, sampler = RULES[rule]
+def study_of(prune: float, sampler: str, seed: int, trials: int) -> Study:
+    """The digits' study, made smaller, its space wider and with the learning rate. Where seeds are equal, so are the
+    first 8 trials, by design, and the seed of trial n's training."""
     base = STUDY.base.replace({"model.width": 8, "limit_train": 600, "seed": 1000 * seed})
     space = {
         "beta": FloatDistribution(BETAS[0], BETAS[-1], log=True),
@@ -49,20 +52,25 @@ def study_of(rule: str, seed: int, trials: int) -> Study:
         "model.latent_dim": IntDistribution(2, 32, log=True),
         "model.depth": IntDistribution(0, 1),
     }
-    fields = {"prune": prune, "sampler": SAMPLERS[sampler], "seed": seed, "trials": trials}
-    return replace(STUDY, base=base, space=space, final_epochs=0, objective="rate_distortion", **fields)
+    asked = replace(STUDY, base=base, space=space, objective="rate_distortion", final_epochs=0, trials=trials)
+    return replace(asked, prune=prune, sampler=SAMPLERS[sampler], seed=seed)
 
 
-def run(path: Path, study: Study) -> pd.DataFrame:
-    """The trials of a study, after what is left of it has been trained. Raises: UserError where the folder holds
-    another."""
+def run(path: Path, study: Study, budget: int) -> pd.DataFrame:
+    """The trials of a study, after what is left of it has been trained; none is begun that the epochs left of its
+    ``budget`` would not pay for whole. Raises: UserError where the folder holds another study."""
     path.mkdir(parents=True, exist_ok=True)
     folder = StudyFolder(path)
     ledger = Ledger(study, storage_url(path, None), folder.claim(study)["id"])
     view = View(path.name, study.trials, study.base.epochs, Console(quiet=True))
     session = Session(ledger, folder, None, view, Stop())
     lifecycle = Lifecycle(session, [search_trials(session)])
-    while job := lifecycle.next_job():
+
+    def is_paid() -> bool:
+        spent = sum(len(TrialFolder(folder.layout.trial(number)).rows()) for number in ledger.ended())
+        return spent + study.base.epochs <= budget
+
+    while is_paid() and (job := lifecycle.next_job()):
         try:
             for row in train(job.config, TrialFolder(job.folder), job.data_dir, recorded=job.recorded):
                 if not lifecycle.report(job.id, row):
@@ -70,37 +78,54 @@ def run(path: Path, study: Study) -> pd.DataFrame:
             lifecycle.complete(job.id)
         except NonFiniteError as error:
             lifecycle.fail(job.id, str(error))
-        print(f"{path.name}: trial {job.id} of {study.trials} has ended", flush=True)
+        print(f"{path.name}: trial {job.id} has ended", flush=True)
     return load_trials(path)
 
 
 def searched(folder: Path, seed: int, trials: int) -> dict[str, pd.DataFrame]:
-    """The trials of each rule's study: ``trials`` of the first, of the others what the same epochs pay for whole."""
+    """The trials of each rule's study: ``trials`` of the first, of the others what the same epochs pay for."""
     found: dict[str, pd.DataFrame] = {}
-    for rule in RULES:
-        found[rule] = run(folder / "seed_{}-prune_{}-{}".format(seed, *RULES[rule]), study_of(rule, seed, trials))
-        if rule == OWN_PRICE:
-            trials = int(found[rule]["epochs"].sum()) // STUDY.base.epochs
+    for rule, (prune, sampler) in RULES.items():
+        first = next(iter(found.values()), None)
+        budget = trials * STUDY.base.epochs if first is None else int(first["epochs"].sum())
+        study = study_of(prune, sampler, seed, trials if first is None else budget)
+        found[rule] = run(folder / f"seed_{seed}-prune_{prune}-{sampler}", study, budget)
     return found
 
 
-def table(studies: Mapping[tuple[int, str], pd.DataFrame]) -> str:
-    """A row a study, by seed and rule, in Markdown. ``hypervolume`` is that of its complete trials, from one reference
-    point for all, as a share of the largest, and its bootstrap interval; ``excess`` by how much, on average over
-    `BETAS`, its lowest D + beta R lies above the lowest of all studies, nats per image."""
-    values = ["val_rate", "val_distortion"]
-    points = {key: complete_trials(trials)[values].to_numpy().T for key, trials in studies.items()}
-    corner = reference_point(*(tuple(point) for point in points.values()))
-    areas = {key: hypervolume_interval(*point, corner) for key, point in points.items()}
-    largest = max(area.estimate for area in areas.values())
+def measured(studies: Mapping[tuple[int, str], pd.DataFrame]) -> pd.DataFrame:
+    """A row a study, by its seed and rule. ``hypervolume``, ``low``, ``high``: that of its complete trials, from one
+    reference point for all, as a share of the largest, and its bootstrap interval. ``excess``, and the same over each
+    third of `BETAS`: how far its lowest D + beta R lies above the lowest of all studies, on average, nats per image."""
+    done = {key: complete_trials(trials) for key, trials in studies.items()}
+    points = {key: (each["val_rate"].to_numpy(), each["val_distortion"].to_numpy()) for key, each in done.items()}
     lowest = {key: (distortion + np.outer(BETAS, rate)).min(1) for key, (rate, distortion) in points.items()}
-    envelope = np.min(list(lowest.values()), 0)
-    lines = ["| seed | rule | trials | complete | epochs | hypervolume | excess |", "|---" * 7 + "|"]
+    corner, envelope, rows = reference_point(*points.values()), np.min(list(lowest.values()), 0), []
     for (seed, rule), trials in studies.items():
-        area, excess = areas[seed, rule], (lowest[seed, rule] - envelope).mean()
-        share = f"{area.estimate / largest:.4f} ({area.low / largest:.4f} to {area.high / largest:.4f})"
-        counts = f"{len(trials)} | {points[seed, rule].shape[1]} | {trials['epochs'].sum()}"
-        lines.append(f"| {seed} | {rule} | {counts} | {share} | {excess:.2f} |")
+        area, above = hypervolume_interval(*points[seed, rule], corner), lowest[seed, rule] - envelope
+        assert area is not None, "a study has several complete trials"
+        counts = {"trials": len(trials), "complete": len(done[seed, rule]), "epochs": trials["epochs"].sum()}
+        row = {"seed": str(seed), "rule": rule, **counts, "hypervolume": area.estimate, "low": area.low}
+        row |= {"high": area.high, "excess": above.mean()}
+        for part, betas in zip(np.array_split(above, 3), np.array_split(BETAS, 3), strict=True):
+            row[f"at beta {betas[0]:.2g} to {betas[-1]:.2g}"] = part.mean()
+        rows.append(row)
+    found = pd.DataFrame(rows)
+    found[["hypervolume", "low", "high"]] /= found["hypervolume"].max()
+    return found
+
+
+def table(found: pd.DataFrame) -> str:
+    """A row a study in Markdown, then the mean of each rule, in brackets its range over the seeds."""
+    rules = found.drop(columns="seed").groupby("rule", sort=False)
+    ends = {"low": rules["hypervolume"].min(), "high": rules["hypervolume"].max()}
+    rows = pd.concat([found, rules.mean().assign(seed="mean", **ends).reset_index()]).set_index(["seed", "rule"])
+    counts, excesses = rows.columns[:3], rows.columns[6:]
+    lines = [f"| seed | rule | {' | '.join([*counts, 'hypervolume', *excesses])} |", "|---" * rows.shape[1] + "|"]
+    for key, row in rows.iterrows():
+        area = "{:.3f} ({:.3f} to {:.3f})".format(*row[["hypervolume", "low", "high"]])
+        cells = [*key, *row[counts].map("{:.0f}".format), area, *row[excesses].map("{:.1f}".format)]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -112,7 +137,7 @@ def main(
     """Run what is left of the studies, and print the table."""
     torch.set_num_threads(1)
     found = {(seed, rule): each for seed in range(seeds) for rule, each in searched(folder, seed, trials).items()}
-    print(f"\n{table(found)}")
+    print(f"\n{table(measured(found))}")
 
 
 if __name__ == "__main__":
