@@ -7,11 +7,12 @@ them: each time is the median of three, in seconds.
 from __future__ import annotations
 
 import itertools
+import json
 import sqlite3
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -29,8 +30,9 @@ from optuna.distributions import (
 from rounds import Comparison, alternate
 
 from analysis import load_epochs, load_trials
-from studies.record.ledger import Ledger
+from studies.record.ledger import BITS, Ledger, described_front
 from studies.record.study_folder import StudyFolder
+from studies.search.pruning import Peers
 from studies.study import Study
 from trainables.config import TrialConfig
 from trainables.metrics import EPOCH
@@ -46,6 +48,14 @@ SPACE: dict[str, BaseDistribution] = {
 }
 STUDY = Study(name="scale", base=TrialConfig(epochs=EPOCHS), space=SPACE, trials=100_000)
 SIZES = (100, 1_000, 10_000)
+
+
+def row(config: TrialConfig, epoch: int, rng: np.random.Generator) -> dict[str, Any]:
+    """What an epoch measures: the rate falls with the KL weight, the distortion rises, and falls over the epochs."""
+    rate, noise = 20 / (1 + config.beta), rng.exponential(5)
+    found = dict.fromkeys((metric.name for metric in EPOCH), 5 + float(np.exp(-epoch / 9)))
+    distortion = config.model.distortion_constant + 50 + 10 * np.log1p(config.beta) + 90 / epoch + noise
+    return found | {"epoch": epoch, "val_active_units": 4, "val_rate": rate, "val_distortion": float(distortion)}
 
 
 def make(folder: StudyFolder, trials: int) -> Ledger:
@@ -67,26 +77,21 @@ def make(folder: StudyFolder, trials: int) -> Ledger:
                 "INSERT INTO trial_params (trial_id, param_name, param_value, distribution_json) VALUES (?, ?, ?, ?)",
                 [(key, path, drawn[k], distribution_to_json(SPACE[path])) for k, path in enumerate(SPACE)],
             )
-            values = 5 + abs(np.log(drawn[0])) + np.exp(-np.arange(EPOCHS) / 9) + rng.normal(0, 0.01, EPOCHS)
-            db.executemany(
-                "INSERT INTO trial_intermediate_values "
-                "(trial_id, step, intermediate_value, intermediate_value_type) VALUES (?, ?, ?, 'FINITE')",
-                [(key, step + 1, float(value)) for step, value in enumerate(values)],
-            )
-            db.execute(
-                "INSERT INTO trial_values (trial_id, objective, value, value_type) VALUES (?, 0, ?, 'FINITE')",
-                (key, float(values.min())),
-            )
-            rows = [
-                dict.fromkeys((metric.name for metric in EPOCH), float(value))
-                | {"epoch": step + 1, "val_active_units": 4}
-                for step, value in enumerate(values)
-            ]
             choices = SPACE["model.latent_dim"].choices  # type: ignore[attr-defined]
             drawn_values = (drawn[0], choices[drawn[1]], drawn[2])
             config = STUDY.base.of_trial(number, dict(zip(SPACE, drawn_values, strict=True)))
+            rows = [row(config, epoch, rng) for epoch in range(1, EPOCHS + 1)]
+            best = config.best_row(rows)
+            db.executemany(
+                "INSERT INTO trial_values (trial_id, objective, value, value_type) VALUES (?, ?, ?, 'FINITE')",
+                [(key, k, value) for k, value in enumerate(STUDY.values(config, best))],
+            )
+            db.execute(
+                "INSERT INTO trial_user_attributes (trial_id, key, value_json) VALUES (?, ?, ?)",
+                (key, BITS, json.dumps(best[BITS])),
+            )
             TrialFolder(folder.layout.trial(number)).create(config)
-            lines = "".join(seal(row) + "\n" for row in rows)
+            lines = "".join(seal(each) + "\n" for each in rows)
             (folder.layout.trial(number) / "metrics.jsonl").write_text(lines)
     return Ledger(STUDY, storage_url(folder.path, None), owner)
 
@@ -100,6 +105,21 @@ def timed(action: Callable[[], Any]) -> float:
     return statistics.median(times)
 
 
+def reports(ledger: Ledger, folder: StudyFolder) -> Callable[[], None]:
+    """Judges a new trial at its first epoch, again and again, after its record was written."""
+    number, peers = ledger.ask(), Peers.recorded(ledger, folder)
+    config, record = STUDY.base.of_trial(number, ledger.parameters(number)), TrialFolder(folder.layout.trial(number))
+    record.create(config)
+    epochs, measured = itertools.count(1), row(config, 1, np.random.default_rng(1))
+
+    def report() -> None:
+        record.append(measured | {"epoch": next(epochs)})
+        peers.add(number, config, measured)
+        peers.prune(number, config, measured)
+
+    return report
+
+
 def measure(trials: int) -> dict[str, float]:
     """Seconds by what is done, in a study of ``trials``."""
     with tempfile.TemporaryDirectory() as place:
@@ -107,18 +127,20 @@ def measure(trials: int) -> dict[str, float]:
         folder.path.mkdir()
         ledger = make(folder, trials)
         url, owner = storage_url(folder.path, None), unseal(folder.layout.question.read_bytes())["id"]
-        seconds = {"opening": timed(lambda: Ledger(STUDY, url, owner).count())}
+        seconds = {"opening": timed(lambda: Peers.recorded(Ledger(STUDY, url, owner), folder))}
         seconds["load_trials"] = timed(lambda: load_trials(folder.path))
         seconds["load_epochs"] = timed(lambda: load_epochs(folder.path))
+        seconds["a report and its pruning decision"] = timed(reports(ledger, folder))
+        asked: list[int] = []
+        seconds["a suggestion"] = timed(lambda: asked.append(ledger.ask()))
+        best = row(STUDY.base, EPOCHS, np.random.default_rng(1))
+
+        def end() -> None:
+            ledger.end(asked.pop(), "complete", best)
+            described_front(ledger)
+
+        seconds["a trial's end and the front"] = timed(end)
         number = ledger.ask()
-        epochs = iter(range(1, EPOCHS))
-
-        def report() -> None:
-            epoch = next(epochs)
-            ledger.report(number, {"epoch": epoch, "val_bits_per_dim": 5.0})
-
-        seconds["a report and its pruning decision"] = timed(report)
-        seconds["a suggestion"] = timed(ledger.ask)
         seconds["resuming a trial"] = timed(lambda: Ledger(STUDY, url, owner).resume(number))
         return seconds
 
@@ -132,12 +154,7 @@ def costs(rounds: int) -> list[Comparison]:
             folder.path.mkdir()
             ledger = make(folder, count)
             actions[f"ask {count}"] = partial(timed, ledger.ask)
-            number, epochs = ledger.ask(), itertools.count(1)
-
-            def report(ledger: Ledger = ledger, number: int = number, epochs: Iterator[int] = epochs) -> None:
-                ledger.report(number, {"epoch": next(epochs), "val_bits_per_dim": 5.0})
-
-            actions[f"report {count}"] = partial(timed, report)
+            actions[f"report {count}"] = partial(timed, reports(ledger, folder))
         times = alternate(actions, rounds)
     few = SIZES[0]
     return [
