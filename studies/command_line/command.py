@@ -53,7 +53,7 @@ def main(study: Study) -> None:
             leave(ExitCode.INTERRUPTED)
 
     command.__doc__ = (
-        f"Search {', '.join(study.space)} of a VAE on {study.base.dataset}, train some of the best longer, and report.\n\n"
+        f"Search {', '.join(study.space)} of a VAE on {study.base.dataset}, train some longer, and report.\n\n"
         "The same command again continues a study that was stopped, and more --trials extend one."
     )
     app = console.command_line()
