@@ -101,8 +101,9 @@ def search_trials(session: Session) -> Iterator[TrainingRun]:
     """Interrupted trials first, under their own numbers; then new ones, as many as are planned."""
     ledger, folder = session.ledger, session.folder
     interrupted, new = ledger.interrupted(), ledger.plan.trials - ledger.count().total()
-    if interrupted or new > 0:
-        session.view.phase("searching")
+    if not interrupted and new <= 0:
+        return
+    session.view.phase("searching")
     peers = Peers.recorded(ledger, folder)
     for number in chain(map(ledger.resume, interrupted), (ledger.ask() for _ in range(new))):
         record, parameters = TrialFolder(folder.layout.trial(number)), ledger.parameters(number)
