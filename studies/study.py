@@ -115,7 +115,8 @@ class Study:
     def sampler_at(self, number: int, *position: int) -> BaseSampler:
         """See `studies.sampling.sampler_for`."""
         make = None if self.base.definitions == 1 else self.sampler
-        return sampler_for(number, self.space, make, self.seed, *position)
+        designed = ("beta",) if len(self.objectives) > 1 else ()
+        return sampler_for(number, self.space, make, self.seed, *position, designed=designed)
 
     @property
     def finals(self) -> int:
