@@ -15,11 +15,12 @@ from trainables.text import printable
 if TYPE_CHECKING:
     import pandas as pd
 
-_LISTED = "study dataset trials complete pruned failed running val_bits_per_dim created"
+_LISTED = "study dataset definitions trials complete pruned failed running val_bits_per_dim created"
 _COMPARED = "study complete val_bits_per_dim val_rate beta latent_dim depth hypervolume hours"
 # columns that the terminal has room for, and what they are called there
 _TITLES = {
     "dataset": "data set",
+    "definitions": "def.",
     "val_bits_per_dim": "bits/dim",
     "val_rate": "rate, nats",
     "beta": "KL weight",

@@ -27,7 +27,7 @@ def _tpe(seed: int) -> BaseSampler:
 
 
 def _gp(seed: int) -> BaseSampler:
-    return GPSampler(seed=seed, n_startup_trials=START)
+    return GPSampler(seed=seed, n_startup_trials=START // 2)  # it counts the complete trials alone
 
 
 SAMPLERS: dict[str, MakeSampler] = {"tpe": _tpe, "gp": _gp, "random": RandomSampler}
@@ -75,7 +75,8 @@ def sampler_for(
     at = point(number, space, seed)
     if number < START:
         return _Fixed(at)
-    return _Fixed({path: at[path] for path in designed if path in space}, make(drawn))
+    fixed = {path: at[path] for path in designed if path in space}
+    return _Fixed(fixed, make(drawn)) if fixed else make(drawn)
 
 
 def point(number: int, space: Mapping[str, BaseDistribution], seed: int) -> dict[str, Any]:

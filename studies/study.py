@@ -8,8 +8,9 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
 from optuna.samplers import BaseSampler
+from optuna.study import create_study
 
-from studies.sampling import SAMPLERS, MakeSampler, sampler_for
+from studies.sampling import SAMPLERS, START, MakeSampler, sampler_for
 from trainables.config import TrialConfig
 from trainables.data.datasets import image_shape
 from trainables.metrics import Metrics
@@ -63,6 +64,8 @@ class Study:
         if not 0 <= self.prune < 1:
             raise ValueError(f"prune must be a quantile from 0 to below 1, got {self.prune}")
         _ = self.limits
+        if not callable(self.sampler):
+            raise ValueError(f"sampler must be a function of a seed, got {self.sampler!r:.80}")
         if self.objective == "rate_distortion" and "model.likelihood" in self.space:
             raise ValueError(
                 "model.likelihood cannot be searched for rate and distortion: distortions under two likelihoods "
@@ -117,6 +120,18 @@ class Study:
         make = None if self.base.definitions == 1 else self.sampler
         designed = ("beta",) if len(self.objectives) > 1 else ()
         return sampler_for(number, self.space, make, self.seed, *position, designed=designed)
+
+    def check_sampler(self) -> None:
+        """Try a sampler of the user's own on a few trials. Raises: ValueError where it cannot be used."""
+        if self.sampler in SAMPLERS.values():
+            return
+        try:
+            tried = create_study(directions=["minimize"] * len(self.objectives), sampler=self.sampler(0))
+            for number in range(START + 2):
+                trial = tried.ask(dict(self.space))
+                tried.tell(trial, [float(number + objective) for objective, _ in enumerate(self.objectives)])
+        except Exception as error:  # whatever it raises
+            raise ValueError(f"sampler cannot be used for {' and '.join(self.objectives)}: {error}") from error
 
     @property
     def finals(self) -> int:

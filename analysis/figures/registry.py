@@ -58,12 +58,12 @@ class StudyContext:
     @property
     def searched_runs(self) -> list[Run]:
         """The complete trials alone, best first."""
-        return [run for run in self.runs if not run.slug.startswith("final")]
+        return [run for run in self.runs if not run.is_final]
 
     @property
     def final(self) -> Run | None:
         """The best of the finished last, longer trainings."""
-        return next((run for run in self.runs if run.slug.startswith("final")), None)
+        return next((run for run in self.runs if run.is_final), None)
 
     def of(self, figure: "StudyFigure[T]") -> T:
         """What a figure shows of this study, computed once."""

@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.reading.frames import load_trials
 from analysis.reading.study_record import StudyRecord, read_study
 from analysis.reading.validation import best_row, read_epochs
+from analysis.statistics.pareto import spread
 from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.metrics import Metrics
+from trainables.objective import OBJECTIVES
 from trainables.records.atomic_files import write_atomic
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
@@ -27,8 +30,13 @@ class Run:
 
     @property
     def number(self) -> int:
-        """Of the trial. Raises: ValueError for the final training, which has none."""
-        return int(self.slug.removeprefix("trial_"))
+        """Of the trial. Raises: ValueError for the final training by definitions 1, which has none."""
+        return int(self.slug.rpartition("_")[2])
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it is a last, longer training."""
+        return self.slug.startswith("final")
 
     @property
     def stem(self) -> str:
@@ -46,8 +54,9 @@ class Run:
 
 
 def ranked_runs(folder: StudyRecord | Path | str) -> list[Run]:
-    """The complete trials, and the finished final trainings, by ``val_bits_per_dim``, best first. Raises: UserError
-    where the folder is missing, or holds no whole study."""
+    """The complete trials, and the finished final trainings, best first: by ``val_bits_per_dim``, or of two objectives
+    the front's, its knee first and then spread over it, and the others by their ``excess``; a trial follows its final
+    training. Raises: UserError where the folder is missing, or holds no whole study."""
     study = read_study(folder)
     runs = []
     for trial, best in zip(study.trials, study.best, strict=True):
@@ -56,7 +65,14 @@ def ranked_runs(folder: StudyRecord | Path | str) -> list[Run]:
             slug = f"trial_{trial.number:04d}"
             runs.append(Run(f"trial {trial.number}", slug, record, record.config(), best))
     runs += final_runs(study.folder)
-    return sorted(runs, key=lambda run: run.best["val_bits_per_dim"])
+    if len(OBJECTIVES[study.objective]) == 1:
+        return sorted(runs, key=lambda run: run.best["val_bits_per_dim"])
+    trials = load_trials(study)
+    front = trials[trials["front"]]
+    spread_out = spread(front["val_rate"].to_numpy(), front["val_distortion"].to_numpy(), len(front))
+    first, others = front["number"].iloc[spread_out], trials[~trials["front"]].sort_values("excess", kind="stable")
+    place = {int(number): at for at, number in enumerate([*first, *others["number"]])}
+    return sorted(runs, key=lambda run: (place.get(run.number, len(place)), not run.is_final))
 
 
 def final_runs(folder: Path) -> list[Run]:

@@ -29,7 +29,7 @@ def load_trials(folder: StudyRecord | Path | str) -> pd.DataFrame:
     (float64, NaN where unknown), ``cause`` (str, NaN unless it failed), and whatever else was searched, named by the
     last part of its path. ``val_*`` are those of the best epoch (`TrialConfig.criterion`). ``excess`` (float64):
     D + beta R there minus the lowest that any trial of the study has at the same beta, nats per image. ``front``
-    (bool): complete, kept to the study's constraints, and no other such trial is better in rate and distortion.
+    (bool): complete, within the study's limits (where a trial is), and no other such is better in rate and distortion.
     ``epochs`` counts the reported ones, ``seconds`` is what they took together, ``cpu_hours`` and ``gpu_hours`` what
     they held over all workers (a packed trial its share). Units and meanings: `trainables.metrics.EPOCH`. Raises:
     UserError where the folder is missing, or holds no whole study."""
@@ -55,9 +55,10 @@ def _with_excess(trials: pd.DataFrame, study: StudyRecord) -> pd.DataFrame:
     for _, group in trials.groupby(likelihoods):
         rate, distortion, beta = (group[name].to_numpy(float) for name in ("val_rate", "val_distortion", "beta"))
         found.loc[group.index, "excess"] = excess(rate, distortion, beta)
-        eligible = (group["state"] == "COMPLETE").to_numpy() & np.isfinite(rate + distortion)
-        for limit in study.where:
-            eligible &= limit.violation({limit.name: group[limit.name].to_numpy(float)}) <= 0
+        complete = (group["state"] == "COMPLETE").to_numpy() & np.isfinite(rate + distortion)
+        beyond = [limit.violation({limit.name: group[limit.name].to_numpy(float)}) > 0 for limit in study.where]
+        keeps = complete & ~np.any(beyond, axis=0) if beyond else complete
+        eligible = keeps if keeps.any() else complete
         found.loc[group.index[eligible], "front"] = pareto_front(rate[eligible], distortion[eligible])
     return found
 

@@ -32,7 +32,7 @@ _NUMBERS = ["beta", "val_bits_per_dim", "val_rate", "val_nelbo", "final_bits_per
 _KINDS = dict.fromkeys(_TEXTS, "str") | dict.fromkeys(_NUMBERS, "float64")  # the others are counts
 _COLUMNS = ["study", "dataset", "trials", *_COUNTS.values(), "epochs", "best_trial", "beta", "latent_dim", "depth"]
 _COLUMNS += [*_NUMBERS[1:], "folder"]
-_LISTED = [*_TEXTS[:-1], "trials", *_COUNTS.values(), "val_bits_per_dim", "fault"]
+_LISTED = [*_TEXTS[:-1], "definitions", "trials", *_COUNTS.values(), "val_bits_per_dim", "fault"]
 
 
 def _table(rows: list[dict[str, object]], columns: list[str]) -> pd.DataFrame:
@@ -225,7 +225,7 @@ def _differences(comparison: Comparison) -> list[list[str]]:
 
 def list_studies(root: Path | str, progress: ShowStep = lambda *_: None) -> pd.DataFrame:
     """The studies below a folder: one row each, by name. Columns ``study folder dataset created`` (str),
-    ``trials complete pruned failed running`` (Int64), ``val_bits_per_dim`` of the best complete trial
+    ``definitions trials complete pruned failed running`` (Int64), ``val_bits_per_dim`` of the best complete trial
     (float64), and ``fault`` (str): why its other columns are unknown, if they are. Raises: UserError where there is no
     such folder."""
     root = Path(root)
@@ -249,4 +249,5 @@ def _summary(folder: Path) -> dict[str, object]:
     trials = load_trials(study)
     best = complete_trials(trials)["val_bits_per_dim"].min()
     about = {"dataset": study.base.dataset, "created": str(study.info.get("created", "")), "val_bits_per_dim": best}
+    about["definitions"] = study.base.definitions
     return about | _counts_of(trials)

@@ -15,9 +15,10 @@ from analysis.reading.frames import complete_bits, repeats_of
 from analysis.reading.validation import column, read_epochs
 from analysis.report.tables import cause_of
 from analysis.statistics.importance import Importance
-from analysis.statistics.pareto import FLAT, below_chord
+from analysis.statistics.pareto import FLAT, below_chord, knee
 from analysis.statistics.resampling import Interval
 from analysis.statistics.separability import separable
+from trainables.objective import OBJECTIVES
 
 SAME_BITS = 5e-5  # bits per dimension that four digits do not show
 _COLLAPSED_NATS = 1.0  # rate of the best trial below which its code carries next to nothing
@@ -44,8 +45,23 @@ def findings(study: StudyContext, importance: Importance, plane: RateDistortion)
     if not searched:
         none = f"No trial is complete{' yet' if any(_unfinished(trials)) else ''}, so there is no best model."
         return Findings([none, *_failures(trials)], unfinished)
-    answer = [_best_trial(searched, study.repeats), importance_sentence(importance), _bend(plane)]
+    is_single = len(OBJECTIVES[study.record.objective]) == 1
+    best = _best_trial(searched, study.repeats) if is_single else _front(searched[0], trials)
+    answer = [best, importance_sentence(importance), _bend(plane)]
     return Findings(answer, [*unfinished, *notes(searched[0], study.final)])
+
+
+def _front(first: Run, trials: pd.DataFrame) -> str:
+    """Where a study of two objectives leads."""
+    front, model = trials[trials["front"]], first.config.model
+    bends = knee(front["val_rate"].to_numpy(), front["val_distortion"].to_numpy()) is not None
+    kind = f"depth {model.depth}" if model.architecture == "convolutional" else f"architecture {model.architecture}"
+    return (
+        f"The front of rate against distortion has {len(front)} trial{'s' * (len(front) != 1)}; "
+        f"{'its knee' if bends else 'in its middle'} is {first.label}, with KL weight {first.config.beta:.3g}, latent "
+        f"size {model.latent_dim} and {kind}: {first.best['val_rate']:.2f} nats of rate and "
+        f"{first.best['val_bits_per_dim']:.4f} bits per dimension on the validation images."
+    )
 
 
 def _best_trial(searched: list[Run], repeats: pd.DataFrame) -> str:

@@ -52,6 +52,8 @@ def hypervolume_interval(
 def spread(rate: np.ndarray, distortion: np.ndarray, count: int) -> list[int]:
     """(N,), (N,), finite -> the positions of at most ``count`` points of the front, spread over it: its knee (or its
     middle), then again and again the one farthest from those before, both axes scaled to [0, 1]."""
+    if not len(rate):
+        return []
     front = np.flatnonzero(pareto_front(rate, distortion))
     points, first = np.unique(np.stack([rate, distortion], 1)[front], axis=0, return_index=True)  # by rate; once each
     positions, bend = front[first], knee(rate, distortion)

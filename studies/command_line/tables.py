@@ -46,7 +46,7 @@ def _budget(study: Study, options: Options) -> list[str]:
         f"{study.trials} trials of {base.epochs} epochs, {_pruned(study)}",
         f"on {limit} training images, {base.batch_size} a batch",
     ]
-    best = "the best" if len(study.objectives) == 1 else "of the front"
+    best = "of the best" if len(study.objectives) == 1 else "of the front"
     if study.seeds:
         lines.append(f"then 3 {best} again, with {study.seeds} other seed(s) each")
     if study.finals:

@@ -16,7 +16,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from analysis.statistics.pareto import pareto_front, spread
+from analysis.statistics.pareto import knee, pareto_front, spread
 from studies.study import Study
 from trainables.errors import UserError
 from trainables.metrics import Metrics
@@ -75,11 +75,13 @@ class Trials:
 
     def lowest_bits(self) -> tuple[float, FrozenTrial] | None:
         """The lowest bits per dimension of a complete trial, and which it is."""
-        done = [trial for trial in self.all() if trial.state == TrialState.COMPLETE]
-        is_single = len(self.plan.objectives) == 1
-        found = [(trial.value if is_single else trial.user_attrs.get(BITS), trial) for trial in done]
+        found = [(self.bits(trial), trial) for trial in self.all() if trial.state == TrialState.COMPLETE]
         known = [(bits, trial) for bits, trial in found if bits is not None]
         return min(known, key=lambda pair: pair[0], default=None)
+
+    def bits(self, trial: FrozenTrial) -> float | None:
+        """A complete trial's bits per dimension."""
+        return trial.value if len(self.plan.objectives) == 1 else trial.user_attrs.get(BITS)
 
 
 class Ledger(Trials):
@@ -208,8 +210,13 @@ def described_front(trials: Trials) -> str:
     front = trials.front()
     if not front:
         return ""
-    rates, knee = f"{front[0].values[0]:.3g} to {front[-1].values[0]:.3g} nats", trials.chosen(1)[0].number
-    return f"{len(front)} trial{'s' * (len(front) > 1)}, rate {rates}, its knee trial {knee}"
+    rates, distortions = np.array([trial.values for trial in front]).T
+    first, beyond = trials.chosen(1)[0], any(value > 0 for value in front[0].constraints.values())
+    count = f"{len(front)} trial{'s' * (len(front) > 1)}{', beyond the limits' * beyond}"
+    if len(front) == 1:
+        return f"{count}, trial {first.number} with a rate of {rates[0]:.3g} nats"
+    middle = "its knee" if knee(rates, distortions) is not None else "in its middle"
+    return f"{count}, rate {rates[0]:.3g} to {rates[-1]:.3g} nats, {middle} trial {first.number}"
 
 
 def set_aside(study_name: str, url: str) -> str | None:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from analysis.reading.best_runs import ranked_runs
 from analysis.reading.study_record import StudyRecord, read_study
 from studies.record.driver_lock import DriverLock
 from studies.record.ledger import Trials, by_state
@@ -24,7 +25,6 @@ def status_of(path: Path) -> dict[str, Any]:
     trials, driver = Trials(_planned_study(record), record.trials), DriverLock(folder.layout).driver()
     cpu_hours, gpu_hours = record.hours
     best = next(iter(trials.chosen(1)), None)
-    bits = trials.lowest_bits()
     left = [f"{len(repeats)} repeats"] if (repeats := next_repeats(trials, folder)) else []
     left += [f"{len(finals)} final training(s)"] if (finals := next_finals(trials, folder)) else []
     return {
@@ -38,7 +38,7 @@ def status_of(path: Path) -> dict[str, Any]:
         "definitions": trials.plan.base.definitions,  # of what is measured: `TrialConfig.definitions`
         "objective": trials.plan.minimised,
         "best": best and best.number,  # the lowest bits per dimension; of two objectives, the knee of the front
-        "best_bits_per_dim": bits and bits[0],
+        "best_bits_per_dim": best and trials.bits(best),
         "front": [trial.number for trial in trials.front()],  # the lowest rate first
         "cpu_hours": cpu_hours,  # of the search's recorded epochs
         "gpu_hours": gpu_hours,
@@ -62,7 +62,7 @@ def described(status: Mapping[str, Any]) -> dict[str, str]:
     if status["left"]:
         found["left"] = ", ".join(status["left"])
     if status["front"]:
-        found["front"] = f"trials {', '.join(map(str, status['front']))}; the knee is {status['best']}"
+        found["front"] = f"trials {', '.join(map(str, status['front']))}; first of them {status['best']}"
     elif status["best"] is not None:
         found["best"] = f"trial {status['best']}: {status['best_bits_per_dim']:.4f} bits/dim"
     found["cost"] = f"{status['cpu_hours']:.3g} CPU hours, {status['gpu_hours']:.3g} GPU hours"
@@ -93,7 +93,7 @@ def prune(path: Path, keep: int, dry_run: bool) -> tuple[int, int]:
     record, folder = read_study(path), StudyFolder(path)
     with DriverLock(folder.layout).acquired():
         trials = Trials(_planned_study(record), record.trials)
-        kept = {trial.number for trial in trials.chosen(keep)}
+        kept = {run.number for run in [run for run in ranked_runs(record) if not run.is_final][:keep]}
         ended = {number: TrialFolder(folder.layout.trial(number)) for number in trials.ended()}
         files = [state for trial in ended.values() for state in trial.checkpoints.glob(STATES)]
         stripped = [trial for number, trial in ended.items() if number not in kept]

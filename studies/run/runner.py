@@ -34,6 +34,10 @@ def run(study: Study, out: Path, options: Options, console: Console) -> None:
     stopped, or its budget is spent, before its plan was done."""
     folder, resources = StudyFolder(out), options.resources
     refuse_vanishing(folder.path)
+    try:
+        study.check_sampler()
+    except ValueError as error:
+        raise UserError(f"{error}\nuse another, or --sampler tpe") from error
     check_data(study, options.data_dir, max(resources.workers_per_trial, resources.final_workers))
     check_address(resources.address, resources.trusted_network)
     lock = DriverLock(folder.layout)

@@ -10,7 +10,7 @@ from unittest.mock import Mock
 
 import pytest
 from optuna.distributions import CategoricalDistribution
-from optuna.samplers import TPESampler
+from optuna.samplers import NSGAIISampler, TPESampler
 from support.commands import ROOT, script
 from support.small_study import CONFIG, row, session, study, train
 
@@ -145,7 +145,17 @@ def test_a_sampler_of_ones_own_is_known_by_its_name(tmp_path: Path) -> None:
     StudyFolder(tmp_path).claim(study(sampler=functools.partial(of_seed, 12)))
     with pytest.raises(UserError, match=r"sampler: .* in the folder, tpe now"):
         StudyFolder(tmp_path).claim(study())
-    assert isinstance(study(sampler=own).sampler_at(99), TPESampler)
+    assert isinstance(study(sampler=own, objective="bits_per_dim").sampler_at(99), TPESampler)
+
+
+def test_a_sampler_that_cannot_be_used_is_refused_before_a_trial() -> None:
+    with pytest.raises(ValueError, match="sampler must be a function of a seed, got 'tpe'"):
+        study(sampler="tpe")
+    study(sampler=lambda seed: TPESampler(seed=seed)).check_sampler()
+    study(sampler=lambda seed: NSGAIISampler(seed=seed), objective="bits_per_dim").check_sampler()
+    for make in (lambda seed: [][seed], lambda _: None):
+        with pytest.raises(ValueError, match="sampler cannot be used for val_rate and val_distortion: "):
+            study(sampler=make).check_sampler()
 
 
 @pytest.mark.slow

@@ -158,7 +158,7 @@ def test_few_trials_are_no_exception(lost: list[str], count: int) -> None:
     assert described_front(none) == ""
     assert numbers(one.chosen(count)) == [0][:count]
     assert numbers(one.front()) == [0]
-    assert described_front(one).endswith("rate 3 to 3 nats, its knee trial 0")
+    assert described_front(one).endswith(", trial 0 with a rate of 3 nats")
     assert len(equal.chosen(count)) == min(count, 1)  # one point
     assert len(equal.front()) == 4
     two = made([(3.0, 5.0), (4.0, 4.0)], lost=lost)

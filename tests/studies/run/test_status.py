@@ -10,12 +10,15 @@ from support.analysis_fixture import metrics
 from support.small_study import curve, session, study, train
 
 from analysis import load_trials
+from analysis.reading.best_runs import ranked_runs
 from analysis.reading.study_record import read_study
 from studies.record.study_folder import StudyFolder
 from studies.run.operations import described, prune, status_of
 from studies.search.lifecycle import Lifecycle, search_trials
 from trainables.config import TrialConfig
 from trainables.metrics import Metrics
+from trainables.records.study_layout import StudyLayout
+from trainables.records.trial_folder import TrialFolder
 
 
 def measure(config: TrialConfig, epoch: int) -> Metrics:
@@ -86,3 +89,21 @@ def test_who_reads_a_folder_sees_the_front_that_its_driver_sees(tmp_path: Path) 
     assert status["front"] == [trial.number for trial in ledger.front()]
     assert sorted(status["front"]) == trials.loc[trials["front"], "number"].tolist()
     assert (trials.loc[trials["front"], "val_rate"] <= 6).all()
+
+
+def test_the_best_are_the_fronts_and_keep_their_weights(tmp_path: Path) -> None:
+    """Runs are ranked from the knee over the front to the trials with the most excess, and pruning keeps the first."""
+    folder = searched(tmp_path / "s", "all", trials=8)
+    trials, ranked = load_trials(folder), [run.number for run in ranked_runs(folder)]
+    complete = trials[trials["state"] == "COMPLETE"]
+    front = complete[complete["front"]]
+    assert ranked[0] == status_of(folder)["best"]
+    assert set(ranked[: len(front)]) == set(front["number"])
+    assert complete.set_index("number")["excess"].loc[ranked[len(front) :]].is_monotonic_increasing
+    assert sorted(ranked) == complete["number"].tolist()
+    weights = {number: TrialFolder(StudyLayout(folder).trial(number)).best for number in complete["number"]}
+    for path in weights.values():
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"weights")
+    prune(folder, len(front) + 1, dry_run=False)
+    assert {number for number, path in weights.items() if path.exists()} == set(ranked[: len(front) + 1])
