@@ -126,7 +126,9 @@ class Study:
         if self.sampler in SAMPLERS.values():
             return
         try:
-            tried = create_study(directions=["minimize"] * len(self.objectives), sampler=self.sampler(0))
+            if not isinstance(sampler := self.sampler(0), BaseSampler):
+                raise TypeError(f"it makes {sampler!r:.80}, which is no Optuna sampler")
+            tried = create_study(directions=["minimize"] * len(self.objectives), sampler=sampler)
             for number in range(START + 2):
                 trial = tried.ask(dict(self.space))
                 tried.tell(trial, [float(number + objective) for objective, _ in enumerate(self.objectives)])
