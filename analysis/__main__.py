@@ -15,12 +15,11 @@ from trainables.text import printable
 if TYPE_CHECKING:
     import pandas as pd
 
-_LISTED = "study dataset definitions trials complete pruned failed running val_bits_per_dim created"
+_LISTED = "study dataset trials complete pruned failed running val_bits_per_dim created"
 _COMPARED = "study complete val_bits_per_dim val_rate beta latent_dim depth hypervolume hours"
 # columns that the terminal has room for, and what they are called there
 _TITLES = {
     "dataset": "data set",
-    "definitions": "def.",
     "val_bits_per_dim": "bits/dim",
     "val_rate": "rate, nats",
     "beta": "KL weight",
@@ -74,6 +73,8 @@ def list_(folder: Annotated[Path, typer.Argument(help="Where studies are, at any
         print(f"no studies in {folder}")
         return
     _print_table(found.assign(created=found["created"].str[:10]), _LISTED)
+    if older := ", ".join(map(printable, found.loc[found["definitions"] == 1, "study"])):
+        print(f"by definitions 1, whose bits per dimension are not those of the others: {older}")
     for study, fault in zip(found["study"], found["fault"], strict=True):
         if isinstance(fault, str):
             print(f"{printable(study)} cannot be read: {printable(fault)}", file=sys.stderr)

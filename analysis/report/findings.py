@@ -56,9 +56,10 @@ def _front(first: Run, trials: pd.DataFrame) -> str:
     front, model = trials[trials["front"]], first.config.model
     bends = knee(front["val_rate"].to_numpy(), front["val_distortion"].to_numpy()) is not None
     kind = f"depth {model.depth}" if model.architecture == "convolutional" else f"architecture {model.architecture}"
+    where = "its knee is" if bends else "in its middle is" if len(front) > 1 else "it is"
     return (
-        f"The front of rate against distortion has {len(front)} trial{'s' * (len(front) != 1)}; "
-        f"{'its knee' if bends else 'in its middle'} is {first.label}, with KL weight {first.config.beta:.3g}, latent "
+        f"The front of rate against distortion has {len(front)} trial{'s' * (len(front) != 1)}; {where} "
+        f"{first.label}, with KL weight {first.config.beta:.3g}, latent "
         f"size {model.latent_dim} and {kind}: {first.best['val_rate']:.2f} nats of rate and "
         f"{first.best['val_bits_per_dim']:.4f} bits per dimension on the validation images."
     )
