@@ -135,3 +135,16 @@ def test_list_shows_what_can_be_read_and_says_what_cannot(two: tuple[Path, Path]
     assert "2.4000" in shown.stdout
     assert "torn cannot be read" in shown.stderr
     pd.testing.assert_index_equal(list_studies(two[0] / "trials").columns, found.columns)
+
+
+def test_studies_by_different_definitions_are_told_apart_and_not_ranked(two: tuple[Path, Path], tmp_path: Path) -> None:
+    older = BASE.model_copy(update={"definitions": 1})
+    build_study(tmp_path / "c" / "study", base=older)
+    assert list_studies(tmp_path)["definitions"].tolist() == [2, 2, 1]
+    shown = command("list", tmp_path)
+    assert "by definitions 1, whose bits per dimension are not those of the others: c/study" in shown.stdout
+    mixed = compare_studies([two[0], tmp_path / "c" / "study"])
+    assert len(mixed.findings) == 1
+    assert "not validated on the same images by the same definitions" in mixed.findings[0]
+    assert mixed.table["hypervolume"].isna().all()
+    assert len(compare_studies(two).findings) > 1
