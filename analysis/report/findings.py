@@ -51,28 +51,31 @@ def findings(study: StudyContext, importance: Importance, plane: RateDistortion)
     return Findings(answer, [*unfinished, *notes(searched[0], study.final)])
 
 
+def _asked_of(run: Run) -> str:
+    """What tells its config from the others'."""
+    model = run.config.model
+    kind = f"depth {model.depth}" if model.architecture == "convolutional" else f"architecture {model.architecture}"
+    return f"with KL weight {run.config.beta:.3g}, latent size {model.latent_dim} and {kind}"
+
+
 def _front(first: Run, trials: pd.DataFrame) -> str:
     """Where a study of two objectives leads."""
-    front, model = trials[trials["front"]], first.config.model
+    front = trials[trials["front"]]
     bends = knee(front["val_rate"].to_numpy(), front["val_distortion"].to_numpy()) is not None
-    kind = f"depth {model.depth}" if model.architecture == "convolutional" else f"architecture {model.architecture}"
     where = "its knee is" if bends else "in its middle is" if len(front) > 1 else "it is"
     return (
         f"The front of rate against distortion has {len(front)} trial{'s' * (len(front) != 1)}; {where} "
-        f"{first.label}, with KL weight {first.config.beta:.3g}, latent "
-        f"size {model.latent_dim} and {kind}: {first.best['val_rate']:.2f} nats of rate and "
+        f"{first.label}, {_asked_of(first)}: {first.best['val_rate']:.2f} nats of rate and "
         f"{first.best['val_bits_per_dim']:.4f} bits per dimension on the validation images."
     )
 
 
 def _best_trial(searched: list[Run], repeats: pd.DataFrame) -> str:
     """And whether it is separable from the runner-up."""
-    best, model = searched[0], searched[0].config.model
+    best = searched[0]
     bits = [run.best["val_bits_per_dim"] for run in searched[:2]]
-    kind = f"depth {model.depth}" if model.architecture == "convolutional" else f"architecture {model.architecture}"
     said = (
-        f"The best trial is {best.label}, with KL weight {best.config.beta:.3g}, latent size {model.latent_dim} and "
-        f"{kind}: {bits[0]:.4f} bits per dimension on the validation images"
+        f"The best trial is {best.label}, {_asked_of(best)}: {bits[0]:.4f} bits per dimension on the validation images"
     )
     if len(searched) < 2:
         return f"{said}; no other is complete to compare it with."
