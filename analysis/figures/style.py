@@ -57,6 +57,8 @@ BETA_LABEL = "KL weight β"
 BITS_LABEL = "validation bits per dimension"
 TITLES = {"beta": BETA_LABEL, "latent_dim": SIZE_LABEL, "depth": "depth", "lr": "learning rate"}
 """Column -> what it is called."""
+JUDGED_BY = {"excess": "excess at its own KL weight (nats per image)", "val_bits_per_dim": BITS_LABEL}
+"""`analysis.reading.study_record.StudyRecord.judged_by` -> what it is called."""
 SEQUENTIAL = "viridis"
 
 

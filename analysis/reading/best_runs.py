@@ -10,7 +10,6 @@ from analysis.statistics.pareto import spread
 from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.metrics import Metrics
-from trainables.objective import OBJECTIVES
 from trainables.records.atomic_files import write_atomic
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
@@ -65,7 +64,7 @@ def ranked_runs(folder: StudyRecord | Path | str) -> list[Run]:
             slug = f"trial_{trial.number:04d}"
             runs.append(Run(f"trial {trial.number}", slug, record, record.config(), best))
     runs += final_runs(study.folder)
-    if len(OBJECTIVES[study.objective]) == 1:
+    if not study.has_front:
         return sorted(runs, key=lambda run: run.best["val_bits_per_dim"])
     trials = load_trials(study)
     front = trials[trials["front"]]

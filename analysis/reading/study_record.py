@@ -15,7 +15,7 @@ from analysis.reading.validation import best_row, column, flat, read_epochs, rea
 from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.metrics import Metrics
-from trainables.objective import Constraint, values
+from trainables.objective import OBJECTIVES, Constraint, values
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
 
@@ -68,6 +68,16 @@ class StudyRecord:
     def searched(self) -> dict[str, BaseDistribution]:
         """Column -> distribution, of what is searched."""
         return {self.columns[path]: distribution for path, distribution in self.space.items()}
+
+    @property
+    def has_front(self) -> bool:
+        """Whether it has two objectives, whose answer is a front and not one best trial."""
+        return len(OBJECTIVES[self.objective]) > 1
+
+    @property
+    def judged_by(self) -> str:
+        """The column of `analysis.load_trials` that says which of its trials is better, low is good."""
+        return "excess" if self.has_front else "val_bits_per_dim"
 
     @property
     def hours(self) -> tuple[float, float]:

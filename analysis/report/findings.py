@@ -18,7 +18,6 @@ from analysis.statistics.importance import Importance
 from analysis.statistics.pareto import FLAT, below_chord, knee
 from analysis.statistics.resampling import Interval
 from analysis.statistics.separability import separable
-from trainables.objective import OBJECTIVES
 
 SAME_BITS = 5e-5  # bits per dimension that four digits do not show
 _COLLAPSED_NATS = 1.0  # rate of the best trial below which its code carries next to nothing
@@ -45,8 +44,7 @@ def findings(study: StudyContext, importance: Importance, plane: RateDistortion)
     if not searched:
         none = f"No trial is complete{' yet' if any(_unfinished(trials)) else ''}, so there is no best model."
         return Findings([none, *_failures(trials)], unfinished)
-    is_single = len(OBJECTIVES[study.record.objective]) == 1
-    best = _best_trial(searched, study.repeats) if is_single else _front(searched[0], trials)
+    best = _front(searched[0], trials) if study.record.has_front else _best_trial(searched, study.repeats)
     answer = [best, importance_sentence(importance), _bend(plane)]
     return Findings(answer, [*unfinished, *notes(searched[0], study.final)])
 
