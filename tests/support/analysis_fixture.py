@@ -12,6 +12,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from optuna.trial import TrialState, create_trial
 
 from trainables.config import TrialConfig
+from trainables.objective import OBJECTIVES, values
 from trainables.records.atomic_files import seal
 from trainables.records.storage_urls import OWNER
 from trainables.records.trial_folder import TrialFolder
@@ -80,9 +81,14 @@ def record(folder: TrialFolder, config: TrialConfig, bits: Sequence[float], mode
     for row in rows:
         folder.append(row)
     if rows:
-        best = min(rows, key=lambda row: row["val_bits_per_dim"])
+        best = best_of(rows, config)
         folder.checkpoints.mkdir(exist_ok=True)
         save_weights(folder.best, model or seeded_vae(config), best)
+
+
+def best_of(rows: Sequence[dict[str, float]], config: TrialConfig) -> dict[str, float]:
+    """The epoch that counts."""
+    return min(rows, key=config.criterion)
 
 
 def write_ledger(
@@ -91,8 +97,10 @@ def write_ledger(
     name: str = "digits_vae",
     base: TrialConfig = BASE,
     space: dict[str, BaseDistribution] = SPACE,
+    objective: str = "bits_per_dim",
+    best: Sequence[dict[str, float]] = (),
 ) -> None:
-    """``study.json`` and ``study.db``."""
+    """``study.json`` and ``study.db``; of two objectives each trial's ``best`` row is told, as `best_of`."""
     folder.mkdir(parents=True)
     info = {
         "id": "fixture",
@@ -102,7 +110,7 @@ def write_ledger(
         "data_dir": None,
         "seed": 0,
         "command": "python studies/digits_vae.py --trials 6",
-        "objective": "val_bits_per_dim",
+        "objective": "val_bits_per_dim" if objective == "bits_per_dim" else objective,
         "trials": 6,
         "base": base.model_dump(mode="json"),
         "space": {path: distribution_to_json(distribution) for path, distribution in space.items()},
@@ -112,16 +120,23 @@ def write_ledger(
         "final": {"epochs": 4, "workers": 2},
     }
     (folder / "study.json").write_text(seal(info))
-    study = optuna.create_study(study_name=name, storage=f"sqlite:///{folder}/study.db")
+    minimised = OBJECTIVES[objective]
+    study = optuna.create_study(
+        study_name=name, storage=f"sqlite:///{folder}/study.db", directions=["minimize"] * len(minimised)
+    )
     study.set_user_attr(OWNER, "fixture")
-    for made in trials:
+    for number, made in enumerate(trials):
+        told = None
+        if made.state == "COMPLETE":
+            config = base.of_trial(number, made.params)
+            told = values(objective, config, best[number]) if best else [min(made.bits)]
         study.add_trial(
             create_trial(
                 state=TrialState[made.state],
-                value=min(made.bits) if made.state == "COMPLETE" else None,
+                values=told,
                 params=made.params,
                 distributions={path: space[path] for path in made.params},
-                intermediate_values=dict(enumerate(made.bits, 1)),
+                intermediate_values=dict(enumerate(made.bits, 1)) if len(minimised) == 1 else {},
                 user_attrs=made.attrs,
             )
         )
@@ -129,8 +144,15 @@ def write_ledger(
 
 def build_study(folder: Path, trials: Sequence[Made] = SIX, final_bits: Sequence[float] = (), **ledger: Any) -> Path:
     """A whole study's folder; with ``final_bits``, the best trial's config trained once more."""
-    write_ledger(folder, trials, **ledger)
     base: TrialConfig = ledger.get("base", BASE)
+    if ledger.get("objective") == "rate_distortion":
+        configs = [base.of_trial(number, made.params) for number, made in enumerate(trials)]
+        rows = [
+            [metrics(k, bits, config) for k, bits in enumerate(made.bits, 1)]
+            for made, config in zip(trials, configs, strict=True)
+        ]
+        ledger["best"] = [best_of(each, config) if each else {} for each, config in zip(rows, configs, strict=True)]
+    write_ledger(folder, trials, **ledger)
     for number, made in enumerate(trials):
         if made.bits:
             config = base.of_trial(number, made.params)
