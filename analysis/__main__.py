@@ -1,5 +1,6 @@
-"""``python -m analysis report runs/<study>``, ``... compare runs/a runs/b``, ``... list runs``."""
+"""``python -m analysis report runs/<study>``, ``... best``, ``... compare runs/a runs/b``, ``... list runs``."""
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -44,6 +45,24 @@ def report(
         paths = write_report(study, top, data_dir, progress, inception)
     for name, path in paths.items():
         print(f"{name:8} {path}")
+
+
+@app.command()
+def best(
+    study: Annotated[Path, typer.Argument(help="The study's folder, such as runs/digits_vae.")],
+    rate: Annotated[float | None, typer.Option(help="The lowest distortion at no more rate, nats an image.")] = None,
+    distortion: Annotated[float | None, typer.Option(help="The lowest rate at no more distortion, nats.")] = None,
+    price: Annotated[float | None, typer.Option(help="The lowest distortion + PRICE x rate.")] = None,
+    bits: Annotated[bool, typer.Option("--bits", help="The fewest bits per dimension.")] = False,
+    knee: Annotated[bool, typer.Option("--knee", help="Where the front bends: of two objectives the default.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Which model to take, what it gives up against its neighbours, and how sure that is."""
+    from analysis.reading.choice import Wish, choose
+    from analysis.report.best import best_json, best_text
+
+    choice = choose(study, Wish.of(rate, distortion, price, bits, knee))
+    print(json.dumps(best_json(choice), indent=2) if as_json else printable(best_text(choice)))
 
 
 @app.command()

@@ -154,6 +154,12 @@ class VAE(nn.Module):
         return self.decode(noise.to(parameter.device))
 
 
+def parameter_count(config: ModelConfig) -> int:
+    """How many numbers training sets; nothing of that size is allocated."""
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in VAE(config).parameters())
+
+
 def build_vae(vae_mode: str = "plain", **fields: Any) -> VAE:
     """A VAE by keywords: ``build_vae("pp", latent_dim=64)``. "plain" is depth 0 and "pp" depth 1, unless ``depth`` is
     given; the other keywords are `ModelConfig`'s fields. Raises: ValueError for another mode, or a refused field."""

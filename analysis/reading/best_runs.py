@@ -1,4 +1,4 @@
-"""The best runs of a study: ranked, loaded, exported."""
+"""The best runs of a study: ranked, exported."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +63,8 @@ def ranked_runs(folder: StudyRecord | Path | str) -> list[Run]:
             record = TrialFolder(StudyLayout(study.folder).trial(trial.number))
             slug = f"trial_{trial.number:04d}"
             runs.append(Run(f"trial {trial.number}", slug, record, record.config(), best))
-    runs += final_runs(study.folder)
+    trained = {run.config for run in runs}
+    runs += [run for run in final_runs(study.folder) if run.config not in trained]  # no longer, so the same run
     if not study.has_front:
         return sorted(runs, key=lambda run: run.best["val_bits_per_dim"])
     trials = load_trials(study)
@@ -85,20 +86,6 @@ def final_runs(folder: Path) -> list[Run]:
             label = f"final of trial {int(number)}" if number else "final"
             found.append(Run(label, path.name, record, config, best_row(epochs, config)))
     return found
-
-
-def load_best(folder: Path | str, rank: int = 0) -> VAE:
-    """The study's best model, or the ``rank``-th after it, on the CPU, ready to ``encode``, ``decode``, ``sample``
-    and ``reconstruct``. Raises: UserError where there is no such run, or its weights are missing, torn or altered."""
-    return run_at_rank(read_study(folder), rank).load()
-
-
-def run_at_rank(study: StudyRecord, rank: int) -> Run:
-    """Raises: UserError where the study has no such run."""
-    runs = ranked_runs(study)
-    if not 0 <= rank < len(runs):
-        raise UserError(f"rank must be below the number of finished runs in {study.folder}, {len(runs)}, got {rank}")
-    return runs[rank]
 
 
 def export_best(folder: Path, run: Run) -> tuple[Path, Path]:

@@ -18,7 +18,7 @@ from trainables.records.trial_folder import TrialFolder
 
 STATES = ["WAITING", "RUNNING", "COMPLETE", "PRUNED", "FAIL"]
 _WHOLE = {"number", "epochs", "best_epoch", "latent_dim", "depth", *(metric.name for metric in EPOCH if metric.whole)}
-_OF_REPEATS = ("val_bits_per_dim", "val_rate", "val_nelbo")
+_OF_REPEATS = ("val_bits_per_dim", "val_rate", "val_distortion", "val_nelbo")
 
 
 def load_trials(folder: StudyRecord | Path | str) -> pd.DataFrame:
@@ -79,7 +79,8 @@ def load_epochs(folder: StudyRecord | Path | str) -> pd.DataFrame:
 
 def load_repeats(folder: StudyRecord | Path | str) -> pd.DataFrame:
     """One row a finished repeat: ``number`` of the trial, ``repeat``, ``seed`` (Int64), ``state`` (category
-    COMPLETE, FAIL), ``val_bits_per_dim val_rate val_nelbo`` (float64) of its best epoch, ``cause`` (str).
+    COMPLETE, FAIL), ``val_bits_per_dim val_rate val_distortion val_nelbo`` (float64) of its best epoch, and
+    ``cause`` (str).
 
     The search chose its best trials for values that are low by chance too; the repeats alone say how good a
     configuration is. Those of another config than the ledger's trial, as when a folder was mixed up, are left out.

@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.figures.registry import StudyContext
-from analysis.reading.best_runs import Run, run_at_rank
+from analysis.reading.best_runs import Run
+from analysis.reading.choice import run_at_rank
 from analysis.reading.study_record import read_study
 from trainables.text import printable
 from vae_models import VAE

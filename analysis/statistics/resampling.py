@@ -25,6 +25,15 @@ def standard_error(each: np.ndarray) -> float:
     return float(each.std(ddof=1) / math.sqrt(len(each))) if len(each) > 1 else math.nan
 
 
+def t_interval(values: np.ndarray) -> Interval | None:
+    """Of the mean of independent values, (N,), by Student's t; None of fewer than 2."""
+    if len(values) < 2:
+        return None
+    mean = float(values.mean())
+    half = float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1)) * standard_error(values)
+    return Interval(mean, mean - half, mean + half)
+
+
 def bootstrap(
     statistic: Callable[..., float], *samples: np.ndarray, resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval | None:

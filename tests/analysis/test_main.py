@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from support.analysis_fixture import build_study
+from support.analysis_fixture import BASE, SIX, build_study
 
+from analysis import load_trials
 from analysis.report.compare import compare_studies
+from trainables.config import TrialConfig
 from trainables.errors import UserError
 
 
@@ -47,3 +50,37 @@ def test_the_commands_say_what_is_wrong(tmp_path: Path) -> None:
         assert len(done.stderr.splitlines()) <= 2
     with pytest.raises(UserError):
         compare_studies([])
+
+
+@pytest.mark.heavy
+def test_best_tells_a_person_and_a_program_which_model_to_take(tmp_path: Path) -> None:
+    folder = build_study(tmp_path / "study", objective="rate_distortion")
+    told = command("best", folder, "--rate", "14").stdout.splitlines()
+    assert told[0] == "trial 0: the lowest distortion at no more than 14 nats of rate"
+    assert told[1].startswith("  rate 13.00 nats, distortion 855.00 nats")
+    weights = folder / "trials" / "0000" / "checkpoints" / "best.safetensors"
+    assert weights.is_file()
+    assert str(weights) in told[3]
+    assert "trial 1 has 5.00 nats less rate and 15.00 more distortion: 3.00 nats of distortion for a nat" in told[6]
+    assert "one training, 5.67 nats behind trial 4 at its own KL weight" in told[8]
+    found = json.loads(command("best", folder, "--rate", "14", "--json").stdout)
+    trial = load_trials(folder).set_index("number").loc[0]
+    assert {name: found["metrics"][name] for name in ("val_rate", "val_distortion", "val_mse")} == {
+        name: trial[name] for name in ("val_rate", "val_distortion", "val_mse")
+    }
+    assert (found["run"], found["met"], found["weights"]) == ("trial 0", True, str(weights))
+    assert TrialConfig.model_validate(found["config"]) == BASE.of_trial(0, SIX[0].params)
+    assert (found["neighbours"]["shorter"]["run"], found["neighbours"]["faithful"]["run"]) == ("trial 1", "trial 4")
+    assert found["certainty"] == {
+        "seeds": 0,
+        "interval": None,
+        "rival": 4,
+        "ahead": pytest.approx(-17 / 3),
+        "separable": None,
+    }
+    contradiction = command("best", folder, "--rate", "14", "--knee")
+    assert contradiction.returncode == 2
+    assert contradiction.stderr.splitlines() == [
+        "error: a model is taken for one wish, got rate and knee",
+        "leave out all but one",
+    ]

@@ -99,6 +99,7 @@ def write_ledger(
     space: dict[str, BaseDistribution] = SPACE,
     objective: str = "bits_per_dim",
     best: Sequence[dict[str, float]] = (),
+    where: Sequence[str] = (),
 ) -> None:
     """``study.json`` and ``study.db``; of two objectives each trial's ``best`` row is told, as `best_of`."""
     folder.mkdir(parents=True)
@@ -112,6 +113,7 @@ def write_ledger(
         "command": "python studies/digits_vae.py --trials 6",
         "objective": "val_bits_per_dim" if objective == "bits_per_dim" else objective,
         "trials": 6,
+        "where": list(where),
         "base": base.model_dump(mode="json"),
         "space": {path: distribution_to_json(distribution) for path, distribution in space.items()},
         "versions": {"torch": "2.15", "optuna": "5.0"},

@@ -1,6 +1,7 @@
 """The networks, the likelihoods and the yardstick, against closed forms and other implementations."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from vae_models import VAE, ModelConfig, VAE_Decoder, VAE_DecoderPP, VAE_Encoder
 from vae_models.blocks import UpConv
 from vae_models.elbo import active_units, bits_per_dim, discrete_gaussian_nll, loss, rate
 from vae_models.likelihoods import LIKELIHOODS, LIKELIHOODS_OF_LINEAR
-from vae_models.vae import LOGVAR_BOUND, Posterior
+from vae_models.vae import LOGVAR_BOUND, Posterior, parameter_count
 
 
 def size(module: nn.Module) -> int:
@@ -272,3 +273,9 @@ def test_the_loss_of_a_linear_vae_is_that_of_torch_distributions() -> None:
         # an image is what there is of it between black and white
         z = posterior.sample(noise)
         torch.testing.assert_close(vae.decode(z), mean.clamp(0, 1))
+
+
+@pytest.mark.parametrize("fields", [{}, {"depth": 1}, {"architecture": "mlp"}, {"architecture": "linear"}])
+def test_parameters_are_counted_without_making_them(fields: dict[str, Any]) -> None:
+    config = ModelConfig(**fields)
+    assert parameter_count(config) == sum(parameter.numel() for parameter in VAE(config).parameters())

@@ -1,0 +1,152 @@
+"""Which model to take: the finished run that meets a wish best, and what it gives up against its neighbours."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from analysis.reading.best_runs import Run, ranked_runs
+from analysis.reading.study_record import StudyRecord, read_study
+from analysis.statistics.pareto import knee, pareto_front
+from trainables.errors import OptionError, UserError
+from trainables.metrics import Metrics
+from vae_models import VAE
+
+_WISHES = ["rate", "distortion", "price", "bits", "knee"]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a model is taken for."""
+
+    kind: str = "best"
+    """``rate``: the lowest distortion at no more than ``value`` nats of rate. ``distortion``: the lowest rate at no
+    more than ``value`` nats of distortion. ``price``: the lowest D + ``value`` R. ``bits``: the fewest bits per
+    dimension. ``knee``: where the front bends. ``best``: the first of `analysis.reading.best_runs.ranked_runs`."""
+    value: float = 0.0
+
+    @classmethod
+    def of(
+        cls,
+        rate: float | None = None,
+        distortion: float | None = None,
+        price: float | None = None,
+        bits: bool = False,
+        knee: bool = False,
+    ) -> "Wish":
+        """The one that is asked for; without any, ``best``. Raises: OptionError for more than one, and for a rate, a
+        distortion or a price that is no number, or below 0 where none can be."""
+        asked = dict(zip(_WISHES, (rate, distortion, price, bits or None, knee or None), strict=True))
+        given = [(kind, float(value)) for kind, value in asked.items() if value is not None]
+        if len(given) > 1:
+            names = " and ".join(kind for kind, _ in given)
+            raise OptionError(f"a model is taken for one wish, got {names}\nleave out all but one")
+        if not given:
+            return cls()
+        kind, value = given[0]
+        if not math.isfinite(value) or (value < 0 and kind != "distortion"):
+            raise OptionError(f"{kind} must be a number{' from 0 up' * (kind != 'distortion')}, got {value:g}")
+        return cls(kind, value)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The run to take."""
+
+    study: StudyRecord
+    wish: Wish
+    run: Run
+    is_met: bool  # False: no run meets the wish, and this one comes nearest
+    shorter: Run | None  # the next on the front of all finished runs with a shorter code, a lower rate
+    faithful: Run | None  # the next with more faithful images, a lower distortion
+
+
+def choose(folder: StudyRecord | Path | str, wish: Wish | None = None) -> Choice:
+    """Among the complete trials and the finished final trainings, those within the study's limits where a trial is.
+    Raises: UserError as `ranked_runs`, and where there is none."""
+    study, wish = read_study(folder), wish or Wish()
+    ranked = ranked_runs(study)
+    runs = [run for run in ranked if all(limit.violation(run.best) <= 0 for limit in study.where)] or ranked
+    if not runs:
+        raise UserError(f"no trial of {study.folder} is complete, so there is no model to take")
+    rate, distortion = (np.array([run.best[name] for run in runs]) for name in ("val_rate", "val_distortion"))
+    at, is_met = _meeting(wish, runs, rate, distortion)
+    front = np.flatnonzero(pareto_front(rate, distortion))
+    shorter, faithful = front[rate[front] < rate[at]], front[distortion[front] < distortion[at]]
+    return Choice(
+        study,
+        wish,
+        runs[at],
+        is_met,
+        runs[shorter[rate[shorter].argmax()]] if len(shorter) else None,
+        runs[faithful[distortion[faithful].argmax()]] if len(faithful) else None,
+    )
+
+
+def price_of(run: Metrics, other: Metrics) -> float:
+    """Nats of distortion that a nat of rate saves between two epochs' metrics; NaN of the same rate."""
+    rates, distortions = ((other[name] - run[name]) for name in ("val_rate", "val_distortion"))
+    return -distortions / rates if rates else math.nan
+
+
+def load_best(
+    folder: Path | str,
+    rank: int = 0,
+    *,
+    rate: float | None = None,
+    distortion: float | None = None,
+    price: float | None = None,
+    bits: bool = False,
+    knee: bool = False,
+) -> VAE:
+    """The study's best model, or the ``rank``-th after it, or the one for a `Wish`; on the CPU, ready to ``encode``,
+    ``decode``, ``sample`` and ``reconstruct``. Raises: UserError where there is no such run, its weights are missing,
+    torn or altered, or the wishes contradict each other."""
+    wish = Wish.of(rate, distortion, price, bits, knee)
+    if wish == Wish():
+        return run_at_rank(read_study(folder), rank).load()
+    if rank:
+        raise OptionError(f"a rank is of the runs without a wish, got rank {rank} and {wish.kind}\nleave out one")
+    return choose(folder, wish).run.load()
+
+
+def run_at_rank(study: StudyRecord, rank: int) -> Run:
+    """Raises: UserError where the study has no such run."""
+    runs = ranked_runs(study)
+    if not 0 <= rank < len(runs):
+        raise UserError(f"rank must be below the number of finished runs in {study.folder}, {len(runs)}, got {rank}")
+    return runs[rank]
+
+
+def _meeting(wish: Wish, runs: list[Run], rate: np.ndarray, distortion: np.ndarray) -> tuple[int, bool]:
+    """The position of the run to take, and whether it meets the wish."""
+    match wish.kind:
+        case "rate":
+            return _within(rate, wish.value, distortion)
+        case "distortion":
+            return _within(distortion, wish.value, rate)
+        case "price":
+            return int((distortion + wish.value * rate).argmin()), True
+        case "bits":
+            return int(np.argmin([run.best["val_bits_per_dim"] for run in runs])), True
+        case "knee":
+            return _at_knee(runs, rate, distortion)
+    return 0, True
+
+
+def _within(limited: np.ndarray, most: float, minimised: np.ndarray) -> tuple[int, bool]:
+    """The position of the lowest of those within a limit; of the nearest to it where none is."""
+    within = limited <= most
+    return int(np.where(within, minimised, math.inf).argmin() if within.any() else limited.argmin()), bool(within.any())
+
+
+def _at_knee(runs: list[Run], rate: np.ndarray, distortion: np.ndarray) -> tuple[int, bool]:
+    """The final training of the trial at the knee, if it is finished; of a front without a knee the best of all."""
+    searched = np.array([not run.is_final for run in runs])
+    bend = knee(rate[searched], distortion[searched])
+    if bend is None:
+        return 0, False
+    trial = int(np.flatnonzero(searched)[bend])
+    longer = f"final_{runs[trial].number:04d}"
+    return next((k for k, run in enumerate(runs) if run.slug == longer), trial), True

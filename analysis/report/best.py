@@ -1,0 +1,116 @@
+"""The answer to "which model do I take?", for a person and for a program."""
+
+from typing import Any
+
+from analysis.reading.best_runs import Run
+from analysis.reading.certainty import Certainty, certainty
+from analysis.reading.choice import Choice, price_of
+from analysis.reading.frames import load_repeats, load_trials
+from analysis.report.front import certainty_words
+from trainables.metrics import VALIDATION
+
+
+def _wish_words(choice: Choice) -> str:
+    """What was asked for, and how the run answers it: a clause after its name."""
+    value, rank = choice.wish.value, "the best run of the study"
+    if choice.study.has_front:
+        rank = "where the front of rate against distortion bends, or in its middle where it does not"
+    met = {
+        "rate": f"the lowest distortion at no more than {value:g} nats of rate",
+        "distortion": f"the lowest rate at no more than {value:g} nats of distortion",
+        "price": f"the lowest distortion + {value:g} x rate",
+        "bits": "the fewest bits per dimension",
+        "knee": "the knee of the front of rate against distortion",
+        "best": rank,
+    }
+    missed = {
+        "rate": f"no run has a rate of {value:g} nats or less, and this one's is the nearest",
+        "distortion": f"no run has a distortion of {value:g} nats or less, and this one's is the nearest",
+        "knee": "the front has no knee, and this run is first among the others",
+    }
+    return met[choice.wish.kind] if choice.is_met else missed[choice.wish.kind]
+
+
+def best_text(choice: Choice) -> str:
+    """What `python -m analysis best` prints."""
+    run, model, best = choice.run, choice.run.config.model, choice.run.best
+    lines = [
+        f"{run.label}: {_wish_words(choice)}",
+        f"  rate {best['val_rate']:.2f} nats, distortion {best['val_distortion']:.2f} nats, "
+        f"MSE {best['val_mse']:.5f}, {best['val_bits_per_dim']:.4f} bits per dimension (validation images)",
+        f"  KL weight {run.config.beta:.4g}, latent size {model.latent_dim}, {model.layers}; "
+        f"epoch {int(best['epoch'])} of {run.config.epochs}",
+        f"  weights  {run.folder.best}",
+        f"  config   {run.folder.path / 'config.json'}",
+        "given up against its neighbours on the front:",
+        *(f"  {words}" for words in _neighbours(choice)),
+        f"how sure: {_sure(choice)}",
+    ]
+    return "\n".join(lines)
+
+
+def _neighbours(choice: Choice) -> list[str]:
+    """What the run costs and brings, next to either neighbour."""
+    own, lines = choice.run.best, []
+    for run, less, more in ((choice.shorter, "rate", "distortion"), (choice.faithful, "distortion", "rate")):
+        if run is None:
+            lines.append(f"no run has a lower {less}")
+            continue
+        saved = own[f"val_{less}"] - run.best[f"val_{less}"]
+        paid = run.best[f"val_{more}"] - own[f"val_{more}"]
+        price = abs(price_of(own, run.best))
+        lines.append(
+            f"{run.label} has {saved:.2f} nats less {less} and {paid:.2f} more {more}: "
+            f"{price:.2f} nats of distortion for a nat of rate"
+        )
+    return lines
+
+
+def _sure(choice: Choice) -> str:
+    """How sure it is that the run is best at its own KL weight."""
+    if choice.run.is_final:
+        return "one training; the trial that it trains longer was chosen by the search"
+    found = _certainty(choice)
+    words = certainty_words(found)
+    if found.rival is None:
+        return f"{words}, and no other trial is complete"
+    if found.difference is not None:
+        gap = found.difference.interval
+        return f"{words}: it lies {gap.estimate:+.2f} nats from it, 95 % interval {gap.low:+.2f} to {gap.high:+.2f}"
+    where = f"{found.ahead:.2f} nats ahead of" if found.ahead >= 0 else f"{-found.ahead:.2f} nats behind"
+    return f"{words}, {where} trial {found.rival} at its own KL weight; --seeds 3 of the study tells merit from luck"
+
+
+def _certainty(choice: Choice) -> Certainty:
+    return certainty(load_trials(choice.study), load_repeats(choice.study), choice.run.number)
+
+
+def best_json(choice: Choice) -> dict[str, Any]:
+    """What `python -m analysis best --json` prints: see analysis/README.md. JSON values; what is unknown is None."""
+    found = None if choice.run.is_final else _certainty(choice)
+    neighbours = {"shorter": choice.shorter, "faithful": choice.faithful}
+    return {
+        "study": str(choice.study.folder),
+        "wish": {"kind": choice.wish.kind, "value": choice.wish.value},
+        "met": choice.is_met,
+        **_of(choice.run),
+        "config": choice.run.config.model_dump(mode="json"),
+        "neighbours": {name: run and _of(run) for name, run in neighbours.items()},
+        "certainty": {
+            "seeds": found.seeds if found else 0,
+            "interval": [found.value.low, found.value.high] if found and found.value else None,
+            "rival": found.rival if found else None,
+            "ahead": found.ahead if found and found.rival is not None else None,
+            "separable": found.difference.separable if found and found.difference else None,
+        },
+    }
+
+
+def _of(run: Run) -> dict[str, Any]:
+    """What names a run, and its best epoch on the validation images."""
+    return {
+        "run": run.label,
+        "epoch": int(run.best["epoch"]),
+        "weights": str(run.folder.best),
+        "metrics": {name: run.best[name] for name in VALIDATION} | {"sigma": run.best["sigma"]},
+    }
