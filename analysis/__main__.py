@@ -37,12 +37,13 @@ def report(
     top: Annotated[int, typer.Option(min=1, help="How many of the best trials to draw.")] = 2,
     data_dir: Annotated[Path | None, typer.Option(help="The data set's folder.  [default: the study's own]")] = None,
     inception: Annotated[Path | None, typer.Option(help="Inception weights for the FID.  [default: no FID]")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="The tables and the first screen alone, in seconds.")] = False,
 ) -> None:
     """Draw the best runs and the study, export the best models, and write report.html."""
     with progress_bar(Console(stderr=True)) as progress:
         from analysis.report.report import write_report  # seconds of imports, which --help can do without
 
-        paths = write_report(study, top, data_dir, progress, inception)
+        paths = write_report(study, top, data_dir, progress, inception, quick)
     for name, path in paths.items():
         print(f"{name:8} {path}")
 

@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,22 +21,28 @@ _DPI = 150
 _MILLISECONDS = 110  # of a frame
 
 
-def draw_study(study: StudyContext, out: Path, progress: Callable[[str], object] = lambda _: None) -> dict[str, Path]:
-    """Draw a study: ``out/<name>.{png,pdf}`` of each figure; the PNGs' paths by name, in the order of the page.
-    ``progress`` is called with each figure's name before it is computed."""
+def draw_study(
+    study: StudyContext,
+    out: Path,
+    progress: Callable[[str], object] = lambda _: None,
+    names: Collection[str] | None = None,
+) -> dict[str, Path]:
+    """Draw a study: ``out/<name>.{png,pdf}`` of each figure, or of ``names`` alone; the PNGs' paths by name, in
+    the order of the page. ``progress`` is called with each figure's name before it is computed."""
     paths = {}
-    for name, figure in study_figures().items():
+    for name in study_figures() if names is None else names:
+        figure = study_figures()[name]
         progress(name)
         found = study.of(figure)
         if figure.shown(found):
             note = figure.note(found)
-            paths[name] = save_figure(draw_note(note) if note else figure.draw(found), out / f"{name}.png", pdf=True)
+            paths[name] = save_figure(draw_note(note) if note else figure.draw(found), out / f"{name}.png")
     return paths
 
 
-def study_charts(study: StudyContext) -> "dict[str, go.Figure]":
-    """The interactive figures by name, those that have something to show."""
-    found = {name: (figure, study.of(figure)) for name, figure in study_figures().items()}
+def study_charts(study: StudyContext, names: Collection[str]) -> "dict[str, go.Figure]":
+    """The interactive ones of these figures by name, those that have something to show."""
+    found = {name: (figure, study.of(figure)) for name, figure in study_figures().items() if name in names}
     charts = {name: figure.chart(numbers) for name, (figure, numbers) in found.items() if not figure.note(numbers)}
     return {name: chart for name, chart in charts.items() if chart is not None}
 
@@ -44,8 +50,8 @@ def study_charts(study: StudyContext) -> "dict[str, go.Figure]":
 def draw_model(
     model: ModelContext, out: Path, stem: str, progress: Callable[[str], object] = lambda _: None
 ) -> dict[str, Path]:
-    """Draw one model, as `draw_study`: ``out/<folder>/<stem>.png`` of each figure, ``.gif`` of one that moves; a figure
-    without what it needs is left out. Files of the same name are replaced."""
+    """Draw one model, as `draw_study`: ``out/<folder>/<stem>.{png,pdf}`` of each figure, ``.gif`` of one that moves; a
+    figure without what it needs is left out. Files of the same name are replaced."""
     paths = {}
     for name, figure in model_figures().items():
         progress(name)
@@ -59,15 +65,13 @@ def draw_model(
     return paths
 
 
-def save_figure(figure: Figure, path: Path, pdf: bool = False) -> Path:
-    """Write a PNG at 150 dots an inch; with ``pdf`` the same as vectors beside it, for a paper: its fonts are TrueType,
-    which publishers ask for, and it has no date, so that the same figure gives the same bytes. A reader never sees a
-    part of either. Returns the PNG's path."""
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write a PNG at 150 dots an inch, and the same as vectors beside it, for a paper: its fonts are TrueType, which
+    publishers ask for, and it has no date, so that the same figure gives the same bytes. A reader never sees a part of
+    either. Returns the PNG's path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, _rendered(figure, format="png", dpi=_DPI, facecolor="white"))
-    if pdf:
-        vectors = _rendered(figure, format="pdf", dpi=300, metadata={"CreationDate": None})
-        write_atomic(path.with_suffix(".pdf"), vectors)
+    write_atomic(path.with_suffix(".pdf"), _rendered(figure, format="pdf", dpi=300, metadata={"CreationDate": None}))
     return path
 
 

@@ -9,11 +9,11 @@ from plotly.subplots import make_subplots
 from analysis.figures.style import Look, panel_grid
 
 NEUTRAL = "#888888"
-_CONFIG = {"displaylogo": False, "responsive": True, "displayModeBar": "hover"}
 
 
-def to_html(figure: go.Figure, name: str) -> str:
-    """A ``<div>`` and its script, without plotly.js itself. Transparent, so that the page's colours show."""
+def to_json(figure: go.Figure) -> str:
+    """What plotly.js draws it from, as JSON that a page can hold in a script. Transparent, so that the page's colours
+    show."""
     figure.update_layout(
         template="none",
         paper_bgcolor="rgba(0,0,0,0)",
@@ -25,7 +25,7 @@ def to_html(figure: go.Figure, name: str) -> str:
     )
     axis = {"gridcolor": "rgba(128,128,128,.25)", "zeroline": False}
     figure.update_xaxes(**axis).update_yaxes(**axis)
-    return str(figure.to_html(full_html=False, include_plotlyjs=False, div_id=name, config=_CONFIG))
+    return str(figure.to_json()).replace("<", r"\u003c")
 
 
 def panel_chart(count: int, **options: Any) -> tuple[go.Figure, list[Look]]:

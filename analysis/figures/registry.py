@@ -107,6 +107,12 @@ class StudyFigure(Generic[T]):
     draw: Callable[[T], Figure]
     chart: "Callable[[T], go.Figure | None]" = lambda _: None  # the same to hover and zoom, if it has one
     shown: Callable[[T], bool] = lambda _: True  # whether the page has it, be it a note
+    title: str = ""  # where it is not the name
+
+    @property
+    def heading(self) -> str:
+        """What it is called on the page."""
+        return self.title or _words(self.name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +126,16 @@ class ModelFigure(Generic[T]):
     draw: Callable[[T], Figure | list[Image.Image]]  # a figure; or the frames of one that moves, which is a GIF
     folder: str = ""  # where it is not the name
     possible: Callable[[ModelContext], bool] = lambda model: model.dataset is not None  # whether what it needs is there
+    title: str = ""  # where it is not the name
+
+    @property
+    def heading(self) -> str:
+        """What it is called on the page."""
+        return self.title or _words(self.name)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").capitalize()
 
 
 @cache

@@ -5,14 +5,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from analysis.figures.registry import StudyContext
 from analysis.figures.study.importance import REMAINDER
 from analysis.figures.study.rate_distortion import RateDistortion
-from analysis.figures.style import TITLES
+from analysis.figures.style import STATES, TITLES
 from analysis.reading.best_runs import Run
 from analysis.reading.frames import complete_bits, repeats_of
 from analysis.reading.validation import column, read_epochs
+from analysis.report.front import front_runs
 from analysis.report.tables import cause_of
 from analysis.statistics.importance import Importance
 from analysis.statistics.pareto import FLAT, below_chord, knee
@@ -20,7 +22,7 @@ from analysis.statistics.resampling import Interval
 from analysis.statistics.separability import separable
 
 SAME_BITS = 5e-5  # bits per dimension that four digits do not show
-_COLLAPSED_NATS = 1.0  # rate of the best trial below which its code carries next to nothing
+COLLAPSED_NATS = 1.0  # of rate, below which a code carries next to nothing
 # Of what a training gained after its first epoch: from what share in its last one it may not have been over. A schedule
 # that ends at 0 makes the last epoch the best as a rule, but by less.
 _LAST_GAIN = 0.01
@@ -32,49 +34,91 @@ class Findings:
     """What the study says, the answer first. There is an answer without a trial, too."""
 
     answer: list[str]
-    """The best trial and whether it is separable from the next, what mattered, and where the front bends, or why that
-    cannot be told; without a complete trial that, and the cause of failures."""
+    """Which model to take, what mattered, and whether more of the study would change it, or where the front bends;
+    or why that cannot be told. Without a complete trial that, and the cause of failures."""
+    asked: str  # of which data, with which ranges
     notes: list[str]  # what one should know before one uses it
 
 
 def findings(study: StudyContext, importance: Importance, plane: RateDistortion) -> Findings:
     """Of a study, what mattered in it, and its rate-distortion plane."""
     trials, searched = study.trials, study.searched_runs
-    unfinished = [*_unfinished(trials), *_older(study.record.base.definitions)]
+    asked, unfinished = question(study), [*_unfinished(trials), *_older(study.record.base.definitions)]
     if not searched:
         none = f"No trial is complete{' yet' if any(_unfinished(trials)) else ''}, so there is no best model."
-        return Findings([none, *_failures(trials)], unfinished)
-    best = _front(searched[0], trials) if study.record.has_front else _best_trial(searched, study.repeats)
-    answer = [best, importance_sentence(importance), _bend(plane)]
-    return Findings(answer, [*unfinished, *notes(searched[0], study.final)])
+        return Findings([none, *_failures(trials)], asked, unfinished)
+    mattered, bend = importance_sentence(importance), _bend(plane)
+    if not study.record.has_front:
+        answer = [_best_trial(searched, study.repeats), mattered, bend]
+        return Findings(answer, asked, [*unfinished, *notes(searched[0], study.final)])
+    return Findings([to_take(study), mattered, bend], asked, [*unfinished, *notes(searched[0], None)])
 
 
 def _asked_of(run: Run) -> str:
     """What tells its config from the others'."""
     model = run.config.model
     kind = f"depth {model.depth}" if model.architecture == "convolutional" else f"architecture {model.architecture}"
-    return f"with KL weight {run.config.beta:.3g}, latent size {model.latent_dim} and {kind}"
+    return f"KL weight {run.config.beta:.3g}, latent size {model.latent_dim} and {kind}"
 
 
-def _front(first: Run, trials: pd.DataFrame) -> str:
-    """Where a study of two objectives leads."""
-    front = trials[trials["front"]]
-    bends = knee(front["val_rate"].to_numpy(), front["val_distortion"].to_numpy()) is not None
-    where = "its knee is" if bends else "in its middle is" if len(front) > 1 else "it is"
+def to_take(study: StudyContext) -> str:
+    """The models at the ends of the front and at its knee."""
+    trials = [run for run in front_runs(study) if not run.is_final]
+    told = [run for run in trials if run.best["val_rate"] >= COLLAPSED_NATS] or trials
+    bend = knee(*(np.array([run.best[name] for run in trials]) for name in ("val_rate", "val_distortion")))
+    places = {"for a small code": told[0], "at the knee": None if bend is None else trials[bend]}
+    places["for faithful pictures"] = min(trials, key=lambda run: run.best["val_distortion"])
+    longer = {run.slug: run for run in study.runs if run.is_final}
+    taken: dict[str, list[str]] = {}  # by run: where the front is short, one of them is the answer to two wishes
+    for place, run in places.items():
+        if run is not None:
+            taken.setdefault(_described(longer.get(f"final_{run.number:04d}", run)), []).append(place)
+    if len(taken) == 1:
+        return f"The front of rate against distortion is one trial: {next(iter(taken))}."
+    (first, wishes), *others = taken.items()
+    parts = [f"{_listed(wishes)} take {first}", *(f"{_listed(wishes)} {run}" for run, wishes in others)]
+    return f"{parts[0][0].upper()}{'; '.join(parts)[1:]}."
+
+
+def _described(run: Run) -> str:
+    """Its name, its rate, and its architecture."""
+    model = run.config.model
+    kind = f"depth {model.depth}" if model.architecture == "convolutional" else model.architecture
+    return f"{run.label} ({run.best['val_rate']:.1f} nats of rate; latent size {model.latent_dim}, {kind})"
+
+
+def question(study: StudyContext) -> str:
+    """Data, images, epochs, ranges and seed, in a line."""
+    record, data = study.record, study.data
+    base, rows = record.base, None if data is None else len(data.training_rows())
+    images = f", {rows:,} training images" if rows else ""
+    ranges = [f"{TITLES.get(name, name)} {_range(found)}" for name, found in record.searched.items()]
+    counts = study.trials["state"].value_counts()
+    states = ", ".join(f"{counts[state]} {style.word}" for state, style in STATES.items() if counts.get(state))
     return (
-        f"The front of rate against distortion has {len(front)} trial{'s' * (len(front) != 1)}; {where} "
-        f"{first.label}, {_asked_of(first)}: {first.best['val_rate']:.2f} nats of rate and "
-        f"{first.best['val_bits_per_dim']:.4f} bits per dimension on the validation images."
+        f"{base.dataset}{images}; {_counted(base.epochs, 'epoch')}; {', '.join(ranges)}; "
+        f"{_counted(len(study.trials), 'trial')}{f' ({states})' if states else ''}, seed {record.info.get('seed', 0)}"
     )
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
+
+
+def _range(found: BaseDistribution) -> str:
+    """What is searched, such as "0.1 to 20 (log)"."""
+    if isinstance(found, CategoricalDistribution):
+        return " or ".join(map(str, found.choices))
+    assert isinstance(found, FloatDistribution | IntDistribution)
+    return f"{found.low:g} to {found.high:g}{' (log)' * found.log}"
 
 
 def _best_trial(searched: list[Run], repeats: pd.DataFrame) -> str:
     """And whether it is separable from the runner-up."""
     best = searched[0]
     bits = [run.best["val_bits_per_dim"] for run in searched[:2]]
-    said = (
-        f"The best trial is {best.label}, {_asked_of(best)}: {bits[0]:.4f} bits per dimension on the validation images"
-    )
+    said = f"The best trial is {best.label}, with {_asked_of(best)}: "
+    said += f"{bits[0]:.4f} bits per dimension on the validation images"
     if len(searched) < 2:
         return f"{said}; no other is complete to compare it with."
     ahead, names = bits[1] - bits[0], [run.label for run in searched[:2]]
@@ -109,7 +153,7 @@ def notes(best: Run, final: Run | None) -> Iterator[str]:
     """Of the best trial: whether it uses its latents, whether more epochs would make it better, and what the final
     training did."""
     nats, bits = best.best["val_rate"], best.best["val_bits_per_dim"]
-    if nats < _COLLAPSED_NATS:
+    if nats < COLLAPSED_NATS:
         # on images with a plain background, a model that draws it alone is ahead of those that have only begun to learn
         yield (
             f"The best trial's code carries {nats:.2f} nats an image, next to nothing, so this ranks models that "

@@ -1,16 +1,25 @@
 """The front of rate against distortion as a table: what each of its models costs, gives, and how sure that is."""
 
+from contextlib import suppress
+
+import numpy as np
 import pandas as pd
 
 from analysis.figures.registry import StudyContext
 from analysis.figures.style import BETA_LABEL, SIZE_LABEL
+from analysis.measures.held_out import image_losses
 from analysis.reading.best_runs import Run
 from analysis.reading.certainty import Certainty, certainty
 from analysis.reading.validation import column, read_epochs
+from analysis.statistics.pareto import spread
+from analysis.statistics.resampling import standard_error, t_interval
+from trainables.errors import UserError
 from trainables.records.trial_folder import TrialFolder
+from trainables.training.process_group import first_device
 from vae_models.vae import parameter_count
 
-MOST_ROWS = 16  # of the table
+_MOST_ROWS = 12  # of the table
+_MOST_MEASURED = 8  # trials whose test images are encoded
 
 
 def front_runs(study: StudyContext) -> list[Run]:
@@ -21,11 +30,11 @@ def front_runs(study: StudyContext) -> list[Run]:
     return sorted([*trials, *longer], key=lambda run: run.best["val_rate"])
 
 
-def front_table(study: StudyContext, runs: list[Run]) -> pd.DataFrame:
-    """A row a run of `front_runs`, in their order: on the validation images at its best epoch, rate and distortion in
-    nats per image, the mean squared error of pixels in [0, 1]."""
+def front_table(study: StudyContext, most: int = _MOST_ROWS) -> pd.DataFrame:
+    """A row a run of `front_runs`, by rate, of more than ``most`` those spread over the front: on the validation images
+    at its best epoch, rate and distortion in nats per image, the mean squared error of pixels in [0, 1]."""
     rows = []
-    for run in runs:
+    for run in spread_out(front_runs(study), most):
         model, best = run.config.model, run.best
         rows.append(
             {
@@ -43,6 +52,12 @@ def front_table(study: StudyContext, runs: list[Run]) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def spread_out(runs: list[Run], most: int) -> list[Run]:
+    """At most so many of `front_runs`, in their order: the knee, the ends, and of the others the farthest apart."""
+    rate, distortion = (np.array([run.best[name] for run in runs]) for name in ("val_rate", "val_distortion"))
+    return runs if len(runs) <= most else [runs[k] for k in sorted(spread(rate, distortion, most))]
 
 
 def _seconds(folder: TrialFolder) -> float:
@@ -63,3 +78,47 @@ def certainty_words(found: Certainty) -> str:
     if found.difference is None:
         return words
     return f"{words}, {'' if found.difference.separable else 'not '}separable from trial {found.rival}"
+
+
+def held_out_table(study: StudyContext, most: int = _MOST_MEASURED) -> pd.DataFrame:
+    """Whether the front holds on the test images: a row a trial of it, of more than ``most`` those spread over it; no
+    row without test images. ± is the standard error over images; the last column compares a trial with the next of the
+    table at its KL weight, on the same images (Student's t of the differences, 95 %)."""
+    if study.data is None:
+        return pd.DataFrame()
+    trials, losses = spread_out([run for run in front_runs(study) if not run.is_final], most), {}
+    for run in trials:
+        with suppress(UserError):  # its own section says what is wrong with it
+            losses[run.label] = image_losses(run.load().to(first_device()), study.data.test.images)
+    rows = []
+    for run in trials:
+        if run.label in losses:
+            own, beta = losses[run.label], run.config.beta
+            rivals = {label: other.at(beta) - own.at(beta) for label, other in losses.items() if label != run.label}
+            rows.append(
+                {
+                    "run": run.label,
+                    "rate (nats), validation": run.best["val_rate"],
+                    "rate (nats), test": _measured(own.rate),
+                    "distortion (nats), validation": run.best["val_distortion"],
+                    "distortion (nats), test": _measured(own.distortion),
+                    "at its own KL weight, on the test images": _ahead(rivals),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _measured(values: np.ndarray) -> str:
+    """A mean and its standard error."""
+    return f"{values.mean():.2f} ± {standard_error(values):.2f}"
+
+
+def _ahead(rivals: dict[str, np.ndarray]) -> str:
+    """By how many nats a trial is ahead of the next, of what each rival loses more on each image, (N,)."""
+    if not rivals:
+        return ""
+    label = min(rivals, key=lambda rival: float(rivals[rival].mean()))
+    ahead = t_interval(rivals[label])
+    if ahead is None or ahead.low <= 0 <= ahead.high:
+        return f"not separable from {label}"
+    return f"{abs(ahead.estimate):.2f} nats {'ahead of' if ahead.estimate > 0 else 'behind'} {label}"

@@ -1,8 +1,10 @@
 """The pages, each one HTML file that opens without a network; and that of a study."""
 
 import base64
+import gzip
 import io
 import json
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,18 +21,28 @@ from pandas.api.types import is_scalar
 from PIL import Image
 
 from analysis.figures.files import study_charts
-from analysis.figures.plotly_style import to_html
+from analysis.figures.plotly_style import to_json
 from analysis.figures.registry import StudyContext, model_figures, study_figures
+from analysis.figures.study import rate_distortion
 from analysis.measures.test_metrics import tables as metric_tables
 from analysis.reading.best_runs import Run
 from analysis.report.findings import Findings
-from analysis.report.tables import study_tables
+from analysis.report.front import front_table
 from trainables.text import without_passwords
 
 _MOST_ROWS = 2000  # trials in the page's table, which a browser must hold
-_PAGE_BYTES = 9_500_000  # of the whole page, nearly half of which is plotly.js; pictures without room are linked to
+_PAGE_BYTES = 5_900_000  # of the whole page, a third of which is plotly.js; pictures without room are linked to
+FIRST = rate_distortion.FIGURE.name  # the figure beside the answer
 _LOSSLESS_BYTES = 150_000  # of a picture; a larger one is better seen than its pixels counted
-_FORMATS = {"val_mse": ".5f", "seconds": ".1f"}  # of a column
+_FORMATS = {  # of a column
+    "val_mse": ".5f",
+    "seconds": ".1f",
+    "rate (nats)": ".2f",
+    "distortion (nats)": ".2f",
+    "MSE": ".5f",
+    "parameters": ",",
+    "s an epoch": ".3g",
+}
 
 
 @dataclass(frozen=True)
@@ -43,22 +55,31 @@ class RunSection:
 
 
 def render(
-    study: StudyContext, findings: Findings, missing: list[str], figures: dict[str, Path], sections: list[RunSection]
+    study: StudyContext,
+    findings: Findings,
+    missing: list[str],
+    figures: dict[str, Path],
+    tables: Mapping[str, pd.DataFrame],
+    sections: list[RunSection],
 ) -> str:
-    """A study's page: what it says, what ``missing`` says that could not be had, and the PNGs and GIFs of ``figures``
-    by name."""
-    record, rows = study.record, _trial_rows(study)
+    """A study's page: what it says, what ``missing`` says that could not be had, the PNGs and GIFs of ``figures`` by
+    name, and ``tables`` by title."""
+    record, rows, front = study.record, _trial_rows(study), front_table(study)
     few = len(study.trials) <= _MOST_ROWS  # a browser could not hover more
     context = {
         "findings": findings,
+        "front": (list(front), cells(front)),
+        "front_size": int(study.trials["front"].sum()),
         "missing": missing,
-        "figures": figures,
+        "first": {name: path for name, path in figures.items() if name == FIRST},
+        "others": {name: path for name, path in figures.items() if name != FIRST},
+        "quoted": shlex.quote(str(record.folder)),
         "sections": [(section, metric_tables(section.measured)) for section in sections],
         "drawn": {**study_figures(), **model_figures()},
         "folder": record.folder,
         "info": {name: without_passwords(it) if isinstance(it, str) else it for name, it in record.info.items()},
-        "tables": {title: (list(table), cells(table)) for title, table in study_tables(study).items()},
-        "charts": rendered_charts(study_charts(study) if few else {}),
+        "tables": {title: (list(table), cells(table)) for title, table in tables.items()},
+        "charts": rendered_charts(study_charts(study, figures) if few else {}),
         "columns": list(study.trials),
         "rows": rows,
         "left_out": len(study.trials) - len(rows),
@@ -72,13 +93,13 @@ def render(
 
 
 def _trial_rows(study: StudyContext) -> list[tuple[list[str], bool, str]]:
-    """Each trial's cells, whether it is the best, and what sets its config apart from the study's, as JSON by dotted
-    path, which is empty while that is unknown. By number; of more than `_MOST_ROWS` trials the best."""
+    """Each trial's cells, whether it is the best or on the front, and what sets its config apart from the study's, as
+    JSON by dotted path, which is empty while that is unknown. By number; of more than `_MOST_ROWS` trials the best."""
     trials, record = study.trials, study.record
-    values = trials["val_bits_per_dim"].where(trials["state"] == "COMPLETE")
+    values = trials[record.judged_by].where(trials["state"] == "COMPLETE")
     ranks = values.rank(method="first", na_option="bottom")
     kept = np.flatnonzero(ranks <= _MOST_ROWS)
-    is_best = (ranks == 1) & values.notna()
+    is_best = trials["front"] if record.has_front else (ranks == 1) & values.notna()
     rows = []
     for position, shown in zip(kept, cells(trials.iloc[kept]), strict=True):
         trial = record.trials[position]
@@ -95,8 +116,7 @@ def render_template(name: str, **context: Any) -> str:
 
 def rendered_charts(charts: Mapping[str, go.Figure]) -> dict[str, Markup]:
     """For a page, by name."""
-    # plotly writes its JSON with < and > escaped; what it holds are numbers and text that we escaped
-    return {name: Markup(to_html(chart, name)) for name, chart in charts.items()}
+    return {name: Markup(to_json(chart)) for name, chart in charts.items()}
 
 
 @cache
@@ -106,7 +126,8 @@ def _templates() -> jinja2.Environment:
 
     loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.globals["plotly"] = Markup(get_plotlyjs())
+    # a third of its bytes, which the page unpacks when a chart is first shown
+    environment.globals["plotly"] = Markup(base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode())
     return environment
 
 
@@ -149,7 +170,7 @@ def cells(table: pd.DataFrame) -> list[list[str]]:
 def _cell(column: str, value: Any) -> str:
     if is_scalar(value) and pd.isna(value):
         return ""
-    if not isinstance(value, float):
-        return str(value)
-    style = _FORMATS.get(column, ".2f" if column.startswith("val_") else ".4g")
-    return format(value, ".4f" if "bits" in column else style)
+    if isinstance(value, float):
+        style = _FORMATS.get(column, ".2f" if column.startswith("val_") else ".4g")
+        return format(value, ".4f" if "bits" in column else style)
+    return format(value, _FORMATS[column]) if column in _FORMATS else str(value)

@@ -13,7 +13,9 @@ from analysis.progress import ShowStep, Steps
 from analysis.reading.best_runs import Run, export_best
 from analysis.reading.study_record import StudyRecord, read_study
 from analysis.report.findings import findings
-from analysis.report.page import RunSection, render
+from analysis.report.front import held_out_table
+from analysis.report.page import FIRST, RunSection, render
+from analysis.report.tables import study_tables
 from trainables.data.datasets import Dataset, load_dataset
 from trainables.errors import UserError
 from trainables.records.atomic_files import write_atomic
@@ -28,23 +30,25 @@ def write_report(
     data_dir: Path | str | None = None,  # where the data set's files are; by default where the study had them
     progress: ShowStep = lambda *_: None,
     inception: Path | None = None,  # weights to measure the FID with; without them there is none
+    quick: bool = False,  # the first screen's parts alone
 ) -> dict[str, Path]:
     """Render a study's folder as it stands: finished, running or empty.
 
     Writes, below ``visu/<dataset>_vae/``, the figures of the ``top`` complete trials and of the finished final
     training, and those of the study as ``study/*.{png,pdf}``; also ``models/VAE/``, ``trials.csv``,
-    ``trials.parquet`` and ``report.html``. The best run is measured on the test set, here and nowhere else. Where the
-    data set or a run's weights cannot be had, the page says so and the rest is written.
+    ``trials.parquet`` and ``report.html``. The best run, and the rate and distortion of the front, are measured on the
+    test set, here and nowhere else. Where the data set or a run's weights cannot be had, the page says so and the rest
+    is written. With ``quick`` there are the tables, the page's first screen and its figure.
 
     Returns the paths of ``report``, ``trials``, ``visu`` and ``models``, those that exist. Raises: UserError where the
     folder is missing, holds no whole study, or cannot be written."""
     if top < 1:
         raise UserError(f"top must be at least 1, got {top}")
-    steps = Steps(progress, planned=2 + len(study_figures()))
+    steps = Steps(progress, planned=3 if quick else 3 + len(study_figures()))
     steps("reading the study")
     record = read_study(folder)
     try:
-        return _write_all(record, top, data_dir, steps, inception)
+        return _write_all(record, 0 if quick else top, data_dir, steps, inception)
     except OSError as error:
         raise UserError(f"cannot write the report to {record.folder}: {error}") from error
 
@@ -61,21 +65,29 @@ def is_current(folder: Path | str) -> bool:
 def _write_all(
     record: StudyRecord, top: int, data_dir: Path | str | None, steps: Steps, inception: Path | None
 ) -> dict[str, Path]:
-    """`write_report` of a study that is read already."""
+    """`write_report` of a study that is read already; of 0 trials the quick one."""
     missing: list[str] = []
     layout, study = StudyLayout(record.folder), StudyContext(record, _load_data(record, data_dir, missing))
     write_atomic(layout.trials_csv, study.trials.to_csv(index=False))
     write_atomic(layout.trials_parquet, study.trials.to_parquet(index=False))
-    runs = [run for run in study.runs if run in [*study.searched_runs[:top], study.final]]
+    runs = [run for run in study.runs if top and run in [*study.searched_runs[:top], study.final]]
     steps.plan(len(runs) * len(model_figures()) + (len(PARTS) if runs and study.data else 0))
     visu = layout.visu(record.base.dataset)
-    figures = draw_study(study, visu / "study", steps.of("drawing the study"))
-    _remove_others(layout.models.glob("*.*"), r"trial_\d+|final(_\d+)?", {run.slug for run in runs})
-    _remove_others(visu.glob("*/*.*"), r"(trial_\d+|final|final_\d+)_epoch_\d+", {run.stem for run in runs})
+    figures = draw_study(study, visu / "study", steps.of("drawing the study"), None if top else [FIRST])
+    if top:
+        _remove_others(layout.models.glob("*.*"), r"trial_\d+|final(_\d+)?", {run.slug for run in runs})
+        _remove_others(visu.glob("*/*.*"), r"(trial_\d+|final|final_\d+)_epoch_\d+", {run.stem for run in runs})
     sections = _draw_runs(study, runs, visu, missing, steps, inception)
+    tables = study_tables(study)
+    if top:
+        steps("measuring the front on the test set")
+        tables["Does the front hold on the test images?"] = held_out_table(study)
+    else:
+        missing.append("This page is quick: the other figures, the models and the test set come without --quick.")
     steps("writing the page")
     found = findings(study, study.of(importance.FIGURE), study.of(rate_distortion.FIGURE))
-    write_atomic(layout.report, render(study, found, missing, figures, sections))
+    shown = {title: table for title, table in tables.items() if len(table)}
+    write_atomic(layout.report, render(study, found, missing, figures, shown, sections))
     paths = {"report": layout.report, "trials": layout.trials_csv, "models": layout.models, "visu": visu}
     return {name: path for name, path in paths.items() if path.exists()}
 

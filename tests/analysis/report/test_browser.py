@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from axe_core_python.selenium import Axe
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -113,6 +114,7 @@ def test_a_heading_sorts_by_mouse_and_keyboard_and_the_unknown_come_last(page: C
         ("latent_dim=16", ["4", "5"]),
         ("val_bits_per_dim>=2.65", ["1", "2", "5"]),
         ("script", ["3"]),
+        ("latent_dim=16 state=running", ["5"]),
         ("nowhere", []),
         ("", ["0", "1", "2", "3", "4", "5"]),
     ],
@@ -134,12 +136,49 @@ def test_copy_gives_the_whole_config_of_a_trial(page: Chrome) -> None:
     assert TrialConfig.model_validate_json(text) == base.of_trial(4, SIX[4].params)
 
 
-def test_the_plots_draw(page: Chrome) -> None:
-    for details in page.find_elements(By.CSS_SELECTOR, "details.chart"):
+def test_a_filter_of_no_such_field_says_so(page: Chrome) -> None:
+    page.find_element(By.ID, "filter").send_keys("complete latent_size=16")
+    assert column(page, "number") == ["0", "1", "2", "3", "4", "5"]
+    shown = page.find_element(By.ID, "shown").text
+    assert shown.startswith("no field latent_size: there are number, state, beta, latent_dim, depth")
+
+
+def test_every_table_sorts_and_numbers_as_numbers(page: Chrome) -> None:
+    (table,) = (it for it in page.find_elements(By.CSS_SELECTOR, ".scroll") if it.accessible_name == "The front")
+    heads = [head.text for head in table.find_elements(By.TAG_NAME, "th")]
+
+    def sort_by(name: str) -> list[str]:
+        head = table.find_elements(By.TAG_NAME, "th")[heads.index(name)]
+        page.execute_script("arguments[0].scrollIntoView()", head)
+        head.find_element(By.TAG_NAME, "button").click()
+        rows = table.find_elements(By.CSS_SELECTOR, "tbody tr")
+        return [row.find_elements(By.TAG_NAME, "td")[heads.index(name)].text for row in rows]
+
+    parameters = sort_by("parameters")
+    assert len(parameters) == 4
+    assert any("," in number for number in parameters)
+    assert parameters == sorted(parameters, key=lambda number: int(number.replace(",", "")))
+    assert sort_by("rate (nats)") == sorted(sort_by("rate (nats)"), key=float, reverse=True)[::-1]
+
+
+def chart_places(page: Chrome) -> list[str]:
+    """The charts of a page, each opened and drawn."""
+    places = page.find_elements(By.CLASS_NAME, "chart")
+    for place in places:
+        details = place.find_element(By.XPATH, "./ancestor::details")
         page.execute_script("arguments[0].scrollIntoView()", details)
         details.find_element(By.TAG_NAME, "summary").click()
-        plot = details.find_element(By.CSS_SELECTOR, ".js-plotly-plot .main-svg")
-        WebDriverWait(page, 10).until(lambda _, p=plot: p.size["width"] > 600 and p.size["height"] > 300)
+        WebDriverWait(page, 30).until(lambda _, p=place: p.find_elements(By.CLASS_NAME, "main-svg"))
+    return [place.get_attribute("id") for place in places]
+
+
+def test_the_plots_draw_when_they_are_opened(page: Chrome) -> None:
+    assert page.execute_script("return typeof Plotly") == "undefined"
+    assert page.find_elements(By.CLASS_NAME, "js-plotly-plot") == []
+    assert len(chart_places(page)) >= 6
+    for plot in page.find_elements(By.CSS_SELECTOR, ".js-plotly-plot .main-svg:first-child"):
+        assert plot.size["width"] > 600
+        assert plot.size["height"] > 300
     assert len(page.find_elements(By.CSS_SELECTOR, "#rate_distortion .trace.scatter .point")) >= 4
     assert [entry for entry in page.get_log("browser") if entry["level"] == "SEVERE"] == []
 
@@ -154,9 +193,29 @@ def test_all_charts_draw_also_where_trials_hardly_differ(spread: float, driver: 
     base = BASE.model_copy(update={"dataset": "nothing", "definitions": 1})  # whose ledger has the lowest bits
     driver.set_page_load_timeout(60)
     driver.get(write_report(build_study(tmp_path / "study", made, base=base))["report"].as_uri())
-    names = [plot.get_attribute("id") for plot in driver.find_elements(By.CLASS_NAME, "js-plotly-plot")]
-    assert {"rate_distortion", "contour", "parallel", "history", "timeline"} <= set(names)
+    assert {"rate_distortion", "contour", "parallel", "history", "timeline"} <= set(chart_places(driver))
     assert [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_axe_finds_no_violation(page: Chrome, width: int, scheme: str) -> None:
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        for details in page.find_elements(By.TAG_NAME, "details"):
+            page.execute_script("arguments[0].open = true", details)
+        WebDriverWait(page, 30).until(
+            lambda _: page.execute_script("return [...document.querySelectorAll('.chart')].every(place => place.data)")
+        )
+        found = Axe().run(page)
+        assert [(rule["id"], node["html"]) for rule in found["violations"] for node in rule["nodes"]] == []
+        assert len(found["passes"]) > 20
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
 def test_it_fits_a_phone_and_a_dark_room(page: Chrome) -> None:

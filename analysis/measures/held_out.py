@@ -1,0 +1,39 @@
+"""Rate and distortion of single images, so that two models are compared on the same ones. N images."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from analysis.measures.codes import batches
+from trainables.training.evaluate import BATCH
+from vae_models import VAE
+from vae_models.elbo import loss
+
+
+@dataclass(frozen=True)
+class ImageLosses:
+    """Of each image in nats, (N,) float64 each: one sample of its posterior."""
+
+    rate: np.ndarray
+    distortion: np.ndarray
+    """Under the training likelihood."""
+
+    def at(self, beta: float) -> np.ndarray:
+        """D + beta R, (N,)."""
+        return np.asarray(self.distortion + beta * self.rate)
+
+
+@torch.no_grad()
+def image_losses(model: VAE, images: np.ndarray, seed: int = 0) -> ImageLosses:
+    """Of a model in evaluation mode, on any device. Takes (N, C, H, W) uint8. An image's noise is the same for every
+    model of as many latents."""
+    noise = torch.randn(len(images), model.config.latent_dim, generator=torch.Generator().manual_seed(seed))
+    parts = []
+    for rows, x in batches(model, images, BATCH):
+        posterior = model.encode(x)
+        output = model.decoder(posterior.sample(noise[rows].to(x.device)))
+        _, distortion, nats = loss(output, posterior, x, model.likelihood, 1.0)
+        parts.append(torch.stack([nats, distortion]).double().cpu())
+    both = torch.cat(parts, 1).numpy() if parts else np.zeros((2, 0))
+    return ImageLosses(*both)
