@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _LISTED = "study dataset trials complete pruned failed running val_bits_per_dim created"
 _COMPARED = "study complete val_bits_per_dim val_rate beta latent_dim depth hypervolume hours"
+_COMPARED_FRONTS = "study complete front front_excess front_excess_low front_excess_high hypervolume hours"
 # columns that the terminal has room for, and what they are called there
 _TITLES = {
     "dataset": "data set",
@@ -26,6 +27,9 @@ _TITLES = {
     "beta": "KL weight",
     "latent_dim": "latent size",
     "hypervolume": "front's area",
+    "front_excess": "excess, nats",
+    "front_excess_low": "from",
+    "front_excess_high": "to",
 }
 
 app = command_group("Figures, tables and a page to read, from a study's folder.")
@@ -76,7 +80,7 @@ def compare(
 
     with progress_bar(Console(stderr=True)) as progress:
         comparison = compare_studies(studies, progress)
-    _print_table(comparison.table, _COMPARED)
+    _print_table(comparison.table, _COMPARED_FRONTS if comparison.by_fronts else _COMPARED)
     for sentence in comparison.findings:
         print(printable(sentence))
     print(f"page     {write_comparison(comparison, out)}")

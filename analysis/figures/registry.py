@@ -16,10 +16,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from analysis.measures.codes import Codes, encode
+from analysis.measures.linear import LinearModel, linear_model
 from analysis.reading.best_runs import Run, ranked_runs
-from analysis.reading.frames import load_epochs, load_repeats, load_trials
+from analysis.reading.frames import complete_trials, load_epochs, load_repeats, load_trials
 from analysis.reading.study_record import StudyRecord
 from trainables.data.datasets import Dataset
+from trainables.errors import UserError
 from vae_models import VAE
 
 if TYPE_CHECKING:
@@ -64,6 +66,19 @@ class StudyContext:
     def final(self) -> Run | None:
         """The best of the finished last, longer trainings."""
         return next((run for run in self.runs if run.is_final), None)
+
+    @cached_property
+    def linear(self) -> LinearModel:
+        """The best linear model of the training images, with as many latents as the largest complete trial. Raises:
+        UserError, which says why, where there is none."""
+        latent_dim = complete_trials(self.trials)["latent_dim"].max()
+        if pd.isna(latent_dim):
+            raise UserError("no trial is complete")
+        if "model.likelihood" in self.record.space:
+            raise UserError("its closed form is of the Gaussian likelihood, and the study searches it")
+        if self.data is None:
+            raise UserError("it needs the images")
+        return linear_model(self.data, self.record.base.model, int(latent_dim))
 
     def of(self, figure: "StudyFigure[T]") -> T:
         """What a figure shows of this study, computed once."""

@@ -49,6 +49,8 @@ OKABE_ITO = {  # Okabe & Ito 2008, jfly.uni-koeln.de/color
 _MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
 SYMBOLS = ["circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star"]
 """The same markers in plotly's words."""
+LINEAR = OKABE_ITO["purple"]
+"""Of the best linear model."""
 RING: Look = {"marker": "o", "ls": "", "mfc": "none", "mec": OKABE_ITO["vermillion"], "mew": 2.5}
 """Around the best."""
 HALO = [patheffects.withStroke(linewidth=3, foreground="white")]
@@ -116,6 +118,11 @@ def plain(text: object) -> str:
     """Text that matplotlib shows as it is: no formula between dollars, no label hidden by its underscore."""
     shown = str(text).replace("$", r"\$")
     return f" {shown}" if shown.startswith("_") else shown
+
+
+def linear_label(latent_dim: int) -> str:
+    """What the best linear model is called."""
+    return f"best linear model (PCA, latent size {latent_dim})"
 
 
 def latents(count: int) -> str:

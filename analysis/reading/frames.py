@@ -1,6 +1,7 @@
 """A study -> tidy DataFrames: a row a trial, a trial and epoch, or a training of a trial with another seed. Columns of
 metrics follow from `trainables.metrics.EPOCH`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from analysis.reading.validation import best_row, column, read_epochs
 from analysis.statistics.excess import excess
 from analysis.statistics.pareto import pareto_front
 from trainables.metrics import EPOCH, VALIDATION
+from trainables.objective import Constraint
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
 
@@ -55,12 +57,18 @@ def _with_excess(trials: pd.DataFrame, study: StudyRecord) -> pd.DataFrame:
     for _, group in trials.groupby(likelihoods):
         rate, distortion, beta = (group[name].to_numpy(float) for name in ("val_rate", "val_distortion", "beta"))
         found.loc[group.index, "excess"] = excess(rate, distortion, beta)
-        complete = (group["state"] == "COMPLETE").to_numpy() & np.isfinite(rate + distortion)
-        beyond = [limit.violation({limit.name: group[limit.name].to_numpy(float)}) > 0 for limit in study.where]
-        keeps = complete & ~np.any(beyond, axis=0) if beyond else complete
-        eligible = keeps if keeps.any() else complete
-        found.loc[group.index[eligible], "front"] = pareto_front(rate[eligible], distortion[eligible])
+        kept = eligible(group, study.where)
+        found.loc[group.index[kept], "front"] = pareto_front(rate[kept], distortion[kept])
     return found
+
+
+def eligible(trials: pd.DataFrame, where: Sequence[Constraint]) -> np.ndarray:
+    """(N,) bool: which of `load_trials` may be on a front: complete, with finite numbers, and within all limits, or
+    complete alone where none is within."""
+    complete = ((trials["state"] == "COMPLETE") & np.isfinite(trials["val_rate"] + trials["val_distortion"])).to_numpy()
+    beyond = [limit.violation({limit.name: trials[limit.name].to_numpy(float)}) > 0 for limit in where]
+    keeps = complete & ~np.any(beyond, axis=0) if beyond else complete
+    return keeps if keeps.any() else complete
 
 
 def load_epochs(folder: StudyRecord | Path | str) -> pd.DataFrame:

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from analysis.figures.plane import RateDistortion, compute_rate_distortion, likelihoods, points
 from analysis.figures.plotly_style import add_line
 from analysis.figures.registry import StudyContext
-from analysis.figures.study.rate_distortion import RateDistortion, add_runs, compute_rate_distortion, frame_chart
+from analysis.figures.study.rate_distortion import add_runs, frame_chart
 from analysis.figures.style import OKABE_ITO, STATES, SYMBOLS
 from analysis.progress import ShowStep, Steps
 from analysis.reading.best_runs import Run
@@ -22,16 +23,20 @@ from analysis.reading.frames import complete_trials, load_trials, repeats_of
 from analysis.reading.study_record import read_study
 from analysis.report.findings import SAME_BITS, separability_clause
 from analysis.report.page import cells, render_template, rendered_charts
+from analysis.statistics.excess import front_excess
 from analysis.statistics.pareto import reference_point
+from analysis.statistics.resampling import Interval
 from trainables.errors import UserError
 from trainables.records.atomic_files import write_atomic
 
 _COUNTS = {state: style.word for state, style in STATES.items() if state != "WAITING"}  # state -> column of its trials
 _TEXTS = ["study", "folder", "dataset", "created", "fault"]
-_NUMBERS = ["beta", "val_bits_per_dim", "val_rate", "val_nelbo", "final_bits_per_dim", "hypervolume", "hours"]
-_KINDS = dict.fromkeys(_TEXTS, "str") | dict.fromkeys(_NUMBERS, "float64")  # the others are counts
-_COLUMNS = ["study", "dataset", "trials", *_COUNTS.values(), "epochs", "best_trial", "beta", "latent_dim", "depth"]
-_COLUMNS += [*_NUMBERS[1:], "folder"]
+_FRONTS = ["hypervolume", "hypervolume_low", "front_excess", "front_excess_low", "front_excess_high"]
+_BEST = ["val_bits_per_dim", "val_rate", "val_distortion", "val_nelbo", "final_bits_per_dim"]
+_KINDS = dict.fromkeys(_TEXTS, "str")  # the others are counts
+_KINDS |= dict.fromkeys(["beta", *_FRONTS, *_BEST, "hours"], "float64")
+_COLUMNS = ["study", "dataset", "trials", *_COUNTS.values(), "epochs", "front", *_FRONTS]
+_COLUMNS += ["best_trial", "beta", "latent_dim", "depth", *_BEST, "hours", "folder"]
 _LISTED = [*_TEXTS[:-1], "definitions", "trials", *_COUNTS.values(), "val_bits_per_dim", "fault"]
 
 
@@ -52,11 +57,14 @@ class Compared:
 
     name: str
     study: StudyContext
-    plane: RateDistortion  # with the reference that all studies of the comparison share
+    plane: RateDistortion  # without final trainings; with the reference that all studies of the comparison share
+    excess: Interval | None
+    """The mean over its front's trials of D + beta R minus the lowest that the other studies' trials have at the same
+    beta, nats per image: below 0 the front is better. See `analysis.statistics.excess.front_excess`."""
 
     @property
     def best(self) -> Run | None:
-        """The best trial of the search."""
+        """The best trial of the search; of two objectives the knee of its front, or its middle."""
         return next(iter(self.study.searched_runs), None)
 
     @property
@@ -66,12 +74,15 @@ class Compared:
         row: dict[str, object] = {"study": self.name, "folder": str(record.folder), "dataset": record.base.dataset}
         row |= _counts_of(study.trials)
         row |= {"epochs": record.base.epochs, "hours": study.trials["seconds"].sum() / 3600}
+        row["front"] = int(self.plane.is_front.sum())
         if best := self.best:
             row |= {"best_trial": best.number, "beta": best.config.beta, **best.config.model.model_dump(), **best.best}
         if study.final:
             row["final_bits_per_dim"] = study.final.best["val_bits_per_dim"]
-        if self.plane.hypervolume:
-            row["hypervolume"] = self.plane.hypervolume.estimate
+        if area := self.plane.hypervolume:
+            row |= {"hypervolume": area.estimate, "hypervolume_low": area.low}
+        if it := self.excess:
+            row |= {"front_excess": it.estimate, "front_excess_low": it.low, "front_excess_high": it.high}
         return row
 
 
@@ -87,13 +98,27 @@ class Comparison:
         """Whether the studies calibrate their likelihood, and choose their epochs, by different definitions."""
         return len({study.study.record.base.definitions for study in self.studies}) > 1
 
+    @property
+    def likelihoods(self) -> list[str]:
+        """Those under which the studies measure their distortions, by name."""
+        return _likelihoods([study.study for study in self.studies])
+
+    @property
+    def by_fronts(self) -> bool:
+        """Whether all have two objectives: their fronts are the answer, and no single trial."""
+        return all(study.study.record.has_front for study in self.studies)
+
     @cached_property
     def table(self) -> pd.DataFrame:
-        """One row a study: ``study folder dataset`` (str), ``trials complete pruned failed running epochs
-        best_trial latent_dim depth`` (Int64), ``beta val_bits_per_dim val_rate val_nelbo
-        final_bits_per_dim hypervolume hours`` (float64, NaN where unknown); nats per image, nats squared."""
+        """One row a study: ``study folder dataset`` (str), ``trials complete pruned failed running epochs front
+        best_trial latent_dim depth`` (Int64), ``hypervolume hypervolume_low front_excess front_excess_low
+        front_excess_high beta val_bits_per_dim val_rate val_distortion val_nelbo final_bits_per_dim hours`` (float64,
+        NaN where unknown). ``front`` counts its trials; ``beta`` to ``val_nelbo`` are of ``best_trial``, of two
+        objectives the knee of the front. Nats per image, nats squared. See `Compared`."""
         frame = _table([study.row for study in self.studies], _COLUMNS)
-        return frame if self.comparable else frame.assign(hypervolume=np.nan)  # each has a reference of its own
+        if self.comparable:
+            return frame
+        return frame.assign(hypervolume=np.nan, hypervolume_low=np.nan)  # each has a reference of its own
 
     @cached_property
     def findings(self) -> list[str]:
@@ -107,21 +132,65 @@ class Comparison:
         found = [(study, study.best) for study in self.studies if study.best]
         if len(found) < 2:
             return ["Fewer than two of these studies have a complete trial: there is nothing to compare yet."]
-        found.sort(key=lambda pair: pair[1].best["val_bits_per_dim"])
-        (first, best), (second, _) = found[:2]
-        bits, other_bits = (run.best["val_bits_per_dim"] for _, run in found[:2])
-        behind = f"lies {other_bits - bits:.4f} behind" if other_bits - bits >= SAME_BITS else "is as good"
-        names = [f"{run.label} of {study.name}" for study, run in found[:2]]
-        seeds = separability_clause(names, [repeats_of(study.study.repeats, run.number) for study, run in found[:2]])
-        sentences = [
-            f"The best trial is {best.label} of {first.name}, {bits:.4f} bits per dimension; the best of "
-            f"{second.name} {behind}.",
-            f"{seeds[0].upper()}{seeds[1:]}.",
-            *_fronts([study for study, _ in found]),
-        ]
+        ranked = [study for study, _ in found]
+        sentences = [*self._front_findings(ranked)] if self.by_fronts else [*_best_trials(found), *_areas(ranked)]
         if len({(len(study.study.trials), study.study.record.base.epochs) for study in self.studies}) > 1:
             sentences.append("Their budgets of trials and epochs differ, which favours the larger.")
         return sentences
+
+    def _front_findings(self, studies: list[Compared]) -> Iterator[str]:
+        """Of studies of two objectives, those with a complete trial."""
+        if len(self.likelihoods) > 1:
+            yield (
+                f"Their likelihoods differ ({', '.join(self.likelihoods)}), and so does what their distortions mean: "
+                "their fronts are not ranked, and are drawn under one calibrated likelihood, which none has minimised."
+            )
+            return
+        yield from _excesses(studies)
+        yield from _areas(studies)
+
+
+def _best_trials(found: list[tuple[Compared, Run]]) -> Iterator[str]:
+    """Which study has the best trial, and whether it is separable from the next study's."""
+    found = sorted(found, key=lambda pair: pair[1].best["val_bits_per_dim"])
+    (first, best), (second, _) = found[:2]
+    bits, other_bits = (run.best["val_bits_per_dim"] for _, run in found[:2])
+    behind = f"lies {other_bits - bits:.4f} behind" if other_bits - bits >= SAME_BITS else "is as good"
+    names = [f"{run.label} of {study.name}" for study, run in found[:2]]
+    seeds = separability_clause(names, [repeats_of(study.study.repeats, run.number) for study, run in found[:2]])
+    yield (
+        f"The best trial is {best.label} of {first.name}, {bits:.4f} bits per dimension; the best of {second.name} "
+        f"{behind}."
+    )
+    yield f"{seeds[0].upper()}{seeds[1:]}."
+
+
+def _excesses(studies: list[Compared]) -> Iterator[str]:
+    """Whose front is better at its own KL weights, and whether that hangs on a few trials."""
+    known = [(study.excess, study.name) for study in studies if study.excess]
+    known.sort(key=lambda pair: pair[0].estimate)
+    if len(known) < 2:
+        yield "Whose front is better cannot be told yet: that takes 2 complete trials of each study."
+        return
+    (best, name), (next_best, other) = known[:2]
+    several = len(known) > 2
+    verdict = f"The front of {name} is better than that of {other}"
+    if best.high >= next_best.low:
+        verdict = f"The fronts of {name} and {other} are not separable"
+    elif several:
+        verdict = f"The best front is that of {name}, before that of {other}"
+    rivals = "other studies'" if several else "other study's"
+    yield (
+        f"{verdict}: in the mean over the trials on that of {name}, each at its own KL weight, distortion + β rate is "
+        f"{_from(best)} the lowest of the {rivals} trials; over those on that of {other}, {_from(next_best)} it."
+    )
+
+
+def _from(excess: Interval) -> str:
+    """Such as "3.10 nats an image (95 % interval -4.00 to -2.20) below"."""
+    side = "below" if excess.estimate < 0 else "above"
+    interval = f"95 % interval {excess.low:+.2f} to {excess.high:+.2f}"
+    return f"{abs(excess.estimate):.2f} nats an image ({interval}) {side}"
 
 
 def compare_studies(folders: Sequence[Path | str], progress: ShowStep = lambda *_: None) -> Comparison:
@@ -140,12 +209,26 @@ def compare_studies(folders: Sequence[Path | str], progress: ShowStep = lambda *
     steps("comparing")
     bases = [study.record.base for study in studies]
     comparable = len({(it.dataset, it.image_size, it.limit_val, it.definitions) for it in bases}) == 1
-    measured = [complete_trials(study.trials)[["val_rate", "val_nelbo"]].to_numpy(float).T for study in studies]
-    reference = None
-    if comparable and any(points.size for points in measured):
-        reference = reference_point(*((rate, nelbo - rate) for rate, nelbo in measured))
-    planes = [compute_rate_distortion(it.trials, None, it.record.base.model.dimensions, reference) for it in studies]
-    return Comparison(list(map(Compared, labels(paths), studies, planes)), comparable)
+    return Comparison(_compared(labels(paths), studies, comparable), comparable)
+
+
+def _likelihoods(studies: list[StudyContext]) -> list[str]:
+    return sorted(set().union(*map(likelihoods, studies)))
+
+
+def _compared(names: list[str], studies: list[StudyContext], comparable: bool) -> list[Compared]:
+    """In the plane of what all minimised; of several likelihoods, in the calibrated one."""
+    calibrated = len(_likelihoods(studies)) > 1
+    measured = [points(study, calibrated) for study in studies]
+    is_known = comparable and any(len(beta) for _, beta in measured)
+    reference = reference_point(*(of for of, _ in measured)) if is_known else None
+    found = []
+    for k, (name, study, (own, beta)) in enumerate(zip(names, studies, measured, strict=True)):
+        plane = compute_rate_distortion(study, calibrated, reference, finals=False)
+        rate, distortion = np.concatenate([np.stack(of) for of, _ in measured[:k] + measured[k + 1 :]], 1)
+        excess = front_excess(own, beta, (rate, distortion)) if comparable and not calibrated else None
+        found.append(Compared(name, study, plane, excess))
+    return found
 
 
 def labels(paths: list[Path]) -> list[str]:
@@ -154,7 +237,7 @@ def labels(paths: list[Path]) -> list[str]:
     return next(names for names in every if len(set(names)) == len(names))
 
 
-def _fronts(studies: list[Compared]) -> Iterator[str]:
+def _areas(studies: list[Compared]) -> Iterator[str]:
     """Whose front dominates most of the plane, and whether that hangs on a few trials."""
     areas = [(study.plane.hypervolume, study.name) for study in studies if study.plane.hypervolume]
     areas.sort(key=lambda area: area[0].estimate, reverse=True)
@@ -196,6 +279,7 @@ def write_comparison(comparison: Comparison, out: Path) -> Path:
     text = render_template(
         "compare.html.j2",
         findings=comparison.findings,
+        likelihoods=comparison.likelihoods,
         charts=rendered_charts(charts),
         columns=_COLUMNS,
         rows=cells(comparison.table),

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from analysis.figures.plane import RateDistortion
 from analysis.figures.registry import StudyContext
 from analysis.figures.study.importance import REMAINDER
-from analysis.figures.study.rate_distortion import RateDistortion
 from analysis.figures.style import STATES, TITLES
 from analysis.reading.best_runs import Run
 from analysis.reading.frames import complete_bits, repeats_of

@@ -4,8 +4,9 @@ from itertools import permutations
 
 import pandas as pd
 
+from analysis.figures.plane import RateDistortion
 from analysis.figures.registry import StudyContext
-from analysis.figures.study.rate_distortion import FIGURE, RateDistortion
+from analysis.figures.study.rate_distortion import FIGURE
 from analysis.figures.style import STATES, TITLES
 from analysis.reading.frames import complete_bits, repeats_of
 from analysis.statistics.separability import Rank, ranks, separable

@@ -35,14 +35,17 @@ def t_interval(values: np.ndarray) -> Interval | None:
 
 
 def bootstrap(
-    statistic: Callable[..., float], *samples: np.ndarray, resamples: int = RESAMPLES, seed: int = 0
+    statistic: Callable[..., float],
+    *samples: np.ndarray,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    paired: bool = True,
 ) -> Interval | None:
     """Percentile bootstrap (Efron 1979, Ann. Statist. 7(1)) of a statistic of (N,) arrays whose rows are
-    drawn together. None where N < 2 or the statistic is not finite."""
-    estimate = float(statistic(*samples))
-    if len(samples[0]) < 2 or not math.isfinite(estimate):
+    drawn together, or each array's on its own. None where an N < 2 or the statistic is not finite."""
+    if min(map(len, samples)) < 2 or not math.isfinite(estimate := float(statistic(*samples))):
         return None
-    options = {"method": "percentile", "confidence_level": LEVEL, "paired": True, "vectorized": False}
+    options = {"method": "percentile", "confidence_level": LEVEL, "paired": paired, "vectorized": False}
     rng = np.random.default_rng(seed)
     ends = stats.bootstrap(samples, statistic, n_resamples=resamples, rng=rng, **options).confidence_interval
     return Interval(estimate, float(ends.low), float(ends.high))

@@ -18,7 +18,6 @@ DIMENSIONS = 784
 
 
 FLOOR = 2000.0
-CONSTANT = 720.0  # of the Gaussian's, about
 
 
 def physics(beta: float, latent_dim: int, depth: int, noise: float) -> tuple[float, float, int]:
@@ -87,7 +86,7 @@ def row(epoch: int, epochs: int, rate: float, distortion: float, active: int) ->
         "train_rate": rate,
         "grad_norm": 0.1,
         "images_per_second": 1000.0,
-        "val_distortion": CONSTANT - FLOOR + distortion * late,
+        "val_distortion": 250 + distortion * late / 4,  # of a wider likelihood than the calibrated one
         "val_rate": rate,
         "val_nelbo": nelbo,
         "val_bits_per_dim": nelbo / (DIMENSIONS * math.log(2)),

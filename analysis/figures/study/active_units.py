@@ -1,18 +1,56 @@
-"""How many latents carry information, by the KL weight."""
+"""How many latents carry information, by the KL weight, and how many a linear model would use. N complete trials, G
+points of a curve."""
 
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
 import plotly.graph_objects as go
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from analysis.figures.plotly_style import panel_chart
-from analysis.figures.registry import StudyFigure
+from analysis.figures.plotly_style import add_line, panel_chart
+from analysis.figures.registry import StudyContext, StudyFigure
 from analysis.figures.study._by_beta import ByBeta, chart_dots, compute_by_beta, draw_dots
-from analysis.figures.style import BETA_LABEL, OKABE_ITO, Look, depth_handles, panel_axes, size_bar, styled
+from analysis.figures.style import (
+    BETA_LABEL,
+    LINEAR,
+    OKABE_ITO,
+    Look,
+    depth_handles,
+    linear_label,
+    panel_axes,
+    size_bar,
+    styled,
+)
+from trainables.errors import UserError
+
+_POINTS = 400
+
+
+@dataclass(frozen=True)
+class ActiveUnits:
+    """The trials, and the units of the best linear model of the training images at their largest latent size."""
+
+    trials: ByBeta
+    beta: np.ndarray  # (G,) from the lowest KL weight of a trial to the highest; empty where there is no such model
+    linear: np.ndarray  # (G,) active units there
+
+
+def _compute(study: StudyContext) -> ActiveUnits:
+    trials, none = compute_by_beta(study.trials), np.empty(0)
+    with suppress(UserError):  # the rate-distortion plane says why
+        low, high = trials.beta[trials.beta > 0].min(initial=np.inf), trials.beta.max(initial=0)
+        if 0 < low < high:
+            beta = np.geomspace(low, high, _POINTS)
+            return ActiveUnits(trials, beta, study.linear.optimum(beta).active_units)
+    return ActiveUnits(trials, none, none)
 
 
 @styled
-def draw_active_units(trials: ByBeta) -> Figure:
+def draw_active_units(found: ActiveUnits) -> Figure:
     """Counts on the left, shares of the latent size on the right; crosses where the code collapsed."""
+    trials = found.trials
     figure = Figure(figsize=(14, 6))
     counts, shares = panel_axes(figure, 2)
     handles = depth_handles(trials.depth, 10)
@@ -22,7 +60,16 @@ def draw_active_units(trials: ByBeta) -> Figure:
             cross: Look = {"ms": 13, "mec": "white", "color": OKABE_ITO["vermillion"], "zorder": 5, "clip_on": False}
             label = f"collapsed: {trials.collapsed.sum()} of {len(trials.number)} trials"
             crosses = axes.plot(trials.beta[trials.collapsed], values[trials.collapsed], "X", label=label, **cross)
-    most = max(1, trials.active_units.max())
+    if len(found.beta):
+        look: Look = {
+            "color": LINEAR,
+            "lw": 2.2,
+            "ds": "steps-mid",
+            "zorder": 2,
+            "label": linear_label(trials.latent_dim.max()),
+        }
+        handles += counts.plot(found.beta, found.linear, **look)
+    most = max(1, trials.active_units.max(), found.linear.max(initial=0))
     counts.set(ylim=(-0.04 * most, 1.06 * most), ylabel="active units")
     counts.yaxis.set_major_locator(MaxNLocator(integer=True))
     shares.set(ylim=(-0.04, 1.06), ylabel="active units as a share of the latent size")
@@ -33,8 +80,9 @@ def draw_active_units(trials: ByBeta) -> Figure:
     return figure
 
 
-def active_units_chart(trials: ByBeta) -> go.Figure:
+def active_units_chart(found: ActiveUnits) -> go.Figure:
     """Counts on the left, shares of the latent size on the right; crosses where the code collapsed."""
+    trials = found.trials
     figure, places = panel_chart(2, horizontal_spacing=0.1)
     beta, collapsed = trials.beta, trials.collapsed
     cross: Look = {"symbol": "x", "size": 13, "color": OKABE_ITO["vermillion"]}
@@ -44,6 +92,9 @@ def active_units_chart(trials: ByBeta) -> go.Figure:
             look: Look = {"mode": "markers", "marker": cross, "hoverinfo": "skip", "showlegend": place["col"] == 1}
             dots = {"x": beta[collapsed], "y": values[collapsed]}
             figure.add_scatter(name="collapsed", legendgroup="collapsed", **dots, **look, **place)
+    if len(found.beta):
+        steps: Look = {"color": LINEAR, "width": 2.5, "shape": "hvh"}
+        add_line(figure, found.beta, found.linear, linear_label(trials.latent_dim.max()), line=steps, **places[0])
     figure.update_xaxes(title=BETA_LABEL, type="log" if trials.logarithmic else "linear")
     figure.update_yaxes(title="active units", rangemode="tozero", col=1)
     figure.update_yaxes(title="active units (% of the latent size)", rangemode="tozero", col=2)
@@ -53,9 +104,11 @@ def active_units_chart(trials: ByBeta) -> go.Figure:
 FIGURE = StudyFigure(
     name="active_units",
     order=30,
-    caption="Latents that carry information, counted and as a share of the latent size; a cross is a collapsed code.",
-    compute=lambda study: compute_by_beta(study.trials),
-    note=lambda trials: trials.note,
+    caption="Latents that carry information, counted and as a share of the latent size; a cross is a collapsed code. "
+    "The purple line is how many of the training images' principal components are worth coding at each KL weight: "
+    "those whose variance is above it, under the Gaussian likelihood.",
+    compute=_compute,
+    note=lambda found: found.trials.note,
     draw=draw_active_units,
     chart=active_units_chart,
 )

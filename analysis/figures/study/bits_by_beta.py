@@ -11,8 +11,8 @@ from matplotlib.lines import Line2D
 from plotly.colors import sample_colorscale
 from scipy.stats import t
 
-from analysis.figures.plotly_style import add_line, panel_chart
-from analysis.figures.registry import StudyFigure
+from analysis.figures.plotly_style import NEUTRAL, add_line, panel_chart
+from analysis.figures.registry import StudyContext, StudyFigure
 from analysis.figures.study._by_beta import ByBeta, chart_dots, compute_by_beta, draw_dots
 from analysis.figures.style import BETA_LABEL, BITS_LABEL, RING, Look, panel_axes, panel_grid, size_bar, styled
 from analysis.statistics.gaussian_process import gaussian_process
@@ -21,6 +21,9 @@ from analysis.statistics.resampling import LEVEL
 _BAND_TRIALS, _BAND_BETAS = 15, 6  # complete trials, and different KL weights among them, below which there is no curve
 _SIZES, _PANELS = 3, 6  # latent sizes that have a curve, at most, and groups of depths that have a panel
 _GRID = 60
+_BEST = 5  # trials whose width says where a Gaussian's optimum lies
+_OPTIMUM = "β = σ² of the best residuals"
+_MARK: Look = {"color": "0.3", "lw": 1.8, "ls": "-.", "zorder": 1}
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,9 @@ class BitsByBeta:
 
     trials: ByBeta
     panels: list[Panel]
+    optimum: float | None = None
+    """The KL weight at which a continuous Gaussian of the best trials' width has the fewest bits: that width squared,
+    of pixels in [-1, 1]. None under another likelihood than the Gaussian."""
 
     @property
     def span(self) -> tuple[float, float]:
@@ -65,14 +71,30 @@ class BitsByBeta:
         return float(bits.min()) - room, float(bits.max()) + room
 
 
-def compute_bits_by_beta(trials: ByBeta) -> BitsByBeta:
+def _compute(study: StudyContext) -> BitsByBeta:
+    trials, record = compute_by_beta(study.trials), study.record
+    if record.base.model.likelihood != "gaussian" or "model.likelihood" in record.space or not len(trials.number):
+        return compute_bits_by_beta(trials)
+    best = trials.number[trials.bits.argsort(kind="stable")[:_BEST]].tolist()
+    sigma = float(np.median([row["sigma"] for n in best if (row := record.best[n])]))
+    return compute_bits_by_beta(trials, residual_beta(sigma))
+
+
+def residual_beta(sigma: float) -> float:
+    """The KL weight at which the training loss, squared error / 2 + beta KL of pixels in [-1, 1], is beta times -ELBO
+    of a Gaussian of width ``sigma``, which is of pixels in [0, 1], without its constant (Rybkin et al. 2021, "Simple
+    and effective VAE training with calibrated decoders", arXiv:2006.13202)."""
+    return (2 * sigma) ** 2
+
+
+def compute_bits_by_beta(trials: ByBeta, optimum: float | None = None) -> BitsByBeta:
     """A curve spans the KL weights of its panel's trials."""
     beta, sizes, depth, bits = trials.beta, trials.latent_dim, trials.depth, trials.bits
     levels = np.unique(depth)
     groups = np.array_split(levels, min(_PANELS, len(levels))) if len(levels) else []
     panels = [Panel(group.tolist(), np.isin(depth, group), []) for group in groups]
     if len(bits) < _BAND_TRIALS or len(np.unique(beta)) < _BAND_BETAS:
-        return BitsByBeta(trials, panels)
+        return BitsByBeta(trials, panels, optimum)
     x, back = (np.log(beta), np.exp) if beta.min() > 0 else (beta, np.asarray)
     asked = [(panel, size) for panel in panels for size in _typical(sizes)]
     at = np.empty((len(asked), _GRID, 3))
@@ -85,7 +107,7 @@ def compute_bits_by_beta(trials: ByBeta) -> BitsByBeta:
     half = t.ppf((1 + LEVEL) / 2, len(bits) - at.shape[2] - 2) * deviation
     for (panel, size), *curve in zip(asked, back(at[..., 0]), middle, middle - half, middle + half, strict=True):
         panel.curves.append(Curve(size, *curve))
-    return BitsByBeta(trials, panels)
+    return BitsByBeta(trials, panels, optimum)
 
 
 def _typical(sizes: np.ndarray) -> list[int]:
@@ -116,11 +138,14 @@ def draw_bits_by_beta(found: BitsByBeta) -> Figure:
     (axes,) = (axes for axes, panel in zip(grid, found.panels, strict=True) if panel.chosen[best])
     label = f"best: trial {trials.number[best]}"
     (handles[label],) = axes.plot(trials.beta[best], trials.bits[best], ms=20, label=label, zorder=5, **RING)
+    if found.optimum is not None:
+        for axes in grid:
+            handles[_OPTIMUM] = axes.axvline(found.optimum, label=_OPTIMUM, **_MARK)
     grid[0].set_ylim(found.span)
     for axes in grid[::columns]:
         axes.set_ylabel(BITS_LABEL)
     size_bar(figure, trials.sizes, trials.latent_dim)
-    figure.legend(handles=list(handles.values()), loc="outside upper center", ncols=_SIZES + 1)
+    figure.legend(handles=list(handles.values()), loc="outside upper center", ncols=_SIZES + 2)
     return figure
 
 
@@ -142,6 +167,10 @@ def bits_by_beta_chart(found: BitsByBeta) -> go.Figure:
             hover: Look = {"hoverinfo": None, "hovertemplate": text, "name": "mean expected", "showlegend": False}
             add_line(figure, curve.beta, curve.middle, line={"color": color}, **hover, **place)
         chart_dots(figure, trials, trials.bits, place, panel.chosen)
+        if found.optimum is not None:
+            named: Look = {"name": _OPTIMUM, "legendgroup": _OPTIMUM, "showlegend": place == places[0]}
+            dashed: Look = {"color": NEUTRAL, "dash": "dashdot", "width": 2}
+            add_line(figure, [found.optimum] * 2, found.span, line=dashed, **named, **place)
     rows = places[-1]["row"]
     figure.update_xaxes(type="log" if trials.logarithmic else "linear")
     figure.update_xaxes(title=BETA_LABEL, row=rows)
@@ -155,8 +184,11 @@ FIGURE = StudyFigure(
     order=20,
     caption="Bits per dimension against KL weight, a panel a depth; colour is the latent size. A line is what a "
     "Gaussian process through the complete trials expects of one latent size, and the band that mean's 95 % "
-    "interval, beyond which single trials scatter. Fewer than 15 complete trials have none.",
-    compute=lambda study: compute_bits_by_beta(compute_by_beta(study.trials)),
+    "interval, beyond which single trials scatter. Fewer than 15 complete trials have none. Under the Gaussian "
+    "likelihood the lowest bits are no discovery: training at β is training a Gaussian of variance β (pixels in "
+    "[-1, 1]), and bits are counted with the width that fits the residuals, so they are fewest near β = σ² (Rybkin "
+    "et al. 2021, arXiv:2006.13202): the vertical line, at the median of the five best trials.",
+    compute=_compute,
     note=lambda found: found.trials.note,
     draw=draw_bits_by_beta,
     chart=bits_by_beta_chart,

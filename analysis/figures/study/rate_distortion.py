@@ -1,127 +1,37 @@
-"""The rate-distortion plane (Alemi et al. 2018, arXiv:1711.00464): what a trial pays, and what it gets. N runs: the
-complete trials, and the final training as the last where it is finished."""
+"""The rate-distortion plane of a study: its trials, its front, and what a linear model would reach."""
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from analysis.figures.plane import LinearCurve, RateDistortion, compute_rate_distortion
 from analysis.figures.plotly_style import NEUTRAL, add_dots, add_line, beta_colors, coloured
 from analysis.figures.registry import StudyFigure
-from analysis.figures.style import DARK, HALO, RING, Look, beta_bar, by_depth, depth_handles, log_colors, styled
-from analysis.reading.best_runs import Run
-from analysis.reading.frames import complete_trials
-from analysis.statistics.pareto import hypervolume_interval, knee, knee_share, pareto_front, reference_point
-from analysis.statistics.resampling import Interval
+from analysis.figures.style import (
+    DARK,
+    HALO,
+    LINEAR,
+    RING,
+    Look,
+    beta_bar,
+    by_depth,
+    depth_handles,
+    linear_label,
+    log_colors,
+    styled,
+)
 
 _LABELLED = 14  # runs above which only the front's are labelled
-_BEYOND = 0.25
-"""Of the way from the lowest value to the reference: how far beyond it an axis goes at most, or to Tukey's
-fence, where that is farther."""
 _FRONT: Look = {"color": "0.35", "lw": 1.6, "ls": "--", "label": "Pareto front"}
 _REFERENCE: Look = {"marker": "+", "ls": "", "ms": 13, "mew": 2, "color": "0.35", "label": "hypervolume's reference"}
-
-
-@dataclass(frozen=True)
-class RateDistortion:
-    """Each (N,), on the validation images; rate and distortion in nats per image."""
-
-    label: list[str]
-    rate: np.ndarray
-    distortion: np.ndarray
-    """Under the calibrated discrete likelihood, ``val_nelbo - val_rate``: rate + distortion is then the
-    yardstick, -ELBO, and lines of equal bits per dimension have slope -1."""
-    beta: np.ndarray
-    latent_dim: np.ndarray
-    depth: np.ndarray
-    is_front: np.ndarray
-    """No other trial has both a lower rate and a lower distortion. The final training, which had more
-    epochs, is not compared."""
-    has_final: bool
-    nats_per_bit: float  # nats per image that make one bit per dimension: dimensions x ln 2
-    knee: int | None  # position of the trial where the front bends; see `analysis.statistics.pareto.knee`
-    knee_share: float | None  # how surely; see `analysis.statistics.pareto.knee_share`
-    reference: tuple[float, float]  # the rate and distortion that the hypervolume is measured from; NaN of no trial
-    hypervolume: Interval | None  # of the complete trials, in nats squared; None of fewer than 2
-
-    @property
-    def bits_per_dim(self) -> np.ndarray:
-        """(N,), the yardstick."""
-        return np.asarray((self.rate + self.distortion) / self.nats_per_bit)
-
-    @property
-    def frame(self) -> np.ndarray:
-        """The ends of the axes, of rate and of distortion, (2, 2): they hold the front, the reference and the final
-        training, but no run so far off that it would squash the others."""
-        values = np.stack([self.rate, self.distortion])
-        if self.hypervolume is not None:
-            reference = np.array(self.reference)
-            q1, q3 = np.quantile(values, (0.25, 0.75), axis=1, method="lower")
-            farthest = np.maximum(reference + _BEYOND * (reference - values.min(1)), q3 + 1.5 * (q3 - q1))
-            near = (values <= farthest[:, None]).all(0)
-            near[-1] |= self.has_final
-            values = np.column_stack([values[:, near], reference])
-        low, high = values.min(1), values.max(1)
-        margin = 0.12 * (high - low)
-        margin = np.where(margin > 0, margin, np.where(high == 0, 1.0, 0.05 * abs(high)))
-        return np.stack([low - margin, high + margin], 1)
-
-    @property
-    def outside(self) -> np.ndarray:
-        """(N,) bool: the runs that the frame leaves out."""
-        return np.asarray((np.stack([self.rate, self.distortion]) > self.frame[:, 1:]).any(0))
-
-    @property
-    def front(self) -> np.ndarray:
-        """Positions of the front's trials, by their rate."""
-        return np.flatnonzero(self.is_front)[np.argsort(self.rate[self.is_front], kind="stable")]
-
-    def price(self, cheap: int, faithful: int) -> float:
-        """Nats of distortion that a nat of rate saves between two runs."""
-        saved = self.distortion[cheap] - self.distortion[faithful]
-        return float(saved / (self.rate[faithful] - self.rate[cheap]))
-
-
-def compute_rate_distortion(
-    trials: pd.DataFrame, final: Run | None, dimensions: int, reference: tuple[float, float] | None = None
-) -> RateDistortion:
-    """From `analysis.load_trials`, the finished final training, and the numbers in an image. ``reference``
-    is the hypervolume's, for studies to be compared; by default `analysis.statistics.pareto.reference_point`."""
-    known = complete_trials(trials)
-    table = known[["val_rate", "val_nelbo", "beta", "latent_dim", "depth"]].to_numpy(float)
-    labels = [f"trial {n}" for n in known["number"]]
-    if final is not None:
-        best, config, model = final.best, final.config, final.config.model
-        table = np.vstack([table, [best["val_rate"], best["val_nelbo"], config.beta, model.latent_dim, model.depth]])
-        labels.append(final.label)
-    rate, nelbo, beta, latent_dim, depth = table.T
-    distortion, count = nelbo - rate, len(known)
-    searched = rate[:count], distortion[:count]
-    if reference is None:
-        reference = reference_point(searched) if count else (math.nan, math.nan)
-    return RateDistortion(
-        labels,
-        rate,
-        distortion,
-        beta,
-        latent_dim.astype(int),
-        depth.astype(int),
-        np.pad(pareto_front(*searched), (0, len(labels) - count)),  # False of the final training
-        final is not None,
-        dimensions * math.log(2),
-        knee(*searched),
-        knee_share(*searched),
-        reference,
-        hypervolume_interval(*searched, reference),
-    )
+_LONGER: Look = {"color": RING["mec"], "lw": 1}  # from a trial to its final training
+_RATE = "rate R: KL(q(z|x), prior) (nats per image)"
 
 
 def _hypervolume_words(plane: RateDistortion) -> str:
@@ -150,7 +60,7 @@ def _number(value: float) -> str:
 @styled
 def draw_rate_distortion(plane: RateDistortion) -> Figure:
     """Colour is the KL weight, the marker the depth, the number beside it the latent size."""
-    figure = Figure(figsize=(11.5, 7.5))
+    figure = Figure(figsize=(11.5, 8.4))
     axes = figure.subplots()
     _draw_frame(axes, plane)
     _draw_front(axes, plane)
@@ -168,9 +78,12 @@ def draw_rate_distortion(plane: RateDistortion) -> Figure:
         axes.annotate(f"{plane.latent_dim[k]}", (plane.rate[k], plane.distortion[k]), xytext=beside, **text)
     beta_bar(figure, scale)
     handles = [*depth_handles(plane.depth, 11), Line2D([], [], **_FRONT)]
-    handles += [Line2D([], [], **style | {"ms": 14}) for style in _rings(plane).values()]
+    handles += [Line2D([], [], **_linear_look(plane.linear))] if plane.linear is not None else []
+    rings = {style["label"]: Line2D([], [], **style | {"ms": 14}) for style in _rings(plane).values()}
+    handles += rings.values()
     handles += [Line2D([], [], **_REFERENCE)] if plane.hypervolume is not None else []
-    axes.legend(handles=handles, title="number: latent size", labelspacing=0.7, frameon=True, framealpha=0.9)
+    handles += [Line2D([], [], ls="", marker="$8$", color="0.1", ms=8, label="number: latent size")]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, labelspacing=0.8, columnspacing=2.5)
     if words := [words for words in (_hypervolume_words(plane), _outside_words(plane)) if words]:
         axes.set_title("\n".join(words), loc="left", fontsize=13, color="0.25")
     return figure
@@ -193,13 +106,14 @@ def _rings(plane: RateDistortion) -> dict[int, Look]:
     found = {}
     if plane.knee is not None:
         found[plane.knee] = RING | {"marker": "D", "ms": 20, "mec": DARK, "label": "knee of the front"}
-    if plane.has_final:
-        found[len(plane.label) - 1] = RING | {"ms": 21, "label": "final training"}
+    for final in np.flatnonzero(plane.is_final).tolist():
+        found[final] = RING | {"ms": 21, "label": "final training, and its trial"}
     return found
 
 
 def _draw_front(axes: Axes, plane: RateDistortion) -> None:
-    """The front, and the area that it dominates up to the reference point."""
+    """The front, the area that it dominates up to the reference point, the linear model, and whose a final training
+    is."""
     rate, distortion = plane.rate[plane.front], plane.distortion[plane.front]
     axes.plot(rate, distortion, **_FRONT, zorder=2)
     if plane.hypervolume is not None:
@@ -207,47 +121,88 @@ def _draw_front(axes: Axes, plane: RateDistortion) -> None:
         area: Look = {"step": "post", "color": "0.5", "alpha": 0.08, "lw": 0, "zorder": 0}
         axes.fill_between([*rate, x], [*distortion, distortion[-1]], y, **area)
         axes.plot(x, y, **_REFERENCE, zorder=3)
+    if plane.linear is not None:
+        axes.plot(plane.linear.rate, plane.linear.distortion, **_linear_look(plane.linear), zorder=2)
+    for final in np.flatnonzero(plane.is_final):
+        path = [plane.longer_than[final], final]
+        axes.plot(plane.rate[path], plane.distortion[path], **_LONGER, zorder=3)
 
 
 def _draw_frame(axes: Axes, plane: RateDistortion) -> None:
     """Limits, axis titles, and the lines of equal bits per dimension."""
     (left, right), (bottom, top) = plane.frame
     axes.set(xlim=(left, right), ylim=(bottom, top))
-    x, y = np.meshgrid(np.linspace(left, right, 50), np.linspace(bottom, top, 50))
-    lines = axes.contour(x, y, (x + y) / plane.nats_per_bit, levels=9, colors="0.8", linewidths=1, zorder=1)
-    axes.clabel(lines, fmt="%.3g bits/dim", fontsize=10, colors="0.45")
-    axes.set_xlabel("rate R: KL(q(z|x), prior) (nats per image)")
-    axes.set_ylabel("distortion under the calibrated likelihood:\n-ELBO - R (nats per image)", color=DARK)
+    if plane.calibrated:
+        x, y = np.meshgrid(np.linspace(left, right, 50), np.linspace(bottom, top, 50))
+        lines = axes.contour(x, y, (x + y) / plane.nats_per_bit, levels=9, colors="0.8", linewidths=1, zorder=1)
+        axes.clabel(lines, fmt="%.3g bits/dim", fontsize=10, colors="0.45")
+    axes.set_xlabel(_RATE)
+    axes.set_ylabel(_distortion_label(plane), color=DARK)
+
+
+def _distortion_label(plane: RateDistortion) -> str:
+    if plane.calibrated:
+        return "distortion under the calibrated likelihood: -ELBO - R (nats per image)"
+    return "distortion D: -E[log p(x|z)] (nats per image)"
+
+
+def _linear_look(linear: LinearCurve) -> Look:
+    return {"color": LINEAR, "lw": 2.2, "label": linear_label(linear.latent_dim)}
 
 
 def rate_distortion_chart(plane: RateDistortion) -> go.Figure:
-    """Hover a run for its numbers; the dotted lines are equal bits per dimension."""
+    """Hover a run for its numbers."""
     figure = go.Figure()
-    shown, bottom = ~plane.outside, plane.frame[1, 0]
-    low, high = plane.rate[shown].min(), plane.rate[shown].max()
-    for bits in np.linspace(plane.bits_per_dim[shown].min(), plane.bits_per_dim[shown].max(), 5):
-        nats = bits * plane.nats_per_bit
-        dotted = {"dash": "dot", "width": 1, "color": NEUTRAL}
-        add_line(figure, [low, high], [nats - low, nats - high], line=dotted)
-        end = max(low, min(high, nats - bottom))
-        figure.add_annotation(x=end, y=nats - end, text=f"{bits:.3g} bits/dim", showarrow=False, yshift=9)
+    if plane.calibrated:
+        _add_equal_bits(figure, plane)
+    if plane.linear is not None:
+        _add_linear(figure, plane.linear, plane.frame)
     rate, distortion = plane.rate[plane.front], plane.distortion[plane.front]
-    add_line(figure, rate, distortion, _FRONT["label"], line={"color": NEUTRAL, "width": 1.5})
+    add_line(figure, rate, distortion, _FRONT["label"], line={"color": NEUTRAL, "width": 1.5, "dash": "dash"})
     color, bar = beta_colors(plane.beta)
     for k, (label, chosen, _, symbol) in enumerate(by_depth(plane.depth)):
         marker = {"symbol": symbol, "size": 9 + 2 * np.log2(plane.latent_dim[chosen])}
         marker |= coloured(color, "Viridis", None if k else bar) | {"color": color[chosen]}
         add_runs(figure, plane, chosen, name=label, marker=marker)
-    if plane.knee is not None:
-        x, y = plane.rate[[plane.knee]], plane.distortion[[plane.knee]]
-        diamond = {"symbol": "diamond-open", "size": 24, "color": NEUTRAL, "line": {"width": 3}}
-        figure.add_scatter(x=x, y=y, mode="markers", hoverinfo="skip", name="knee of the front", marker=diamond)
+    _add_rings(figure, plane)
     if plane.hypervolume is not None:
         cross: Look = {"symbol": "cross-thin", "size": 12, "line": {"width": 2, "color": NEUTRAL}}
         at, told = plane.reference, _hypervolume_words(plane)
         add_dots(figure, at[:1], at[1:], told, name=_REFERENCE["label"], marker=cross)
     frame_chart(figure, [("", plane)])
     return figure
+
+
+def _add_equal_bits(figure: go.Figure, plane: RateDistortion) -> None:
+    """Dotted lines of equal bits per dimension."""
+    shown, bottom = ~plane.outside, plane.frame[1, 0]
+    low, high = plane.rate[shown].min(), plane.rate[shown].max()
+    for bits in np.linspace(plane.bits_per_dim[shown].min(), plane.bits_per_dim[shown].max(), 5):
+        nats = bits * plane.nats_per_bit
+        add_line(figure, [low, high], [nats - low, nats - high], line={"dash": "dot", "width": 1, "color": NEUTRAL})
+        end = max(low, min(high, nats - bottom))
+        figure.add_annotation(x=end, y=nats - end, text=f"{bits:.3g} bits/dim", showarrow=False, yshift=9)
+
+
+def _add_linear(figure: go.Figure, linear: LinearCurve, frame: np.ndarray) -> None:
+    """The part of the curve that lies in the frame: a chart would make room for all of it."""
+    curve = np.stack([linear.rate, linear.distortion])
+    x, y = curve[:, ((frame[:, :1] <= curve) & (curve <= frame[:, 1:])).all(0)]
+    add_line(figure, x, y, linear_label(linear.latent_dim), line={"color": LINEAR, "width": 2.5})
+
+
+def _add_rings(figure: go.Figure, plane: RateDistortion) -> None:
+    """Around the knee, and around the final trainings with a line from the trial of each."""
+    for k, style in _rings(plane).items():
+        of = plane.longer_than[k]
+        path = [k] if of < 0 else [k, int(of)]
+        symbol = "circle-open" if plane.is_final[k] else "diamond-open"
+        ring = {"symbol": symbol, "size": [24] + [0] * (len(path) - 1), "opacity": 1}
+        ring |= {"color": style["mec"] if plane.is_final[k] else NEUTRAL, "line": {"width": 2.5}}
+        first = not any(trace.name == style["label"] for trace in figure.data)
+        named: Look = {"name": style["label"], "legendgroup": style["label"], "showlegend": first}
+        line: Look = {"mode": "lines+markers", "line": {"color": ring["color"], "width": 1}, "hoverinfo": "skip"}
+        figure.add_scatter(x=plane.rate[path], y=plane.distortion[path], marker=ring, **named, **line)
 
 
 def add_runs(figure: go.Figure, plane: RateDistortion, chosen: np.ndarray, study: str = "", **options: Any) -> None:
@@ -263,7 +218,8 @@ def add_runs(figure: go.Figure, plane: RateDistortion, chosen: np.ndarray, study
 
 def frame_chart(figure: go.Figure, planes: Sequence[tuple[str, RateDistortion]]) -> None:
     """Axes that leave out the runs so far off that the others would be squashed, and say so."""
-    figure.update_layout(xaxis_title="rate R (nats per image)", yaxis_title="calibrated distortion (nats per image)")
+    distortion = "calibrated distortion" if any(plane.calibrated for _, plane in planes) else "distortion D"
+    figure.update_layout(xaxis_title="rate R (nats per image)", yaxis_title=f"{distortion} (nats per image)")
     notes = [f"{name}: {words}" if name else words for name, plane in planes if (words := _outside_words(plane))]
     if notes:
         frames = np.stack([plane.frame for _, plane in planes])  # (studies, rate and distortion, low and high)
@@ -277,11 +233,14 @@ def frame_chart(figure: go.Figure, planes: Sequence[tuple[str, RateDistortion]])
 FIGURE = StudyFigure(
     name="rate_distortion",
     order=10,
-    caption="Each dot is a run: left is a shorter code, down a more faithful image. Grey diagonals are equal bits per "
-    "dimension, and the best run is on the lowest; colour is the KL weight. The diamond is the knee, where "
-    "more rate begins to buy less; the shaded area up to the cross is the hypervolume, and the lower value is "
-    "what resampled trials still reach.",
-    compute=lambda study: compute_rate_distortion(study.trials, study.final, study.record.base.model.dimensions),
+    caption="Each dot is a run: left is a shorter code, down a more faithful image; colour is the KL weight. The "
+    "diamond is the knee, where more rate begins to buy less; the shaded area up to the cross is the hypervolume, and "
+    "the lower value is what resampled trials still reach. A ringed run was trained longer than its trial, to which a "
+    "line leads. The purple curve is the best that principal components can do (reverse water-filling), under the "
+    "Gaussian likelihood: it is measured on the training images, to which it is fitted, the runs on the validation "
+    "images. Where the likelihood is searched there is none, the distortion is that under one calibrated likelihood, "
+    "and grey diagonals are equal bits per dimension.",
+    compute=compute_rate_distortion,
     note=lambda plane: "" if plane.label else "No trial is complete yet: the rate-distortion plane is empty",
     draw=draw_rate_distortion,
     chart=rate_distortion_chart,

@@ -6,15 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.study_cases import CASES, physics
+from optuna.distributions import CategoricalDistribution
+from support.analysis_fixture import BASE, SIX, SPACE, build_study
+from support.study_cases import CASES, drawn, physics, synthetic
 
+from analysis.figures.registry import StudyContext
 from analysis.figures.study._by_beta import ByBeta, compute_by_beta
 from analysis.figures.study.bits_by_beta import (
+    FIGURE,
     BitsByBeta,
     Panel,
     bits_by_beta_chart,
     compute_bits_by_beta,
     draw_bits_by_beta,
+    residual_beta,
 )
 from analysis.reading.frames import load_trials
 from analysis.reading.study_record import StudyRecord, read_study
@@ -115,3 +120,35 @@ def test_the_chart_of_bits_tells_each_trial(sixty: StudyRecord) -> None:
     texts = [text for trace in dots for text in trace.text]
     assert any(text.startswith(f"trial {by_beta.number[0]}: {by_beta.bits[0]:.4f}") for text in texts)
     assert chart.layout.xaxis.type == "log"
+
+
+def test_where_a_gaussian_s_optimum_lies_is_where_its_own_loss_says() -> None:
+    """-ELBO of a Gaussian of width s and any rate, of pixels in [0, 1], against the training loss of those in [-1, 1]:
+    at that KL weight the one is the other divided by it, and so their minima are the same."""
+    sigma, error, rate = 0.13, np.array([3.0, 5.0, 9.0]), np.array([40.0, 22.0, 7.0])
+    beta = residual_beta(sigma)
+    nelbo = error / (2 * sigma**2) + rate
+    training = 0.5 * 4 * error + beta * rate
+    np.testing.assert_allclose(training / beta, nelbo)
+
+
+def test_the_optimum_is_marked_under_the_gaussian_likelihood_alone(tmp_path: Path) -> None:
+    gaussian = StudyContext(read_study(build_study(tmp_path / "gaussian"))).of(FIGURE)
+    assert gaussian.optimum == pytest.approx((2 * 0.15) ** 2)
+    label = "β = σ² of the best residuals"
+    assert label in [text.get_text() for text in draw_bits_by_beta(gaussian).legends[0].get_texts()]
+    marks = [trace for trace in bits_by_beta_chart(gaussian).data if trace.name == label]
+    assert [set(trace.x) for trace in marks] == [{gaussian.optimum}] * len(gaussian.panels)
+    assert [trace.showlegend for trace in marks] == [True] + [False] * (len(marks) - 1)
+    laplace = build_study(tmp_path / "laplace", base=BASE.replace({"model.likelihood": "laplace"}))
+    searched = synthetic(
+        tmp_path / "searched",
+        6,
+        SPACE | {"model.likelihood": CategoricalDistribution(["gaussian", "laplace"])},
+        lambda rng: {**drawn(rng), "model.likelihood": "gaussian"},
+    )
+    for other in (laplace, searched, build_study(tmp_path / "none", []), build_study(tmp_path / "failed", [SIX[3]])):
+        found = StudyContext(read_study(other)).of(FIGURE)
+        assert found.optimum is None
+        if len(found.trials.number):
+            assert label not in [trace.name for trace in bits_by_beta_chart(found).data]

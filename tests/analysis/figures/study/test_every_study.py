@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from support.analysis_fixture import SPACE
 from support.study_cases import CASES, drawn, synthetic
 
 from analysis.figures.files import draw_study, study_charts
-from analysis.figures.plotly_style import to_html
+from analysis.figures.plotly_style import to_json
 from analysis.figures.registry import StudyContext, study_figures
 from analysis.figures.study import bits_by_beta, contour, learning_curves
 from analysis.figures.study.contour import compute_contours, contour_chart
@@ -37,17 +38,17 @@ def test_every_study_has_every_figure_and_its_charts(case: str, tmp_path: Path) 
         assert path.with_suffix(".pdf").exists()
         with Image.open(path) as image:
             assert np.asarray(image.convert("L")).std() > 5, f"{name} is blank"
-    charts = study_charts(study)
+    charts = study_charts(study, study_figures())
     complete = len(study.of(bits_by_beta.FIGURE).trials.number) > 0
     assert ({"rate_distortion", "bits_by_beta", "active_units"} <= set(charts)) == complete
     assert ("learning_curves" in charts) == (len(study.of(learning_curves.FIGURE).numbers) > 0)
     panels = study.of(contour.FIGURE).panels
     assert len(charts["contour"].data if panels else ()) == 2 * len(panels)
     for name, chart in charts.items():
-        html = to_html(chart, name)
-        assert f'id="{name}"' in html
-        assert "rgba(0,0,0,0)" in html
-        assert "NaN" not in html
+        text = to_json(chart)
+        assert "rgba(0,0,0,0)" in text
+        assert "NaN" not in text
+        assert json.loads(text)["data"], name
 
 
 def test_what_a_study_names_is_escaped_in_charts(tmp_path: Path) -> None:
@@ -71,4 +72,4 @@ def test_what_a_study_names_is_escaped_in_charts(tmp_path: Path) -> None:
         text = str(chart.to_dict())
         assert hostile not in text
         assert "&lt;img src=x" in text
-        assert "<img" not in to_html(chart, "x")
+        assert "<" not in to_json(chart)
