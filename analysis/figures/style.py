@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import wraps
 from itertools import cycle
+from textwrap import fill
 from typing import Any, NamedTuple, ParamSpec
 
 import matplotlib as mpl
@@ -123,6 +124,16 @@ def plain(text: object) -> str:
 def linear_label(latent_dim: int) -> str:
     """What the best linear model is called."""
     return f"best linear model (PCA, latent size {latent_dim})"
+
+
+def wrapped(text: str, width: int) -> str:
+    """A name in lines of at most ``width`` characters, cut within a word where it must be; its own lines stay."""
+    return "\n".join(fill(line, width) for line in text.split("\n"))
+
+
+def shorten(text: str, width: int) -> str:
+    """A label of at most ``width`` characters."""
+    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def latents(count: int) -> str:

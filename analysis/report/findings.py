@@ -1,24 +1,23 @@
 """What a study says, in sentences computed from its numbers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from analysis.figures.plane import RateDistortion
+from analysis.figures.plane import RateDistortion, pca_sentence
 from analysis.figures.registry import StudyContext
-from analysis.figures.study.importance import REMAINDER
 from analysis.figures.style import STATES, TITLES
 from analysis.reading.best_runs import Run
 from analysis.reading.frames import complete_bits, repeats_of
 from analysis.reading.validation import column, read_epochs
 from analysis.report.front import front_runs
+from analysis.report.mattered import edge_sentences, importance_sentence, listed, search_sentences
 from analysis.report.tables import cause_of
 from analysis.statistics.importance import Importance
 from analysis.statistics.pareto import FLAT, below_chord, knee
-from analysis.statistics.resampling import Interval
 from analysis.statistics.separability import separable
 
 SAME_BITS = 5e-5  # bits per dimension that four digits do not show
@@ -26,7 +25,6 @@ COLLAPSED_NATS = 1.0  # of rate, below which a code carries next to nothing
 # Of what a training gained after its first epoch: from what share in its last one it may not have been over. A schedule
 # that ends at 0 makes the last epoch the best as a rule, but by less.
 _LAST_GAIN = 0.01
-_INDICATIVE = 20  # complete trials below which an importance is called a hint
 
 
 @dataclass(frozen=True)
@@ -47,11 +45,14 @@ def findings(study: StudyContext, importance: Importance, plane: RateDistortion)
     if not searched:
         none = f"No trial is complete{' yet' if any(_unfinished(trials)) else ''}, so there is no best model."
         return Findings([none, *_failures(trials)], asked, unfinished)
-    mattered, bend = importance_sentence(importance), _bend(plane)
+    mattered, bend, best = importance_sentence(importance), _bend(plane), searched[0]
+    linear, edges = [pca_sentence(plane)], edge_sentences(best, study.record)
     if not study.record.has_front:
         answer = [_best_trial(searched, study.repeats), mattered, bend]
-        return Findings(answer, asked, [*unfinished, *notes(searched[0], study.final)])
-    return Findings([to_take(study), mattered, bend], asked, [*unfinished, *notes(searched[0], None)])
+        return Findings(answer, asked, [*unfinished, *notes(best, study.final), *linear, *edges])
+    grew, *pruned = search_sentences(study) or [""]
+    answer = [to_take(study), mattered, " ".join([grew, *edges]).strip(), *linear]
+    return Findings([text for text in answer if text], asked, [*unfinished, bend, *pruned, *notes(best, None)])
 
 
 def _asked_of(run: Run) -> str:
@@ -76,7 +77,7 @@ def to_take(study: StudyContext) -> str:
     if len(taken) == 1:
         return f"The front of rate against distortion is one trial: {next(iter(taken))}."
     (first, wishes), *others = taken.items()
-    parts = [f"{_listed(wishes)} take {first}", *(f"{_listed(wishes)} {run}" for run, wishes in others)]
+    parts = [f"{listed(wishes)} take {first}", *(f"{listed(wishes)} {run}" for run, wishes in others)]
     return f"{parts[0][0].upper()}{'; '.join(parts)[1:]}."
 
 
@@ -207,32 +208,6 @@ def _failures(trials: pd.DataFrame) -> Iterator[str]:
     elif count:
         share = f"cause of all {count}" if of == count else f"commonest cause, of {of} of {count}"
         yield f"The {share} failures: {cause}."
-
-
-def importance_sentence(importance: Importance) -> str:
-    """The parameters by their share of the variance, and whether the largest two are separable."""
-    if importance.note:
-        return f"{importance.note}."
-    names = [TITLES.get(name, name) for name in importance.names]
-    intervals: Sequence[Interval | None] = importance.intervals or [None] * len(names)
-    parts = [
-        f"{name} ({share:.0%}" + (f", {ends.low:.0%} to {ends.high:.0%})" if ends else ")")
-        for name, share, ends in zip(names, importance.shares, intervals, strict=True)
-    ]
-    close = importance.separable is False
-    few = importance.trials < _INDICATIVE
-    return (
-        "What mattered for bits per dimension, by the share of its variance that each explains alone: "
-        f"{_listed(parts)}; {REMAINDER}: {importance.remainder:.0%}"
-        + f"; {_listed(names[:2])} are not separable, as their intervals overlap" * close
-        + f"; with {importance.trials} complete trials this is a hint, not a measurement" * few
-        + "."
-    )
-
-
-def _listed(parts: list[str]) -> str:
-    """Such as "a, b and c"."""
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 def _bend(plane: RateDistortion) -> str:

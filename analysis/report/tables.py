@@ -9,6 +9,7 @@ from analysis.figures.registry import StudyContext
 from analysis.figures.study.rate_distortion import FIGURE
 from analysis.figures.style import STATES, TITLES
 from analysis.reading.frames import complete_bits, repeats_of
+from analysis.report.mattered import best_by_band
 from analysis.statistics.separability import Rank, ranks, separable
 from trainables.text import printable, without_passwords
 
@@ -22,6 +23,8 @@ def study_tables(study: StudyContext) -> dict[str, pd.DataFrame]:
         "With other seeds": _repeats_table(study.repeats),
         "The ends of the front of rate against distortion": _front_table(study.of(FIGURE)),
     }
+    if study.record.has_front:
+        tables["The best trial of each band of KL weights"] = best_by_band(study.trials, study.record)
     return {title: table for title, table in tables.items() if len(table)}
 
 

@@ -1,4 +1,4 @@
-"""How the trials trained: bits per dimension by epoch."""
+"""How the trials trained: what judges them, by epoch."""
 
 from dataclasses import dataclass
 
@@ -9,105 +9,152 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from analysis.figures.plotly_style import add_dots, add_line, beta_colors, coloured
+from analysis.figures.plotly_style import add_dots, add_line, beta_colors, coloured, whole_ticks
 from analysis.figures.registry import StudyFigure
-from analysis.figures.style import BITS_LABEL, OKABE_ITO, STATES, Look, beta_bar, log_colors, styled
-from analysis.reading.frames import complete_trials
+from analysis.figures.study._judged import Judged
+from analysis.figures.style import OKABE_ITO, RING, STATES, Look, beta_bar, log_colors, styled
 
 
 @dataclass(frozen=True)
 class LearningCurves:
-    """``bits_per_dim`` by epoch of every trial that reported."""
+    """Every trial that reported; each (trials,)."""
 
-    numbers: list[int]
-    values: list[np.ndarray]  # (epochs,) of each trial
+    numbers: np.ndarray
+    values: list[np.ndarray]
+    """(epochs,) of each: validation bits per dimension; of two objectives the excess, D + βR at each epoch minus the
+    lowest that any trial of the study has at that KL weight."""
     states: list[str]
     beta: np.ndarray
-    best: int | None  # position of the best complete trial
-    latent_dim: np.ndarray  # (trials,) int, as ``beta``
+    latent_dim: np.ndarray
+    marked: np.ndarray  # bool: on the front, or the best
+    judged: Judged
+
+    @property
+    def places(self) -> list[np.ndarray]:
+        """The values where they are drawn."""
+        return [self.judged.place(values) for values in self.values]
 
 
-def compute_learning_curves(epochs: pd.DataFrame, trials: pd.DataFrame) -> LearningCurves:
+def compute_learning_curves(epochs: pd.DataFrame, trials: pd.DataFrame, judged: Judged) -> LearningCurves:
     """From `analysis.load_epochs` and `analysis.load_trials`."""
-    complete = complete_trials(trials)
-    best = complete["val_bits_per_dim"].to_numpy(float).argmin() if len(complete) else None
-    groups = epochs.groupby("number")
+    value = epochs["val_bits_per_dim"]
+    if judged.is_excess:
+        lowest = _price(trials) - trials["excess"]  # at each trial's KL weight
+        value = _price(epochs) - epochs["number"].map(dict(zip(trials["number"], lowest, strict=True)))
+    groups = epochs.assign(value=value.astype(float)).groupby("number")
     first = groups.first()
-    numbers = first.index.tolist()
+    numbers = first.index.to_numpy(int)
     return LearningCurves(
         numbers,
-        [values.to_numpy(float) for _, values in groups["val_bits_per_dim"]],
+        [values.to_numpy() for _, values in groups["value"]],
         first["state"].astype(str).tolist(),
         first["beta"].to_numpy(float),
-        None if best is None else numbers.index(complete["number"].iloc[best]),
         first["latent_dim"].to_numpy(int),
+        np.isin(numbers, trials["number"][judged.marked(trials)]),
+        judged,
     )
+
+
+def _price(frame: pd.DataFrame) -> pd.Series:
+    """D + βR, nats per image."""
+    return frame["val_distortion"] + frame["beta"] * frame["val_rate"]
 
 
 @styled
 def draw_learning_curves(curves: LearningCurves) -> Figure:
-    """A line a trial; pruned ones dashed, failed ones dotted, the best one outlined."""
+    """A line a trial; pruned ones dashed, failed ones dotted, the best one outlined, or the front's ringed."""
     figure = Figure(figsize=(11, 6.5))
     axes = figure.subplots()
-    scale = log_colors(curves.beta)
-    for position, (values, state, beta) in enumerate(zip(curves.values, curves.states, curves.beta, strict=True)):
-        epoch, color, is_best = np.arange(1, len(values) + 1), scale.to_rgba(beta), position == curves.best
+    scale, places, is_excess = log_colors(curves.beta), curves.places, curves.judged.is_excess
+    for values, state, beta, marked in zip(places, curves.states, curves.beta, curves.marked, strict=True):
+        epoch, color, is_best = np.arange(1, len(values) + 1), scale.to_rgba(beta), marked and not is_excess
         if is_best:
             axes.plot(epoch, values, "-", color=OKABE_ITO["vermillion"], lw=7, zorder=3, solid_capstyle="round")
         line: Look = {"color": color, "lw": 3 if is_best else 1.8, "zorder": 4 if is_best else 2}
         axes.plot(epoch, values, STATES[state].line, marker="o" if len(values) < 25 else None, ms=5, **line)
         if state == "PRUNED":
             axes.plot(epoch[-1], values[-1], "X", color=color, ms=12, mec="white", zorder=5)
+        if marked and is_excess:
+            axes.plot(epoch[-1], values[-1], ms=12, zorder=6, clip_on=False, **RING)
     beta_bar(figure, scale)
-    axes.set(xlabel="epoch", ylabel=BITS_LABEL)
+    axes.set(xlabel="epoch", ylabel=_label(curves.judged))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    curves.judged.scale(axes.yaxis, np.concatenate(places))
     axes.grid(True)
+    axes.legend(handles=_handles(curves), handlelength=3)
+    return figure
+
+
+def _label(judged: Judged) -> str:
+    return f"{judged.label}, by epoch" if judged.is_excess else judged.label
+
+
+def _handles(curves: LearningCurves) -> list[Line2D]:
+    """The legend's entries."""
     handles = []
-    if curves.best is not None:
-        label = f"best: trial {curves.numbers[curves.best]}"
-        handles.append(Line2D([], [], color=OKABE_ITO["vermillion"], lw=6, label=label))
+    if curves.marked.any():
+        outline: Look = RING | {"ms": 12} if curves.judged.is_excess else {"color": OKABE_ITO["vermillion"], "lw": 6}
+        handles.append(Line2D([], [], label=curves.judged.mark(curves.numbers[curves.marked]), **outline))
     for state, style in STATES.items():
         if state in curves.states:
             marker = "X" if state == "PRUNED" else ""
             handles.append(Line2D([], [], ls=style.line, color="0.35", label=style.word, marker=marker, ms=10))
-    axes.legend(handles=handles, handlelength=3)
-    return figure
+    return handles
 
 
 def learning_curves_chart(curves: LearningCurves) -> go.Figure:
     """Hover an epoch for its trial; one trace a state, as thousands of traces would be slow."""
-    figure = go.Figure()
+    figure, judged, places = go.Figure(), curves.judged, curves.places
     color, bar = beta_colors(curves.beta)
     for state, style in STATES.items():
         rows = [k for k, found in enumerate(curves.states) if found == state]
         if not rows:
             continue
-        lengths = [len(curves.values[k]) + 1 for k in rows]
-        texts = [
-            f"trial {curves.numbers[k]} ({style.word})<br>β {curves.beta[k]:.3g}, latent size {curves.latent_dim[k]}"
-            for k in rows
-        ]
+        lengths = [len(places[k]) + 1 for k in rows]
         marker = coloured(color, "Viridis", None if figure.data else bar)
         marker |= {"size": 6, "line": None, "color": np.repeat(color[rows], lengths)}
         # a gap after each trial keeps its line from the next one's
         epochs = [epoch for length in lengths for epoch in (*range(1, length), None)]
-        values = [value for k in rows for value in (*curves.values[k].tolist(), None)]
+        values = [value for k in rows for value in (*places[k].tolist(), None)]
+        texts = [text for k in rows for text in (*_texts(curves, k), "")]
         line = {"dash": style.dash, "width": 1, "color": "rgba(128,128,128,.6)"}
-        look: Look = {"mode": "lines+markers", "line": line, "marker": marker, "text": np.repeat(texts, lengths)}
-        add_dots(figure, epochs, values, "%{text}<br>epoch %{x}: %{y:.4f}", name=style.word, **look)
-    if curves.best is not None:
-        best, name = curves.values[curves.best], f"best: trial {curves.numbers[curves.best]}"
-        outline = {"width": 4, "color": OKABE_ITO["vermillion"]}
-        add_line(figure, np.arange(1, len(best) + 1), best, name, line=outline)
-    return figure.update_layout(xaxis_title="epoch", yaxis_title=BITS_LABEL)
+        look: Look = {"mode": "lines+markers", "line": line, "marker": marker, "text": texts}
+        add_dots(figure, epochs, values, "%{text}", name=style.word, **look)
+    if curves.marked.any():
+        _mark(figure, curves)
+    longest = max(map(len, places))
+    figure.update_layout(xaxis={"title": "epoch", **whole_ticks(1, longest)})
+    return figure.update_layout(yaxis={"title": _label(judged), **judged.chart_scale(np.concatenate(places))})
+
+
+def _texts(curves: LearningCurves, k: int) -> list[str]:
+    """What is said of each epoch of a trial."""
+    trial = f"trial {curves.numbers[k]} ({STATES[curves.states[k]].word})"
+    config = f"β {curves.beta[k]:.3g}, latent size {curves.latent_dim[k]}"
+    told = map(curves.judged.told, curves.values[k])
+    return [f"{trial}<br>{config}<br>epoch {epoch}: {value}" for epoch, value in enumerate(told, 1)]
+
+
+def _mark(figure: go.Figure, curves: LearningCurves) -> None:
+    """Outline the best trial, or ring the last epochs of the front's."""
+    places = [place for place, marked in zip(curves.places, curves.marked, strict=True) if marked]
+    name, color = curves.judged.mark(curves.numbers[curves.marked]), OKABE_ITO["vermillion"]
+    if curves.judged.is_excess:
+        ring = {"symbol": "circle-open", "size": 12, "color": color, "line": {"width": 2.5}}
+        last = [len(place) for place in places], [place[-1] for place in places]
+        figure.add_scatter(x=last[0], y=last[1], mode="markers", name=name, marker=ring, hoverinfo="skip")
+    else:
+        add_line(figure, np.arange(1, len(places[0]) + 1), places[0], name, line={"width": 4, "color": color})
 
 
 FIGURE = StudyFigure(
     name="learning_curves",
     order=80,
-    caption="Validation bits per dimension by epoch; dashed: pruned; outlined: the best.",
-    compute=lambda study: compute_learning_curves(study.epochs, study.trials),
-    note=lambda curves: "" if curves.numbers else "No trial has finished an epoch yet",
+    caption="What judges a trial on the validation images, by epoch: bits per dimension; of two objectives the excess, "
+    "D + βR of each epoch minus the lowest that any trial of the study reached at the same KL weight. Dashed: pruned; "
+    "outlined: the best; ringed: the front.",
+    compute=lambda study: compute_learning_curves(study.epochs, study.trials, Judged(study.record.judged_by)),
+    note=lambda curves: "" if len(curves.numbers) else "No trial has finished an epoch yet",
     draw=draw_learning_curves,
     chart=learning_curves_chart,
 )

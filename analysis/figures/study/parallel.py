@@ -14,10 +14,14 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
 from analysis.figures.registry import StudyFigure
-from analysis.figures.style import HALO, OKABE_ITO, TITLES, Look, log_ticks, plain, styled
+from analysis.figures.study._judged import GOOD_TO_BAD, GOOD_TO_BAD_MAP, Judged
+from analysis.figures.style import HALO, OKABE_ITO, STATES, TITLES, Look, log_ticks, plain, shorten, styled, wrapped
+
+_LONGEST = 22  # characters of a name, or of a choice, in a line
+_FEW = 8  # whole numbers that are shown as separate values
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Axis:
     position: np.ndarray  # (N,) in [0, 1]: logarithmic where it was drawn so; a choice's place in the list of choices
     ticks: list[tuple[float, str]]  # position and label
     drawn: list[str]  # (N,) values, for people
+    is_discrete: bool = False  # a choice, or a whole number of few: there is nothing between its values
 
     @property
     def title(self) -> str:
@@ -41,31 +46,27 @@ class Parallel:
 
     numbers: np.ndarray  # (N,)
     axes: list[Axis]
-    values: np.ndarray  # (N,) ``val_bits_per_dim``
+    values: np.ndarray  # (N,) what judges them, where it is drawn
     complete: np.ndarray  # (N,) bool; the others were pruned
+    marked: np.ndarray  # (N,) bool: on the front, or the best
+    judged: Judged
 
     @property
     def positions(self) -> np.ndarray:
         """Where each line meets each axis, (N, A) in [0, 1]."""
         return np.stack([axis.position for axis in self.axes], 1)
 
-    @property
-    def best(self) -> int | None:
-        """Position of the best complete trial."""
-        return int(np.where(self.complete, self.values, np.inf).argmin()) if self.complete.any() else None
 
-
-def compute_parallel(trials: pd.DataFrame, searched: dict[str, BaseDistribution]) -> Parallel:
+def compute_parallel(trials: pd.DataFrame, searched: dict[str, BaseDistribution], judged: Judged) -> Parallel:
     """From `analysis.load_trials` and the searched columns; trials without a value are left out."""
-    known = trials[trials["val_bits_per_dim"].notna() & trials["state"].isin(["COMPLETE", "PRUNED"])]
-    values = known["val_bits_per_dim"].to_numpy(float)
+    known = trials[trials[judged.column].notna() & trials["state"].isin(["COMPLETE", "PRUNED"])]
+    values = judged.place(known[judged.column].to_numpy(float))
     low, high = (values.min(), values.max()) if len(values) else (0.0, 1.0)
     span = high - low or 1.0
-    steps = MaxNLocator(5).tick_values(low, high)
-    ticks = [((v - low) / span, f"{v:.4g}") for v in steps if low <= v <= high]
-    value = Axis("bits per\ndimension", (values - low) / span, ticks, [])
-    complete = (known["state"] == "COMPLETE").to_numpy(bool)
-    return Parallel(known["number"].to_numpy(int), [*searched_axes(known, searched), value], values, complete)
+    ticks = [((place - low) / span, label) for place, label in judged.ticks(low, high)]
+    value = Axis("excess\n(nats)" if judged.is_excess else "bits per\ndimension", (values - low) / span, ticks, [])
+    complete, numbers = (known["state"] == "COMPLETE").to_numpy(bool), known["number"].to_numpy(int)
+    return Parallel(numbers, [*searched_axes(known, searched), value], values, complete, judged.marked(known), judged)
 
 
 def searched_axes(trials: pd.DataFrame, searched: dict[str, BaseDistribution], first: Iterable[str] = ()) -> list[Axis]:
@@ -74,8 +75,14 @@ def searched_axes(trials: pd.DataFrame, searched: dict[str, BaseDistribution], f
     axes = []
     for name in names:
         drawn = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in trials[name]]
-        axes.append(Axis(name, *_scale_of(trials[name], searched[name]), drawn))
+        axes.append(Axis(name, *_scale_of(trials[name], searched[name]), drawn, _is_discrete(searched[name])))
     return axes
+
+
+def _is_discrete(distribution: BaseDistribution) -> bool:
+    if isinstance(distribution, IntDistribution):
+        return (distribution.high - distribution.low) // distribution.step < _FEW
+    return isinstance(distribution, CategoricalDistribution)
 
 
 def _scale_of(column: pd.Series, distribution: BaseDistribution) -> tuple[np.ndarray, list[tuple[float, str]]]:
@@ -106,29 +113,30 @@ def _scale_of(column: pd.Series, distribution: BaseDistribution) -> tuple[np.nda
 
 @styled
 def draw_parallel(parallel: Parallel) -> Figure:
-    """A line a trial from its parameters to its value; pruned ones grey, the best one outlined."""
-    count, values, complete, best = len(parallel.axes), parallel.values, parallel.complete, parallel.best
+    """A line a trial from its parameters to its value; pruned ones grey, the front or the best one outlined."""
+    count, values, complete, marked = len(parallel.axes), parallel.values, parallel.complete, parallel.marked
     figure = Figure(figsize=(max(8, 2.6 * count + 2), 6.2))
     axes = figure.subplots()
-    shown = values if best is None else values[complete]
+    shown = values[complete] if complete.any() else values
     norm = Normalize(shown.min(), shown.max() if shown.max() > shown.min() else shown.min() + 1e-9)
-    colors = ScalarMappable(norm, "cividis").to_rgba(values)
+    colors = ScalarMappable(norm, GOOD_TO_BAD_MAP).to_rgba(values)
     x = np.linspace(0, count - 1, 60 * (count - 1) + 1)
     part = np.minimum(x.astype(int), count - 2)
     smooth = (x - part) ** 2 * (3 - 2 * (x - part))  # flat at the axes: lines that share a value stay apart
+    widths = (6, 2.6) if marked.sum() > 1 else (8, 3.5)
     for k in np.argsort(-values):
         y = parallel.positions[k, part] * (1 - smooth) + parallel.positions[k, part + 1] * smooth
-        look: Look = {"lw": 3.5, "zorder": 5} if k == best else {"lw": 2.2, "zorder": 2 + complete[k]}
+        look: Look = {"lw": widths[1], "zorder": 5} if marked[k] else {"lw": 2.2, "zorder": 2 + complete[k]}
         axes.plot(x, y, color=colors[k] if complete[k] else "0.8", **look)
-        if k == best:
-            axes.plot(x, y, color=OKABE_ITO["vermillion"], lw=8, zorder=4)
+        if marked[k]:
+            axes.plot(x, y, color=OKABE_ITO["vermillion"], lw=widths[0], zorder=4)
     _draw_axes(axes, parallel.axes)
     handles = []
-    if best is not None:
-        label = f"best: trial {parallel.numbers[best]}"
+    if marked.any():
+        label = parallel.judged.mark(parallel.numbers[marked])
         handles.append(Line2D([], [], color=OKABE_ITO["vermillion"], lw=6, label=label))
     if not complete.all():
-        handles.append(Line2D([], [], color="0.8", label="pruned"))
+        handles.append(Line2D([], [], color="0.8", label=STATES["PRUNED"].word))
     axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=2)
     return figure
 
@@ -142,8 +150,8 @@ def _draw_axes(axes: Axes, upright: list[Axis]) -> None:
         text: Look = {"ha": align, "va": "center", "fontsize": 12, "path_effects": HALO, "zorder": 7}
         for height, label in axis.ticks:
             axes.plot([place, place + 0.012 * side], [height, height], color="0.25", lw=1.3, zorder=6)
-            axes.text(place + 0.025 * side, height, plain(label), **text)
-    axes.set_xticks(range(len(upright)), [plain(axis.title) for axis in upright])
+            axes.text(place + 0.025 * side, height, plain(shorten(label, _LONGEST)), **text)
+    axes.set_xticks(range(len(upright)), [plain(wrapped(axis.title, _LONGEST)) for axis in upright])
     axes.xaxis.tick_top()
     axes.tick_params(axis="x", length=0, pad=12, labelsize=14)
     axes.set_yticks([])
@@ -162,13 +170,12 @@ def parallel_chart(parallel: Parallel) -> go.Figure | None:
             "values": axis.position[lines],
             "range": [0, 1],
             "tickvals": [position for position, _ in axis.ticks],
-            "ticktext": [escape(label) for _, label in axis.ticks],
+            "ticktext": [escape(shorten(label, _LONGEST)) for _, label in axis.ticks],
         }
         for axis in parallel.axes
     ]
-    # lower is better and blue; both ends show on white and on black
-    scale = [[0, OKABE_ITO["blue"]], [1, OKABE_ITO["orange"]]]
-    bar = {"title": {"text": "bits/dim"}}
+    scale = [[k, color] for k, color in enumerate(GOOD_TO_BAD)]
+    bar = {"title": {"text": parallel.judged.short}, **parallel.judged.chart_scale(parallel.values)}
     line: Look = {"color": parallel.values[lines], "colorscale": scale, "showscale": True, "colorbar": bar}
     return go.Figure(go.Parcoords(dimensions=dimensions, line=line))
 
@@ -176,8 +183,10 @@ def parallel_chart(parallel: Parallel) -> go.Figure | None:
 FIGURE = StudyFigure(
     name="parallel",
     order=60,
-    caption="Each line is a trial, from its parameters to its value; dark lines ended lower (better).",
-    compute=lambda study: compute_parallel(study.trials, study.record.searched),
+    caption="Each line is a trial, from its parameters to its value; blue lines ended lower (better): in bits per "
+    "dimension, or of two objectives in excess, nats above the lowest D + βR of the study at the same KL weight. "
+    "Outlined: the best, or the front. Pruned trials are grey, and not in the interactive chart.",
+    compute=lambda study: compute_parallel(study.trials, study.record.searched, Judged(study.record.judged_by)),
     note=lambda parallel: "" if len(parallel.values) else "No trial has a value yet",
     draw=draw_parallel,
     chart=parallel_chart,

@@ -1,7 +1,8 @@
-"""When trials ran: a bar a trial, in as few lanes as trials ran at once. N trials with a known start."""
+"""When trials ran: a bar a trial and time that it ran, in as few lanes as trials ran at once. S bars."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 import plotly.graph_objects as go
@@ -9,22 +10,29 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from optuna.trial import FrozenTrial
 
-from analysis.figures.registry import StudyFigure
-from analysis.figures.style import STATES, Look, styled
+from analysis.figures.plotly_style import NEUTRAL
+from analysis.figures.registry import StudyContext, StudyFigure
+from analysis.figures.style import DARK, STATES, Look, styled
+from analysis.reading.validation import column
+from trainables.records.study_layout import StudyLayout
+from trainables.records.trial_folder import TrialFolder
 
 _UNITS = {"days": 86400.0, "hours": 3600.0, "minutes": 60.0, "seconds": 1.0}
+_STOPPED = 60.0  # seconds without a trial, from which nobody drove the study: between two of its trials pass a few
+_NONE = np.zeros(0, "datetime64[us]"), np.zeros(0, int), np.zeros(0, "datetime64[us]"), np.zeros(0, str)
 _NUMBERED = 60  # trials above which the bars have no numbers
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """Each (N,), by start; seconds after the first trial's start."""
+    """Each (S,), by start; seconds after the first trial's start, without those in which the study was stopped."""
 
-    number: np.ndarray
+    number: np.ndarray  # of the trial; an interrupted one has several bars
     start: np.ndarray
     end: np.ndarray  # of a running trial, the latest time of any trial
     state: np.ndarray
-    lane: np.ndarray  # from 0; no two trials of a lane overlap
+    lane: np.ndarray  # from 0; no two bars of a lane overlap
+    stops: np.ndarray  # (stops, 2): where the study was stopped, and for how many seconds
     left_out: int  # trials without a start, or finished without an end
 
     @property
@@ -41,30 +49,71 @@ class Timeline:
     @property
     def unit(self) -> tuple[str, float]:
         """The name and the seconds of the unit that suits the whole."""
-        return next(((name, size) for name, size in _UNITS.items() if self.end.max() >= 2 * size), ("seconds", 1.0))
+        return _unit_of(float(self.end.max()))
 
     @property
     def title(self) -> str:
         """What it sums up to, in words."""
-        trials, slots = len(self.number), self.lanes
+        trials, slots = len(np.unique(self.number)), self.lanes
         whole = f"{trials} trial{'s' * (trials != 1)} in {slots} slot{'s' * (slots != 1)}"
         out = f", {self.left_out} trials without times left out" if self.left_out else ""
-        return f"{whole}, idle {100 * self.idle:.0f} % of the time{out}"
+        stopped = float(self.stops[:, 1].sum())
+        name, size = _unit_of(stopped)
+        cut = f"; {stopped / size:.3g} {name} in which none ran are cut out" if stopped else ""
+        return f"{whole}, idle {100 * self.idle:.0f} % of the time{out}{cut}"
 
 
-def compute_timeline(trials: Sequence[FrozenTrial]) -> Timeline:
-    """From a `StudyRecord`'s trials. One that was interrupted counts from its first start to its
-    end; an end before the start, by a clock that was set, counts as the start."""
-    number = np.array([trial.number for trial in trials], dtype=int)
-    state = np.array([trial.state.name for trial in trials], dtype=str)
-    ends = [(trial.datetime_start, trial.datetime_complete) for trial in trials]
-    times = np.array(ends, dtype="datetime64[us]").reshape(-1, 2)
-    times[state == "RUNNING", 1] = np.fmax.reduce(times, axis=None, initial=np.datetime64("NaT"))
-    order = np.lexsort((number, times[:, 0]))
-    order = order[~np.isnat(times[order]).any(1)]
-    seconds = (times[order] - times[order[:1], :1]) / np.timedelta64(1, "s")
-    start, end = seconds[:, 0], seconds.max(1)
-    return Timeline(number[order], start, end, state[order], packed(start, end), len(trials) - len(order))
+def _unit_of(seconds: float) -> tuple[str, float]:
+    return next(((name, size) for name, size in _UNITS.items() if seconds >= 2 * size), ("seconds", 1.0))
+
+
+def compute_timeline(
+    trials: Sequence[FrozenTrial],
+    taken_up: Callable[[int], Sequence[datetime]] = lambda _: (),
+    epoch_seconds: Callable[[int], np.ndarray] = lambda _: np.zeros(0),
+) -> Timeline:
+    """From a `StudyRecord`'s trials; an end before the start, by a clock that was set, counts as the start.
+
+    Nothing records when a driver ran. So a time in which no trial ran is one in which the study was stopped, if it was
+    longer than between two trials of a driver (`_STOPPED`); and a trial that was ``taken_up`` more than once, by its
+    number, ran from each such time on, until its end or for as long as its epochs there took (``epoch_seconds``).
+    """
+    known = [np.datetime64(it, "us") for of in trials for it in (of.datetime_start, of.datetime_complete) if it]
+    rows: list[tuple[np.datetime64, int, np.datetime64, str]] = []
+    for trial in trials:
+        running = trial.state.name == "RUNNING" and known
+        end = max(known) if running else trial.datetime_complete and np.datetime64(trial.datetime_complete, "us")
+        if trial.datetime_start and end:
+            start = np.datetime64(trial.datetime_start, "us")
+            again = [np.datetime64(it, "us") for it in taken_up(trial.number)[1:]]
+            bars = _bars(start, end, [it for it in again if start < it < end], epoch_seconds(trial.number))
+            rows += [(first, trial.number, last, trial.state.name) for first, last in bars]
+    rows.sort()
+    begin, number, finish, state = (np.array(of) for of in zip(*rows, strict=True)) if rows else _NONE
+    start, end = ((times - begin[:1]) / np.timedelta64(1, "s") for times in (begin, finish))
+    end = np.maximum(start, end)
+    before = np.maximum.accumulate(np.concatenate([start[:1], end]))[:-1]  # until when any trial had run
+    gap = np.where(start - before > _STOPPED, start - before, 0.0)
+    cut = gap.cumsum()
+    stops = np.stack([start - cut, gap], 1)[gap > 0]
+    start, end, left_out = start - cut, end - cut, len(trials) - len(np.unique(number))
+    return Timeline(number, start, end, state, packed(start, end), stops, left_out)
+
+
+def _bars(
+    start: np.datetime64, end: np.datetime64, again: list[np.datetime64], seconds: np.ndarray
+) -> list[tuple[np.datetime64, np.datetime64]]:
+    """When a trial ran that was taken up ``again``, from the epochs that it recorded: the last of them are of its last
+    run, as many as had time in it, and so on back; what it had begun when it was interrupted is not known."""
+    bars: list[tuple[np.datetime64, np.datetime64]] = []
+    left, until = seconds.tolist(), end
+    for begin in reversed([start, *again]):
+        room, ran = (until - begin) / np.timedelta64(1, "s"), 0.0
+        while left and ran + left[-1] <= room:
+            ran += left.pop()
+        bars.append((begin, begin + np.timedelta64(round(1e6 * ran), "us") if bars else until))
+        until = begin
+    return bars[::-1]
 
 
 def packed(start: np.ndarray, end: np.ndarray) -> np.ndarray:
@@ -84,7 +133,7 @@ def draw_timeline(timeline: Timeline) -> Figure:
     """Colour is how a trial ended; hatched ones still run."""
     figure = Figure(figsize=(13, min(2.2 + 0.55 * timeline.lanes, 9)))
     axes = figure.subplots()
-    name, size = timeline.unit
+    _, size = timeline.unit
     start, end = timeline.start / size, timeline.end / size
     whole = end.max() or 1.0
     handles = []
@@ -100,12 +149,19 @@ def draw_timeline(timeline: Timeline) -> Figure:
     text: Look = {"color": "white", "ha": "center", "va": "center", "fontsize": 11, "weight": "bold"}
     for k in np.flatnonzero(end - start > whole / 45) if len(end) <= _NUMBERED else ():
         axes.text((start[k] + end[k]) / 2, timeline.lane[k], f"{timeline.number[k]}", **text)
+    for stop in timeline.stops[:, 0] / size:
+        axes.axvline(stop, color=DARK, ls=":", zorder=3)
     axes.set(xlim=(-0.005 * whole, 1.01 * whole), ylim=(timeline.lanes - 0.4, -0.6))
     axes.set_yticks(range(0, timeline.lanes, max(1, timeline.lanes // 10)))
-    axes.set(ylabel="slot", xlabel=f"{name} since the first trial started")
+    axes.set(ylabel="slot", xlabel=_label(timeline))
     axes.set_title(timeline.title, loc="left")
     figure.legend(handles=handles, loc="outside lower center", ncols=4)
     return figure
+
+
+def _label(timeline: Timeline) -> str:
+    stopped = ", while the study ran (dotted: it was stopped)" if len(timeline.stops) else ""
+    return f"{timeline.unit[0]} since the first trial started{stopped}"
 
 
 def timeline_chart(timeline: Timeline) -> go.Figure:
@@ -122,16 +178,28 @@ def timeline_chart(timeline: Timeline) -> go.Figure:
             look = {"color": style.color, "pattern": {"shape": "/" if state == "RUNNING" else ""}}
             figure.add_bar(name=style.word, marker=look, **bars, **hover)
     figure.update_layout(barmode="overlay", bargap=0.15, title={"text": timeline.title, "font": {"size": 14}})
-    figure.update_xaxes(title=f"{name} since the first trial started")
+    for stop in timeline.stops[:, 0] / size:
+        figure.add_vline(stop, line={"dash": "dot", "color": NEUTRAL})
+    figure.update_xaxes(title=_label(timeline))
     return figure.update_yaxes(title="slot", autorange="reversed", dtick=max(1, timeline.lanes // 10))
+
+
+def _compute(study: StudyContext) -> Timeline:
+    layout, epochs = StudyLayout(study.record.folder), study.record.epochs
+    return compute_timeline(
+        study.record.trials,
+        lambda number: TrialFolder(layout.trial(number)).taken_up(),
+        lambda number: np.nan_to_num(column(epochs[number], "epoch_seconds")),
+    )
 
 
 FIGURE = StudyFigure(
     name="timeline",
     order=90,
-    caption="When each trial ran, packed into as few slots as ran at once; hatched ones still run. A trial that was "
-    "interrupted counts from its first start to its end.",
-    compute=lambda study: compute_timeline(study.record.trials),
+    caption="When each trial ran, packed into as few slots as ran at once; hatched ones still run. Times of more than "
+    "a minute in which none ran are cut out, as the study was stopped then, and are not idle. A trial that was "
+    "interrupted has a bar for each run; how long one was that was cut short, its recorded epochs say.",
+    compute=_compute,
     note=lambda timeline: "" if len(timeline.number) else "No trial has started yet, so there is no timeline",
     draw=draw_timeline,
     chart=timeline_chart,

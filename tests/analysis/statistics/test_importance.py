@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
-from optuna.trial import create_trial
+from optuna.trial import FrozenTrial, create_trial
 from support.analysis_fixture import Made, build_study
 from support.pictures import looks_drawn
 
 from analysis.figures.files import save_figure
 from analysis.figures.study.importance import REMAINDER, draw_importance
 from analysis.reading.study_record import read_study
-from analysis.report.findings import importance_sentence
+from analysis.report.mattered import importance_sentence
 from analysis.statistics.importance import Importance, compute_importance, importance_intervals, main_effects
 from analysis.statistics.resampling import Interval
 
@@ -42,6 +43,12 @@ def test_importance_intervals_are_the_quantiles_of_resamples() -> None:
     assert outside[0].high == 0.9
 
 
+def importance_of(trials: list[FrozenTrial], columns: dict[str, str], **options: Any) -> Importance:
+    """Of the trials' own values."""
+    values = [math.nan if trial.value is None else trial.value for trial in trials]
+    return compute_importance(trials, columns, values, **options)
+
+
 def valued(count: int, value: Callable[..., np.ndarray], seed: int = 0) -> Importance:
     """Of trials whose parameters are uniform in their search's scales: u and v in [0, 1], w either 0 or 1."""
     rng = np.random.default_rng(seed)
@@ -55,7 +62,7 @@ def valued(count: int, value: Callable[..., np.ndarray], seed: int = 0) -> Impor
         create_trial(params={"beta": 0.1 * 1e4**a, "v": b, "w": ["adam", "adamw"][c]}, distributions=space, value=told)
         for a, b, c, told in zip(u, v, w, value(u, v, w, rng), strict=True)
     ]
-    return compute_importance(trials, {name: name for name in space}, resamples=40)
+    return importance_of(trials, {name: name for name in space}, resamples=40)
 
 
 def additive(u: np.ndarray, v: np.ndarray, w: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -102,12 +109,8 @@ def test_importance_of_noise_cannot_be_told() -> None:
 def test_main_effects_of_a_product_are_its_closed_form() -> None:
     """u v of uniforms has the variance 7/144, of which each alone explains 1/48."""
 
-    class Product:
-        def predict(self, points: np.ndarray) -> np.ndarray:
-            return points[:, 0] * points[:, 1]
-
     points = np.random.default_rng(0).uniform(size=(4000, 2))
-    np.testing.assert_allclose(main_effects(Product(), points), [3 / 7, 3 / 7], atol=0.08)
+    np.testing.assert_allclose(main_effects(lambda at: at[:, 0] * at[:, 1], points), [3 / 7, 3 / 7], atol=0.08)
 
 
 @pytest.mark.parametrize(
@@ -123,13 +126,13 @@ def test_importance_says_why_there_is_none(value: Callable[..., np.ndarray], cou
     same = [
         create_trial(params={"a": 1.0}, distributions={"a": FloatDistribution(0, 1)}, value=float(k)) for k in range(9)
     ]
-    assert "their parameters do not differ" in compute_importance(same, {"a": "a"}).note
-    assert "their parameters do not differ" in compute_importance([create_trial(value=1.0)] * 9, {}).note
+    assert "their parameters do not differ" in importance_of(same, {"a": "a"}).note
+    assert "their parameters do not differ" in importance_of([create_trial(value=1.0)] * 9, {}).note
 
 
 def test_importance_finds_what_matters_and_says_when_it_cannot(tmp_path: Path) -> None:
     six = build_study(tmp_path / "six")
-    few = compute_importance(read_study(six).trials, read_study(six).columns)
+    few = importance_of(read_study(six).trials, read_study(six).columns)
     assert "needs 5 complete trials; there are 3" in few.note
     rng = np.random.default_rng(0)
     drawn = [
@@ -142,7 +145,7 @@ def test_importance_finds_what_matters_and_says_when_it_cannot(tmp_path: Path) -
     ]
     build_study(tmp_path / "study", [Made("COMPLETE", p, [3 + np.log(p["beta"]) ** 2]) for p in drawn])
     study = read_study(tmp_path / "study")
-    importance = compute_importance(study.trials, study.columns)
+    importance = importance_of(study.trials, study.columns)
     assert importance.names[0] == "beta"
     assert importance.shares[0] > 0.6  # all of it; 30 trials do not let a forest see as much
     assert importance.shares[1] < 0.15

@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 
 from analysis.figures.study.importance import draw_importance, importance_chart
+from analysis.reading.frames import load_trials
 from analysis.reading.study_record import StudyRecord
 from analysis.statistics.importance import compute_importance
 
 
 def test_importance_s_intervals_hold_its_shares_and_are_drawn(sixty: StudyRecord) -> None:
-    plain = compute_importance(sixty.trials, sixty.columns)
+    values = load_trials(sixty)["val_bits_per_dim"].to_numpy(float)
+    plain = compute_importance(sixty.trials, sixty.columns, values)
     assert plain.intervals is None
-    told = compute_importance(sixty.trials, sixty.columns, resamples=8)
+    told = compute_importance(sixty.trials, sixty.columns, values, resamples=8)
     assert told.names == plain.names
     np.testing.assert_array_equal(told.shares, plain.shares)
     assert told.intervals is not None

@@ -1,0 +1,110 @@
+"""What mattered in a study, and what to search next, in sentences and a table."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from analysis.figures.registry import StudyContext
+from analysis.figures.study import search_quality
+from analysis.figures.study.importance import REMAINDER
+from analysis.figures.study.search_quality import growth_sentence, pruning_sentence
+from analysis.figures.style import TITLES
+from analysis.reading.best_runs import Run
+from analysis.reading.frames import complete_trials
+from analysis.reading.study_record import StudyRecord
+from analysis.statistics.bands import bands
+from analysis.statistics.edges import Edge, edges
+from analysis.statistics.importance import Importance
+from analysis.statistics.resampling import Interval
+
+_INDICATIVE = 20  # complete trials below which an importance is called a hint
+
+
+def importance_sentence(importance: Importance) -> str:
+    """The parameters by their share of the variance, whether the largest two are separable, and of which nothing is
+    known."""
+    if importance.note:
+        return f"{importance.note}."
+    names = [TITLES.get(name, name) for name in importance.names]
+    intervals: Sequence[Interval | None] = importance.intervals or [None] * len(names)
+    parts = [
+        f"{name} ({share:.0%}" + (f", {ends.low:.0%} to {ends.high:.0%})" if ends else ")")
+        for name, share, ends in zip(names, importance.shares, intervals, strict=True)
+    ]
+    close = importance.separable is False
+    few = importance.trials < _INDICATIVE
+    constant = listed([TITLES.get(name, name) for name in importance.constant])
+    return (
+        f"What mattered for {importance.of}, by the share of its variance that each explains alone: "
+        f"{listed(parts)}; {REMAINDER}: {importance.remainder:.0%}"
+        + f"; {listed(names[:2])} are not separable, as their intervals overlap" * close
+        + f"; nothing can be said of {constant}, which did not vary" * bool(constant)
+        + f"; with {importance.trials} complete trials this is a hint, not a measurement" * few
+        + "."
+    )
+
+
+def listed(parts: list[str]) -> str:
+    """Such as "a, b and c"."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def edge_sentences(run: Run, study: StudyRecord) -> list[str]:
+    """A sentence for each parameter of a run that lies at an end of what was searched; of two objectives not for the
+    KL weight, whose ends are those of the front."""
+    drawn = study.trials[run.number].params if 0 <= run.number < len(study.trials) else {}
+    found = edges(drawn, study.space, ("beta",) if study.has_front else ())
+    return [_edge_sentence(edge, study.columns[edge.path], run.label) for edge in found]
+
+
+def _edge_sentence(edge: Edge, column: str, label: str) -> str:
+    at = "at" if edge.value == (edge.high if edge.is_upper else edge.low) else "near"
+    end, way = ("upper", "up to") if edge.is_upper else ("lower", "from")
+    return (
+        f"The {TITLES.get(column, column)} of {label}, {edge.value:.4g}, is {at} the {end} end of the range "
+        f"{edge.low:.4g} to {edge.high:.4g}: try {way} {edge.further:.4g}."
+    )
+
+
+def search_sentences(study: StudyContext) -> list[str]:
+    """Of a study of two objectives, whether its front grows still, and what pruning saved."""
+    found = study.of(search_quality.FIGURE)
+    said = (growth_sentence(found), pruning_sentence(found)) if found.has_front else ()
+    return [sentence for sentence in said if sentence]
+
+
+def best_by_band(trials: pd.DataFrame, study: StudyRecord) -> pd.DataFrame:
+    """A row a band of neighbouring KL weights, low ones first: how many complete ``trials`` are in it (of those within
+    the study's limits, where one is), the ``best`` of them by excess with its latent size, its depth and what else of
+    the model was searched, its rate and distortion, and how many ``nats behind`` in excess the best of another
+    architecture, the ``next``, is."""
+    known = complete_trials(trials)
+    known = known[np.isfinite(known["excess"])].sort_values("excess", kind="stable")
+    beyond = [limit.violation({limit.name: known[limit.name].to_numpy(float)}) > 0 for limit in study.where]
+    keeps = ~np.any(beyond, axis=0) if beyond else np.ones(len(known), bool)
+    known = known[keeps] if keeps.any() else known
+    of_model = [column for path, column in study.columns.items() if path.startswith("model.")]
+    rows = []
+    for _, inside in known.groupby(bands(known["beta"].to_numpy(float))):
+        best, others = inside.iloc[0], inside[(inside[of_model] != inside[of_model].iloc[0]).any(axis=1)]
+        row = {
+            TITLES["beta"]: _from_to(inside["beta"].min(), inside["beta"].max()),
+            "trials": len(inside),
+            "best": f"trial {best['number']}",
+            **{TITLES.get(column, column): best[column] for column in of_model},
+            "rate, nats": float(best["val_rate"]),
+            "distortion, nats": float(best["val_distortion"]),
+        }
+        if len(others):
+            after = others.iloc[0]
+            words = ", ".join(f"{TITLES.get(it, it)} {after[it]}" for it in of_model if after[it] != best[it])
+            row |= {"next": f"trial {after['number']} ({words})"}
+            row |= {"nats behind": float(after["excess"] - best["excess"])}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _from_to(low: float, high: float) -> str:
+    """Such as "0.1 to 2.5", or "1"."""
+    return " to ".join(dict.fromkeys((f"{low:.3g}", f"{high:.3g}")))
