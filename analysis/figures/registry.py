@@ -115,6 +115,7 @@ class StudyFigure(Generic[T]):
     """A figure of a study as a whole."""
 
     name: str  # of its files, ``study/<name>.png`` and ``.pdf``
+    title: str  # its heading on the page
     order: int  # its place on the page: the trade-off, what made it, how the search went
     caption: str
     compute: Callable[[StudyContext], T]  # the numbers, as a frozen dataclass of arrays
@@ -122,35 +123,20 @@ class StudyFigure(Generic[T]):
     draw: Callable[[T], Figure]
     chart: "Callable[[T], go.Figure | None]" = lambda _: None  # the same to hover and zoom, if it has one
     shown: Callable[[T], bool] = lambda _: True  # whether the page has it, be it a note
-    title: str = ""  # where it is not the name
-
-    @property
-    def heading(self) -> str:
-        """What it is called on the page."""
-        return self.title or _words(self.name)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFigure(Generic[T]):
     """A figure of one model."""
 
-    name: str  # of its folder: ``<name>/<stem>.png``
+    name: str  # of its folder, ``<name>/<stem>.png`` and ``.pdf``
+    title: str  # its heading on the page
     order: int  # its place on the page: what is rendered, what is made up, the latents, the classes, the training
     caption: str
     compute: Callable[[ModelContext], T]  # the numbers, as a frozen dataclass of arrays
     draw: Callable[[T], Figure | list[Image.Image]]  # a figure; or the frames of one that moves, which is a GIF
     folder: str = ""  # where it is not the name
     possible: Callable[[ModelContext], bool] = lambda model: model.dataset is not None  # whether what it needs is there
-    title: str = ""  # where it is not the name
-
-    @property
-    def heading(self) -> str:
-        """What it is called on the page."""
-        return self.title or _words(self.name)
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ").capitalize()
 
 
 @cache

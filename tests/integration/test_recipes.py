@@ -244,7 +244,7 @@ def test_a_figure_of_a_study_takes_one_file(copy: Copy, reported: Callable[[], t
         "    figure = Figure()\n"
         "    figure.subplots().bar(range(len(epochs)), epochs)\n"
         "    return figure\n"
-        "FIGURE = StudyFigure(name='epochs_by_trial', order=77, caption='What each trial was given.',\n"
+        "FIGURE = StudyFigure(name='epochs_by_trial', title='Epochs of each trial', order=77, caption='What each trial was given.',\n"
         "                     compute=lambda study: compute(study.trials), draw=draw)\n",
     )
     figures, page = reported()
@@ -264,7 +264,7 @@ def test_a_figure_of_a_model_takes_one_file(copy: Copy, reported: Callable[[], t
         "    figure = Figure()\n"
         "    figure.subplots().bar(range(len(mean_Z)), mean_Z)\n"
         "    return figure\n"
-        "FIGURE = ModelFigure(name='mean_code', order=777, caption='The mean of all codes.',\n"
+        "FIGURE = ModelFigure(name='mean_code', title='The mean code', order=777, caption='The mean of all codes.',\n"
         "                     compute=lambda model: model.codes.mean_NZ.mean(0), draw=draw)\n",
     )
     figures, page = reported()

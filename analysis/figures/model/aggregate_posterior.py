@@ -94,6 +94,7 @@ def _histogram(axes: Axes, values: np.ndarray, low: float, high: float, color: s
 
 FIGURE = ModelFigure(
     name="aggregate_posterior",
+    title="Aggregate posterior",
     order=100,
     caption="All codes together (bars) should look like the prior (line); a short orange bar is a latent that says "
     "little.",

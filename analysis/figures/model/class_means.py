@@ -80,6 +80,7 @@ def _thumbnail(axes: Axes, image: np.ndarray, x: float, y: float) -> None:
 
 FIGURE = ModelFigure(
     name="class_means",
+    title="Class means",
     order=130,
     caption="Each class's mean code, decoded, and how far apart these means lie.",
     compute=compute_class_means,

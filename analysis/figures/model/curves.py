@@ -52,6 +52,7 @@ def draw_curves(curves: pd.DataFrame) -> Figure:
 
 FIGURE = ModelFigure(
     name="curves",
+    title="Training curves",
     order=140,
     caption="Training (solid) against validation (dashed); a widening gap is overfitting.",
     compute=lambda model: compute_curves(model.rows),

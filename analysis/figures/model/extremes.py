@@ -60,6 +60,7 @@ def draw_extremes(extremes: Extremes) -> Figure:
 
 FIGURE = ModelFigure(
     name="extremes",
+    title="Best and worst reconstructions",
     order=20,
     caption="The test images rendered best and worst, over their reconstructions; below: mean squared error and class.",
     compute=compute_extremes,

@@ -80,6 +80,7 @@ def draw_interp(interp: Interpolations | str) -> Figure:
 
 FIGURE = ModelFigure(
     name="interp",
+    title="Interpolations",
     order=50,
     caption="From one test image to another; a path without ghosts means a well-filled latent space.",
     compute=compute_interp,

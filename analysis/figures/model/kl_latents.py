@@ -82,6 +82,7 @@ def _show(axes: Axes, values: np.ndarray, chosen: np.ndarray, color: str, label:
 
 FIGURE = ModelFigure(
     name="kl_latents",
+    title="What each latent carries",
     order=90,
     caption="What each latent carries, and the variance that makes it an active unit; grey ones have collapsed.",
     compute=lambda model: compute_kl_latents(*model.codes),

@@ -67,6 +67,7 @@ def draw_manifold(manifold: Manifold) -> Figure:
 
 FIGURE = ModelFigure(
     name="manifold",
+    title="The decoder over two latents",
     order=80,
     caption="The decoder over the two latents that carry most, in equal steps of prior probability.",
     compute=compute_manifold,

@@ -98,6 +98,7 @@ def draw_neighbours(neighbours: Neighbours) -> Figure:
 
 FIGURE = ModelFigure(
     name="neighbours",
+    title="Samples and their nearest training images",
     order=40,
     caption="Samples over the training images nearest in pixels; a memorised one would be at a distance near 0.",
     compute=compute_neighbours,

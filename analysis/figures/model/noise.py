@@ -39,6 +39,7 @@ def draw_noise(samples: Samples) -> Figure:
 
 FIGURE = ModelFigure(
     name="noise",
+    title="Samples from the prior",
     order=30,
     caption="What the decoder makes of pure noise: the more it looks like data, the better the prior fits.",
     compute=compute_noise,

@@ -58,6 +58,7 @@ def draw_pca(pca: Pca) -> Figure:
 
 FIGURE = ModelFigure(
     name="pca",
+    title="Codes by PCA",
     order=110,
     caption="Posterior means along their two directions of most variance; classes apart are told apart.",
     compute=lambda model: compute_pca(model.codes.mean_NZ, model.data.test.labels, model.data.classes),

@@ -69,6 +69,7 @@ def show_pairs(axes: Axes, pairs: np.ndarray, columns: int, row_labels: Sequence
 
 FIGURE = ModelFigure(
     name="recon",
+    title="Reconstructions",
     order=10,
     caption="Test images and what is left of them after the code; the number is the signal-to-noise ratio.",
     compute=compute_recon,

@@ -73,6 +73,7 @@ def draw_traversal(traversal: Traversal) -> Figure:
 
 FIGURE = ModelFigure(
     name="traversal",
+    title="Latent traversals",
     order=60,
     caption="One test image's code with one latent moved at a time (framed: nearest to its own code); a row that does "
     "not change carries little of what its codes could say.",

@@ -62,6 +62,7 @@ def _draw_still(traversal: Traversal, position: int) -> Image.Image:
 
 FIGURE = ModelFigure(
     name="traversal_gif",
+    title="Latent traversals in motion",
     order=70,
     caption="The same latents in motion, from -3 to 3 prior standard deviations and back.",
     compute=compute_traversal,

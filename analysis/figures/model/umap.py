@@ -58,6 +58,7 @@ def draw_umap(umap: Umap | str) -> Figure:
 
 FIGURE = ModelFigure(
     name="umap",
+    title="Codes by UMAP",
     order=120,
     caption="Neighbours in the latent space stay neighbours here; distances between islands mean little.",
     compute=lambda model: compute_umap(model.codes.mean_NZ, model.data.test.labels, model.data.classes, model.seed),

@@ -101,6 +101,7 @@ def draw_across_beta(across: AcrossBeta) -> Figure:
 
 FIGURE = StudyFigure(
     name="across_beta",
+    title="Images by KL weight",
     order=100,
     caption="The same test images and the same noise through models of rising KL weight: what is left, and what is "
     "made up.",

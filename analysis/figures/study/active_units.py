@@ -103,6 +103,7 @@ def active_units_chart(found: ActiveUnits) -> go.Figure:
 
 FIGURE = StudyFigure(
     name="active_units",
+    title="Active units by KL weight",
     order=30,
     caption="Latents that carry information, counted and as a share of the latent size; a cross is a collapsed code. "
     "The purple line is how many of the training images' principal components are worth coding at each KL weight: "

@@ -181,6 +181,7 @@ def bits_by_beta_chart(found: BitsByBeta) -> go.Figure:
 
 FIGURE = StudyFigure(
     name="bits_by_beta",
+    title="Bits per dimension by KL weight",
     order=20,
     caption="Bits per dimension against KL weight, a panel a depth; colour is the latent size. A line is what a "
     "Gaussian process through the complete trials expects of one latent size, and the band that mean's 95 % "

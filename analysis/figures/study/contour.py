@@ -219,6 +219,7 @@ def _ticked(axis: Axis) -> dict[str, Any]:
 
 FIGURE = StudyFigure(
     name="contour",
+    title="Where the good trials are",
     order=50,
     caption="Each pair of parameters: bits per dimension, or of two objectives the excess (nats above the lowest "
     "D + βR of the study at the same KL weight), by a Gaussian process through the complete trials (dots). Dark is "

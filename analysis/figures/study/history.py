@@ -108,6 +108,7 @@ def history_chart(history: History) -> go.Figure:
 
 FIGURE = StudyFigure(
     name="history",
+    title="The search, trial by trial",
     order=70,
     caption="The value of each trial in the order they were asked for: of one objective its bits per dimension, and "
     "the line is the best so far; of two its excess, nats that it lies above the lowest D + βR of the study at its own "

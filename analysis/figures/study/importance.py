@@ -112,6 +112,7 @@ def importance_chart(importance: Importance) -> go.Figure:
 
 FIGURE = StudyFigure(
     name="importance",
+    title="What mattered",
     order=40,
     caption="Share of the variance that each parameter alone explains: main effects (fANOVA) of a forest of the "
     "complete trials, times the R² of its predictions of trials it has not seen; grey is the rest. Lines span 95 % of "

@@ -149,6 +149,7 @@ def _mark(figure: go.Figure, curves: LearningCurves) -> None:
 
 FIGURE = StudyFigure(
     name="learning_curves",
+    title="Learning curves",
     order=80,
     caption="What judges a trial on the validation images, by epoch: bits per dimension; of two objectives the excess, "
     "D + βR of each epoch minus the lowest that any trial of the study reached at the same KL weight. Dashed: pruned; "

@@ -182,6 +182,7 @@ def parallel_chart(parallel: Parallel) -> go.Figure | None:
 
 FIGURE = StudyFigure(
     name="parallel",
+    title="Parameters of every trial",
     order=60,
     caption="Each line is a trial, from its parameters to its value; blue lines ended lower (better): in bits per "
     "dimension, or of two objectives in excess, nats above the lowest D + βR of the study at the same KL weight. "

@@ -232,6 +232,7 @@ def frame_chart(figure: go.Figure, planes: Sequence[tuple[str, RateDistortion]])
 
 FIGURE = StudyFigure(
     name="rate_distortion",
+    title="Rate against distortion",
     order=10,
     caption="Each dot is a run: left is a shorter code, down a more faithful image; colour is the KL weight. The "
     "diamond is the knee, where more rate begins to buy less; the shaded area up to the cross is the hypervolume, and "

@@ -179,6 +179,7 @@ def search_quality_chart(found: SearchQuality) -> go.Figure:
 
 FIGURE = StudyFigure(
     name="search_quality",
+    title="What the epochs bought",
     order=75,
     caption="What the epochs bought: the hypervolume of the front of rate against distortion by the epochs that all "
     "trials had trained, those of pruned and failed ones too, in the order in which trials ended. The last quarter of "

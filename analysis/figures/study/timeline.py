@@ -195,6 +195,7 @@ def _compute(study: StudyContext) -> Timeline:
 
 FIGURE = StudyFigure(
     name="timeline",
+    title="When trials ran",
     order=90,
     caption="When each trial ran, packed into as few slots as ran at once; hatched ones still run. Times of more than "
     "a minute in which none ran are cut out, as the study was stopped then, and are not idle. A trial that was "
