@@ -46,7 +46,7 @@ def findings(study: StudyContext, importance: Importance, plane: RateDistortion)
         none = f"No trial is complete{' yet' if any(_unfinished(trials)) else ''}, so there is no best model."
         return Findings([none, *_failures(trials)], asked, unfinished)
     mattered, bend, best = importance_sentence(importance), _bend(plane), searched[0]
-    linear, edges = [pca_sentence(plane)], edge_sentences(best, study.record)
+    linear, edges = [pca_sentence(plane)] if study.data else [], edge_sentences(best, study.record)
     if not study.record.has_front:
         answer = [_best_trial(searched, study.repeats), mattered, bend]
         return Findings(answer, asked, [*unfinished, *notes(best, study.final), *linear, *edges])

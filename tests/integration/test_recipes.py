@@ -244,7 +244,8 @@ def test_a_figure_of_a_study_takes_one_file(copy: Copy, reported: Callable[[], t
         "    figure = Figure()\n"
         "    figure.subplots().bar(range(len(epochs)), epochs)\n"
         "    return figure\n"
-        "FIGURE = StudyFigure(name='epochs_by_trial', title='Epochs of each trial', order=77, caption='What each trial was given.',\n"
+        "FIGURE = StudyFigure(name='epochs_by_trial', title='Epochs of each trial', order=77,\n"
+        "                     caption='What each trial was given.',\n"
         "                     compute=lambda study: compute(study.trials), draw=draw)\n",
     )
     figures, page = reported()
@@ -268,6 +269,6 @@ def test_a_figure_of_a_model_takes_one_file(copy: Copy, reported: Callable[[], t
         "                     compute=lambda model: model.codes.mean_NZ.mean(0), draw=draw)\n",
     )
     figures, page = reported()
-    assert [path.suffix for path in (figures / "mean_code").iterdir()] == [".png"]
+    assert {path.suffix for path in (figures / "mean_code").iterdir()} == {".png", ".pdf"}
     assert "The mean of all codes." in page
     assert copy.changed() == ["analysis/figures/model/mean_code.py"]

@@ -160,7 +160,9 @@ def build_study(folder: Path, trials: Sequence[Made] = SIX, final_bits: Sequence
             config = base.of_trial(number, made.params)
             record(TrialFolder(folder / "trials" / f"{number:04d}"), config, made.bits)
     if final_bits:
-        best = min((m for m in trials if m.state == "COMPLETE"), key=lambda m: min(m.bits))
-        config = base.replace({**best.params, "epochs": 4})
-        record(TrialFolder(folder / "trials" / "final"), config, final_bits)
+        complete = [number for number, made in enumerate(trials) if made.state == "COMPLETE"]
+        number = min(complete, key=lambda number: min(trials[number].bits))
+        config = base.replace({**trials[number].params, "epochs": 4})
+        name = f"final_{number:04d}" if ledger.get("objective") == "rate_distortion" else "final"
+        record(TrialFolder(folder / "trials" / name), config, final_bits)
     return folder
