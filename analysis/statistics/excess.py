@@ -38,7 +38,9 @@ def excess_over(points: Points, beta: np.ndarray, rivals: Points) -> np.ndarray:
 
 def front_excess(points: Points, beta: np.ndarray, rivals: Points) -> Interval | None:
     """The mean excess of a front's trials over the rivals, and its interval over resampled trials of both: how much of
-    it hangs on a few of them. None of fewer than 2 trials on either side. Takes finite values, as `excess_over`."""
+    it hangs on a few of them. A resample has no new trials, and so lacks the best of the rivals more often than it
+    should: the interval is made to hold the estimate. None of fewer than 2 trials on either side. Takes finite values,
+    as `excess_over`."""
 
     def mean(chosen: np.ndarray, others: np.ndarray) -> float:
         rate, distortion = points[0][chosen], points[1][chosen]
@@ -46,4 +48,5 @@ def front_excess(points: Points, beta: np.ndarray, rivals: Points) -> Interval |
         against = rivals[0][others], rivals[1][others]
         return float(excess_over((rate[front], distortion[front]), beta[chosen][front], against).mean())
 
-    return bootstrap(mean, np.arange(len(beta)), np.arange(len(rivals[0])), paired=False)
+    found = bootstrap(mean, np.arange(len(beta)), np.arange(len(rivals[0])), paired=False)
+    return found and Interval(found.estimate, min(found.low, found.estimate), max(found.high, found.estimate))

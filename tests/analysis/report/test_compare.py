@@ -7,11 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from optuna.distributions import FloatDistribution
 from support.analysis_fixture import BASE, SIX, Made, build_study
-from support.study_cases import repeat
+from support.study_cases import repeat, synthetic
 
 from analysis.report.compare import compare_studies, fronts_chart, labels, list_studies, write_comparison
 
@@ -102,12 +103,94 @@ def test_a_dominated_outlier_does_not_change_what_a_comparison_says(two: tuple[P
     assert "1 run lies outside the frame" in chart.layout.annotations[0].text
 
 
+def fronts(tmp_path: Path, shift: float = 0.0, **second: object) -> tuple[Path, Path]:
+    """Two studies of two objectives; the second's distortions are higher by 100 times its ``shift``."""
+    made = [m for m in SIX if m.bits and m.state == "COMPLETE"] * 3
+    worse = [Made(m.state, m.params, [bits + shift for bits in m.bits]) for m in made]
+    options = {"objective": "rate_distortion"}
+    return build_study(tmp_path / "a", made, **options), build_study(tmp_path / "b", worse, **options, **second)
+
+
+def test_studies_of_two_objectives_are_ranked_by_their_fronts(tmp_path: Path) -> None:
+    comparison = compare_studies(fronts(tmp_path, 0.2)[::-1])
+    said, table = " ".join(comparison.findings), comparison.table
+    assert "best trial" not in said
+    assert comparison.findings[0].startswith("The front of a is better than that of b: ")
+    assert "The front of a dominates the largest part" in said
+    planes = [study.plane for study in comparison.studies]
+    for k, (own, other) in enumerate((planes, planes[::-1])):
+        at = own.front
+        lowest = np.min(other.distortion + np.outer(own.beta[at], other.rate), 1)
+        expected = (own.distortion[at] + own.beta[at] * own.rate[at] - lowest).mean()
+        assert table["front_excess"][k] == pytest.approx(expected)
+        assert table["front_excess_low"][k] <= expected <= table["front_excess_high"][k]
+        assert f"{abs(expected):.2f} nats an image" in said
+        assert table["front"][k] == len(at)
+    assert table["front_excess"][0] > 0 > table["front_excess"][1]
+    trials = comparison.studies[0].study.trials
+    assert planes[0].distortion.tolist() == trials["val_distortion"].tolist()
+    assert table["hypervolume_low"].le(table["hypervolume"]).all()
+    page = write_comparison(comparison, tmp_path / "compare.html").read_text()
+    assert "The likelihoods differ" not in page
+    shown = command("compare", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "compare.html")
+    assert "The front of a is better" in shown.stdout
+
+
+def test_equal_fronts_are_not_separable(tmp_path: Path) -> None:
+    said = compare_studies(fronts(tmp_path)).findings
+    assert said[0].startswith("The fronts of a and b are not separable: ")
+    assert "dominate equally much" in said[1]
+
+
+def test_a_front_of_one_trial_is_not_ranked_yet(tmp_path: Path) -> None:
+    few = [build_study(tmp_path / name, SIX[:1], objective="rate_distortion") for name in "ab"]
+    comparison = compare_studies(few)
+    assert comparison.findings == [
+        "Whose front is better cannot be told yet: that takes 2 complete trials of each study."
+    ]
+    assert comparison.table["front_excess"].isna().all()
+
+
+def test_the_best_of_three_fronts_is_compared_with_all_others(tmp_path: Path) -> None:
+    first, second = fronts(tmp_path, 0.2)
+    third = synthetic(tmp_path / "c", 12, objective="rate_distortion")
+    comparison = compare_studies([first, second, third])
+    assert "the lowest of the other studies' trials" in comparison.findings[0]
+    own, others = comparison.studies[1].plane, [study.plane for study in (comparison.studies[0], comparison.studies[2])]
+    rate, distortion = (np.concatenate([getattr(it, name) for it in others]) for name in ("rate", "distortion"))
+    lowest = np.min(distortion + np.outer(own.beta[own.front], rate), 1)
+    losses = own.distortion[own.front] + own.beta[own.front] * own.rate[own.front]
+    assert comparison.table["front_excess"][1] == pytest.approx((losses - lowest).mean())
+
+
+def test_fronts_of_different_likelihoods_are_drawn_calibrated_and_not_ranked(tmp_path: Path) -> None:
+    base = BASE.replace({"model.likelihood": "laplace"})
+    comparison = compare_studies(fronts(tmp_path, base=base))
+    (said,) = comparison.findings
+    assert said.startswith("Their likelihoods differ (gaussian, laplace)")
+    assert comparison.table["front_excess"].isna().all()
+    for study in comparison.studies:
+        assert study.plane.calibrated
+        nats = study.study.trials["val_nelbo"] - study.study.trials["val_rate"]
+        assert study.plane.distortion.tolist() == nats.tolist()
+    assert (
+        "calibrated distortion"
+        in fronts_chart([(it.name, it.plane) for it in comparison.studies]).layout.yaxis.title.text
+    )
+    assert "The likelihoods differ (gaussian, laplace)" in write_comparison(comparison, tmp_path / "c.html").read_text()
+
+
+def test_final_trainings_are_no_part_of_a_comparison(two: tuple[Path, Path]) -> None:
+    assert [study.plane.is_final.any() for study in compare_studies(two).studies] == [False, False]
+
+
 def test_studies_of_other_images_are_not_ranked(tmp_path: Path) -> None:
     fewer = BASE.model_copy(update={"limit_val": 50})
     folders = [build_study(tmp_path / "a"), build_study(tmp_path / "b", base=fewer)]
     comparison = compare_studies(folders)
     assert "not validated on the same images" in comparison.findings[0]
-    assert comparison.table["hypervolume"].isna().all()
+    for column in ("hypervolume", "hypervolume_low", "front_excess"):
+        assert comparison.table[column].isna().all()
 
 
 def test_studies_without_a_complete_trial_compare_too(tmp_path: Path) -> None:
