@@ -89,8 +89,7 @@ class RateDistortion:
             values = np.column_stack([values[:, near], reference])
         low, high = values.min(1), values.max(1)
         if self.linear is not None:
-            beside = (self.linear.rate >= low[0]) & (self.linear.rate <= high[0])
-            low[1] = self.linear.distortion.min(initial=low[1], where=beside)
+            low[1] = min(low[1], np.interp(high[0], self.linear.rate, self.linear.distortion))  # it falls
         margin = 0.12 * (high - low)
         margin = np.where(margin > 0, margin, np.where(high == 0, 1.0, 0.05 * abs(high)))
         return np.stack([low - margin, high + margin], 1)

@@ -22,7 +22,7 @@ def to_json(figure: go.Figure) -> str:
         font={"size": 14, "color": NEUTRAL},
         margin={"l": 70, "r": 20, "t": 60, "b": 60},
         height=figure.layout.height or 480,
-        legend={"orientation": "h", "y": 1.08},
+        legend={"orientation": "h", "y": 1.08, "yanchor": "bottom"},  # it grows upwards, away from the dots
     )
     axis = {"gridcolor": "rgba(128,128,128,.25)", "zeroline": False}
     figure.update_xaxes(**axis).update_yaxes(**axis)
@@ -59,9 +59,13 @@ def ringed(chosen: np.ndarray) -> dict[str, Any]:
 
 
 def coloured(values: np.ndarray, colorscale: str, bar: dict[str, Any] | None) -> dict[str, Any]:
-    """How a marker looks whose colour is one of ``values``, all that the figure shows; with their colour bar."""
+    """How a marker looks whose colour is one of ``values``, all that the figure shows; with their colour bar, which
+    one value alone has not."""
     look = {"opacity": 1, "colorscale": colorscale, "line": {"width": 1, "color": "white"}}
-    return look | {"cmin": values.min(), "cmax": values.max() + 1e-9, "showscale": bar is not None, "colorbar": bar}
+    low, high = values.min(), values.max()
+    if low == high:  # the middle of the scale, as `analysis.figures.style.log_colors`
+        low, high, bar = low - 1, high + 1, None
+    return look | {"cmin": low, "cmax": high, "showscale": bar is not None, "colorbar": bar}
 
 
 def beta_colors(beta: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:

@@ -173,24 +173,26 @@ def _excesses(studies: list[Compared]) -> Iterator[str]:
         yield "Whose front is better cannot be told yet: that takes 2 complete trials of each study."
         return
     (best, name), (next_best, other) = known[:2]
-    several = len(known) > 2
     verdict = f"The front of {name} is better than that of {other}"
     if best.high >= next_best.low:
         verdict = f"The fronts of {name} and {other} are not separable"
-    elif several:
+    elif len(known) > 2:
         verdict = f"The best front is that of {name}, before that of {other}"
-    rivals = "other studies'" if several else "other study's"
+    rivals = "the other studies have" if len(known) > 2 else "the other study has"
     yield (
-        f"{verdict}: in the mean over the trials on that of {name}, each at its own KL weight, distortion + β rate is "
-        f"{_from(best)} the lowest of the {rivals} trials; over those on that of {other}, {_from(next_best)} it."
+        f"{verdict}: at its own KL weights that of {name} is {_side(best)} all that {rivals}, that of {other} "
+        f"{_side(next_best)}."
+    )
+    yield (
+        "These are means over a front's trials of distortion + β rate minus the lowest of the others' trials at the "
+        f"same β, with 95 % intervals from {best.low:+.2f} to {best.high:+.2f} and from {next_best.low:+.2f} to "
+        f"{next_best.high:+.2f}."
     )
 
 
-def _from(excess: Interval) -> str:
-    """Such as "3.10 nats an image (95 % interval -4.00 to -2.20) below"."""
-    side = "below" if excess.estimate < 0 else "above"
-    interval = f"95 % interval {excess.low:+.2f} to {excess.high:+.2f}"
-    return f"{abs(excess.estimate):.2f} nats an image ({interval}) {side}"
+def _side(excess: Interval) -> str:
+    """Such as "3.10 nats an image below"."""
+    return f"{abs(excess.estimate):.2f} nats an image {'below' if excess.estimate < 0 else 'above'}"
 
 
 def compare_studies(folders: Sequence[Path | str], progress: ShowStep = lambda *_: None) -> Comparison:
@@ -268,7 +270,7 @@ def fronts_chart(planes: Sequence[tuple[str, RateDistortion]]) -> go.Figure:
         marker = {"color": color, "symbol": SYMBOLS[k % len(SYMBOLS)], "size": 10}
         every = np.ones(len(plane.label), dtype=bool)
         add_runs(figure, plane, every, f"{label}, ", name=label, legendgroup=label, marker=marker)
-    frame_chart(figure, planes)
+    frame_chart(figure, [plane for _, plane in planes])
     return figure
 
 

@@ -8,10 +8,22 @@ import pandas as pd
 import plotly.graph_objects as go
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.ticker import NullFormatter
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
 from analysis.figures.plotly_style import add_dots, coloured
-from analysis.figures.style import BETA_LABEL, DARK, SIZE_LABEL, Look, by_depth, log_colors, log_ticks, size_ticks
+from analysis.figures.style import (
+    BETA_LABEL,
+    DARK,
+    SIZE_LABEL,
+    Look,
+    by_depth,
+    log_colors,
+    log_ticks,
+    size_bar,
+    size_ticks,
+)
 from analysis.reading.frames import complete_trials
 
 
@@ -71,20 +83,35 @@ def compute_by_beta(trials: pd.DataFrame) -> ByBeta:
     return ByBeta(number, beta, latent_dim, depth, bits, active_units)
 
 
-def draw_dots(axes: Axes, trials: ByBeta, values: np.ndarray, shown: np.ndarray | bool = True) -> None:
-    """Dots of (N,) values over the KL weight, all or those ``shown``; colour is the latent size."""
+def draw_dots(
+    axes: Axes, trials: ByBeta, values: np.ndarray, shown: np.ndarray | bool = True, mark: float | None = None
+) -> None:
+    """Dots of (N,) values over the KL weight, all or those ``shown``; colour is the latent size. The axis reaches to
+    a ``mark``, too."""
     look: Look = {"s": 110, "edgecolors": "white", "linewidths": 1, "zorder": 4, "clip_on": False}
     for _, of_depth, marker, _ in by_depth(trials.depth):
         chosen = of_depth & shown
         colors = trials.sizes.to_rgba(trials.latent_dim[chosen])
         axes.scatter(trials.beta[chosen], values[chosen], facecolors=colors, marker=marker, **look)
-    if trials.logarithmic:
-        ticks = log_ticks(float(trials.beta.min()), float(trials.beta.max()))
+    weights = np.append(trials.beta, trials.beta[:1] if mark is None else mark)
+    low, high = float(weights.min()), float(weights.max())
+    if low > 0:
+        ticks = log_ticks(low, high) if low < high else [low]
         axes.set_xscale("log")
         axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
         axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.xaxis.set_minor_locator(LogLocator(subs="auto") if low < high else NullLocator())
     axes.set_xlabel(BETA_LABEL, color=DARK)
     axes.grid(True)
+
+
+def draw_sizes(figure: Figure, trials: ByBeta) -> list[Line2D]:
+    """The colour bar of the latent sizes; of one size the legend's entry instead."""
+    size = int(trials.latent_dim[0])
+    if (trials.latent_dim == size).all():
+        return [Line2D([], [], ls="", marker="", label=f"{SIZE_LABEL} {size}")]
+    size_bar(figure, trials.sizes, trials.latent_dim)
+    return []
 
 
 def chart_dots(

@@ -11,21 +11,12 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from analysis.figures.plotly_style import add_line, panel_chart
 from analysis.figures.registry import StudyContext, StudyFigure
-from analysis.figures.study._by_beta import ByBeta, chart_dots, compute_by_beta, draw_dots
-from analysis.figures.style import (
-    BETA_LABEL,
-    LINEAR,
-    OKABE_ITO,
-    Look,
-    depth_handles,
-    linear_label,
-    panel_axes,
-    size_bar,
-    styled,
-)
+from analysis.figures.study._by_beta import ByBeta, chart_dots, compute_by_beta, draw_dots, draw_sizes
+from analysis.figures.style import BETA_LABEL, LINEAR, OKABE_ITO, Look, depth_handles, linear_label, panel_axes, styled
 from trainables.errors import UserError
 
 _POINTS = 400
+_FEW = 8  # units below which an axis of its own would count in halves
 
 
 @dataclass(frozen=True)
@@ -74,7 +65,7 @@ def draw_active_units(found: ActiveUnits) -> Figure:
     counts.yaxis.set_major_locator(MaxNLocator(integer=True))
     shares.set(ylim=(-0.04, 1.06), ylabel="active units as a share of the latent size")
     shares.yaxis.set_major_formatter(PercentFormatter(1))
-    size_bar(figure, trials.sizes, trials.latent_dim)
+    handles += draw_sizes(figure, trials)
     handles += crosses if trials.collapsed.any() else []
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
     return figure
@@ -83,7 +74,7 @@ def draw_active_units(found: ActiveUnits) -> Figure:
 def active_units_chart(found: ActiveUnits) -> go.Figure:
     """Counts on the left, shares of the latent size on the right; crosses where the code collapsed."""
     trials = found.trials
-    figure, places = panel_chart(2, horizontal_spacing=0.1)
+    figure, places = panel_chart(2, horizontal_spacing=0.1, subplot_titles=["active units", "% of the latents"])
     beta, collapsed = trials.beta, trials.collapsed
     cross: Look = {"symbol": "x", "size": 13, "color": OKABE_ITO["vermillion"]}
     for place, values in zip(places, (trials.active_units, 100 * trials.share), strict=True):
@@ -96,8 +87,8 @@ def active_units_chart(found: ActiveUnits) -> go.Figure:
         steps: Look = {"color": LINEAR, "width": 2.5, "shape": "hvh"}
         add_line(figure, found.beta, found.linear, linear_label(trials.latent_dim.max()), line=steps, **places[0])
     figure.update_xaxes(title=BETA_LABEL, type="log" if trials.logarithmic else "linear")
-    figure.update_yaxes(title="active units", rangemode="tozero", col=1)
-    figure.update_yaxes(title="active units (% of the latent size)", rangemode="tozero", col=2)
+    whole = {"dtick": 1} if max(trials.active_units.max(), found.linear.max(initial=0)) < _FEW else {}
+    figure.update_yaxes(rangemode="tozero").update_yaxes(col=1, **whole)
     return figure
 
 

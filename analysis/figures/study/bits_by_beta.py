@@ -7,14 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from plotly.colors import sample_colorscale
 from scipy.stats import t
 
 from analysis.figures.plotly_style import NEUTRAL, add_line, panel_chart
 from analysis.figures.registry import StudyContext, StudyFigure
-from analysis.figures.study._by_beta import ByBeta, chart_dots, compute_by_beta, draw_dots
-from analysis.figures.style import BETA_LABEL, BITS_LABEL, RING, Look, panel_axes, panel_grid, size_bar, styled
+from analysis.figures.study._by_beta import ByBeta, chart_dots, compute_by_beta, draw_dots, draw_sizes
+from analysis.figures.style import BETA_LABEL, BITS_LABEL, RING, SIZE_LABEL, Look, panel_axes, panel_grid, styled
 from analysis.statistics.gaussian_process import gaussian_process
 from analysis.statistics.resampling import LEVEL
 
@@ -125,13 +124,13 @@ def draw_bits_by_beta(found: BitsByBeta) -> Figure:
     rows, columns = panel_grid(len(found.panels))
     figure = Figure(figsize=({1: 11, 2: 14}.get(columns, 15.5), 6.5 if rows == 1 else 9.5))
     grid = panel_axes(figure, len(found.panels), sharex=True, sharey=True)
-    handles: dict[str, Line2D] = {}
+    handles = {str(handle.get_label()): handle for handle in draw_sizes(figure, trials)}
     for axes, panel in zip(grid, found.panels, strict=True):
-        draw_dots(axes, trials, trials.bits, panel.chosen)
+        draw_dots(axes, trials, trials.bits, panel.chosen, found.optimum)
         for curve in panel.curves:
             color = trials.sizes.to_rgba(np.array([curve.latent_dim]))[0].tolist()
             axes.fill_between(curve.beta, curve.low, curve.high, color=color, alpha=0.22, lw=0, zorder=1)
-            label = f"latent size {curve.latent_dim}"
+            label = f"{SIZE_LABEL} {curve.latent_dim}"
             (handles[label],) = axes.plot(curve.beta, curve.middle, color=color, lw=2.5, zorder=2, label=label)
         axes.set_title(panel.title)
     best = int(trials.bits.argmin())
@@ -144,7 +143,6 @@ def draw_bits_by_beta(found: BitsByBeta) -> Figure:
     grid[0].set_ylim(found.span)
     for axes in grid[::columns]:
         axes.set_ylabel(BITS_LABEL)
-    size_bar(figure, trials.sizes, trials.latent_dim)
     figure.legend(handles=list(handles.values()), loc="outside upper center", ncols=_SIZES + 2)
     return figure
 
@@ -158,7 +156,7 @@ def bits_by_beta_chart(found: BitsByBeta) -> go.Figure:
     low, high = np.log2([trials.latent_dim.min(), trials.latent_dim.max()])
     for panel, place in zip(found.panels, places, strict=True):
         for curve in panel.curves:
-            share = 0.0 if high == low else (math.log2(curve.latent_dim) - low) / (high - low)
+            share = 0.5 if high == low else (math.log2(curve.latent_dim) - low) / (high - low)
             (color,) = sample_colorscale("Viridis", share)
             fill = {"fill": "toself", "fillcolor": color.replace("rgb(", "rgba(").replace(")", ", 0.25)")}
             there, back = np.concatenate([curve.beta, curve.beta[::-1]]), np.concatenate([curve.low, curve.high[::-1]])

@@ -1,7 +1,6 @@
 """The rate-distortion plane of a study: its trials, its front, and what a linear model would reach."""
 
 from collections.abc import Sequence
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from analysis.figures.plane import LinearCurve, RateDistortion, compute_rate_dis
 from analysis.figures.plotly_style import NEUTRAL, add_dots, add_line, beta_colors, coloured
 from analysis.figures.registry import StudyFigure
 from analysis.figures.style import (
+    BETA_LABEL,
     DARK,
     HALO,
     LINEAR,
@@ -42,14 +42,17 @@ def _hypervolume_words(plane: RateDistortion) -> str:
     return f"hypervolume {_number(area.estimate)} nats² (of resampled trials: from {_number(area.low)})"
 
 
-def _outside_words(plane: RateDistortion) -> str:
-    """Such as "2 runs lie outside the frame, ..."; empty where there is none."""
-    count = int(plane.outside.sum())
-    if not count:
-        return ""
-    rate, distortion = (_number(values[plane.outside].max()) for values in (plane.rate, plane.distortion))
-    runs = "1 run lies" if count == 1 else f"{count} runs lie"
-    return f"{runs} outside the frame, up to a rate of {rate} and a distortion of {distortion} nats"
+def _outside_words(count: int) -> str:
+    return f"{'1 run lies' if count == 1 else f'{count} runs lie'} outside the frame"
+
+
+def _title(plane: RateDistortion) -> str:
+    """What the figure says above itself."""
+    words = [_hypervolume_words(plane)]
+    if count := int(plane.outside.sum()):
+        rate, distortion = (_number(values[plane.outside].max()) for values in (plane.rate, plane.distortion))
+        words.append(f"{_outside_words(count)}, up to a rate of {rate} and a distortion of {distortion} nats")
+    return "\n".join(filter(None, words))
 
 
 def _number(value: float) -> str:
@@ -76,21 +79,37 @@ def draw_rate_distortion(plane: RateDistortion) -> Figure:
     text: Look = {"ha": ha, "va": va, "textcoords": "offset points", "fontsize": 12, "path_effects": HALO, "zorder": 6}
     for k in _labelled(axes, plane):
         axes.annotate(f"{plane.latent_dim[k]}", (plane.rate[k], plane.distortion[k]), xytext=beside, **text)
-    beta_bar(figure, scale)
-    handles = [*depth_handles(plane.depth, 11), Line2D([], [], **_FRONT)]
+    if np.ptp(plane.beta) > 0:
+        beta_bar(figure, scale)
+    handles = [*depth_handles(plane.depth, 11), *([Line2D([], [], **_FRONT)] if len(plane.front) > 1 else [])]
     handles += [Line2D([], [], **_linear_look(plane.linear))] if plane.linear is not None else []
     rings = {style["label"]: Line2D([], [], **style | {"ms": 14}) for style in _rings(plane).values()}
     handles += rings.values()
     handles += [Line2D([], [], **_REFERENCE)] if plane.hypervolume is not None else []
-    handles += [Line2D([], [], ls="", marker="$8$", color="0.1", ms=8, label="number: latent size")]
+    handles += _number_handles(plane)
     figure.legend(handles=handles, loc="outside lower center", ncols=3, labelspacing=0.8, columnspacing=2.5)
-    if words := [words for words in (_hypervolume_words(plane), _outside_words(plane)) if words]:
-        axes.set_title("\n".join(words), loc="left", fontsize=13, color="0.25")
+    axes.set_title(_title(plane), loc="left", fontsize=13, color="0.25")
     return figure
 
 
+def _number_handles(plane: RateDistortion) -> list[Line2D]:
+    """The legend's entries of what a number beside a run is, and of what all runs share."""
+    blank: Look = {"ls": "", "marker": ""}
+    handles: list[Line2D] = []
+    if np.ptp(plane.latent_dim) > 0:
+        handles.append(Line2D([], [], ls="", marker="$8$", color="0.1", ms=8, label="number: latent size"))
+    else:
+        handles.append(Line2D([], [], label=f"latent size {plane.latent_dim[0]}", **blank))
+    if np.ptp(plane.beta) == 0:
+        handles.append(Line2D([], [], label=f"{BETA_LABEL} = {plane.beta[0]:.3g}", **blank))
+    return handles
+
+
 def _labelled(axes: Axes, plane: RateDistortion) -> list[int]:
-    """Runs whose labels have room: the ringed ones, then the front's, then the others if few."""
+    """Runs whose labels have room: the ringed ones, then the front's, then the others if few. None where all labels
+    are the same."""
+    if np.ptp(plane.latent_dim) == 0:
+        return []
     few = len(plane.label) <= _LABELLED
     rest, room = (range(len(plane.label)), (0.3, 0.2)) if few else ((), (0.6, 0.4))
     places = axes.transData.transform(np.stack([plane.rate, plane.distortion], 1)) / axes.figure.dpi
@@ -169,7 +188,7 @@ def rate_distortion_chart(plane: RateDistortion) -> go.Figure:
         cross: Look = {"symbol": "cross-thin", "size": 12, "line": {"width": 2, "color": NEUTRAL}}
         at, told = plane.reference, _hypervolume_words(plane)
         add_dots(figure, at[:1], at[1:], told, name=_REFERENCE["label"], marker=cross)
-    frame_chart(figure, [("", plane)])
+    frame_chart(figure, [plane])
     return figure
 
 
@@ -201,7 +220,8 @@ def _add_rings(figure: go.Figure, plane: RateDistortion) -> None:
         ring |= {"color": style["mec"] if plane.is_final[k] else NEUTRAL, "line": {"width": 2.5}}
         first = not any(trace.name == style["label"] for trace in figure.data)
         named: Look = {"name": style["label"], "legendgroup": style["label"], "showlegend": first}
-        line: Look = {"mode": "lines+markers", "line": {"color": ring["color"], "width": 1}, "hoverinfo": "skip"}
+        mode = "lines+markers" if plane.is_final[k] else "markers"
+        line: Look = {"mode": mode, "line": {"color": ring["color"], "width": 1}, "hoverinfo": "skip"}
         figure.add_scatter(x=plane.rate[path], y=plane.distortion[path], marker=ring, **named, **line)
 
 
@@ -216,18 +236,16 @@ def add_runs(figure: go.Figure, plane: RateDistortion, chosen: np.ndarray, study
     add_dots(figure, plane.rate[chosen], plane.distortion[chosen], hover, text=texts, **options)
 
 
-def frame_chart(figure: go.Figure, planes: Sequence[tuple[str, RateDistortion]]) -> None:
-    """Axes that leave out the runs so far off that the others would be squashed, and say so."""
-    distortion = "calibrated distortion" if any(plane.calibrated for _, plane in planes) else "distortion D"
+def frame_chart(figure: go.Figure, planes: Sequence[RateDistortion]) -> None:
+    """Axes of all these planes that leave out the runs so far off that the others would be squashed, and say so."""
+    distortion = "calibrated distortion" if any(plane.calibrated for plane in planes) else "distortion D"
     figure.update_layout(xaxis_title="rate R (nats per image)", yaxis_title=f"{distortion} (nats per image)")
-    notes = [f"{name}: {words}" if name else words for name, plane in planes if (words := _outside_words(plane))]
-    if notes:
-        frames = np.stack([plane.frame for _, plane in planes])  # (studies, rate and distortion, low and high)
+    if count := sum(int(plane.outside.sum()) for plane in planes):
+        frames = np.stack([plane.frame for plane in planes])  # (studies, rate and distortion, low and high)
         rates, distortions = np.stack([frames[..., 0].min(0), frames[..., 1].max(0)], 1).tolist()
         figure.update_layout(xaxis_range=rates, yaxis_range=distortions)
-        text = "<br>".join(map(escape, notes)) + "<br>(a double click shows all)"
-        corner = {"x": 1, "y": 1, "xref": "paper", "yref": "paper", "xanchor": "right", "yanchor": "top"}
-        figure.add_annotation(text=text, showarrow=False, align="right", **corner)
+        title = f"{figure.layout.xaxis.title.text}<br>{_outside_words(count)}: a double click shows all"
+        figure.update_layout(xaxis_title=title)
 
 
 FIGURE = StudyFigure(
