@@ -3,34 +3,56 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from analysis.progress import progress_bar
 from trainables.console import command_group, run
+from trainables.terminal import Column, print_facts, print_table, print_text
 from trainables.text import printable
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_LISTED = "study dataset trials complete pruned failed running val_bits_per_dim created"
-_COMPARED = "study complete val_bits_per_dim val_rate beta latent_dim depth hypervolume hours"
-_COMPARED_FRONTS = "study complete front front_excess front_excess_low front_excess_high hypervolume hours"
-# columns that the terminal has room for, and what they are called there
-_TITLES = {
-    "dataset": "data set",
-    "val_bits_per_dim": "bits/dim",
-    "val_rate": "rate, nats",
-    "beta": "KL weight",
-    "latent_dim": "latent size",
-    "hypervolume": "front's area",
-    "front_excess": "excess, nats",
-    "front_excess_low": "from",
-    "front_excess_high": "to",
-}
+# what a terminal shows, the most important first
+_LISTED = (
+    Column("study", "study", is_text=True),
+    Column("complete", "complete"),
+    Column("front", "front"),
+    Column("knee", "knee"),
+    Column("val_rate", "rate, nats", ".2f"),
+    Column("val_distortion", "distortion, nats", ".2f"),
+    Column("val_bits_per_dim", "bits/dim", ".4f"),
+    Column("dataset", "data set", is_text=True),
+    Column("trials", "trials"),
+    Column("pruned", "pruned"),
+    Column("failed", "failed"),
+    Column("running", "running"),
+    Column("created", "created", ".10", is_text=True),
+)
+_COMPARED = (
+    Column("study", "study", is_text=True),
+    Column("complete", "complete"),
+    Column("val_bits_per_dim", "bits/dim", ".4f"),
+    Column("val_rate", "rate, nats", ".2f"),
+    Column("beta", "KL weight", ".3g"),
+    Column("hypervolume", "front's area, nats²", ".4g"),
+    Column("latent_dim", "latent size"),
+    Column("depth", "depth"),
+    Column("hours", "hours", ".2f"),
+)
+_COMPARED_FRONTS = (
+    Column("study", "study", is_text=True),
+    Column("complete", "complete"),
+    Column("front", "front"),
+    Column("front_excess", "excess, nats", ".2f"),
+    Column("front_excess_low", "from", ".2f"),
+    Column("front_excess_high", "to", ".2f"),
+    Column("hypervolume", "hypervolume, nats²", ".4g"),
+    Column("hours", "hours", ".2f"),
+)
 
 app = command_group("Figures, tables and a page to read, from a study's folder.")
 
@@ -75,20 +97,22 @@ def compare(
     studies: Annotated[list[Path], typer.Argument(help="Two folders of studies, or more.")],
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("compare.html"),
 ) -> None:
-    """Studies beside each other: which answers better, in a table and a page."""
+    """Studies beside each other: which answers better, in a table and a page. In a pipe: tab-separated values."""
     from analysis.report.compare import compare_studies, write_comparison
 
     with progress_bar(Console(stderr=True)) as progress:
         comparison = compare_studies(studies, progress)
-    _print_table(comparison.table, _COMPARED_FRONTS if comparison.by_fronts else _COMPARED)
+    screen, notes = _screens()
+    unknown = "no trial is complete, or no area: fewer than 2 are, or the studies cannot be compared"
+    print_table(_rows(comparison.table), _COMPARED_FRONTS if comparison.by_fronts else _COMPARED, screen, unknown)
     for sentence in comparison.findings:
-        print(printable(sentence))
-    print(f"page     {write_comparison(comparison, out)}")
+        print_text(sentence, notes)
+    print_facts({"page": str(write_comparison(comparison, out))}, notes, whole=["page"])
 
 
 @app.command("list")
 def list_(folder: Annotated[Path, typer.Argument(help="Where studies are, at any depth.")] = Path("runs")) -> None:
-    """The studies in a folder, how far they are, and the best that each has found."""
+    """The studies in a folder, how far they are, and the best that each has found. In a pipe: tab-separated values."""
     from analysis.report.compare import list_studies
 
     with progress_bar(Console(stderr=True)) as progress:
@@ -96,27 +120,26 @@ def list_(folder: Annotated[Path, typer.Argument(help="Where studies are, at any
     if not len(found):
         print(f"no studies in {folder}")
         return
-    _print_table(found.assign(created=found["created"].str[:10]), _LISTED)
-    if older := ", ".join(map(printable, found.loc[found["definitions"] == 1, "study"])):
-        print(f"by definitions 1, whose bits per dimension are not those of the others: {older}")
+    screen, notes = _screens()
+    unknown = "no trial is complete, or no front: one number is minimised"
+    print_table(_rows(found), _LISTED, screen, unknown)
+    if older := ", ".join(found.loc[found["definitions"] == 1, "study"]):
+        print_text(f"by definitions 1, whose bits per dimension are not those of the others: {older}", notes)
     for study, fault in zip(found["study"], found["fault"], strict=True):
         if isinstance(fault, str):
             print(f"{printable(study)} cannot be read: {printable(fault)}", file=sys.stderr)
 
 
-def _print_table(frame: "pd.DataFrame", shown: str) -> None:
-    """Some of a frame's columns; unknown values are empty."""
-    from pandas.api.types import is_string_dtype
+def _screens() -> tuple[Console, Console]:
+    """Where a table goes, and where what is said of it: not into a pipe, which gets data alone."""
+    screen = Console(highlight=False, markup=False)
+    return screen, Console(highlight=False, markup=False, stderr=not screen.is_terminal)
 
-    from analysis.report.page import cells
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in shown.split():
-        text, title = is_string_dtype(frame[column]), _TITLES.get(column, column)
-        table.add_column(title, justify="left" if text else "right", overflow="fold" if text else "ellipsis")
-    for row in cells(frame[shown.split()]):
-        table.add_row(*map(printable, row))
-    Console(highlight=False, markup=False).print(table)
+def _rows(frame: "pd.DataFrame") -> list[dict[str, Any]]:
+    """Of Python's own values, None where they are unknown."""
+    plain = frame.astype(object).where(frame.notna(), None)
+    return [{str(name): value for name, value in row.items()} for row in plain.to_dict("records")]
 
 
 if __name__ == "__main__":

@@ -1,18 +1,20 @@
 """``python -m studies status runs/<study>``, and ``pause``, ``resume``, ``stop``, ``prune-checkpoints``."""
 
 import json
+import shlex
 import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from studies.command_line.command import leave
 from studies.record.driver_lock import DriverLock
 from trainables.console import command_group, run
 from trainables.errors import UserError
 from trainables.records.study_layout import StudyLayout
-from trainables.text import printable
+from trainables.terminal import print_facts
 
 app = command_group("Look at studies and steer them, from any machine that sees their folders.")
 _StudyPath = Annotated[Path, typer.Argument(help="The study's folder, such as runs/digits_vae.")]
@@ -32,8 +34,7 @@ def status(study: _StudyPath, as_json: Annotated[bool, typer.Option("--json", he
     if as_json:
         print(json.dumps(found, indent=2))
     else:
-        for name, value in described(found).items():
-            print(f"{name:9} {printable(value)}")
+        print_facts(described(found), Console(highlight=False, markup=False), whole=["study", "go on by"])
     if found["driver"] is None:
         raise SystemExit(_FINISHED if found["is_finished"] else _UNFINISHED)
     raise SystemExit(_PAUSED if found["driver"]["phase"] == "paused" else _RUNNING)
@@ -79,7 +80,7 @@ def _order(study: Path, what: str, phase: str | None, wait: bool) -> None:
     lock = DriverLock(layout)
     driver = lock.driver()
     if driver is None:
-        raise UserError(f"nobody runs {study}\nthe study's own command goes on with it: see status")
+        raise UserError(f"nobody runs {study}\nthe study's own command goes on with it: see `{_status_of(study)}`")
     name, who = lock.ask(what), f"process {driver.pid} on {driver.host}"
     if not wait:
         print(f"asked: {who}")
@@ -90,8 +91,13 @@ def _order(study: Path, what: str, phase: str | None, wait: bool) -> None:
             return
         time.sleep(_POLL_SECONDS)
     if phase:
-        raise UserError(f"the study ended before it was {phase}\nsee `python -m studies status {study}`")
+        raise UserError(f"the study ended before it was {phase}\nsee `{_status_of(study)}`")
     print(f"stopped: {who}")
+
+
+def _status_of(study: Path) -> str:
+    """A command to paste."""
+    return f"python -m studies status {shlex.quote(str(study))}"
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from analysis.reading.study_record import read_study
 from analysis.report.findings import SAME_BITS, separability_clause
 from analysis.report.page import cells, render_template, rendered_charts
 from analysis.statistics.excess import front_excess
-from analysis.statistics.pareto import reference_point
+from analysis.statistics.pareto import reference_point, spread
 from analysis.statistics.resampling import Interval
 from trainables.errors import UserError
 from trainables.records.atomic_files import write_atomic
@@ -37,7 +37,8 @@ _KINDS = dict.fromkeys(_TEXTS, "str")  # the others are counts
 _KINDS |= dict.fromkeys(["beta", *_FRONTS, *_BEST, "hours"], "float64")
 _COLUMNS = ["study", "dataset", "trials", *_COUNTS.values(), "epochs", "front", *_FRONTS]
 _COLUMNS += ["best_trial", "beta", "latent_dim", "depth", *_BEST, "hours", "folder"]
-_LISTED = [*_TEXTS[:-1], "definitions", "trials", *_COUNTS.values(), "val_bits_per_dim", "fault"]
+_LISTED = [*_TEXTS[:-1], "definitions", "trials", *_COUNTS.values(), "front", "knee", "val_rate", "val_distortion"]
+_LISTED += ["val_bits_per_dim", "fault"]
 
 
 def _table(rows: list[dict[str, object]], columns: list[str]) -> pd.DataFrame:
@@ -311,9 +312,10 @@ def _differences(comparison: Comparison) -> list[list[str]]:
 
 def list_studies(root: Path | str, progress: ShowStep = lambda *_: None) -> pd.DataFrame:
     """The studies below a folder: one row each, by name. Columns ``study folder dataset created`` (str),
-    ``definitions trials complete pruned failed running`` (Int64), ``val_bits_per_dim`` of the best complete trial
-    (float64), and ``fault`` (str): why its other columns are unknown, if they are. Raises: UserError where there is no
-    such folder."""
+    ``definitions trials complete pruned failed running`` (Int64); of two objectives how many trials are on the
+    ``front``, the ``knee`` or what is in its middle (Int64), and that one's ``val_rate val_distortion`` (float64); the
+    lowest ``val_bits_per_dim`` of a complete trial (float64), and ``fault`` (str): why its other columns are unknown,
+    if they are. Raises: UserError where there is no such folder."""
     root = Path(root)
     if not root.is_dir():
         raise UserError(f"no folder at {root}")
@@ -333,7 +335,11 @@ def _summary(folder: Path) -> dict[str, object]:
     except UserError as error:
         return {"fault": str(error).splitlines()[0]}
     trials = load_trials(study)
-    best = complete_trials(trials)["val_bits_per_dim"].min()
-    about = {"dataset": study.base.dataset, "created": str(study.info.get("created", "")), "val_bits_per_dim": best}
-    about["definitions"] = study.base.definitions
+    done = complete_trials(trials)
+    about: dict[str, object] = {"dataset": study.base.dataset, "created": str(study.info.get("created", ""))}
+    about |= {"definitions": study.base.definitions, "val_bits_per_dim": done["val_bits_per_dim"].min()}
+    front = done[done["front"]] if study.has_front else done[:0]
+    for place in spread(front["val_rate"].to_numpy(), front["val_distortion"].to_numpy(), 1):
+        knee = front.iloc[place]
+        about |= {"front": len(front), "knee": knee["number"], **knee[["val_rate", "val_distortion"]]}
     return about | _counts_of(trials)

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,10 +15,13 @@ from studies.run.options import Budget, Options, Resources, Sinks, Storage
 from studies.study import Study
 from trainables import console
 from trainables.errors import EndedEarly, ExitCode
+from trainables.terminal import print_text, silent_keys
 
-# for a shell: what to print where nothing more comes from the study's process before it has ended
-_ENDED = """read -r line || printf '%s\\n' \\
-"error: the study's process was ended, by a kill or because its Ray cluster is gone" \\
+# for a shell: what to do where nothing more comes from the study's process before it has ended: give a terminal its
+# cursor and its keys back, and print
+_ENDED = """read -r line && exit
+[ -t 1 ] && printf '\\033[?25h' && stty echo <&1
+printf '%s\\n' "error: the study's process was ended, by a kill or because its Ray cluster is gone" \\
 "the same command goes on from there" >&2
 """
 
@@ -37,6 +40,7 @@ def main(study: Study) -> None:
                 storage=Storage.of(asked.storage or []),
                 sinks=built(Sinks, values),
                 fresh=asked.fresh,
+                report=asked.report,
             )
         folder, screen = asked.out or Path("runs") / planned.name, Console(highlight=False, markup=False)
         if asked.dry_run:
@@ -46,10 +50,10 @@ def main(study: Study) -> None:
             print_plan(own, folder, options, screen)
             return
         try:
-            with _reporting_kill():
-                _run(planned, folder, options, asked.report, screen)
+            with _reporting_kill(), silent_keys() if screen.is_terminal else nullcontext():
+                _run(planned, folder, options, screen)
         except KeyboardInterrupt:  # typer would say that it was aborted
-            print(f"\ninterrupted: {folder} keeps what is done; the same command goes on from there")
+            print_text(f"interrupted: {folder} keeps what is done; the same command goes on from there", screen)
             leave(ExitCode.INTERRUPTED)
 
     command.__doc__ = (
@@ -82,7 +86,7 @@ def _reporting_kill() -> Iterator[None]:
             shell.communicate("\n")
 
 
-def _run(study: Study, folder: Path, options: Options, report: bool, screen: Console) -> None:
+def _run(study: Study, folder: Path, options: Options, screen: Console) -> None:
     """Run or continue a study, draw its report, and say what came of it. Raises: see `studies.run.runner.run`."""
     from studies.run.runner import run
 
@@ -93,14 +97,14 @@ def _run(study: Study, folder: Path, options: Options, report: bool, screen: Con
         from analysis.reading.best_runs import ranked_runs
 
         if ranked_runs(path):
-            _show(path, options.data_dir, report, screen)
+            _show(path, options, screen)
         raise
-    _show(path, options.data_dir, report, screen)
+    _show(path, options, screen)
 
 
-def _show(folder: Path, data_dir: Path | None, report: bool, screen: Console) -> None:
+def _show(folder: Path, options: Options, screen: Console) -> None:
     """The summary, and the report first, unless the one that is there was drawn after the study's last change."""
-    if report:
+    if options.report:
         from analysis.progress import progress_bar
         from analysis.report.report import is_current, write_report
 
@@ -108,5 +112,5 @@ def _show(folder: Path, data_dir: Path | None, report: bool, screen: Console) ->
             if not screen.is_terminal:
                 screen.print("drawing the report")
             with progress_bar(screen) as progress:
-                write_report(folder, data_dir=data_dir, progress=progress)
-    print_summary(folder, screen, report)
+                write_report(folder, data_dir=options.data_dir, progress=progress)
+    print_summary(folder, screen, options.report)

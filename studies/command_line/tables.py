@@ -1,11 +1,11 @@
 """What a study's command prints: its plan before anything starts, and a summary at the end."""
 
+import shlex
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Column, Table
 
 from studies.record.ledger import by_state
 from studies.run.options import Options, Resources
@@ -13,10 +13,24 @@ from studies.study import Study
 from trainables.errors import UserError
 from trainables.records.study_layout import StudyLayout
 from trainables.space import describe
+from trainables.terminal import Column, print_facts, print_table, print_text
 from trainables.text import without_passwords
 
 if TYPE_CHECKING:
     from analysis.reading.best_runs import Run
+
+_BEST = (  # of each run, the most important first
+    Column("trial", "trial", is_text=True),
+    Column("val_rate", "rate, nats", ".2f"),
+    Column("val_distortion", "distortion, nats", ".2f"),
+    Column("val_bits_per_dim", "bits/dim", ".4f"),
+    Column("beta", "KL weight", ".3g"),
+    Column("latent_dim", "latent size"),
+    Column("depth", "depth"),
+    Column("val_active_units", "active units", ".0f"),
+    Column("val_mse", "mse", ".5f"),
+    Column("epochs", "epochs"),
+)
 
 
 def print_plan(study: Study, folder: Path, options: Options, console: Console) -> None:
@@ -32,11 +46,7 @@ def print_plan(study: Study, folder: Path, options: Options, console: Console) -
         "storage": [f"{what} in {place}" for what, place in kept.items() if place],
         "resources": _resources(study, options.resources),
     }
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for name, lines in plan.items():
-        for index, line in enumerate(lines):
-            table.add_row("" if index else name, line)
-    console.print(table)
+    print_facts(plan, console)
 
 
 def _budget(study: Study, options: Options) -> list[str]:
@@ -89,38 +99,24 @@ def print_summary(folder: Path, console: Console, report: bool) -> None:
 
     frame, runs = load_trials(folder), ranked_runs(folder)
     counts = by_state(Counter(frame["state"].astype(str)))
-    rows = [_best_run(run) for run in runs[:5]]
-    if rows:
-        columns = (Column(name, justify="left" if name == "trial" else "right") for name in rows[0])
-        title = f"{folder.name}: {len(frame)} trials ({counts})"
-        table = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False)
-        for row in rows:
-            table.add_row(*row.values())
-        console.print(table)
+    if runs:
+        print_text(f"{folder.name}: {len(frame)} trials ({counts})", console)
+        print_table([_facts(run) for run in runs[:5]], _BEST, console, is_data=False)
     layout = StudyLayout(folder)
     if report:
         places = {"report": layout.report, "tables": layout.trials_csv, "best models": layout.models}
-        for what, path in {**places, "figures": layout.visu("").parent}.items():
-            console.print(f"{what:12} {path}", soft_wrap=True)
+        places["figures"] = layout.visu("").parent
+        print_facts({what: str(path) for what, path in places.items()}, console, whole=places)
     else:
-        console.print(f"to draw the report: python -m analysis report {folder}", soft_wrap=True)
+        way = f"python -m analysis report {shlex.quote(str(folder))}"
+        print_facts({"to draw the report": way}, console, whole=["to draw the report"])
     if not runs:
         causes = frame["cause"].dropna().tolist()
         reason = f"the first cause: {causes[0]}" if causes else "more --trials or --epochs may help"
         raise UserError(f"no trial of {folder.name} completed ({counts}): there is no best model\n{reason}")
 
 
-def _best_run(run: "Run") -> dict[str, str]:
-    """A row of the summary."""
-    row, config = run.best, run.config
-    return {
-        "trial": run.label.removeprefix("trial ").replace("final of trial", "final"),
-        "bits/dim": f"{row['val_bits_per_dim']:.4f}",
-        "rate, nats": f"{row['val_rate']:.2f}",
-        "mse": f"{row['val_mse']:.5f}",
-        "active units": f"{row['val_active_units']:.0f}",
-        "KL weight": f"{config.beta:.3g}",
-        "latent size": str(config.model.latent_dim),
-        "depth": str(config.model.depth),
-        "epochs": str(config.epochs),
-    }
+def _facts(run: "Run") -> dict[str, Any]:
+    """What the summary says of a run."""
+    label = run.label.removeprefix("trial ").replace("final of trial", "final")
+    return {**run.best, **run.config.model_dump(), **run.config.model.model_dump(), "trial": label}

@@ -16,7 +16,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from analysis.statistics.pareto import knee, pareto_front, spread
+from analysis.statistics.pareto import pareto_front, spread
 from studies.study import Study
 from trainables.errors import UserError
 from trainables.metrics import Metrics
@@ -54,21 +54,22 @@ class Trials:
     def chosen(self, count: int) -> list[FrozenTrial]:
         """At most ``count`` complete trials to go on with: the lowest values of one objective; of two, trials spread
         over the front, its knee first."""
-        done, values = self._eligible()
+        done, values = self.eligible()
         if len(self.plan.objectives) == 1:
             return [done[n] for n in values[:, 0].argsort(kind="stable")[:count]]
         return [done[n] for n in spread(values[:, 0], values[:, 1], count)] if done and count else []
 
     def front(self) -> list[FrozenTrial]:
         """The complete trials on the front of two objectives, the lowest rate first; of one objective none."""
-        done, values = self._eligible()
+        done, values = self.eligible()
         if not done or len(self.plan.objectives) == 1:
             return []
         is_on_it = pareto_front(values[:, 0], values[:, 1])
         return [done[n] for n in values[:, 0].argsort(kind="stable") if is_on_it[n]]
 
-    def _eligible(self) -> tuple[list[FrozenTrial], np.ndarray]:
-        """The complete trials, those that keep to the constraints where some do, and their values."""
+    def eligible(self) -> tuple[list[FrozenTrial], np.ndarray]:
+        """The N complete trials, those that keep to the constraints where some do, and their values, (N, objectives):
+        the distortion without the likelihood's constant."""
         done = [trial for trial in self.all() if trial.state == TrialState.COMPLETE]
         done = [trial for trial in done if all(value <= 0 for value in trial.constraints.values())] or done
         return done, np.array([trial.values for trial in done]).reshape(len(done), len(self.plan.objectives))
@@ -203,20 +204,6 @@ def by_state(counts: Mapping[str, int], are_running: bool = False) -> str:
     for state, count in counts.items():
         shown[names.get(state, state.lower())] += count
     return ", ".join(f"{count} {name}" for name, count in shown.items() if count)
-
-
-def described_front(trials: Trials) -> str:
-    """For people: "5 trials, rate 1.2 to 31 nats, its knee trial 7"; nothing where there is none."""
-    front = trials.front()
-    if not front:
-        return ""
-    rates, distortions = np.array([trial.values for trial in front]).T
-    first, beyond = trials.chosen(1)[0], any(value > 0 for value in front[0].constraints.values())
-    count = f"{len(front)} trial{'s' * (len(front) > 1)}{', beyond the limits' * beyond}"
-    if len(front) == 1:
-        return f"{count}, trial {first.number} with a rate of {rates[0]:.3g} nats"
-    middle = "its knee" if knee(rates, distortions) is not None else "in its middle"
-    return f"{count}, rate {rates[0]:.3g} to {rates[-1]:.3g} nats, {middle} trial {first.number}"
 
 
 def set_aside(study_name: str, url: str) -> str | None:

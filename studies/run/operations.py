@@ -9,6 +9,7 @@ from typing import Any
 from analysis.reading.best_runs import ranked_runs
 from analysis.reading.study_record import StudyRecord, read_study
 from studies.record.driver_lock import DriverLock
+from studies.record.front import Front
 from studies.record.ledger import Trials, by_state
 from studies.record.study_folder import StudyFolder
 from studies.run.retraining import next_finals, next_repeats
@@ -24,7 +25,7 @@ def status_of(path: Path) -> dict[str, Any]:
     record, folder = read_study(path), StudyFolder(path)
     trials, driver = Trials(_planned_study(record), record.trials), DriverLock(folder.layout).driver()
     cpu_hours, gpu_hours = record.hours
-    best = next(iter(trials.chosen(1)), None)
+    best, front = next(iter(trials.chosen(1)), None), Front.of(trials)
     left = [f"{len(repeats)} repeats"] if (repeats := next_repeats(trials, folder)) else []
     left += [f"{len(finals)} final training(s)"] if (finals := next_finals(trials, folder)) else []
     return {
@@ -39,7 +40,8 @@ def status_of(path: Path) -> dict[str, Any]:
         "objective": trials.plan.minimised,
         "best": best and best.number,  # the lowest bits per dimension; of two objectives, the knee of the front
         "best_bits_per_dim": best and trials.bits(best),
-        "front": [trial.number for trial in trials.front()],  # the lowest rate first
+        "front": front.numbers if front else [],  # the lowest rate first
+        "front_summary": front and asdict(front),  # with its knee and its hypervolume
         "cpu_hours": cpu_hours,  # of the search's recorded epochs
         "gpu_hours": gpu_hours,
         "directory": str(record.info.get("directory", ".")),
@@ -61,8 +63,9 @@ def described(status: Mapping[str, Any]) -> dict[str, str]:
     found["trials"] = f"{done} of {status['planned']} done" + (f" ({states})" if states else "")
     if status["left"]:
         found["left"] = ", ".join(status["left"])
-    if status["front"]:
-        found["front"] = f"trials {', '.join(map(str, status['front']))}; first of them {status['best']}"
+    if status["front_summary"]:
+        front = Front(**status["front_summary"])
+        found |= {"front": front.extent, front.place: front.knee}
     elif status["best"] is not None:
         found["best"] = f"trial {status['best']}: {status['best_bits_per_dim']:.4f} bits/dim"
     found["cost"] = f"{status['cpu_hours']:.3g} CPU hours, {status['gpu_hours']:.3g} GPU hours"

@@ -118,3 +118,4 @@ class Options:
     storage: Storage = field(default_factory=Storage)
     sinks: Sinks = field(default_factory=Sinks)
     fresh: bool = False  # whether an earlier study in the folder is moved aside
+    report: bool = True  # whether a report is drawn at the end

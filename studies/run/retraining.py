@@ -4,12 +4,14 @@ import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from optuna.trial import FrozenTrial
 
 from studies.record.ledger import State, Trials
 from studies.record.study_folder import StudyFolder
-from studies.search.lifecycle import Session, TrainingRun
+from studies.search.lifecycle import Session, TrainingRun, trials_left
+from studies.watch.time_left import Stage
 from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.records.trial_folder import TrialFolder
@@ -63,6 +65,8 @@ class _Retraining(TrainingRun):
 class _Repeat(_Retraining):
     """A trial with another seed. One that fails is recorded, and the study goes on."""
 
+    stage: ClassVar[Stage] = "repeats"
+
     def end(self, state: State, cause: str | None) -> None:  # noqa: ARG002 (a cause says that it failed)
         if cause:
             self.record.fail(cause)
@@ -75,6 +79,7 @@ class _Final(_Retraining):
     """A trial, longer. It takes the ``place`` of an earlier one when it is done; the study ends where it fails, and
     it keeps what it has."""
 
+    stage: ClassVar[Stage] = "finals"
     place: Path
 
     def end(self, state: State, cause: str | None) -> UserError | None:  # noqa: ARG002 (as above)
@@ -87,10 +92,22 @@ class _Final(_Retraining):
         return None
 
 
+def foresee(session: Session, speed: float, alone: bool) -> None:
+    """Tell the view how many trainings come after the search: as many as there can be, while the search goes on. Of the
+    final ones an epoch is ``speed`` times as fast, and each may be ``alone``."""
+    ledger, folder, plan = session.ledger, session.folder, session.ledger.plan
+    again, longer = len(next_repeats(ledger, folder)), len(next_finals(ledger, folder))
+    if trials_left(ledger):
+        again, longer = plan.seeds * min(_REPEATED, plan.trials), min(plan.finals, plan.trials)
+    session.view.left.plan("repeats", again, plan.base.epochs)
+    session.view.left.plan("finals", longer, plan.final_epochs, speed, alone)
+
+
 def repeats(session: Session) -> Iterator[TrainingRun]:
     """Trials again with other seeds."""
     folder = session.folder
     left = next_repeats(session.ledger, folder)
+    session.view.left.expect("repeats", len(left))
     if left:
         session.view.phase(
             f"training {_names(trial for trial, *_ in left)} again with other seeds, {len(left)} trainings"
@@ -105,6 +122,7 @@ def final_trainings(session: Session, workers: int) -> Iterator[TrainingRun]:
     """Trials once more, longer, in slots of so many workers."""
     ledger, folder = session.ledger, session.folder
     left = next_finals(ledger, folder)
+    session.view.left.expect("finals", len(left))
     if left:
         what = f"{_names(trial for trial, _ in left)} once more"
         session.view.phase(f"training {what}, {ledger.plan.final_epochs} epochs on {workers} worker(s)")

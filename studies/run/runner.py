@@ -1,5 +1,6 @@
 """Study -> slots and Tune -> finished ledger, repeats and final training."""
 
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -13,10 +14,11 @@ from cluster.connect import connected
 from cluster.plan import chosen, most_at_once, nodes
 from cluster.preflight import Preflight
 from studies.record.driver_lock import DriverLock
-from studies.record.ledger import Ledger, Trials, described_front, set_aside
+from studies.record.front import Front
+from studies.record.ledger import Ledger, Trials, set_aside
 from studies.record.study_folder import StudyFolder
 from studies.run.options import Options, Resources
-from studies.run.retraining import final_trainings, next_finals, next_repeats, repeats
+from studies.run.retraining import final_trainings, foresee, next_finals, next_repeats, repeats
 from studies.run.slot_pool import final_slot, following_nodes, open_slots, search_slots
 from studies.search.lifecycle import Lifecycle, Session, search_trials, trials_left
 from studies.search.sinks import Opener, Sink, openers
@@ -111,9 +113,11 @@ def _train(ledger: Ledger, folder: StudyFolder, lock: DriverLock, options: Optio
     with connected(resources.address, resources.patience, resources.trusted_network) as dashboard:
         console.print(f"Ray dashboard: http://{dashboard}" if dashboard else "Ray has no dashboard here")
         preflight = Preflight(folder.path, folder.mirror(folder.path), plan.base, options.data_dir)
-        view = View(plan.name, plan.trials, plan.base.epochs, console)
+        view = View(plan.name, plan.trials, plan.base.epochs, console, has_front=len(plan.objectives) > 1)
         view.known(ledger.count(), ledger.lowest_bits())
-        view.front = described_front(ledger)
+        view.front = Front.of(ledger)
+        view.resumed_by = f"python -m studies resume {shlex.quote(str(folder.path))}"
+        view.then = "the report" if options.report else ""
         stop.meter.open(plan.name)
         session = Session(ledger, folder, options.data_dir, view, stop)
         try:
@@ -159,8 +163,9 @@ def _train_all(session: Session, resources: Resources, preflight: Preflight, ope
     left, retrained = trials_left(ledger), len(next_repeats(ledger, folder))
     if left or retrained:
         count, slot = search_slots(resources, cluster, session, left, retrained)
-        stages = [search_trials(session), repeats(session)]
-        stages += [final] if replace(slot, pack=1) == last_slot else []
+        stages, is_shared = [search_trials(session), repeats(session)], replace(slot, pack=1) == last_slot
+        stages += [final] if is_shared else []
+        foresee(session, last_slot.workers / slot.workers, alone=not is_shared)
         sinks = [Sink(name, opener, view.note) for name, opener in openers.items()]
         slots, most = (
             open_slots(session, resources, count, slot),
@@ -173,6 +178,7 @@ def _train_all(session: Session, resources: Resources, preflight: Preflight, ope
         for number in ledger.ended():  # drop the states that slots wrote after their trials had ended
             folder.drop_states(TrialFolder(folder.layout.trial(number)))
     if next_finals(ledger, folder):
+        foresee(session, last_slot.workers / resources.workers_per_trial, alone=True)
         with open_slots(session, resources, 1, last_slot) as slots:
             tune.train(Lifecycle(session, [final]), slots, 1, folder.layout.ray)
             session.stop.check()

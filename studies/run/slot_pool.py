@@ -71,7 +71,7 @@ def following_nodes(slots: "Slots", before: list[Node], preflight: Preflight, mo
 
     def watch() -> None:
         nonlocal known, unfit, seen
-        view.at_once = max(1, min(slots.trials_at_once, most))
+        view.left.at_once = max(1, min(slots.trials_at_once, most))
         alive = nodes()
         ids = {node.id for node in alive}
         for node in [node for node in seen if node.id not in ids]:

@@ -11,22 +11,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import SQLAlchemyError
 
-from studies.record.ledger import Ledger, State, Trials, described_front
+from studies.record.front import Front
+from studies.record.ledger import Ledger, State, Trials
 from studies.record.study_folder import StudyFolder
 from studies.search.pruning import Peers
 from studies.search.sinks import Sink
 from studies.watch.live_view import View
 from studies.watch.stopping import Stop
+from studies.watch.time_left import Stage
 from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.metrics import Metrics
 from trainables.records.trial_folder import TrialFolder
-from trainables.slots.messages import Assignment, Job
+from trainables.slots.messages import Assignment, Job, Underway
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Session:
 class TrainingRun(ABC):
     """One training of a study."""
 
+    stage: ClassVar[Stage] = "search"
     folder: StudyFolder
     record: TrialFolder
     config: TrialConfig
@@ -146,7 +149,7 @@ class Lifecycle:
         training.prepare()
         job_id, record, config, rows = str(training.label), training.record, training.config, training.record.rows()
         self._running[job_id] = training
-        self._view.started(training.label, training.parameters, rows)
+        self._view.started(training.label, training.parameters, rows, training.stage, config.epochs)
         for sink in self._sinks:
             sink.started(training.label, {**training.parameters, "seed": config.seed}, rows)
         prune = False
@@ -183,6 +186,12 @@ class Lifecycle:
         self._end(training, "pruned")
         return False
 
+    def underway(self, found: Mapping[str, Underway]) -> None:
+        """Show how far trainings are within their epochs; nothing is recorded. From any thread."""
+        for job_id, where in found.items():
+            if training := self._running.get(job_id):
+                self._view.underway(training.label, where)
+
     def complete(self, job_id: str) -> None:
         """End a training that trains no more; one that ended by `report` or `fail` is left as it is."""
         training = self._running.get(job_id)
@@ -200,10 +209,11 @@ class Lifecycle:
 
     def _end(self, training: TrainingRun, state: State, cause: str | None = None) -> None:
         error = training.end(state, cause)
-        self._view.front = described_front(self._ledger)
         del self._running[str(training.label)]
         for watcher in self._watchers:
             watcher.ended(training.label, state, cause)
+        if training.stage == "search" and state == "complete":
+            self._view.grows(Front.of(self._ledger))
         self.stop.error = self.stop.error or error
 
     @contextmanager

@@ -1,8 +1,10 @@
 """Ray Tune runs the trainings of a `Lifecycle`, which decides about them: none of Tune's own state is read again."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray import tune
 from ray.exceptions import RayError
 from ray.tune.error import TuneError
@@ -11,8 +13,11 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from studies.search.lifecycle import Lifecycle
+from studies.watch.stopping import every
 from trainables.slots.slots import Slots
 from trainables.slots.tune_trial import TRIAL_RESOURCES, tune_trial
+
+_LOOK_SECONDS = 1.0  # how often trainings are asked how far they are within their epochs
 
 
 def train(lifecycle: Lifecycle, slots: Slots, most: int | None, storage: Path) -> None:
@@ -25,8 +30,14 @@ def train(lifecycle: Lifecycle, slots: Slots, most: int | None, storage: Path) -
         tune_config=tune.TuneConfig(search_alg=searcher, scheduler=scheduler, num_samples=-1, reuse_actors=True),
         run_config=tune.RunConfig(name="tune", storage_path=str(storage), verbose=0, failure_config=failures),
     )
+
+    def look() -> None:
+        with suppress(RayError):  # the next look sees what this one missed
+            lifecycle.underway(ray.get(slots.mailbox.underway.remote(), timeout=_LOOK_SECONDS))
+
     try:
-        tuner.fit()
+        with every(_LOOK_SECONDS, look):
+            tuner.fit()
     except (RayError, TuneError, RuntimeError) as error:
         lifecycle.stop.fail(f"Ray failed: {str(error).strip().splitlines()[-1]}")
     lifecycle.close()

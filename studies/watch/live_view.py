@@ -1,15 +1,9 @@
 """What a person watches while a study runs: a live board in a terminal, plain lines elsewhere."""
 
-import math
-import sys
-import termios
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import timedelta
-from statistics import fmean
 from typing import Any
 
 from optuna.trial import FrozenTrial
@@ -20,39 +14,25 @@ from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
+from studies.record.front import Front, short
 from studies.record.ledger import STATES
+from studies.watch.time_left import Progress, Stage, TimeLeft
 from trainables.metrics import Metrics
+from trainables.slots.messages import Underway
 
+_LINE_SECONDS = 60.0  # how often a training within an epoch says where it is, where there is no terminal
+# what the board shows of the last epoch of what runs: title -> (metric, format)
+_ONE = {"bits\nper dim": ("val_bits_per_dim", ".4f"), "rate\nnats": ("val_rate", ".2f")}
+_TWO = {"rate\nnats": ("val_rate", ".2f"), "distortion\nnats": ("val_distortion", ".2f")}
+_FRAME_WIDTH = 6  # of the board
+_OTHER_LINES = 18  # of the board, at most, beside those of what runs
+_UNBOUNDED = 10_000  # characters
 _STYLES = {"complete": "green", "pruned": "yellow", "failed": "red", "running": "cyan"}
-
-
-@dataclass
-class _Progress:
-    """Of a training that runs."""
-
-    parameters: Mapping[str, Any]
-    began: float = field(default_factory=time.monotonic)
-    row: Metrics = field(default_factory=dict)
-    best: float = math.inf
-
-
-def _short(parameters: Mapping[str, Any]) -> str:
-    """{"beta": 0.1234, "model.depth": 1} -> "beta 0.123  depth 1"."""
-    shown = {path: f"{value:.3g}" if isinstance(value, float) else value for path, value in parameters.items()}
-    return "  ".join(f"{path.rpartition('.')[2]} {value}" for path, value in shown.items())
 
 
 def _clock(seconds: float) -> str:
     """3723 -> "1:02:03"."""
     return str(timedelta(seconds=round(seconds)))
-
-
-def _echo(on: bool) -> None:
-    """Whether the terminal shows ^C and other keys, which would push the board out of its place."""
-    with suppress(termios.error, ValueError, OSError):  # no keyboard
-        mode = termios.tcgetattr(sys.stdin)
-        mode[3] = mode[3] | termios.ECHO if on else mode[3] & ~termios.ECHO
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, mode)
 
 
 def _label(number: int | str) -> str:
@@ -63,32 +43,33 @@ class View:
     """How a study of ``total`` trials, of so many ``epochs`` each, stands as its driver tells it. As a context it draws
     itself until it is left; a console that is no terminal gets a line an event."""
 
-    front = ""  # how the front stands, in words, where a study has one
+    front: Front | None = None  # of a study of two objectives, once a trial is complete
+    resumed_by = "python -m studies resume"  # what goes on after a pause
+    then = ""  # what is done after the trainings
 
-    def __init__(self, title: str, total: int, epochs: int, console: Console) -> None:
-        self.at_once = 1  # trials that run at once, for the time left
+    def __init__(self, title: str, total: int, epochs: int, console: Console, has_front: bool = False) -> None:
+        self.left = TimeLeft()
+        self.left.plan("search", total, epochs)
         self._title, self._total, self._epochs, self._console = title, total, epochs, console
+        self._has_front = has_front
         self._counts: Counter[str] = Counter()  # trials that have ended, by how
-        self._running: dict[str, _Progress] = {}
+        self._running: dict[str, Progress] = {}
         self._best: tuple[float, str, Mapping[str, Any]] | None = None  # bits per dimension, of which, with what
         self._phase, self._opened = "starting", time.monotonic()
-        self._took: list[float] = []  # seconds of each trial that has ended
         self._live = Live(get_renderable=self._board, console=console, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> "View":
         if self._console.is_terminal:
-            _echo(False)
             self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._live.stop()
-        if self._console.is_terminal:
-            _echo(True)
 
     def known(self, counts: Mapping[str, int], best: tuple[float, FrozenTrial] | None) -> None:
         """Count what the ledger held before this driver: trials by Optuna's states, and the best bits per dimension."""
         self._counts.update({name: counts.get(state.name, 0) for name, state in STATES.items()})
+        self.left.expect("search", self._total - self._counts.total())
         if best is not None:
             self._best = (best[0], f"trial {best[1].number}", best[1].params)
 
@@ -102,7 +83,7 @@ class View:
 
     def images_per_second(self) -> float:
         """Of all that runs."""
-        return sum(r.row.get("images_per_second", 0.0) for r in list(self._running.values()))
+        return sum(each.images_per_second or 0.0 for each in list(self._running.values()))
 
     def phase(self, text: str) -> None:
         """Tell what the study is at as a whole."""
@@ -113,14 +94,35 @@ class View:
         """Tell what a person should know of afterwards: it stays, on a terminal too."""
         self._console.print(Text(text), soft_wrap=True)
 
-    def started(self, number: int | str, parameters: Mapping[str, Any], rows: Sequence[Metrics] = ()) -> None:
-        """A training has begun, or goes on after the ``rows`` that it reported before it was interrupted."""
+    def started(
+        self,
+        number: int | str,
+        parameters: Mapping[str, Any],
+        rows: Sequence[Metrics] = (),
+        stage: Stage = "search",
+        epochs: int | None = None,
+    ) -> None:
+        """A training has begun, or goes on after the ``rows`` that it reported before it was interrupted. It has so
+        many ``epochs``, or those of the study's trials."""
         label = _label(number)
-        self._running[label] = _Progress(parameters)
+        now = time.monotonic()
+        self._running[label] = Progress(parameters, stage, epochs or self._epochs, now, told=now)
         how = f"goes on after epoch {len(rows)}" if rows else "started"
-        self._line(f"{label} {how}: {_short(parameters)}")
+        self._line(f"{label} {how}: {short(parameters)}")
         for row in rows:
             self._measured(label, row)
+
+    def underway(self, number: int | str, where: Underway) -> None:
+        """It is within an epoch. Where there is no terminal, one that takes minutes says so once a minute."""
+        running = self._running.get(label := _label(number))
+        if running is None:
+            return
+        running.moved(where)
+        if running.underway and time.monotonic() - running.told >= _LINE_SECONDS:
+            running.told = time.monotonic()
+            self._line(
+                f"{label} epoch {where.epoch}: {where.share:.0%} trained, {where.images_per_second:,.0f} images/s"
+            )
 
     def reported(self, number: int | str, row: Metrics) -> None:
         """It has trained another epoch."""
@@ -133,17 +135,18 @@ class View:
 
     def _measured(self, label: str, row: Metrics) -> None:
         running, value = self._running[label], row["val_bits_per_dim"]
-        running.row = row
-        running.best = min(running.best, value)
+        running.measured(row)
+        running.told = time.monotonic()
+        self.left.measured(running.stage, row["epoch_seconds"])
         if self._best is None or value < self._best[0]:
             self._best = (value, label, running.parameters)
 
     def ended(self, number: int | str, state: str, cause: str | None = None) -> None:
         """It has ended: "complete", "pruned" or "failed"."""
         running = self._running.pop(_label(number))
+        self.left.ended(running)
         if isinstance(number, int):
             self._counts[state] += 1
-            self._took.append(time.monotonic() - running.began)
         text = Text.assemble(f"{_label(number)} ", (state, _STYLES[state]))
         if cause:
             text.append(f": {cause}")
@@ -151,58 +154,91 @@ class View:
             text.append(f" after epoch {running.row['epoch']}: best {running.best:.4f} bits/dim")
         if cause or not self._console.is_terminal:
             self._console.print(text, soft_wrap=True)
-        left, done = self._time_left(), self._counts.total()
-        self._line(f"{done} of {self._total} trials done" + (f", about {_clock(left)} left" if left else ""))
+        self._line(f"{self._counts.total()} of {self._total} trials done{self._time_left(', about {} left')}")
+
+    def grows(self, front: Front | None) -> None:
+        """A trial has joined the complete ones, whose front is this now."""
+        is_new = front is not None and (self.front is None or front.numbers != self.front.numbers)
+        self.front = front
+        if front and is_new:
+            self._line(f"front of {front.extent}")
+            self._line(f"{front.place} {front.knee}")
 
     def pause(self) -> None:
         """Nothing runs any more, until it is started again."""
         self._running.clear()
-        self.phase("paused: `python -m studies resume` goes on")
+        self.phase(f"paused: `{self.resumed_by}` goes on")
 
     def _line(self, text: str) -> None:
         if not self._console.is_terminal:
             self._console.print(f"[{_clock(time.monotonic() - self._opened)}] {text}", soft_wrap=True, markup=False)
 
-    def _time_left(self) -> float | None:
-        """Seconds, from what a trial took so far; None before the first has ended or after the last."""
-        left = self._total - self._counts.total()
-        if not self._took or left <= 0:
-            return None
-        running = sum(time.monotonic() - each.began for each in list(self._running.values()))
-        return max(0.0, (left * fmean(self._took) - running) / self.at_once)
+    def _time_left(self, text: str) -> str:
+        """``text`` with the time until all trainings have ended, and what comes then; empty while it is not known."""
+        seconds = self.left.seconds(list(self._running.values()))
+        then = f", then {self.then}" if self.then else ""
+        return text.format(_clock(seconds)) + then if seconds is not None else ""
 
     def _board(self) -> RenderableType:
-        done, left = self._counts.total(), self._time_left()
+        done, speed = self._counts.total(), self.images_per_second()
         counts = Text()
         for state, count in self.counts().items():
             counts.append(f"{count} ", f"bold {_STYLES[state]}").append(f"{state}   ", "dim")
-        counts.append(f"{self.images_per_second():,.0f} ", "bold").append("images/s   ", "dim")
-        counts.append(_clock(left) if left is not None else "-", "bold").append(" left", "dim")
+        counts.append(f"{speed:,.0f} " if speed else "- ", "bold").append("images/s", "dim")
+        clock = _clock(time.monotonic() - self._opened)
         head = Table.grid(Column(ratio=1), Column(justify="right"), padding=(0, 1), expand=True)
         bar = ProgressBar(total=self._total, completed=done, complete_style="green")
-        head.add_row(bar, Text(f"{done}/{self._total} trials  {_clock(time.monotonic() - self._opened)}", "bold"))
-        best = Text().append("best so far  ", "dim")
-        if self._best:
-            value, label, parameters = self._best
-            best.append(f"{value:.4f} bits/dim", "bold green").append(f"  {label}  {_short(parameters)}")
-        else:
-            best.append("-")
-        parts: list[RenderableType] = [head, counts, best]
-        if self.front:
-            parts.append(Text.assemble(("front        ", "dim"), (self.front, "bold green")))
+        head.add_row(bar, Text(f"{done}/{self._total} trials", "bold"))
+        facts = Table.grid(Column(style="dim", no_wrap=True), Column(), padding=(0, 2, 0, 0))
+        facts.add_row(
+            "time", Text.assemble((clock, "bold"), self._time_left("; about {} left") or "; time left not known yet")
+        )
+        for name, text in self._found().items():
+            facts.add_row(name, text)
+        parts: list[RenderableType] = [head, counts, Text(), facts]
         if self._running:
-            parts += [Text(), self._table()]
+            parts += [Text(), *self._tables()]
         return Panel(Group(*parts), title=Text(self._title, "bold"), subtitle=Text(self._phase), padding=(1, 2))
 
-    def _table(self) -> Table:
-        names = ("running", "epoch", "", "bits/dim", "rate/nats", "images/s", "parameters")
-        columns = (Column(name, no_wrap=name != "parameters") for name in names)
+    def _found(self) -> dict[str, Text]:
+        """The best so far: of two objectives the front."""
+        if self._has_front:
+            if self.front is None:
+                return {"front": Text("- (no trial is complete yet)")}
+            return {"front": Text(self.front.extent, "green"), self.front.place: Text(self.front.knee)}
+        if self._best is None:
+            return {"best so far": Text("-")}
+        value, label, parameters = self._best
+        found = Text.assemble((f"{value:.4f} bits/dim", "bold green"), f"  {label}  {short(parameters)}")
+        return {"best so far": found}
+
+    def _tables(self) -> list[RenderableType]:
+        """What runs: one table, or where that finds no room, its parameters in a second, if that does."""
+        running = list(self._running.items())
+        whole, unbounded = self._table(running, True), self._console.options.update_width(_UNBOUNDED)
+        if self._console.measure(whole, options=unbounded).maximum <= self._console.width - _FRAME_WIDTH:
+            return [whole]
+        parameters = Table(*map(Column, ("running", "parameters")), box=None, pad_edge=False, header_style="dim")
+        for label, each in running:
+            parameters.add_row(label, _parameters(each))
+        has_room = 2 * len(running) + _OTHER_LINES <= self._console.height
+        tables: list[RenderableType] = [self._table(running, False)]
+        return [*tables, Text(), parameters] if has_room else tables
+
+    def _table(self, running: Sequence[tuple[str, Progress]], with_parameters: bool) -> Table:
+        measured = _TWO if self._has_front else _ONE
+        titles = ("running", "epoch", "", *measured, "images\nper s", *["parameters"] * with_parameters)
+        texts = {"running", "", "parameters"}
+        columns = (Column(it, justify="left" if it in texts else "right", no_wrap=True) for it in titles)
         table = Table(*columns, box=None, pad_edge=False, header_style="dim")
-        for label, running in list(self._running.items()):
-            row, parameters = running.row, dict(running.parameters)
-            epoch, epochs = int(row.get("epoch", 0)), int(parameters.pop("epochs", self._epochs))
-            bar = ProgressBar(total=epochs, completed=epoch, width=12, complete_style="cyan")
-            formats = {"val_bits_per_dim": ".4f", "val_rate": ".2f", "images_per_second": ",.0f"}
-            measured = (f"{row[name]:{form}}" if row else "-" for name, form in formats.items())
-            table.add_row(label, f"{epoch}/{epochs}", bar, *measured, _short(parameters))
+        for label, each in running:
+            bar = ProgressBar(total=each.epochs, completed=each.done, width=8, complete_style="cyan")
+            values = (f"{each.row[name]:{form}}" if each.row else "-" for name, form in measured.values())
+            speed = "-" if each.images_per_second is None else f"{each.images_per_second:,.0f}"
+            more = [_parameters(each)] * with_parameters
+            table.add_row(label, f"{each.epoch}/{each.epochs}", bar, *values, speed, *more)
         return table
+
+
+def _parameters(progress: Progress) -> str:
+    return short({path: value for path, value in progress.parameters.items() if path != "epochs"})

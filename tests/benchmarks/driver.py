@@ -30,7 +30,8 @@ from optuna.distributions import (
 from rounds import Comparison, alternate
 
 from analysis import load_epochs, load_trials
-from studies.record.ledger import BITS, Ledger, described_front
+from studies.record.front import Front
+from studies.record.ledger import BITS, Ledger
 from studies.record.study_folder import StudyFolder
 from studies.search.pruning import Peers
 from studies.study import Study
@@ -137,7 +138,7 @@ def measure(trials: int) -> dict[str, float]:
 
         def end() -> None:
             ledger.end(asked.pop(), "complete", best)
-            described_front(ledger)
+            Front.of(ledger)
 
         seconds["a trial's end and the front"] = timed(end)
         number = ledger.ask()

@@ -3,13 +3,13 @@
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from trainables.metrics import Metrics
 from trainables.records.trial_folder import Place
-from trainables.slots.messages import Assignment, Job, News
+from trainables.slots.messages import Assignment, Job, News, Underway
 
 _MAX_DEATHS = 3  # a job whose workers die this often without a new epoch between is at fault itself
 _VERDICT_SHARE = 0.1  # how long a worker waits to hear whether its trial is pruned, as a share of the epoch's time
@@ -29,6 +29,7 @@ class _Entry:
     ended: bool = False
     cause: str | None = None
     lost: bool = False
+    underway: Underway | None = None
 
     def left(self) -> Job:
         """What is left of it."""
@@ -37,7 +38,7 @@ class _Entry:
     def assign(self, slot: str, places: tuple[Place, ...]) -> Job:
         """Give what is left of it to a slot."""
         waited = None if self.queued is None else time.monotonic() - self.queued
-        self.slot, self.queued = slot, None
+        self.slot, self.queued, self.underway = slot, None, None
         self.assignments.append(Assignment(places, waited))
         return self.left()
 
@@ -134,10 +135,22 @@ class Mailbox:
         epoch = int(row["epoch"])
         if epoch > entry.left().recorded:
             entry.rows.append(row)
-        entry.deaths = 0
+        entry.deaths, entry.underway = 0, None
         await self._notify()
         await self._wait(lambda: entry.judged >= epoch or entry.cancelled, _VERDICT_SHARE * row["epoch_seconds"])
         return not entry.cancelled
+
+    async def tell(self, slot: str, found: Mapping[str, Underway]) -> None:
+        """Keep how far a slot's jobs are within their epochs, for who looks. No job hangs on it: it wakes nobody, and
+        what is lost, or comes late, is made good by the next."""
+        for job_id, underway in found.items():
+            entry = self._entries.get(job_id)
+            if entry is not None and entry.slot == slot:
+                entry.underway = underway
+
+    async def underway(self) -> dict[str, Underway]:
+        """How far jobs are within their epochs, of those that have said so since their last."""
+        return {job_id: entry.underway for job_id, entry in self._entries.items() if entry.underway and entry.slot}
 
     async def finish(self, slot: str, job_id: str, cause: str | None, lost: bool = False) -> None:
         """Let a job end in its slot; `News` has the rest. A cancelled one is forgotten."""

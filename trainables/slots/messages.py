@@ -35,6 +35,16 @@ class Assignment:
 
 
 @dataclass(frozen=True)
+class Underway:
+    """How far a job is within an epoch that has not ended. Only people are told: nothing is decided by it."""
+
+    epoch: int  # from 1
+    share: float  # of its steps, from 0 to below 1
+    seconds: float  # since it began
+    images_per_second: float  # since then, over all workers
+
+
+@dataclass(frozen=True)
 class News:
     """A job's rows that its reader has not seen; ``ended`` once no more will come, ``cause`` if it failed."""
 

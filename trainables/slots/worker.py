@@ -2,7 +2,9 @@
 
 import gc
 import os
+import time
 import traceback
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +19,13 @@ import torch.distributed as dist
 
 from trainables.errors import UserError
 from trainables.records.trial_folder import Place, TrialFolder
-from trainables.slots.messages import Job
+from trainables.slots.messages import Job, Underway
 from trainables.slots.resources import SlotResources
-from trainables.training.loop import NonFiniteError, alike
+from trainables.training.loop import NonFiniteError, Track, alike
 from trainables.training.process_group import World
 from trainables.training.trial import Training, next_rows
+
+_TELL_SECONDS = 1.0  # how often a worker says how far it is within an epoch
 
 
 def run_worker(slot: dict[str, Any]) -> None:
@@ -123,7 +127,7 @@ class _Worker:
 
     def _train_together(self, group: list[_Active]) -> None:
         try:
-            rows = next_rows([each.training for each in group])
+            rows = next_rows([each.training for each in group], self._track(group))
         except Exception as error:
             if len(group) == 1:
                 self._fail(group[0].job, error)
@@ -144,6 +148,23 @@ class _Worker:
             if isinstance(row, NonFiniteError):
                 self._finish(each.job, str(row))
 
+    def _track(self, group: list[_Active]) -> Track:
+        """What passes an epoch's steps on, and tells the mailbox of them; of all ranks the first's. It waits for no
+        answer, and no collective of the others waits for it."""
+        if self._world.rank:
+            return iter
+        jobs = {each.job.id: each.training.run for each in group}
+
+        def tell(done: int, seconds: float) -> None:
+            told = {
+                job_id: Underway(len(run.history) + 1, done / run.steps, seconds, done * run.batch / seconds)
+                for job_id, run in jobs.items()
+            }
+            with suppress(ray.exceptions.RayError):
+                self._mailbox.tell.remote(self._slot, told)
+
+        return lambda steps: told_of(steps, tell)
+
     def _fail(self, job: Job, error: Exception) -> None:
         traceback.print_exc()
         # no data, no shared folder, a full disk: not the trial's fault, which goes on when that is mended
@@ -161,6 +182,18 @@ class _Worker:
         self._active.pop(job.id, None)
         self._unclean = True
         self._ask("finish", (job.id, cause, lost))
+
+
+def told_of(steps: Iterable[int], tell: Callable[[int, float], None]) -> Iterator[int]:
+    """Pass steps on, and ``tell`` every second how many are done, and how many seconds after the first began. Reads the
+    clock once a step and asks nothing of the device, on which steps that count as done may still be queued."""
+    began = told = time.monotonic()
+    for done, step in enumerate(steps):
+        now = time.monotonic()
+        if now - told >= _TELL_SECONDS:
+            told = now
+            tell(done, now - began)
+        yield step
 
 
 def _this_place(rank: int) -> Place:

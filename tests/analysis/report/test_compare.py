@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 from optuna.distributions import FloatDistribution
 from support.analysis_fixture import BASE, SIX, Made, build_study
+from support.screens import Terminal
 from support.study_cases import repeat, synthetic
 
 from analysis.report.compare import compare_studies, fronts_chart, labels, list_studies, write_comparison
@@ -205,6 +207,45 @@ def test_labels_tell_folders_apart() -> None:
     assert labels([Path("/x/a"), Path("/x/b")]) == ["a", "b"]
 
 
+def assert_data(printed: str, expected: pd.DataFrame) -> None:
+    """A pipe gets the whole frame and nothing else, to the last bit."""
+    read = pd.read_table(StringIO(printed), float_precision="round_trip")
+    assert read.columns.tolist() == expected.columns.tolist()
+    for column in expected:
+        kind = expected[column].dtype
+        pd.testing.assert_series_equal(read[column].astype(kind), expected[column])
+
+
+def test_a_comparison_in_a_pipe_is_data_and_what_it_says_goes_beside(two: tuple[Path, Path], tmp_path: Path) -> None:
+    page = tmp_path / "out.html"
+    shown = command("compare", *two, "--out", page)
+    assert shown.returncode == 0, shown.stderr
+    assert_data(shown.stdout, compare_studies(two).table)
+    assert "2.4000 bits per dimension" in shown.stderr
+    assert shown.stderr.splitlines()[-1] == f"page  {page}"
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_list_and_a_comparison_fit_a_terminal(two: tuple[Path, Path], tmp_path: Path, width: int) -> None:
+    build_study(tmp_path / "none", [])
+    for arguments in (["list", tmp_path], ["compare", *two, "--out", tmp_path / "out.html"]):
+        found = Terminal("-m", "analysis", *arguments, cwd=Path(__file__).parents[3], width=width)
+        try:
+            assert found.end() == 0, found.output
+        finally:
+            found.close()
+        lines = found.screen()
+        assert [line for line in lines if len(line) > width] == []
+        assert "nan" not in " ".join(lines).replace("dominan", "")
+        head = lines[0].split("  ")
+        assert head[0] == "study"
+        rows = [line for line in lines[1:4] if line.startswith(("a/study", "b/study", "none"))]
+        assert len(rows) == (3 if arguments[0] == "list" else 2)
+        assert all(len(re.split(r"\s{2,}", line.strip())) == len(re.split(r"\s{2,}", lines[0])) for line in rows)
+        if arguments[0] == "list":
+            assert "-: no trial is complete, or no front: one number is minimised" in lines
+
+
 def test_list_shows_what_can_be_read_and_says_what_cannot(two: tuple[Path, Path], tmp_path: Path) -> None:
     (tmp_path / "torn").mkdir()
     (tmp_path / "torn" / "study.json").write_text("{")
@@ -215,8 +256,8 @@ def test_list_shows_what_can_be_read_and_says_what_cannot(two: tuple[Path, Path]
     assert found.dtypes.equals(list_studies(tmp_path / "torn" / "..").dtypes)
     shown = command("list", tmp_path)
     assert shown.returncode == 0
-    assert "2.4000" in shown.stdout
     assert "torn cannot be read" in shown.stderr
+    assert_data(shown.stdout, found)
     pd.testing.assert_index_equal(list_studies(two[0] / "trials").columns, found.columns)
 
 
@@ -225,7 +266,7 @@ def test_studies_by_different_definitions_are_told_apart_and_not_ranked(two: tup
     build_study(tmp_path / "c" / "study", base=older)
     assert list_studies(tmp_path)["definitions"].tolist() == [2, 2, 1]
     shown = command("list", tmp_path)
-    assert "by definitions 1, whose bits per dimension are not those of the others: c/study" in shown.stdout
+    assert "by definitions 1, whose bits per dimension are not those of the others: c/study" in shown.stderr
     mixed = compare_studies([two[0], tmp_path / "c" / "study"])
     assert len(mixed.findings) == 1
     assert "not validated on the same images by the same definitions" in mixed.findings[0]

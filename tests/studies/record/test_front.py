@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from support.small_study import CONFIG, lifecycle, row, study, train
 
 from analysis.statistics.pareto import knee
-from studies.record.ledger import Trials, described_front
+from studies.record.front import Front, short
+from studies.record.ledger import Trials
 from trainables.config import TrialConfig
 from trainables.metrics import Metrics
 
@@ -155,14 +157,72 @@ def test_few_trials_are_no_exception(lost: list[str], count: int) -> None:
     none, one, equal = made([], lost=lost), made([(3.0, 5.0)], lost=lost), made([(3.0, 5.0)] * 4, lost=lost)
     assert none.chosen(count) == none.front() == []
     assert none.lowest_bits() is None
-    assert described_front(none) == ""
+    assert Front.of(none) is None
     assert numbers(one.chosen(count)) == [0][:count]
     assert numbers(one.front()) == [0]
-    assert described_front(one).endswith(", trial 0 with a rate of 3 nats")
+    alone = Front.of(one)
+    assert alone is not None
+    assert (alone.extent, alone.place) == ("1 trial, rate 3 nats", "trial")
+    assert alone.knee == f"trial 0: rate 3.00 nats, distortion {5 + CONSTANT:.2f} nats"
     assert len(equal.chosen(count)) == min(count, 1)  # one point
     assert len(equal.front()) == 4
     two = made([(3.0, 5.0), (4.0, 4.0)], lost=lost)
     assert len(two.chosen(count)) == min(count, 2)
+
+
+# What is said of it
+
+
+def covered(values: Sequence[tuple[float, float]], corner: tuple[float, float]) -> float:
+    """The area of the union of the rectangles from the points to a corner, on the grid of their coordinates."""
+    xs, ys = (np.unique([*axis, end]) for axis, end in zip(zip(*values, strict=True), corner, strict=True))
+    return sum(
+        float((right - left) * (upper - lower))
+        for left, right in pairwise(xs)
+        for lower, upper in pairwise(ys)
+        if right <= corner[0] and upper <= corner[1] and any(x <= left and y <= lower for x, y in values)
+    )
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_fronts_area_and_what_the_last_trials_added_are_those_of_rectangles(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    values = [(float(rate), float(distortion)) for rate, distortion in rng.uniform(0, 12, (24, 2))]
+    found = Front.of(made(values))
+    assert found is not None
+    ends = np.array([values[number] for number in found.numbers])
+    corner = ends.max(0) + 0.1 * np.ptp(ends, 0)
+    area = covered(values, tuple(corner))
+    assert found.hypervolume == pytest.approx(area)
+    assert found.recent == 10
+    assert found.added == pytest.approx(1 - covered(values[:14], tuple(corner)) / area)
+    assert found.rates == (ends[:, 0].min(), ends[:, 0].max())
+    assert (found.rate, found.distortion - CONSTANT) == pytest.approx(values[found.trial])
+    assert found.trial == made(values).chosen(1)[0].number
+
+
+def test_a_front_that_does_not_grow_says_so() -> None:
+    values = [(1.0, 9.0), (2.0, 5.0), (4.0, 4.0), (7.0, 7.0), (8.0, 9.5), (9.0, 9.0)]
+    found = Front.of(made(values))
+    assert found is not None
+    assert (found.recent, found.added) == (3, 0.0)
+    assert found.extent.endswith("nats², 0.0 % of it by the last 3 trials")
+    assert (found.place, found.trial) == ("knee", 1)
+    assert found.knee.startswith("trial 1: rate 2.00 nats, distortion ")
+
+
+def test_a_front_without_a_bend_and_one_beyond_the_limits_are_told() -> None:
+    line = Front.of(made([(1.0, 5.0), (2.0, 4.0), (3.0, 3.0)], [0.5, 0.1, 0.2]))
+    assert line is not None
+    assert (line.place, line.trial, line.numbers) == ("middle", 1, [0, 1, 2])
+    assert line.extent.startswith("3 trials, beyond the limits, rate 1 to 3 nats; area ")
+    equal = Front.of(made([(3.0, 5.0)] * 4))
+    assert equal is not None
+    assert (equal.hypervolume, equal.added, equal.extent) == (None, None, "4 trials, rate 3 nats")
+
+
+def test_parameters_are_short() -> None:
+    assert short({"beta": 0.12345, "model.depth": 1, "optimizer": "adam"}) == "beta 0.123  depth 1  optimizer adam"
 
 
 def test_one_kl_weight_and_equal_rates_are_no_exception() -> None:

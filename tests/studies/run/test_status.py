@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from support.analysis_fixture import metrics
 from support.small_study import curve, session, study, train
@@ -12,6 +14,7 @@ from support.small_study import curve, session, study, train
 from analysis import load_trials
 from analysis.reading.best_runs import ranked_runs
 from analysis.reading.study_record import read_study
+from analysis.report.compare import list_studies
 from studies.record.study_folder import StudyFolder
 from studies.run.operations import described, prune, status_of
 from studies.search.lifecycle import Lifecycle, search_trials
@@ -89,6 +92,26 @@ def test_who_reads_a_folder_sees_the_front_that_its_driver_sees(tmp_path: Path) 
     assert status["front"] == [trial.number for trial in ledger.front()]
     assert sorted(status["front"]) == trials.loc[trials["front"], "number"].tolist()
     assert (trials.loc[trials["front"], "val_rate"] <= 6).all()
+
+
+@KINDS
+@pytest.mark.parametrize("done", ["none", "one", "all"])
+def test_a_list_of_studies_has_the_fronts_that_their_status_has(
+    tmp_path: Path, fields: dict[str, Any], done: str
+) -> None:
+    folder = searched(tmp_path / "s", done, **fields)
+    status = status_of(folder)
+    (listed,) = list_studies(tmp_path).to_dict("records")
+    summary, columns = status["front_summary"], ["front", "knee", "val_rate", "val_distortion"]
+    if summary is None:
+        assert pd.isna([listed[name] for name in columns]).all()
+        return
+    expected = len(status["front"]), summary["trial"], summary["rate"], summary["distortion"]
+    assert tuple(listed[name] for name in columns) == pytest.approx(expected)
+    shown = described(json.loads(json.dumps(status)))
+    assert shown["front"].startswith(f"{len(status['front'])} trial")
+    where = {"one": "trial", "all": "knee" if summary["is_knee"] else "middle"}[done]
+    assert shown[where].startswith(f"trial {status['best']}: rate {summary['rate']:.2f} nats")
 
 
 def test_the_best_are_the_fronts_and_keep_their_weights(tmp_path: Path) -> None:

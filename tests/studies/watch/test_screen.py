@@ -1,0 +1,119 @@
+"""What is on a terminal after a study was stopped there: nothing of its board."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from support.commands import SMALL_STUDY
+from support.screens import Terminal, screen
+
+from trainables.errors import ExitCode
+
+CTRL_C = b"\x03"
+# a board without Ray: one trial, that never ends
+BOARD = """
+import time
+from rich.console import Console
+from studies.watch.live_view import View
+from studies.watch.stopping import Stop, graceful
+from trainables.slots.messages import Underway
+from trainables.terminal import silent_keys
+console = Console()
+console.print("before")
+view, stop = View("study", 5, 3, console), Stop()
+try:
+    with silent_keys(), view, graceful(view, stop):
+        view.started(0, {"beta": 1.0})
+        view.phase("searching")
+        while True:
+            time.sleep(0.05)
+            view.underway(0, Underway(1, 0.5, 1.0, 9.0))
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@contextmanager
+def terminal(*arguments: str | Path, cwd: Path) -> Iterator[Terminal]:
+    found = Terminal(*arguments, cwd=cwd)
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+def is_clean(found: Terminal) -> bool:
+    """The cursor and the keys are back, and no key is shown."""
+    return found.has_cursor and found.echoes and "^C" not in found.output
+
+
+def test_the_screen_of_these_tests_is_that_of_a_terminal() -> None:
+    assert screen("one\r\ntwo\r\x1b[2K\x1b[1A\x1b[2Kthree\r\n", 80) == ["three"]
+    assert screen("\x1b[1mabcd\x1b[0mef\r\n", 4) == ["abcd", "ef"]
+    assert screen("ab\rc", 80) == ["cb"]
+
+
+SIGNALS: dict[str, Callable[[Terminal], object]] = {
+    "Ctrl-C": lambda it: it.press(CTRL_C),
+    "SIGTERM": lambda it: it.process.send_signal(signal.SIGTERM),
+}
+
+
+@pytest.mark.parametrize("how", SIGNALS)
+def test_a_board_leaves_nothing_on_the_screen(how: str, tmp_path: Path) -> None:
+    with terminal("-c", BOARD, cwd=tmp_path) as found:
+        found.wait_for("searching")
+        assert not found.echoes
+        SIGNALS[how](found)
+        found.wait_for("stopping after the running epochs; Ctrl-C again stops at once")
+        SIGNALS[how](found)
+        assert found.end() == 0
+        assert found.screen() == ["before", "interrupted"]
+        assert is_clean(found)
+
+
+def test_a_board_in_the_background_of_a_shell_goes_on(tmp_path: Path) -> None:
+    """A terminal stops who changes its keys from there."""
+    code = BOARD.replace("while True:", "for _ in range(5):")
+    shell = (
+        "import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', sys.argv[1]], process_group=0).wait())"
+    )
+    with terminal("-c", shell, code, cwd=tmp_path) as found:
+        assert found.end() == 0
+        assert found.screen() == ["before", "0"]
+        assert is_clean(found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("how", SIGNALS)
+def test_a_study_that_is_stopped_leaves_a_line_that_says_so(how: str, times: int, tmp_path: Path) -> None:
+    study = (*SMALL_STUDY, "--trials", "2", "--epochs", "100000", "--no-report", "--out", "s")
+    with terminal(*study, cwd=tmp_path) as found:
+        found.wait_for("1/100000")
+        SIGNALS[how](found)
+        if times > 1:
+            SIGNALS[how](found)
+        assert found.end() == ExitCode.INTERRUPTED
+        dashboard, last = found.screen()
+        assert dashboard.startswith("Ray ")
+        assert last == "interrupted: s keeps what is done; the same command goes on from there"
+        assert is_clean(found)
+
+
+@pytest.mark.slow
+def test_a_study_that_is_killed_gives_the_terminal_back(tmp_path: Path) -> None:
+    study = (*SMALL_STUDY, "--trials", "2", "--epochs", "100000", "--no-report", "--out", "s")
+    with terminal(*study, cwd=tmp_path) as found:
+        found.wait_for("1/100000")
+        found.process.kill()
+        found.end()
+        for _ in range(100):  # a shell that outlives it writes the last
+            if "the same command goes on from there" not in found.output:
+                found.read()
+        assert "the same command goes on from there" in found.output
+        assert is_clean(found)
