@@ -102,12 +102,13 @@ def compare(
 
     with progress_bar(Console(stderr=True)) as progress:
         comparison = compare_studies(studies, progress)
+    page = write_comparison(comparison, out)
     screen, notes = _screens()
     unknown = "no trial is complete, or no area: fewer than 2 are, or the studies cannot be compared"
     print_table(_rows(comparison.table), _COMPARED_FRONTS if comparison.by_fronts else _COMPARED, screen, unknown)
     for sentence in comparison.findings:
         print_text(sentence, notes)
-    print_facts({"page": str(write_comparison(comparison, out))}, notes, whole=["page"])
+    print_facts({"page": str(page)}, notes, whole=["page"])
 
 
 @app.command("list")
