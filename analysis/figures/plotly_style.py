@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from matplotlib.ticker import MaxNLocator
 from plotly.subplots import make_subplots
 
-from analysis.figures.style import OKABE_ITO, Look, panel_grid
+from analysis.figures.style import RING, Look, panel_grid
 
 NEUTRAL = "#888888"
 
@@ -47,15 +47,16 @@ def add_dots(figure: go.Figure, x: Any, y: Any, hover: str, **options: Any) -> N
     figure.add_scatter(x=x, y=y, hovertemplate=f"{hover}<extra></extra>", **{"mode": "markers"} | options)
 
 
+def add_rings(figure: go.Figure, x: Any, y: Any, name: str, **options: Any) -> None:
+    """Around the best, as `analysis.figures.style.RING`; they do not answer the mouse."""
+    ring = {"symbol": "circle-open", "size": 13, "color": RING["mec"], "line": {"width": RING["mew"]}}
+    figure.add_scatter(x=x, y=y, mode="markers", name=name, marker=ring, hoverinfo="skip", **options)
+
+
 def whole_ticks(low: float, high: float) -> dict[str, Any]:
     """An axis that shows whole numbers alone; where there are few of them, plotly would show halves."""
     ticks = MaxNLocator(10, integer=True).tick_values(low, high)
     return {"tickvals": [int(tick) for tick in ticks if low <= tick <= high and tick == int(tick)]}
-
-
-def ringed(chosen: np.ndarray) -> dict[str, Any]:
-    """How markers look of which those chosen, (N,) bool, have the ring of a figure's best."""
-    return {"line": {"width": np.where(chosen, 2.5, 1), "color": np.where(chosen, OKABE_ITO["vermillion"], "white")}}
 
 
 def coloured(values: np.ndarray, colorscale: str, bar: dict[str, Any] | None) -> dict[str, Any]:

@@ -11,10 +11,12 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib import patheffects
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 P = ParamSpec("P")
 Look = dict[str, Any]
@@ -134,6 +136,11 @@ def wrapped(text: str, width: int) -> str:
 def shorten(text: str, width: int) -> str:
     """A label of at most ``width`` characters."""
     return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def whole_numbers(axis: Axis) -> None:
+    """Label an axis with whole numbers alone, be there only one."""
+    axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def latents(count: int) -> str:

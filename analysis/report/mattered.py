@@ -24,8 +24,10 @@ _INDICATIVE = 20  # complete trials below which an importance is called a hint
 def importance_sentence(importance: Importance) -> str:
     """The parameters by their share of the variance, whether the largest two are separable, and of which nothing is
     known."""
+    constant = listed([TITLES.get(name, name) for name in importance.constant])
+    unknown = f"; nothing can be said of {constant}, which did not vary" * bool(constant)
     if importance.note:
-        return f"{importance.note}."
+        return f"{importance.note}{unknown}."
     names = [TITLES.get(name, name) for name in importance.names]
     intervals: Sequence[Interval | None] = importance.intervals or [None] * len(names)
     parts = [
@@ -34,12 +36,11 @@ def importance_sentence(importance: Importance) -> str:
     ]
     close = importance.separable is False
     few = importance.trials < _INDICATIVE
-    constant = listed([TITLES.get(name, name) for name in importance.constant])
     return (
         f"What mattered for {importance.of}, by the share of its variance that each explains alone: "
         f"{listed(parts)}; {REMAINDER}: {importance.remainder:.0%}"
         + f"; {listed(names[:2])} are not separable, as their intervals overlap" * close
-        + f"; nothing can be said of {constant}, which did not vary" * bool(constant)
+        + unknown
         + f"; with {importance.trials} complete trials this is a hint, not a measurement" * few
         + "."
     )

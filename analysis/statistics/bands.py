@@ -10,11 +10,14 @@ _MOST = 4
 
 def bands(beta: np.ndarray) -> np.ndarray:
     """(N,) KL weights -> (N,) int: the band of each trial, the lowest weights' is 0. As many as hold `_LEAST` trials
-    each, at most `_MOST`, of nearly equal counts; trials of one weight are never parted."""
-    before = np.searchsorted(np.sort(beta), beta)  # how many trials have a lower weight
-    for count in range(_MOST, 1, -1):
-        _, band, sizes = np.unique(before * count // max(len(beta), 1), return_inverse=True, return_counts=True)
-        if len(sizes) and sizes.min() >= _LEAST:
+    each, at most `_MOST`: one a weight where they are so few, else of nearly equal counts. Trials of one weight are
+    never parted."""
+    weights, weight = np.unique(beta, return_inverse=True)
+    below = np.searchsorted(np.sort(beta), beta)  # how many trials have a lower weight
+    several = [weight] if len(weights) <= _MOST else []
+    for finer in [*several, *(below * count // len(beta) for count in range(_MOST, 1, -1) if len(beta))]:
+        _, band, sizes = np.unique(finer, return_inverse=True, return_counts=True)
+        if sizes.size and sizes.min() >= _LEAST:
             return np.asarray(band)
     return np.zeros(len(beta), dtype=int)
 

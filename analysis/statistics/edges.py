@@ -71,5 +71,5 @@ def _further(path: str, distribution: BaseDistribution, low: float, high: float,
         case _:
             further = 2 * high if is_upper else low / 2
     for rule in rules:
-        further = max(min(further, getattr(rule, "le", further)), getattr(rule, "ge", further))
+        further = max(min(further, getattr(rule, "le", math.inf)), getattr(rule, "ge", -math.inf))
     return further if (further > high if is_upper else further < low) else None

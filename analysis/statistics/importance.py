@@ -84,7 +84,7 @@ def compute_importance(
     varied = np.ptp(points, axis=0) > 0
     constant = [columns[path] for path, varies in zip(paths, varied, strict=True) if not varies]
     names, points = [columns[path] for path, varies in zip(paths, varied, strict=True) if varies], points[:, varied]
-    measured = np.array([value for _, value in known], dtype=float)
+    measured, none = np.array([value for _, value in known], dtype=float), partial(none, constant=constant)
     if same := "parameters" if not names else "values" if not np.ptp(measured) > 0 else "":
         return none(f"Parameter importance cannot be told from these trials: their {same} do not differ")
     forests = [_forest(points, measured, seed, leaf) for leaf in _LEAVES]

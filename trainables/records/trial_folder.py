@@ -7,7 +7,6 @@ workers.log      where it ran, and its workers' logs   a line a worker, whenever
 checkpoints/     see `trainables.training.checkpoint`           written by the trial's rank 0"""
 
 import os
-import re
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -24,8 +23,6 @@ from trainables.records.atomic_files import PARTIAL, read_bounded, seal, unseal,
 BEST = "best.safetensors"  # the best epoch's weights, in ``checkpoints``
 METRICS = "metrics.jsonl"
 _TIME = "%Y-%m-%dT%H:%M:%S%z"
-_FIRST_RANK = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} rank 0: "
-_SECONDS = 19  # characters of a time up to its seconds
 STATES = "epoch_*.pt"  # names of the states to go on from, in ``checkpoints``
 
 
@@ -145,10 +142,14 @@ class TrialFolder:
     def taken_up(self) -> list[datetime]:
         """When its training began, or began anew, as `note` was told: in the driver's local time, without a zone, as
         Optuna's times are. What is no such line is left out."""
+        found = []
         with suppress(OSError, ValueError):
-            lines = read_bounded(self._workers).decode(errors="replace").splitlines()
-            return [datetime.strptime(it[:_SECONDS], _TIME[:-2]) for it in lines if re.match(_FIRST_RANK, it)]
-        return []
+            for line in read_bounded(self._workers).decode(errors="replace").splitlines():
+                when, _, rest = line.partition(" ")
+                with suppress(ValueError):
+                    if rest.startswith("rank 0:"):
+                        found.append(datetime.strptime(when, _TIME).replace(tzinfo=None))
+        return found
 
     def fail(self, cause: str) -> None:
         """Record that the training failed, for one that is in no ledger."""

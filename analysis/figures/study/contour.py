@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from optuna.distributions import BaseDistribution
 
-from analysis.figures.plotly_style import add_dots, coloured, panel_chart, ringed
+from analysis.figures.plotly_style import add_dots, add_rings, coloured, panel_chart
 from analysis.figures.registry import StudyFigure
 from analysis.figures.study import importance
 from analysis.figures.study._judged import Judged
@@ -29,6 +29,7 @@ from analysis.statistics.gaussian_process import gaussian_process
 _LEAST_TRIALS = 6
 _PARAMETERS = 4  # whose pairs are shown at most: 6 panels
 _GRID = 40
+_ALONG = 160  # points along a strip
 _STRIP = 0.35  # of the way to the next value: half the width of a discrete axis's strips
 _LIMITS = (-0.12, 1.12)  # of both axes
 _APART = 0.14  # between labels
@@ -119,15 +120,16 @@ def compute_contours(
 
 
 def _panel_of(x: Axis, y: Axis, values: np.ndarray) -> Panel:
-    grid_x, grid_y = map(_grid_of, (x, y))
+    smooth = not (x.is_discrete or y.is_discrete)
+    grid_x, grid_y = (_grid_of(axis, _GRID if smooth else _ALONG) for axis in (x, y))
     at = np.stack(np.meshgrid(grid_x, grid_y), -1).reshape(-1, 2)
     fit, _ = gaussian_process(np.stack([x.position, y.position], 1), values, at)
     return Panel(x, y, grid_x, grid_y, fit.reshape(len(grid_y), len(grid_x)))
 
 
-def _grid_of(axis: Axis) -> np.ndarray:
+def _grid_of(axis: Axis, count: int) -> np.ndarray:
     at = axis.position
-    return np.unique(at) if axis.is_discrete else np.linspace(at.min(), at.max(), _GRID)
+    return np.unique(at) if axis.is_discrete else np.linspace(at.min(), at.max(), count)
 
 
 @styled
@@ -146,7 +148,7 @@ def draw_contours(contours: Contours) -> Figure:
             axes.contourf(*grid, levels, extend="both", **colors)
             axes.contour(*grid, levels, colors="white", linewidths=0.7, alpha=0.6)
         else:
-            axes.pcolormesh(*panel.strips, **colors)
+            axes.pcolormesh(*panel.strips, rasterized=True, **colors)
         axes.scatter(x.position, y.position, c=contours.places, **colors, **dots)
         axes.plot(x.position[marked], y.position[marked], ms=12, zorder=4, clip_on=False, **RING)
         axes.set(xlim=_LIMITS, ylim=_LIMITS, xlabel=_title(x), ylabel=_title(y))
@@ -188,7 +190,7 @@ def contour_chart(contours: Contours) -> go.Figure:
     colors: Look = {"colorscale": "Cividis", "colorbar": bar, "zmin": levels[0], "zmax": levels[-1]}
     lines = {"start": levels[0], "end": levels[-1], "size": levels[1] - levels[0], "coloring": "fill"}
     look: Look = {"contours": lines, "line": {"width": 0.5, "color": "white"}, **colors}
-    dots = coloured(levels, "Cividis", None) | {"size": 8, "color": contours.places} | ringed(contours.marked)
+    dots = coloured(levels, "Cividis", None) | {"size": 8, "color": contours.places}
     figure, places = panel_chart(len(contours.panels), horizontal_spacing=0.09, vertical_spacing=0.16)
     for k, (panel, place) in enumerate(zip(contours.panels, places, strict=True)):
         once: Look = {"showscale": k == 0, "hoverinfo": "skip", **place}
@@ -201,6 +203,9 @@ def contour_chart(contours: Contours) -> go.Figure:
         texts = [f"trial {number}: {judged.told(value)}<br>{x}<br>{y}" for number, value, x, y in rows]
         where = (panel.x.position, panel.y.position)
         add_dots(figure, *where, "%{text}", text=texts, marker=dots, showlegend=False, **place)
+        best_x, best_y = (at[contours.marked] for at in where)
+        label = judged.mark(contours.number[contours.marked])
+        add_rings(figure, best_x, best_y, label, showlegend=k == 0, **place)
         figure.update_xaxes(**_ticked(panel.x), **place)
         figure.update_yaxes(**_ticked(panel.y), **place)
     return figure.update_layout(height=120 + 340 * places[-1]["row"])

@@ -6,12 +6,11 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from analysis.figures.plotly_style import add_dots, add_line, ringed, whole_ticks
+from analysis.figures.plotly_style import add_dots, add_line, add_rings, whole_ticks
 from analysis.figures.registry import StudyFigure
 from analysis.figures.study._judged import Judged
-from analysis.figures.style import OKABE_ITO, RING, STATES, Look, styled
+from analysis.figures.style import OKABE_ITO, RING, STATES, Look, styled, whole_numbers
 
 _MARKERS = {"COMPLETE": "o", "PRUNED": "D", "RUNNING": ">"}  # of the states whose trials have a value
 
@@ -37,7 +36,7 @@ class History:
         """Why there is nothing to draw, if so."""
         if not len(self.number):
             return "The study has no trials yet"
-        return "" if np.isfinite(self.value).any() else "No trial has a value yet"
+        return "" if any(self.of(state).any() for state in _MARKERS) else "No trial has a value yet"
 
     def of(self, state: str) -> np.ndarray:
         """(N,) bool: trials of a state that have a value."""
@@ -74,7 +73,7 @@ def draw_history(history: History) -> Figure:
         ring: Look = RING | {"ms": 14, "label": history.judged.mark(history.number), "zorder": 4, "clip_on": False}
         axes.plot(history.number[history.marked], places[history.marked], **ring)
     axes.set(xlabel="trial", ylabel=history.judged.label, xlim=(-0.5, history.number.max() + 0.5))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    whole_numbers(axes.xaxis)
     axes.margins(y=0.12)
     history.judged.scale(axes.yaxis, places)
     axes.grid(True)
@@ -90,9 +89,7 @@ def history_chart(history: History) -> go.Figure:
     for state in _MARKERS:
         look, chosen = STATES[state], history.of(state)
         if chosen.any():
-            front = chosen & history.marked & judged.is_excess
-            marker = {"color": look.color, "size": 9} | ringed(front[chosen])
-            dots: Look = {"name": look.word, "marker": marker, "text": told[chosen]}
+            dots: Look = {"name": look.word, "marker": {"color": look.color, "size": 9}, "text": told[chosen]}
             add_dots(figure, history.number[chosen], places[chosen], "trial %{x}: %{text}", **dots)
     failed = history.number[history.state == "FAIL"]
     if len(failed):
@@ -100,7 +97,9 @@ def history_chart(history: History) -> go.Figure:
         dots = {"name": look.word, "marker": {"color": look.color, "size": 10, "symbol": "x"}, "yaxis": "y2"}
         add_dots(figure, failed, np.full(len(failed), 0.03), "trial %{x} failed", **dots)
         figure.update_layout(yaxis2={"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True})
-    if not judged.is_excess:
+    if judged.is_excess and history.marked.any():
+        add_rings(figure, history.number[history.marked], places[history.marked], judged.mark(history.number))
+    elif not judged.is_excess:
         add_line(figure, history.number, history.best, _BEST, line={"shape": "hv", "color": OKABE_ITO["orange"]})
     figure.update_layout(xaxis={"title": "trial", **whole_ticks(0, history.number.max())})
     return figure.update_layout(yaxis={"title": judged.label, **judged.chart_scale(places)})

@@ -7,12 +7,11 @@ import pandas as pd
 import plotly.graph_objects as go
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
-from analysis.figures.plotly_style import add_dots, add_line, beta_colors, coloured, whole_ticks
+from analysis.figures.plotly_style import add_dots, add_line, add_rings, beta_colors, coloured, whole_ticks
 from analysis.figures.registry import StudyFigure
 from analysis.figures.study._judged import Judged
-from analysis.figures.style import OKABE_ITO, RING, STATES, Look, beta_bar, log_colors, styled
+from analysis.figures.style import OKABE_ITO, RING, STATES, Look, beta_bar, log_colors, styled, whole_numbers
 
 
 @dataclass(frozen=True)
@@ -78,10 +77,10 @@ def draw_learning_curves(curves: LearningCurves) -> Figure:
             axes.plot(epoch[-1], values[-1], ms=12, zorder=6, clip_on=False, **RING)
     beta_bar(figure, scale)
     axes.set(xlabel="epoch", ylabel=_label(curves.judged))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    whole_numbers(axes.xaxis)
     curves.judged.scale(axes.yaxis, np.concatenate(places))
     axes.grid(True)
-    axes.legend(handles=_handles(curves), handlelength=3)
+    axes.legend(handles=_handles(curves), handlelength=3, frameon=True, framealpha=0.9, edgecolor="none")
     return figure
 
 
@@ -138,13 +137,17 @@ def _texts(curves: LearningCurves, k: int) -> list[str]:
 def _mark(figure: go.Figure, curves: LearningCurves) -> None:
     """Outline the best trial, or ring the last epochs of the front's."""
     places = [place for place, marked in zip(curves.places, curves.marked, strict=True) if marked]
-    name, color = curves.judged.mark(curves.numbers[curves.marked]), OKABE_ITO["vermillion"]
+    name = curves.judged.mark(curves.numbers[curves.marked])
     if curves.judged.is_excess:
-        ring = {"symbol": "circle-open", "size": 12, "color": color, "line": {"width": 2.5}}
-        last = [len(place) for place in places], [place[-1] for place in places]
-        figure.add_scatter(x=last[0], y=last[1], mode="markers", name=name, marker=ring, hoverinfo="skip")
+        add_rings(figure, [len(place) for place in places], [place[-1] for place in places], name)
     else:
-        add_line(figure, np.arange(1, len(places[0]) + 1), places[0], name, line={"width": 4, "color": color})
+        add_line(
+            figure,
+            np.arange(1, len(places[0]) + 1),
+            places[0],
+            name,
+            line={"width": 4, "color": OKABE_ITO["vermillion"]},
+        )
 
 
 FIGURE = StudyFigure(

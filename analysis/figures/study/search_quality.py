@@ -6,11 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from analysis.figures.plotly_style import NEUTRAL, add_dots, add_line, whole_ticks
 from analysis.figures.registry import StudyContext, StudyFigure
-from analysis.figures.style import OKABE_ITO, STATES, Look, styled
+from analysis.figures.style import OKABE_ITO, STATES, Look, styled, whole_numbers
 from analysis.statistics.pareto import hypervolume, pareto_front, reference_point
 
 _LAST = 0.25  # of the epochs, in which the front grows still or no more
@@ -152,7 +151,7 @@ def draw_search_quality(found: SearchQuality) -> Figure:
         ticks: Look = {"color": style.color, "ms": 10, "mew": 1.5, "label": style.word}
         axes.plot(pruned, np.full(len(pruned), 0.025), "|", transform=axes.get_xaxis_transform(), **ticks)
     axes.set(xlabel=_EPOCHS_LABEL, ylabel=_VOLUME_LABEL, xlim=(0, found.epochs[-1]), ylim=(0, 105))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    whole_numbers(axes.xaxis)
     axes.grid(True)
     axes.legend(loc="center", bbox_to_anchor=(0.5, 0.3))
     axes.set_title(found.title, loc="left", fontsize=13, color="0.25")
@@ -172,7 +171,7 @@ def search_quality_chart(found: SearchQuality) -> go.Figure:
             text = [f"trial {number}: {share:.1f} %" for number, share in zip(found.number, volume, strict=True)]
             hover: Look = {"text": np.array(text)[chosen], "name": name, "marker": marker}
             add_dots(figure, found.epochs[chosen], y[chosen], "%{text}<br>%{x} epochs", **hover)
-    figure.update_layout(title={"text": found.title.replace("\n", "<br>"), "font": {"size": 14}})
+    figure.update_layout(title={"text": found.title.replace("\n", "; "), "font": {"size": 14}})
     figure.update_xaxes(title=_EPOCHS_LABEL, rangemode="tozero", **whole_ticks(0, found.epochs[-1]))
     return figure.update_yaxes(title=_VOLUME_LABEL, range=[0, 105])
 

@@ -12,7 +12,8 @@ from analysis.figures import model, study
 from analysis.figures.registry import ModelFigure, StudyFigure, model_figures, study_figures
 
 STUDY = (
-    "rate_distortion bits_by_beta active_units importance contour parallel history learning_curves timeline across_beta"
+    "rate_distortion bits_by_beta active_units importance contour parallel history search_quality learning_curves "
+    "timeline across_beta"
 )
 MODEL = (
     "recon extremes noise neighbours interp traversal traversal_gif manifold kl_latents aggregate_posterior pca umap "

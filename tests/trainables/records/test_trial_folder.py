@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from support.small_study import CONFIG, row
 
 from trainables.records import trial_folder
-from trainables.records.trial_folder import TrialFolder
+from trainables.records.trial_folder import Place, TrialFolder
 
 
 @pytest.fixture
@@ -49,3 +50,15 @@ def test_what_another_writer_recorded_is_kept(record: TrialFolder) -> None:
     assert not record.append(row(2, 1.0))
     assert record.append(row(3, 1.0))
     assert [r["val_bits_per_dim"] for r in other.rows()] == [1.0, 2.0, 1.0]
+
+
+def test_when_it_was_taken_up_is_read_back(record: TrialFolder) -> None:
+    assert record.taken_up() == []
+    before = datetime.now().replace(microsecond=0)
+    for rank in (0, 1):
+        record.note([Place(rank, "host", "node", 7, "log")])
+    (found,) = record.taken_up()  # once for all its ranks
+    assert before <= found <= datetime.now()
+    with (record.path / "workers.log").open("ab") as log:
+        log.write(b"\xff\n2026-99-01T00:00:00+0000 rank 0: process\n2026-01-01T00:00:00+0000 rank 0: process 1 on ")
+    assert record.taken_up() == [found, datetime(2026, 1, 1)]

@@ -46,7 +46,7 @@ def test_every_study_has_every_figure_and_its_charts(case: str, tmp_path: Path) 
     assert ({"rate_distortion", "bits_by_beta", "active_units"} <= set(charts)) == complete
     assert ("learning_curves" in charts) == (len(study.of(learning_curves.FIGURE).numbers) > 0)
     panels = study.of(contour.FIGURE).panels
-    assert len(charts["contour"].data if panels else ()) == 2 * len(panels)
+    assert len(charts["contour"].data if panels else ()) == 3 * len(panels)
     for name, chart in charts.items():
         text = to_json(chart)
         assert "rgba(0,0,0,0)" in text

@@ -47,6 +47,51 @@ def test_a_timeline_by_hand() -> None:
     assert timeline.unit == ("seconds", 1.0)
 
 
+NIGHT = 36_000.0
+
+
+def test_a_night_in_which_the_study_was_stopped_is_cut_out_and_not_idle() -> None:
+    trials = [
+        ran(0, "COMPLETE", 0, 600),
+        ran(1, "COMPLETE", 0, 500),
+        ran(2, "COMPLETE", 600 + NIGHT, 1200 + NIGHT),
+        ran(3, "COMPLETE", 600 + NIGHT, 1100 + NIGHT),
+        ran(4, "COMPLETE", 1230 + NIGHT, 1830 + NIGHT),  # half a minute later: its driver was busy
+    ]
+    timeline = compute_timeline(trials)
+    assert timeline.start.tolist() == [0, 0, 600, 600, 1230]
+    assert timeline.end.tolist() == [600, 500, 1200, 1100, 1830]
+    assert timeline.stops.tolist() == [[600, NIGHT]]
+    assert timeline.idle == pytest.approx(1 - (600 + 500 + 600 + 500 + 600) / (2 * 1830))
+    assert timeline.title == "5 trials in 2 slots, idle 23 % of the time; 10 hours in which none ran are cut out"
+    chart = timeline_chart(timeline)
+    assert "while the study ran (dotted: it was stopped)" in chart.layout.xaxis.title.text
+    assert [shape.x0 for shape in chart.layout.shapes] == [10]  # minutes
+    assert len(compute_timeline(trials[:2]).stops) == 0
+
+
+def test_an_interrupted_trial_did_not_run_all_night() -> None:
+    """It recorded 5 epochs of 100 s before it was stopped at about 550 s, and 4 when it was taken up again."""
+    trials = [ran(0, "COMPLETE", 0, NIGHT + 450), ran(1, "COMPLETE", 0, 500)]
+    begun = [0.0, NIGHT]
+    taken = {0: [datetime(2026, 1, 1) + timedelta(seconds=it) for it in begun], 1: [datetime(2026, 1, 1)]}
+    epochs = {0: np.full(9, 100.0), 1: np.full(4, 100.0)}
+    timeline = compute_timeline(trials, taken.__getitem__, epochs.__getitem__)
+    assert timeline.number.tolist() == [0, 1, 0]
+    assert timeline.start.tolist() == [0, 0, 500]
+    assert timeline.end.tolist() == [500, 500, 950]
+    assert timeline.stops.tolist() == [[500, NIGHT - 500]]
+    assert timeline.title.startswith("2 trials in 2 slots, idle 24 % of the time; 9.86 hours")
+
+
+def test_a_trial_that_was_taken_up_thrice_has_the_epochs_of_each_time() -> None:
+    trials = [ran(0, "FAIL", 0, 1000)]
+    taken = [datetime(2026, 1, 1) + timedelta(seconds=it) for it in (0, 300, 700)]
+    timeline = compute_timeline(trials, lambda _: taken, lambda _: np.array([90.0, 90.0, 150.0, 200.0, 140.0, 100.0]))
+    assert timeline.lanes == 1
+    np.testing.assert_allclose(timeline.end - timeline.start, [180, 350, 300])
+
+
 def test_lanes_never_overlap_and_are_as_few_as_ran_at_once() -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):
