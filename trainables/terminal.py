@@ -27,20 +27,25 @@ _UNBOUNDED = 10_000  # the width of what is no terminal
 @contextmanager
 def silent_keys() -> Iterator[None]:
     """Inside, the keyboard's terminal does not show what is typed, such as the ^C that would push a board out of its
-    place. Only in the foreground: the terminal stops who tries that in the background."""
-    _echo(False)
+    place, and draws to its end what ^C meets half drawn. Only in the foreground: a terminal stops who asks for that in
+    the background."""
+    before = _keys()
+    if before is not None:
+        local = before[3] & ~termios.ECHO | termios.NOFLSH
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, [*before[:3], local, *before[4:]])
     try:
         yield
     finally:
-        _echo(True)
+        if before is not None and _keys() is not None:
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
-def _echo(on: bool) -> None:
+def _keys() -> list[Any] | None:
+    """How the keyboard's terminal is set, if this process may set it."""
     with suppress(termios.error, ValueError, OSError):  # no keyboard
         if os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp():
-            mode = termios.tcgetattr(sys.stdin)
-            mode[3] = mode[3] | termios.ECHO if on else mode[3] & ~termios.ECHO
-            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, mode)
+            return termios.tcgetattr(sys.stdin)
+    return None
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """One command line for every study script."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -49,11 +50,15 @@ def main(study: Study) -> None:
             own = planned if asked.fresh else StudyFolder(folder).own_definitions(planned)
             print_plan(own, folder, options, screen)
             return
-        try:
-            with _reporting_kill(), silent_keys() if screen.is_terminal else nullcontext():
+        is_interrupted = False
+        with _reporting_kill(), silent_keys() if screen.is_terminal else nullcontext():
+            try:
                 _run(planned, folder, options, screen)
-        except KeyboardInterrupt:  # typer would say that it was aborted
-            print_text(f"interrupted: {folder} keeps what is done; the same command goes on from there", screen)
+            except KeyboardInterrupt:  # typer would say that it was aborted
+                signal.signal(signal.SIGINT, signal.SIG_IGN)  # once more changes nothing
+                print_text(f"interrupted: {folder} keeps what is done; the same command goes on from there", screen)
+                is_interrupted = True
+        if is_interrupted:
             leave(ExitCode.INTERRUPTED)
 
     command.__doc__ = (

