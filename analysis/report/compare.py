@@ -22,7 +22,7 @@ from analysis.reading.best_runs import Run
 from analysis.reading.frames import complete_trials, load_trials, repeats_of
 from analysis.reading.study_record import read_study
 from analysis.report.findings import SAME_BITS, separability_clause
-from analysis.report.page import cells, render_template, rendered_charts
+from analysis.report.page import render_template, rendered_charts, shown
 from analysis.statistics.excess import front_excess
 from analysis.statistics.pareto import reference_point, spread
 from analysis.statistics.resampling import Interval
@@ -284,8 +284,7 @@ def write_comparison(comparison: Comparison, out: Path) -> Path:
         findings=comparison.findings,
         likelihoods=comparison.likelihoods,
         charts=rendered_charts(charts),
-        columns=_COLUMNS,
-        rows=cells(comparison.table),
+        studies=shown(comparison.table),
         settings=["setting", *(study.name for study in comparison.studies)],
         questions=_differences(comparison),
     )

@@ -1,5 +1,6 @@
 """The front of rate against distortion as a table: what each of its models costs, gives, and how sure that is."""
 
+import math
 from contextlib import suppress
 
 import numpy as np
@@ -10,6 +11,7 @@ from analysis.figures.style import BETA_LABEL, SIZE_LABEL
 from analysis.measures.held_out import image_losses
 from analysis.reading.best_runs import Run
 from analysis.reading.certainty import Certainty, certainty
+from analysis.reading.choice import price_of
 from analysis.reading.validation import column, read_epochs
 from analysis.statistics.pareto import spread
 from analysis.statistics.resampling import standard_error, t_interval
@@ -32,15 +34,18 @@ def front_runs(study: StudyContext) -> list[Run]:
 
 def front_table(study: StudyContext, most: int = _MOST_ROWS) -> pd.DataFrame:
     """A row a run of `front_runs`, by rate, of more than ``most`` those spread over the front: on the validation images
-    at its best epoch, rate and distortion in nats per image, the mean squared error of pixels in [0, 1]."""
-    rows = []
-    for run in spread_out(front_runs(study), most):
+    at its best epoch, rate and distortion in nats per image, and how many of distortion each nat of rate saves that it
+    has more than the row above; the mean squared error of pixels in [0, 1]."""
+    rows: list[dict[str, object]] = []
+    runs = spread_out(front_runs(study), most)
+    for above, run in zip([None, *runs], runs, strict=False):
         model, best = run.config.model, run.best
         rows.append(
             {
                 "run": run.label,
                 "rate (nats)": best["val_rate"],
                 "distortion (nats)": best["val_distortion"],
+                "a nat saves": math.nan if above is None else price_of(above.best, best),
                 "MSE": best["val_mse"],
                 "bits/dim": best["val_bits_per_dim"],
                 BETA_LABEL: run.config.beta,

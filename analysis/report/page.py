@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from markupsafe import Markup
-from pandas.api.types import is_scalar
+from pandas.api.types import is_scalar, is_string_dtype
 from PIL import Image
 
 from analysis.figures.files import study_charts
@@ -37,8 +37,6 @@ _LOSSLESS_BYTES = 150_000  # of a picture; a larger one is better seen than its 
 _FORMATS = {  # of a column
     "val_mse": ".5f",
     "seconds": ".1f",
-    "rate (nats)": ".2f",
-    "distortion (nats)": ".2f",
     "MSE": ".5f",
     "parameters": ",",
     "s an epoch": ".3g",
@@ -68,7 +66,7 @@ def render(
     few = len(study.trials) <= _MOST_ROWS  # a browser could not hover more
     context = {
         "findings": findings,
-        "front": (list(front), cells(front)),
+        "front": shown(front),
         "front_size": int(study.trials["front"].sum()),
         "missing": missing,
         "first": {name: path for name, path in figures.items() if name == FIRST},
@@ -78,7 +76,7 @@ def render(
         "drawn": {**study_figures(), **model_figures()},
         "folder": record.folder,
         "info": {name: without_passwords(it) if isinstance(it, str) else it for name, it in record.info.items()},
-        "tables": {title: (list(table), cells(table)) for title, table in tables.items()},
+        "tables": {title: shown(table) for title, table in tables.items()},
         "charts": rendered_charts(study_charts(study, figures) if few else {}),
         "columns": list(study.trials),
         "rows": rows,
@@ -101,11 +99,11 @@ def _trial_rows(study: StudyContext) -> list[tuple[list[str], bool, str]]:
     kept = np.flatnonzero(ranks <= _MOST_ROWS)
     is_best = trials["front"] if record.has_front else (ranks == 1) & values.notna()
     rows = []
-    for position, shown in zip(kept, cells(trials.iloc[kept]), strict=True):
+    for position, text in zip(kept, cells(trials.iloc[kept]), strict=True):
         trial = record.trials[position]
         config = record.config(trial)
         overrides = json.dumps({**trial.params, "seed": config.seed}) if config else ""
-        rows.append((shown, bool(is_best[position]), overrides))
+        rows.append((text, bool(is_best[position]), overrides))
     return rows
 
 
@@ -161,6 +159,12 @@ def _webp(image: Image.Image, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
+def shown(table: pd.DataFrame) -> tuple[list[str], list[list[str]], list[str]]:
+    """The columns of a table, its `cells`, and which columns are words."""
+    columns = list(map(str, table.columns))
+    return columns, cells(table), [name for name in columns if is_string_dtype(table[name])]
+
+
 def cells(table: pd.DataFrame) -> list[list[str]]:
     """The rows of a table: bits have four digits after the point, and other numbers four in all; what is unknown is
     empty."""
@@ -171,6 +175,6 @@ def _cell(column: str, value: Any) -> str:
     if is_scalar(value) and pd.isna(value):
         return ""
     if isinstance(value, float):
-        style = _FORMATS.get(column, ".2f" if column.startswith("val_") else ".4g")
+        style = _FORMATS.get(column, ".2f" if column.startswith("val_") or "nats" in column else ".4g")
         return format(value, ".4f" if "bits" in column else style)
     return format(value, _FORMATS[column]) if column in _FORMATS else str(value)

@@ -4,10 +4,8 @@ from itertools import permutations
 
 import pandas as pd
 
-from analysis.figures.plane import RateDistortion
 from analysis.figures.registry import StudyContext
-from analysis.figures.study.rate_distortion import FIGURE
-from analysis.figures.style import STATES, TITLES
+from analysis.figures.style import STATES
 from analysis.reading.frames import complete_bits, repeats_of
 from analysis.report.mattered import best_by_band
 from analysis.statistics.separability import Rank, ranks, separable
@@ -18,11 +16,7 @@ _LONGEST_CAUSE = 160  # characters
 
 def study_tables(study: StudyContext) -> dict[str, pd.DataFrame]:
     """By title, those that have rows."""
-    tables = {
-        "How the trials ended": _states_table(study.trials),
-        "With other seeds": _repeats_table(study.repeats),
-        "The ends of the front of rate against distortion": _front_table(study.of(FIGURE)),
-    }
+    tables = {"How the trials ended": _states_table(study.trials), "With other seeds": _repeats_table(study.repeats)}
     if study.record.has_front:
         tables["The best trial of each band of KL weights"] = best_by_band(study.trials, study.record)
     return {title: table for title, table in tables.items() if len(table)}
@@ -85,26 +79,3 @@ def _place(rank: Rank) -> dict[str, str]:
     low, high = round(rank.interval.low), round(rank.interval.high)
     first = "" if rank.first is None else f"{rank.first:.0%}"
     return {"rank": f"{low}" if low == high else f"{low} to {high}", "first, of draws": first}
-
-
-def _front_table(plane: RateDistortion) -> pd.DataFrame:
-    """A row an end of the front, the cheap one first; at the faithful one, the distortion that each nat of rate
-    between them saves."""
-    front = plane.front
-    if not len(front):
-        return pd.DataFrame()
-    cheap, faithful = front[0], front[plane.rate[front].argmax()]
-    ends = {cheap: "lowest rate", faithful: "lowest distortion"}
-    if plane.rate[cheap] == plane.rate[faithful]:
-        ends = {cheap: "both" + f", as {len(front) - 1} more" * (len(front) > 1)}
-    at = list(ends)
-    columns = {
-        "end": ends.values(),
-        "run": [plane.label[k] for k in at],
-        TITLES["beta"]: plane.beta[at],
-        TITLES["latent_dim"]: plane.latent_dim[at],
-        "rate, nats": plane.rate[at],
-        "distortion, nats": plane.distortion[at],
-        "nats saved by a nat of rate": [None if k == cheap else plane.price(cheap, k) for k in at],
-    }
-    return pd.DataFrame(columns)

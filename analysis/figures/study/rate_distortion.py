@@ -252,13 +252,11 @@ FIGURE = StudyFigure(
     name="rate_distortion",
     title="Rate against distortion",
     order=10,
-    caption="Each dot is a run: left is a shorter code, down a more faithful image; colour is the KL weight. The "
-    "diamond is the knee, where more rate begins to buy less; the shaded area up to the cross is the hypervolume, and "
-    "the lower value is what resampled trials still reach. A ringed run was trained longer than its trial, to which a "
-    "line leads. The purple curve is the best that principal components can do (reverse water-filling), under the "
-    "Gaussian likelihood: it is measured on the training images, to which it is fitted, the runs on the validation "
-    "images. Where the likelihood is searched there is none, the distortion is that under one calibrated likelihood, "
-    "and grey diagonals are equal bits per dimension.",
+    caption="Each dot is a run: left is a shorter code, down a more faithful image. Diamond: the knee, where more rate "
+    "begins to buy less. Shaded, up to the cross: the hypervolume; in brackets: of resampled trials, at least. Ring: "
+    "trained longer than the trial that its line leads to. Purple, under the Gaussian likelihood: the best a linear "
+    "model can do (reverse water-filling), on the training images that it is fitted to; runs are on the validation "
+    "images. Grey diagonals, where the likelihood is searched: equal bits per dimension.",
     compute=compute_rate_distortion,
     note=lambda plane: "" if plane.label else "No trial is complete yet: the rate-distortion plane is empty",
     draw=draw_rate_distortion,

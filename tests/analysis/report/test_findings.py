@@ -22,8 +22,6 @@ from analysis.statistics.importance import Importance
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
 
-FRONT = "The ends of the front of rate against distortion"
-
 
 def said(folder: Path) -> Findings:
     study = StudyContext(read_study(folder))
@@ -137,8 +135,6 @@ def test_of_one_trial_of_one_epoch_nothing_is_made_up(tmp_path: Path) -> None:
     assert found.notes == []
     shown = tables(tmp_path / "s")
     assert shown["How the trials ended"][["state", "trials"]].to_numpy().tolist() == [["complete", 1]]
-    (front,) = shown[FRONT].to_dict("records")
-    assert (front["end"], front["run"]) == ("both", "trial 0")
     assert "With other seeds" not in shown
 
 
@@ -150,25 +146,6 @@ def test_what_is_said_of_equal_values_is_true(tmp_path: Path) -> None:
     assert found.notes == ["A final training of 4 epochs reached 2.5000, as the best trial."]
     shown = tables(tmp_path / "s")
     assert shown["How the trials ended"].to_numpy().tolist() == [["complete", 3, 2.5, 2.5, ""]]
-    (front,) = shown[FRONT].to_dict("records")
-    assert (front["end"], front["run"]) == ("both, as 2 more", "trial 0")
-
-
-def test_the_ends_of_the_front_and_what_lies_between_them(tmp_path: Path) -> None:
-    made = [
-        Made("COMPLETE", {"beta": beta, "model.latent_dim": 8, "model.depth": 0}, [bits])
-        for beta, bits in [(9.0, 3.00), (3.0, 2.60), (1.0, 2.58)]
-    ]
-    folder = build_study(tmp_path / "study", made)
-    trials = load_trials(read_study(folder))
-    distortion = trials["val_distortion"]
-    cheap, faithful = tables(folder)[FRONT].to_dict("records")
-    assert (cheap["end"], cheap["run"], cheap["KL weight β"]) == ("lowest rate", "trial 0", 9.0)
-    assert (faithful["end"], faithful["run"], faithful["latent size"]) == ("lowest distortion", "trial 2", 8)
-    assert (cheap["rate, nats"], cheap["distortion, nats"]) == (trials["val_rate"][0], distortion[0])
-    saved = (distortion[0] - distortion[2]) / (trials["val_rate"][2] - trials["val_rate"][0])
-    assert faithful["nats saved by a nat of rate"] == pytest.approx(saved)
-    assert np.isnan(cheap["nats saved by a nat of rate"])
 
 
 def test_the_commonest_cause_of_failures_is_beside_their_number(tmp_path: Path) -> None:

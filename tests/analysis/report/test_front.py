@@ -36,6 +36,9 @@ def test_its_rows_are_the_fronts_trials_and_their_longer_trainings_by_rate(tmp_p
     study = context(folder)
     table = front_table(study)
     assert table["run"].tolist() == ["trial 1", "trial 0", "final of trial 0", "trial 4"]
+    rate, distortion = table["rate (nats)"].to_numpy(), table["distortion (nats)"].to_numpy()
+    assert table["a nat saves"].to_numpy()[1:] == pytest.approx(-np.diff(distortion) / np.diff(rate))
+    assert np.isnan(table["a nat saves"][0])
     trials = load_trials(folder).set_index("number")
     assert set(trials.index[trials["front"]]) == {0, 1, 4}
     for row in table.to_dict("records"):
