@@ -25,6 +25,7 @@ _LINE_SECONDS = 60.0  # how often a training within an epoch says where it is, w
 _ONE = {"bits\nper dim": ("val_bits_per_dim", ".4f"), "rate\nnats": ("val_rate", ".2f")}
 _TWO = {"rate\nnats": ("val_rate", ".2f"), "distortion\nnats": ("val_distortion", ".2f")}
 _FRAME_WIDTH = 6  # of the board
+_BAR_WIDTH = 6
 _OTHER_LINES = 18  # of the board, at most, beside those of what runs
 _UNBOUNDED = 10_000  # characters
 _STYLES = {"complete": "green", "pruned": "yellow", "failed": "red", "running": "cyan"}
@@ -227,16 +228,17 @@ class View:
 
     def _table(self, running: Sequence[tuple[str, Progress]], with_parameters: bool) -> Table:
         measured = _TWO if self._has_front else _ONE
-        titles = ("running", "epoch", "", *measured, "images\nper s", *["parameters"] * with_parameters)
+        titles = ("running", "epochs", "", *measured, "images\nper s", *["parameters"] * with_parameters)
         texts = {"running", "", "parameters"}
         columns = (Column(it, justify="left" if it in texts else "right", no_wrap=True) for it in titles)
         table = Table(*columns, box=None, pad_edge=False, header_style="dim")
         for label, each in running:
-            bar = ProgressBar(total=each.epochs, completed=each.done, width=8, complete_style="cyan")
+            bar = ProgressBar(total=each.epochs, completed=each.done, width=_BAR_WIDTH, complete_style="cyan")
             values = (f"{each.row[name]:{form}}" if each.row else "-" for name, form in measured.values())
             speed = "-" if each.images_per_second is None else f"{each.images_per_second:,.0f}"
             more = [_parameters(each)] * with_parameters
-            table.add_row(label, f"{each.epoch}/{each.epochs}", bar, *values, speed, *more)
+            done = f"{each.done:.2f}" if each.underway else str(each.epoch)
+            table.add_row(label, f"{done}/{each.epochs}", bar, *values, speed, *more)
         return table
 
 

@@ -63,8 +63,8 @@ def test_images_per_second_are_known_within_the_first_epoch() -> None:
     assert view.images_per_second() == 44.0
     shown = board(view, console)
     assert "44 images/s" in shown[3]
-    assert any("trial 1" in line and " 0/3 " in line and " 41 " in line for line in shown)
-    assert any("final training of trial 0" in line and " 0/40 " in line and " 3 " in line for line in shown)
+    assert any("trial 1" in line and " 0.50/3 " in line and " 41 " in line for line in shown)
+    assert any("final training of trial 0" in line and " 0.01/40 " in line and " 3 " in line for line in shown)
 
 
 @pytest.mark.parametrize("width", [80, 100, 120, 200])
@@ -74,11 +74,14 @@ def test_a_board_breaks_no_word_and_no_number(width: int, has_front: bool) -> No
     view.front, view.then = (FRONT, "the report") if has_front else (None, "")
     view.started(123, PARAMETERS, [row(1), row(2)])
     view.started("final training of trial 12", PARAMETERS, [row(1)], "finals", 100)
+    view.underway("final training of trial 12", Underway(2, 0.456, 30.0, 12_345.0))
     shown = board(view, console)
     assert all(len(line) == width for line in shown)
     text = "\n".join(shown)
     assert "…" not in text
-    for part in ("trial 123", "2/3", "1/100", "final training of trial 12", "beta 0.831", "latent_dim 16", "100"):
+    for part in ("trial 123", "2/3", "100", "beta 0.831", "latent_dim 16"):
+        assert part in text
+    for part in ("final training of trial 12", "1.46/100", "12,345"):
         assert part in text
     values = ("1.00", "731.50", "1,234", "2.1 %", "754.22", "trial 12:", "the report") if has_front else ("2.5000",)
     assert [value for value in values if value not in text] == []

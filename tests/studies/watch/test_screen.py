@@ -57,6 +57,12 @@ def test_the_screen_of_these_tests_is_that_of_a_terminal() -> None:
     assert screen("ab\rc", 80) == ["cb"]
 
 
+def wait_for_an_epoch(found: Terminal, folder: Path) -> None:
+    while not list(folder.glob("trials/*/metrics.jsonl")):
+        found.read()
+        assert found.process.poll() is None, found.output
+
+
 SIGNALS: dict[str, Callable[[Terminal], object]] = {
     "Ctrl-C": lambda it: it.press(CTRL_C),
     "SIGTERM": lambda it: it.process.send_signal(signal.SIGTERM),
@@ -93,7 +99,7 @@ def test_a_board_in_the_background_of_a_shell_goes_on(tmp_path: Path) -> None:
 def test_a_study_that_is_stopped_leaves_a_line_that_says_so(how: str, times: int, tmp_path: Path) -> None:
     study = (*SMALL_STUDY, "--trials", "2", "--epochs", "100000", "--no-report", "--out", "s")
     with terminal(*study, cwd=tmp_path) as found:
-        found.wait_for("1/100000")
+        wait_for_an_epoch(found, tmp_path / "s")
         SIGNALS[how](found)
         if times > 1:
             SIGNALS[how](found)
@@ -107,7 +113,7 @@ def test_a_study_that_is_stopped_leaves_a_line_that_says_so(how: str, times: int
 def test_a_study_that_is_killed_gives_the_terminal_back(tmp_path: Path) -> None:
     study = (*SMALL_STUDY, "--trials", "2", "--epochs", "100000", "--no-report", "--out", "s")
     with terminal(*study, cwd=tmp_path) as found:
-        found.wait_for("1/100000")
+        wait_for_an_epoch(found, tmp_path / "s")
         found.process.kill()
         found.end()
         for _ in range(100):  # a shell that outlives it writes the last
