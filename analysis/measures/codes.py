@@ -1,7 +1,7 @@
 """What every measure starts from, a trained model and its test images as posteriors, and what a metric of the test set
 is: each file of this room declares its own, beside what computes them. N images of C x H x W, Z latents."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -40,8 +40,8 @@ class Metric:
     label: str
     style: str  # its format
     unit: str = ""
-    bound: str = ""
-    """Which side of it the truth is on, where the images are too few (`analysis.measures.information.capped`)."""
+    bound: str = ""  # which side of it the truth is on, where ``is_bound`` of what was measured
+    is_bound: Callable[[Mapping[str, float]], bool] = lambda _: False
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from vae_models.vae import Posterior
 
 # test images and K of the part: decoding them is most of what measuring a large model costs
 LIKELIHOOD_IMAGES, LIKELIHOOD_SAMPLES = 100, 50
+_FEW_EFFECTIVE = 10.0  # samples, below which the bound may lie far under the likelihood
 IMAGES = 50  # of a batch, of which each step draws one sample or more
 # decoded at once, which bounds the memory whatever the image size and K; few stay in a CPU's caches
 PIXELS = {"cpu": 100_000, "cuda": 10_000_000}
@@ -116,6 +117,8 @@ LIKELIHOOD = Part(
             "log-likelihood, bound of {log_likelihood_samples:.0f} samples",
             ".2f",
             "nats per image, by {log_likelihood_images:.0f} images' gain on the ELBO",
+            "≥",
+            lambda measured: measured["effective_samples"] < _FEW_EFFECTIVE,
         ),
         Metric("effective_samples", "samples that carry this bound", ".1f", "effective, median of these images"),
     ),

@@ -6,6 +6,7 @@ images. N images, Z latents; nats.
 """
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -19,10 +20,10 @@ _BLOCK = 500  # codes compared with all posteriors at once: a _BLOCK x N matrix 
 _MARGIN = 1.0  # nats below the cap from which on the estimates say no more than "at least" and "at most"
 
 
-def capped(mutual_information: float, cap: float) -> bool:
+def capped(measured: Mapping[str, float]) -> bool:
     """Whether the images, hardly overlapping, are too few to tell more than that the mutual information is at least
     this, and the marginal KL at most what it leaves of the rate."""
-    return mutual_information > cap - _MARGIN
+    return measured["mutual_information"] > measured["mutual_information_cap"] - _MARGIN
 
 
 def information(
@@ -78,9 +79,9 @@ CODES = Part(
         Metric("active_units", "active units", ".0f", "latents"),  # of the trade-off's part
         Metric("kl_largest", "largest rate of a latent", ".2f", "nats per image"),
         Metric("kl_median", "median rate of a latent", ".2f", "nats per image"),
-        Metric("mutual_information", "mutual information of image and code", ".2f", "nats per image", bound="≥"),
+        Metric("mutual_information", "mutual information of image and code", ".2f", "nats per image", "≥", capped),
         Metric("mutual_information_cap", "the most it can be found to be", ".2f", "log of the images, nats"),
-        Metric("marginal_kl", "aggregate posterior to the prior, KL", ".2f", "nats", bound="≤"),
+        Metric("marginal_kl", "aggregate posterior to the prior, KL", ".2f", "nats", "≤", capped),
     ),
     _measured,
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 from analysis.measures.class_separation import CLASSES
 from analysis.measures.codes import TRADE_OFF, Codes, Metric, Part, Subject, encode
 from analysis.measures.importance_weighted import LIKELIHOOD
-from analysis.measures.information import CODES, capped
+from analysis.measures.information import CODES
 from analysis.measures.reconstruction import RECONSTRUCTIONS
 from analysis.measures.sample_quality import SAMPLES, inception_distance
 from trainables.data.datasets import Dataset
@@ -78,7 +78,7 @@ def tables(measured: Mapping[str, float]) -> dict[str, list[tuple[str, str, str]
 def _value(metric: Metric, measured: Mapping[str, float]) -> str:
     """With the sign of the bound that it is, or with its standard error."""
     text = format(measured[metric.name], metric.style)
-    if metric.bound and capped(measured["mutual_information"], measured["mutual_information_cap"]):
+    if metric.is_bound(measured):
         return f"{metric.bound} {text}"
     error = measured.get(f"{metric.name}_error", math.nan)
     return f"{text} ± {format(error, metric.style)}" if math.isfinite(error) else text

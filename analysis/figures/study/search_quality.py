@@ -180,7 +180,7 @@ FIGURE = StudyFigure(
     name="search_quality",
     title="What the epochs bought",
     order=75,
-    caption="What the epochs bought: the hypervolume of the front of rate against distortion by the epochs that all "
+    caption="The hypervolume of the front of rate against distortion by the epochs that all "
     "trials had trained, those of pruned and failed ones too, in the order in which trials ended. The last quarter of "
     "the epochs (shaded) says whether the front grows still.",
     compute=compute_search_quality,

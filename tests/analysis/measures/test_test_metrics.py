@@ -93,6 +93,13 @@ def test_every_metric_of_a_model_is_there_and_they_agree(model: VAE, digits: Dat
     assert found["mmd"] != measure(model, digits, 0.2, seed=1)["mmd"]
 
 
+@pytest.mark.parametrize(("effective", "shown"), [(1.4, "≥ -2990.15"), (9.9, "≥ -2990.15"), (12.0, "-2990.15 ± 1.52")])
+def test_a_likelihood_that_few_samples_carry_is_said_to_be_a_bound(effective: float, shown: str) -> None:
+    measured = {"log_likelihood": -2990.15, "log_likelihood_error": 1.52, "log_likelihood_images": 100}
+    measured |= {"log_likelihood_samples": 50, "effective_samples": effective}
+    assert tables(measured)["The trade-off"][0][1] == shown
+
+
 def test_test_metrics_are_the_loop_s_own_and_the_probe_reads_digits(model: VAE, digits: Dataset) -> None:
     measured = measure(model, digits, sigma=0.2)
     expected = evaluate(model, Pixels(digits.test.images), 0.2, World())
