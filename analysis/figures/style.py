@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import cache, wraps
 from itertools import cycle
 from textwrap import fill
 from typing import Any, NamedTuple, ParamSpec
@@ -15,7 +15,9 @@ from matplotlib.axis import Axis
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 P = ParamSpec("P")
@@ -64,6 +66,7 @@ TITLES = {"beta": BETA_LABEL, "latent_dim": SIZE_LABEL, "depth": "depth", "lr": 
 """Column -> what it is called."""
 JUDGED_BY = {"excess": "excess at its own KL weight (nats per image)", "val_bits_per_dim": BITS_LABEL}
 """`analysis.reading.study_record.StudyRecord.judged_by` -> what it is called."""
+_WHITE = 0.9  # of an edge that looks white, in [0, 1]
 SEQUENTIAL = "viridis"
 
 
@@ -118,9 +121,18 @@ def class_styles(count: int) -> list[tuple[Any, str]]:
 
 
 def plain(text: object) -> str:
-    """Text that matplotlib shows as it is: no formula between dollars, no label hidden by its underscore."""
-    shown = str(text).replace("$", r"\$")
+    """Text that matplotlib shows as it is: no formula between dollars, no label hidden by its underscore, and no boxes
+    for letters that the font lacks, which are escaped."""
+    known = _letters() | {ord("\n")}
+    escaped = "".join(it if ord(it) in known else it.encode("unicode_escape").decode() for it in str(text))
+    shown = escaped.replace("$", r"\$")
     return f" {shown}" if shown.startswith("_") else shown
+
+
+@cache
+def _letters() -> frozenset[int]:
+    """The code points that the figures' font has."""
+    return frozenset(get_font(findfont(_STYLE["font.family"])).get_charmap())
 
 
 def linear_label(latent_dim: int) -> str:
@@ -168,14 +180,27 @@ def mosaic(images: np.ndarray, gap: int) -> np.ndarray:
     return picture[: rows * (height + gap) - gap, : columns * (width + gap) - gap].clip(0, 1)
 
 
+def _ends_in_white(images: np.ndarray) -> np.ndarray:
+    """(R, K, C, H, W) in [0, 1] -> which of them one would not tell from a white page at their edges, (R, K) bool; a
+    place without a picture, all white, is none."""
+    across, down = images[..., [0, -1], :], images[..., [0, -1]]
+    edges = (across.mean((2, 3, 4)) + down.mean((2, 3, 4))) / 2
+    return np.asarray((edges > _WHITE) & (images.min((2, 3, 4)) < 1))
+
+
 def show_tiles(axes: Axes, images: np.ndarray, row_labels: Sequence[str] = (), gap: int | None = None) -> np.ndarray:
-    """Draw a `mosaic`, its rows labelled. Returns the tiles' centres in x, (K,)."""
+    """Draw a `mosaic`, its rows labelled; pictures that end in white, as the page is, have a frame. Returns the tiles'
+    centres in x, (K,)."""
     rows, columns, _, height, width = images.shape
     gap = max(1, round(width / 14)) if gap is None else gap
     axes.imshow(mosaic(images, gap), interpolation="nearest", aspect="equal")
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     axes.set_xticks([])
+    frame: Look = {"fill": False, "ec": "0.75", "lw": 0.8, "clip_on": False}
+    for row, column in np.argwhere(_ends_in_white(images)).tolist():
+        place = column * (width + gap) - 0.5, row * (height + gap) - 0.5
+        axes.add_patch(Rectangle(place, width, height, **frame))
     centres = np.arange(rows) * (height + gap) + (height - 1) / 2
     axes.set_yticks(centres[: len(row_labels)], row_labels)
     return np.asarray(np.arange(columns) * (width + gap) + (width - 1) / 2)
