@@ -79,8 +79,8 @@ class SearchQuality:
             return "A search of one objective has no front that could grow"
         if self.complete > 1:
             return ""
-        so_far = {0: "none is", 1: "one is"}[self.complete]
-        return f"How the front grew takes 2 complete trials: {so_far} so far"
+        so_far = "there is 1" if self.complete else "there are 0"
+        return f"How the front grew takes 2 complete trials; {so_far} so far"
 
 
 def compute_search_quality(study: StudyContext) -> SearchQuality:

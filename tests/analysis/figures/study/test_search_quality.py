@@ -79,11 +79,11 @@ def test_a_front_that_grows_at_the_end_may_grow_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("ran", "words"),
     [
-        ([], "none is so far"),
-        ([Ran(at(1.0), [(5, 800)], "RUNNING")], "none is so far"),
-        ([Ran(at(1.0), [(5, 800)], "FAIL")] * 3, "none is so far"),
-        ([Ran(at(1.0), [(5, 800)] * 3)], "one is so far"),
-        ([Ran(at(1.0), [(5, 800)] * 3), *[Ran(at(2.0), [(5, 900)], "PRUNED")] * 4], "one is so far"),
+        ([], "there are 0 so far"),
+        ([Ran(at(1.0), [(5, 800)], "RUNNING")], "there are 0 so far"),
+        ([Ran(at(1.0), [(5, 800)], "FAIL")] * 3, "there are 0 so far"),
+        ([Ran(at(1.0), [(5, 800)] * 3)], "there is 1 so far"),
+        ([Ran(at(1.0), [(5, 800)] * 3), *[Ran(at(2.0), [(5, 900)], "PRUNED")] * 4], "there is 1 so far"),
     ],
     ids=["empty", "running", "failed", "one", "pruned but one"],
 )
