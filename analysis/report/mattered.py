@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from analysis.figures.registry import StudyContext
@@ -11,7 +10,7 @@ from analysis.figures.study.importance import REMAINDER
 from analysis.figures.study.search_quality import growth_sentence, pruning_sentence
 from analysis.figures.style import TITLES
 from analysis.reading.best_runs import Run
-from analysis.reading.frames import complete_trials
+from analysis.reading.frames import eligible
 from analysis.reading.study_record import StudyRecord
 from analysis.statistics.bands import bands
 from analysis.statistics.edges import Edge, edges
@@ -76,15 +75,11 @@ def search_sentences(study: StudyContext) -> list[str]:
 
 
 def best_by_band(trials: pd.DataFrame, study: StudyRecord) -> pd.DataFrame:
-    """A row a band of neighbouring KL weights, low ones first: how many complete ``trials`` are in it (of those within
-    the study's limits, where one is), the ``best`` of them by excess with its latent size, its depth and what else of
+    """A row a band of neighbouring KL weights, low ones first: how many ``trials`` are in it (complete, and within the
+    study's limits where one is), the ``best`` of them by excess with its latent size, its depth and what else of
     the model was searched, its rate and distortion, and how many ``nats behind`` in excess the best of another
     architecture, the ``next``, is."""
-    known = complete_trials(trials)
-    known = known[np.isfinite(known["excess"])].sort_values("excess", kind="stable")
-    beyond = [limit.violation({limit.name: known[limit.name].to_numpy(float)}) > 0 for limit in study.where]
-    keeps = ~np.any(beyond, axis=0) if beyond else np.ones(len(known), bool)
-    known = known[keeps] if keeps.any() else known
+    known = trials[eligible(trials, study.where)].sort_values("excess", kind="stable")
     of_model = [column for path, column in study.columns.items() if path.startswith("model.")]
     rows = []
     for _, inside in known.groupby(bands(known["beta"].to_numpy(float))):

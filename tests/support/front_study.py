@@ -5,20 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import optuna
-from optuna.distributions import BaseDistribution, distribution_to_json
-from optuna.trial import TrialState, create_trial
-from support.analysis_fixture import BASE, SPACE, metrics
+from support.analysis_fixture import BASE, Made, best_of, metrics, write_ledger
 
 from trainables.config import TrialConfig
-from trainables.objective import values
-from trainables.records.atomic_files import seal
-from trainables.records.storage_urls import OWNER
 from trainables.records.trial_folder import TrialFolder
 
 
@@ -41,56 +34,22 @@ def row(epoch: int, rate: float, distortion: float, config: TrialConfig) -> dict
     return metrics(epoch, bits, config) | {"val_rate": rate, "val_distortion": distortion, "val_nelbo": nelbo}
 
 
-def front_study(
-    folder: Path,
-    ran: Sequence[Ran],
-    space: dict[str, BaseDistribution] = SPACE,
-    base: TrialConfig = BASE,
-    where: Sequence[str] = (),
-) -> Path:
-    """Trials that ended in their order, a minute each."""
-    folder.mkdir(parents=True)
-    info = {
-        "id": "fixture",
-        "name": "digits_vae",
-        "created": "2026-01-01T12:00:00+00:00",
-        "storage": None,
-        "data_dir": None,
-        "seed": 0,
-        "command": "python studies/digits_vae.py",
-        "objective": "rate_distortion",
-        "where": list(where),
-        "base": base.model_dump(mode="json"),
-        "space": {path: distribution_to_json(distribution) for path, distribution in space.items()},
-        "versions": {},
-        "git_commit": "0123456789abcdef",
-        "hardware": {"gpus": []},
-    }
-    (folder / "study.json").write_text(seal(info))
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study(
-        study_name="digits_vae", storage=f"sqlite:///{folder}/study.db", directions=["minimize"] * 2
-    )
-    study.set_user_attr(OWNER, "fixture")
-    zero = datetime(2026, 1, 1)
-    for number, each in enumerate(ran):
-        config = base.of_trial(number, each.params)
-        rows = [row(epoch, *point, config) for epoch, point in enumerate(each.points, 1)]
+def front_study(folder: Path, ran: Sequence[Ran], base: TrialConfig = BASE, **ledger: Any) -> Path:
+    """Trials that ended in their order."""
+    configs = [base.of_trial(number, each.params) for number, each in enumerate(ran)]
+    rows = [
+        [row(epoch, *point, config) for epoch, point in enumerate(each.points, 1)]
+        for each, config in zip(ran, configs, strict=True)
+    ]
+    best = [best_of(of, config) if of else {} for of, config in zip(rows, configs, strict=True)]
+    causes = {"FAIL": {"cause": "non-finite"}}
+    made = [Made(each.state, each.params, attrs=causes.get(each.state, {})) for each in ran]
+    write_ledger(folder, made, base=base, objective="rate_distortion", best=best, **ledger)
+    for number, (config, of) in enumerate(zip(configs, rows, strict=True)):
         record = TrialFolder(folder / "trials" / f"{number:04d}")
         record.create(config)
-        for line in rows:
-            record.append(line)
-        done = each.state == "COMPLETE"
-        trial = create_trial(
-            state=TrialState[each.state],
-            values=values("rate_distortion", config, config.best_row(rows)) if done else None,
-            params=each.params,
-            distributions={path: space[path] for path in each.params},
-            user_attrs={"cause": "non-finite"} if each.state == "FAIL" else {},
-        )
-        trial.datetime_start = zero + timedelta(minutes=number)
-        trial.datetime_complete = None if each.state == "RUNNING" else zero + timedelta(minutes=number + 1)
-        study.add_trial(trial)
+        for each in of:
+            record.append(each)
     return folder
 
 

@@ -80,7 +80,7 @@ def draw_importance(importance: Importance) -> Figure:
     for row in rows[len(known) :]:
         axes.annotate(f"{_CONSTANT}: nothing can be said", (0, row), color="0.35", **beside)
     axes.set_yticks(rows, names)
-    axes.set_xlim(0, 110)
+    axes.set(xlim=(0, 110), ylim=(-0.6, len(names) - 0.4))
     axes.set_xticks(range(0, 101, 20))
     lines = "" if importance.intervals is None else "; lines: 95 % of resampled trials"
     axes.set_xlabel(f"{_label(importance)}\n{importance.trials} complete trials{lines}")

@@ -11,7 +11,7 @@ from PIL import Image
 from support.front_study import Ran, at, front_study, searched
 
 from analysis.figures.files import draw_study, study_charts
-from analysis.figures.plotly_style import to_html
+from analysis.figures.plotly_style import to_json
 from analysis.figures.registry import StudyContext, study_figures
 from analysis.figures.study import contour, history, learning_curves, parallel
 from analysis.figures.study._judged import Judged
@@ -126,5 +126,5 @@ def test_every_study_of_two_objectives_has_every_figure_and_its_charts(case: str
     for name, path in paths.items():
         with Image.open(path) as image:
             assert np.asarray(image.convert("L")).std() > 5, f"{name} is blank"
-    for name, chart in study_charts(study).items():
-        assert "NaN" not in to_html(chart, name)
+    for chart in study_charts(study, study_figures()).values():
+        assert "NaN" not in to_json(chart)
