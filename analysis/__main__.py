@@ -86,10 +86,13 @@ def best(
 ) -> None:
     """Which model to take, what it gives up against its neighbours, and how sure that is."""
     from analysis.reading.choice import Wish, choose
-    from analysis.report.best import best_json, best_text
+    from analysis.report.best import best_facts, best_json
 
     choice = choose(study, Wish.of(rate, distortion, price, bits, knee))
-    print(json.dumps(best_json(choice), indent=2) if as_json else printable(best_text(choice)))
+    if as_json:
+        print(json.dumps(best_json(choice), indent=2))
+    else:
+        print_facts(best_facts(choice), _screens()[0], whole=["weights", "config"])
 
 
 @app.command()

@@ -108,9 +108,9 @@ def read_question(layout: StudyLayout) -> tuple[dict[str, Any], Question]:
     """A folder's study.json, as it is and checked. Raises: UserError where the folder or the file is no study's."""
     if not layout.path.is_dir():
         raise UserError(f"no study folder at {layout.path}")
-    refuse_escapes(layout.path, unread=layout.ray.name)
     if not layout.question.is_file():
         raise UserError(f"{layout.path} is not a study's folder: {layout.question.name} is missing")
+    refuse_escapes(layout.path, unread=layout.ray.name)
     try:
         info = unseal(read_bounded(layout.question))
         return info, Question.model_validate(info)

@@ -31,22 +31,20 @@ def _wish_words(choice: Choice) -> str:
     return met[choice.wish.kind] if choice.is_met else missed[choice.wish.kind]
 
 
-def best_text(choice: Choice) -> str:
-    """What `python -m analysis best` prints."""
+def best_facts(choice: Choice) -> dict[str, str | list[str]]:
+    """What `python -m analysis best` prints, by name."""
     run, model, best = choice.run, choice.run.config.model, choice.run.best
-    lines = [
-        f"{run.label}: {_wish_words(choice)}",
-        f"  rate {best['val_rate']:.2f} nats, distortion {best['val_distortion']:.2f} nats, "
+    return {
+        "take": f"{run.label}, {_wish_words(choice)}",
+        "gives": f"rate {best['val_rate']:.2f} nats, distortion {best['val_distortion']:.2f} nats, "
         f"MSE {best['val_mse']:.5f}, {best['val_bits_per_dim']:.4f} bits per dimension (validation images)",
-        f"  KL weight {run.config.beta:.4g}, latent size {model.latent_dim}, {model.layers}; "
+        "is": f"KL weight {run.config.beta:.4g}, latent size {model.latent_dim}, {model.layers}; "
         f"epoch {int(best['epoch'])} of {run.config.epochs}",
-        f"  weights  {run.folder.best}",
-        f"  config   {run.folder.path / 'config.json'}",
-        "given up against its neighbours on the front:",
-        *(f"  {words}" for words in _neighbours(choice)),
-        f"how sure: {_sure(choice)}",
-    ]
-    return "\n".join(lines)
+        "weights": str(run.folder.best),
+        "config": str(run.folder.path / "config.json"),
+        "next": _neighbours(choice),
+        "sure": _sure(choice),
+    }
 
 
 def _neighbours(choice: Choice) -> list[str]:
@@ -54,7 +52,7 @@ def _neighbours(choice: Choice) -> list[str]:
     own, lines = choice.run.best, []
     for run, less, more in ((choice.shorter, "rate", "distortion"), (choice.faithful, "distortion", "rate")):
         if run is None:
-            lines.append(f"no run has a lower {less}")
+            lines.append(f"no run of the front has a lower {less}")
             continue
         saved = own[f"val_{less}"] - run.best[f"val_{less}"]
         paid = run.best[f"val_{more}"] - own[f"val_{more}"]

@@ -56,13 +56,13 @@ def test_the_commands_say_what_is_wrong(tmp_path: Path) -> None:
 def test_best_tells_a_person_and_a_program_which_model_to_take(tmp_path: Path) -> None:
     folder = build_study(tmp_path / "study", objective="rate_distortion")
     told = command("best", folder, "--rate", "14").stdout.splitlines()
-    assert told[0] == "trial 0: the lowest distortion at no more than 14 nats of rate"
-    assert told[1].startswith("  rate 13.00 nats, distortion 855.00 nats")
+    assert told[0] == "take     trial 0, the lowest distortion at no more than 14 nats of rate"
+    assert told[1].startswith("gives    rate 13.00 nats, distortion 855.00 nats")
     weights = folder / "trials" / "0000" / "checkpoints" / "best.safetensors"
     assert weights.is_file()
-    assert str(weights) in told[3]
-    assert "trial 1 has 5.00 nats less rate and 15.00 more distortion: 3.00 nats of distortion for a nat" in told[6]
-    assert "one training, 5.67 nats behind trial 4 at its own KL weight" in told[8]
+    assert told[3] == f"weights  {weights}"
+    assert "trial 1 has 5.00 nats less rate and 15.00 more distortion: 3.00 nats of distortion for a nat" in told[5]
+    assert told[7].startswith("sure     one training, 5.67 nats behind trial 4 at its own KL weight")
     found = json.loads(command("best", folder, "--rate", "14", "--json").stdout)
     trial = load_trials(folder).set_index("number").loc[0]
     assert {name: found["metrics"][name] for name in ("val_rate", "val_distortion", "val_mse")} == {
