@@ -51,8 +51,10 @@ def findings(study: StudyContext, importance: Importance, plane: RateDistortion)
         answer = [_best_trial(searched, study.repeats), mattered, bend]
         return Findings(answer, asked, [*unfinished, *notes(best, study.final), *linear, *edges])
     grew, *pruned = search_sentences(study) or [""]
-    answer = [to_take(study), mattered, " ".join([grew, *edges]).strip(), *linear]
-    return Findings([text for text in answer if text], asked, [*unfinished, bend, *pruned, *notes(best, None)])
+    trials_of_front = [run for run in front_runs(study) if not run.is_final]
+    more = " ".join(filter(None, [grew, more_epochs(trials_of_front), *edges]))
+    answer = [to_take(study), mattered, more, *linear]
+    return Findings([text for text in answer if text], asked, [*unfinished, bend, *pruned, *collapse(trials_of_front)])
 
 
 def _asked_of(run: Run) -> str:
@@ -173,14 +175,37 @@ def notes(best: Run, final: Run | None) -> Iterator[str]:
         yield f"A final training of {final.config.epochs} epochs reached {reached:.4f}, {than} the best trial."
 
 
-def last_gain(bits: np.ndarray) -> tuple[float, float]:
+def more_epochs(front: list[Run]) -> str:
+    """Whether trials were still learning when they ended; empty where none was."""
+    losses = [(run.config.beta, read_epochs(run.folder)) for run in front]
+    curves = [column(it, "val_distortion") + beta * column(it, "val_rate") for beta, it in losses]
+    learning = sum(last_gain(curve)[1] >= _LAST_GAIN for curve in curves)
+    if not learning:
+        return ""
+    return (
+        f"{learning} of its {_counted(len(front), 'trial')} gained at least {_LAST_GAIN:.0%} of all their gain in the "
+        "last epoch: more epochs may move it."
+    )
+
+
+def collapse(front: list[Run]) -> Iterator[str]:
+    """A warning where no code of the front carries anything."""
+    most = max(run.best["val_rate"] for run in front)
+    if most < COLLAPSED_NATS:
+        yield (
+            f"No code of the front carries more than {most:.2f} nats an image, next to nothing, so these models ignore "
+            "their latents: more epochs, more images or another learning rate may change the answer."
+        )
+
+
+def last_gain(values: np.ndarray) -> tuple[float, float]:
     """What the last epoch brought to the best so far, and its share of what all brought after the first; 0 where it
-    brought nothing, and of fewer than 3 epochs, of which the last is most of the training. Takes (epochs,) bits per
-    dimension."""
-    if len(bits) < 3 or not bits[-1] < bits[:-1].min():
+    brought nothing, and of fewer than 3 epochs, of which the last is most of the training. Takes (epochs,) of what is
+    minimised."""
+    if len(values) < 3 or not values[-1] < values[:-1].min():
         return 0.0, 0.0
-    gained = float(bits[:-1].min() - bits[-1])
-    return gained, gained / float(bits[0] - bits[-1])
+    gained = float(values[:-1].min() - values[-1])
+    return gained, gained / float(values[0] - values[-1])
 
 
 def _unfinished(trials: pd.DataFrame) -> Iterator[str]:

@@ -16,7 +16,7 @@ from analysis.figures.study import rate_distortion
 from analysis.reading.best_runs import ranked_runs
 from analysis.reading.frames import load_trials
 from analysis.reading.study_record import read_study
-from analysis.report.findings import Findings, findings, last_gain, no_knee_sentence, notes
+from analysis.report.findings import Findings, collapse, findings, last_gain, no_knee_sentence, notes
 from analysis.report.tables import study_tables
 from analysis.statistics.importance import Importance
 from trainables.records.study_layout import StudyLayout
@@ -146,6 +146,28 @@ def test_what_is_said_of_equal_values_is_true(tmp_path: Path) -> None:
     assert found.notes == ["A final training of 4 epochs reached 2.5000, as the best trial."]
     shown = tables(tmp_path / "s")
     assert shown["How the trials ended"].to_numpy().tolist() == [["complete", 3, 2.5, 2.5, ""]]
+
+
+def test_of_two_objectives_it_says_what_to_take_and_whether_more_would_change_it(tmp_path: Path) -> None:
+    found = said(build_study(tmp_path / "six", objective="rate_distortion"))
+    take, _, more = found.answer
+    assert take == (
+        "For a small code take trial 1 (8.0 nats of rate; latent size 4, depth 1); at the knee trial 0 (13.0 nats of "
+        "rate; latent size 8, depth 0); for faithful pictures trial 4 (17.3 nats of rate; latent size 16, depth 1)."
+    )
+    # D + beta R by epoch: 917, 868, 879 of trial 0; 919, 903, 902 of trial 1; 892.7, 858.2, 853.7 of trial 4
+    assert "2 of its 3 trials gained at least 1% of all their gain in the last epoch: more epochs may move it." in more
+    assert "depth 0 to 1; 6 trials (3 complete, 1 pruned, 1 failed, 1 running), seed 0" in found.asked
+    assert any("bends at trial 0 (β 1, latent size 8)" in note for note in found.notes)
+    one = said(build_study(tmp_path / "one", SIX[:1], objective="rate_distortion"))
+    assert one.answer[0].startswith("The front of rate against distortion is one trial: trial 0 (13.0 nats of rate;")
+
+
+def test_a_front_without_a_code_is_told(tmp_path: Path) -> None:
+    run = ranked_runs(build_study(tmp_path / "s", objective="rate_distortion"))[0]
+    assert list(collapse([run])) == []
+    (warning,) = collapse([replace(run, best={**run.best, "val_rate": 0.193})])
+    assert warning.startswith("No code of the front carries more than 0.19 nats an image")
 
 
 def test_the_commonest_cause_of_failures_is_beside_their_number(tmp_path: Path) -> None:

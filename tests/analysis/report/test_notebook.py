@@ -27,6 +27,9 @@ def test_a_study_shows_itself_and_escapes_what_it_holds(tmp_path: Path) -> None:
     assert "<b>bold" not in view._repr_html_()
     pd.testing.assert_frame_equal(view.trials, load_trials(tmp_path / "study"))
     assert len(StudyView(build_study(tmp_path / "empty", [])).table) == 0
+    two = StudyView(build_study(tmp_path / "two", objective="rate_distortion")).table
+    assert two["number"].tolist()[:3] == [1, 0, 4]  # by rate
+    assert two["front"].tolist() == [True] * 3 + [False] * 3
 
 
 @pytest.mark.parametrize(
