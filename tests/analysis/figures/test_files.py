@@ -17,7 +17,7 @@ def test_a_pdf_holds_its_fonts_and_the_same_bytes_each_time(tmp_path: Path) -> N
 
     def saved(name: str) -> bytes:
         figure = draw_timeline(compute_timeline(study.trials))
-        path = save_figure(figure, tmp_path / name, pdf=True)
+        path = save_figure(figure, tmp_path / name)
         assert path.suffix == ".png"
         return path.with_suffix(".pdf").read_bytes()
 
