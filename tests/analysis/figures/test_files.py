@@ -8,7 +8,6 @@ from support.analysis_fixture import build_study
 
 from analysis.figures.files import save_figure
 from analysis.figures.study.timeline import compute_timeline, draw_timeline
-from analysis.figures.style import draw_note
 from analysis.reading.study_record import read_study
 
 
@@ -27,5 +26,3 @@ def test_a_pdf_holds_its_fonts_and_the_same_bytes_each_time(tmp_path: Path) -> N
     assert b"/Type3" not in first
     assert b"CreationDate" not in first
     assert saved("b.png") == first
-    save_figure(draw_note("nothing"), tmp_path / "c.png")
-    assert not (tmp_path / "c.pdf").exists()
