@@ -37,6 +37,7 @@ _LOSSLESS_BYTES = 150_000  # of a picture; a larger one is better seen than its 
 _FORMATS = {  # of a column
     "val_mse": ".5f",
     "seconds": ".1f",
+    "a nat saves": ".2f",
     "MSE": ".5f",
     "parameters": ",",
     "s an epoch": ".3g",
