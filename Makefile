@@ -34,10 +34,10 @@ $(BIN)/python:
 demo: install
 	$(BIN)/python studies/digits_vae.py --final-workers 2
 
-# what starts Ray or whole studies waits more than it computes, but not beside what computes alone
+# what starts Ray or whole studies has the cores for itself
 test: install-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
+	$(BIN)/python -m pytest -m slow
 
 check: install-dev
 	$(BIN)/ruff check .
