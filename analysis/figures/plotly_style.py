@@ -23,6 +23,7 @@ def to_json(figure: go.Figure) -> str:
         margin={"l": 70, "r": 20, "t": 60, "b": 60},
         height=figure.layout.height or 480,
         legend={"orientation": "h", "y": 1.08, "yanchor": "bottom"},  # it grows upwards, away from the dots
+        modebar={"orientation": "v"},  # beside the dots, not on the legend
     )
     axis = {"gridcolor": "rgba(128,128,128,.25)", "zeroline": False}
     figure.update_xaxes(**axis).update_yaxes(**axis)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from analysis.measures.codes import batches
-from trainables.training.evaluate import BATCH
+from trainables.training.evaluate import BATCH, row_noise
 from vae_models import VAE
 from vae_models.elbo import loss
 
@@ -25,12 +25,12 @@ class ImageLosses:
 
 
 @torch.no_grad()
-def image_losses(model: VAE, images: np.ndarray, seed: int = 0) -> ImageLosses:
-    """Of a model in evaluation mode, on any device. Takes (N, C, H, W) uint8. An image's noise is the same for every
-    model of as many latents."""
-    noise = torch.randn(len(images), model.config.latent_dim, generator=torch.Generator().manual_seed(seed))
+def image_losses(model: VAE, images: np.ndarray, chosen: np.ndarray) -> ImageLosses:
+    """Of a model in evaluation mode, on any device: of the N rows ``chosen`` of some images, (M, C, H, W) uint8. An
+    image's noise is that of `trainables.training.evaluate.evaluate`."""
+    noise = row_noise(len(images), model.config.latent_dim)[chosen]
     parts = []
-    for rows, x in batches(model, images, BATCH):
+    for rows, x in batches(model, images, BATCH, chosen):
         posterior = model.encode(x)
         output = model.decoder(posterior.sample(noise[rows].to(x.device)))
         _, distortion, nats = loss(output, posterior, x, model.likelihood, 1.0)

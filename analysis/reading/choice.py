@@ -1,6 +1,7 @@
 """Which model to take: the finished run that meets a wish best, and what it gives up against its neighbours."""
 
 import math
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,19 +102,26 @@ def load_best(
     knee: bool = False,
 ) -> VAE:
     """The study's best model, or the ``rank``-th after it, or the one for a `Wish`; on the CPU, ready to ``encode``,
-    ``decode``, ``sample`` and ``reconstruct``. Raises: UserError where there is no such run, its weights are missing,
-    torn or altered, or the wishes contradict each other."""
+    ``decode``, ``sample`` and ``reconstruct``. Where no run meets the wish it is the nearest, with a warning. Raises:
+    UserError where there is no such run, its weights are missing, torn or altered, or the wishes contradict each
+    other."""
     wish = Wish.of(rate, distortion, price, bits, knee)
     if wish == Wish():
         return run_at_rank(read_study(folder), rank).load()
     if rank:
         raise OptionError(f"a rank is of the runs without a wish, got rank {rank} and {wish.kind}\nleave out one")
-    return choose(folder, wish).run.load()
+    choice = choose(folder, wish)
+    if not choice.is_met:
+        asked = wish.kind if wish.kind == "knee" else f"{wish.kind} {wish.value:g}"
+        warnings.warn(f"no run of {folder} meets {asked}: {choice.run.label} comes nearest", stacklevel=2)
+    return choice.run.load()
 
 
 def run_at_rank(study: StudyRecord, rank: int) -> Run:
     """Raises: UserError where the study has no such run."""
     runs = ranked_runs(study)
+    if not runs:
+        raise UserError(f"no trial of {study.folder} is complete, so there is no model to take")
     if not 0 <= rank < len(runs):
         raise UserError(f"rank must be below the number of finished runs in {study.folder}, {len(runs)}, got {rank}")
     return runs[rank]

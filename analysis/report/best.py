@@ -59,7 +59,7 @@ def _neighbours(choice: Choice) -> list[str]:
         price = abs(price_of(own, run.best))
         lines.append(
             f"{run.label} has {saved:.2f} nats less {less} and {paid:.2f} more {more}: "
-            f"{price:.2f} nats of distortion for a nat of rate"
+            f"{price:.3g} nats of distortion for a nat of rate"
         )
     return lines
 

@@ -340,5 +340,6 @@ def _summary(folder: Path) -> dict[str, object]:
     front = done[done["front"]] if study.has_front else done[:0]
     for place in spread(front["val_rate"].to_numpy(), front["val_distortion"].to_numpy(), 1):
         knee = front.iloc[place]
-        about |= {"front": len(front), "knee": knee["number"], **knee[["val_rate", "val_distortion"]]}
+        about |= {"front": len(front), "knee": knee["number"]}
+        about |= knee[["val_rate", "val_distortion", "val_bits_per_dim"]]
     return about | _counts_of(trials)

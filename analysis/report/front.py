@@ -95,10 +95,10 @@ def held_out_table(study: StudyContext, most: int = _MOST_MEASURED) -> pd.DataFr
         return pd.DataFrame()
     trials, losses = spread_out([run for run in front_runs(study) if not run.is_final], most), {}
     images = study.data.test.images
-    images = images[chosen_rows(len(images), _MOST_IMAGES, seed=0)]
+    chosen = chosen_rows(len(images), _MOST_IMAGES, seed=0)
     for run in trials:
         with suppress(UserError):  # its own section says what is wrong with it
-            losses[run.label] = image_losses(run.load().to(first_device()), images)
+            losses[run.label] = image_losses(run.load().to(first_device()), images, chosen)
     rows = []
     for run in trials:
         if run.label in losses:

@@ -17,6 +17,7 @@ from analysis.statistics.edges import Edge, edges
 from analysis.statistics.importance import Importance
 from analysis.statistics.resampling import Interval
 
+_NOTHING = 0.005  # a share that is shown as 0 %
 _INDICATIVE = 20  # complete trials below which an importance is called a hint
 
 
@@ -34,11 +35,13 @@ def importance_sentence(importance: Importance) -> str:
         for name, share, ends in zip(names, importance.shares, intervals, strict=True)
     ]
     close = importance.separable is False
+    nothing = importance.intervals is not None and max(ends.low for ends in importance.intervals) < _NOTHING
     few = importance.trials < _INDICATIVE
     return (
         f"What mattered for {importance.of}, by the share of its variance that each explains alone: "
         f"{listed(parts)}; {REMAINDER}: {importance.remainder:.0%}"
-        + f"; {listed(names[:2])} are not separable, as their intervals overlap" * close
+        + "; none of them is separable from nothing" * nothing
+        + f"; {listed(names[:2])} are not separable, as their intervals overlap" * (close and not nothing)
         + unknown
         + f"; with {importance.trials} complete trials this is a hint, not a measurement" * few
         + "."
@@ -95,7 +98,7 @@ def best_by_band(trials: pd.DataFrame, study: StudyRecord) -> pd.DataFrame:
         if len(others):
             after = others.iloc[0]
             words = ", ".join(f"{TITLES.get(it, it)} {after[it]}" for it in of_model if after[it] != best[it])
-            row |= {"next": f"trial {after['number']} ({words})"}
+            row |= {"next architecture": f"trial {after['number']} ({words})"}
             row |= {"nats behind": float(after["excess"] - best["excess"])}
         rows.append(row)
     return pd.DataFrame(rows)

@@ -61,7 +61,7 @@ def test_best_tells_a_person_and_a_program_which_model_to_take(tmp_path: Path) -
     weights = folder / "trials" / "0000" / "checkpoints" / "best.safetensors"
     assert weights.is_file()
     assert told[3] == f"weights  {weights}"
-    assert "trial 1 has 5.00 nats less rate and 15.00 more distortion: 3.00 nats of distortion for a nat" in told[5]
+    assert "trial 1 has 5.00 nats less rate and 15.00 more distortion: 3 nats of distortion for a nat" in told[5]
     assert told[7].startswith("sure     one training, 5.67 nats behind trial 4 at its own KL weight")
     found = json.loads(command("best", folder, "--rate", "14", "--json").stdout)
     trial = load_trials(folder).set_index("number").loc[0]

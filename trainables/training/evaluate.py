@@ -17,7 +17,7 @@ BATCH = 500
 _NOISE_SEED = 20_140_411  # the same noise for a row in every evaluation: epochs and trials differ by their models alone
 
 
-def _row_noise(count: int, latent_dim: int) -> Tensor:
+def row_noise(count: int, latent_dim: int) -> Tensor:
     """(count, Z) standard normal, the same on every rank and device."""
     return torch.randn(count, latent_dim, generator=torch.Generator().manual_seed(_NOISE_SEED))
 
@@ -27,7 +27,7 @@ def calibrated_sigma(model: VAE, pixels: Pixels, world: World, definitions: int 
     """The calibrated likelihood's sigma, of pixels in [0, 1], from residuals mean(z) - x, z ~ q(z | x): the most
     probable one (`trainables.training.yardstick`), or by definitions 1 their root mean square. NaN where one is."""
     statistic, sigma_of = YARDSTICKS[definitions]
-    noise = _row_noise(len(pixels), model.config.latent_dim)
+    noise = row_noise(len(pixels), model.config.latent_dim)
     nothing = torch.empty(0, device=world.device)
     total = statistic(nothing, nothing)
     for rows, x in pixels.in_order(BATCH, world):
@@ -48,7 +48,7 @@ def evaluate(model: VAE, pixels: Pixels, sigma: float, world: World, known: Post
     ``distortion`` is under the training likelihood; ``nelbo`` is the rate plus the distortion under the discrete
     Gaussian of width ``sigma`` (`calibrated_sigma`): one yardstick for all KL weights and likelihoods."""
     latent_dim = model.config.latent_dim
-    noise = _row_noise(len(pixels), latent_dim)
+    noise = row_noise(len(pixels), latent_dim)
     sums = torch.zeros(5 + 2 * latent_dim, dtype=torch.float64, device=world.device)
     for rows, x in pixels.in_order(BATCH, world):
         posterior = encoded(model, x, rows, known)

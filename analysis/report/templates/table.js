@@ -28,12 +28,14 @@ if (trials) {
   };
   const filter = document.getElementById("filter"), shown = document.getElementById("shown");
   filter.addEventListener("input", () => {
-    const terms = filter.value.trim().split(/\s+/).filter(Boolean);
+    const terms = filter.value.trim().replace(/\s*(<=|>=|<|>|=)\s*/g, "$1").split(/\s+/).filter(Boolean);
     const unknown = terms.map(term => parsed(term)[0]).find(name => name && !columns.includes(name));
-    const kept = unknown ? [] : terms;
+    const empty = terms.find(term => /[<>]/.test(parsed(term)[1]) && (parsed(term)[2] === "" || isNaN(parsed(term)[2])));
+    const kept = unknown || empty ? [] : terms;
     let count = 0;
     for (const row of rows) count += !(row.hidden = !kept.every(term => passes(row, term)));
-    shown.value = unknown ? `no field ${unknown}: there are ${columns.join(", ")}` : `${count} of ${rows.length} shown`;
+    shown.value = unknown ? `no field ${unknown}: there are ${columns.join(", ")}`
+      : empty ? `${empty} must end in a number` : `${count} of ${rows.length} shown`;
   });
 
   const whole = row => {

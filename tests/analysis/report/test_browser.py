@@ -114,7 +114,7 @@ def test_a_heading_sorts_by_mouse_and_keyboard_and_the_unknown_come_last(page: C
         ("latent_dim=16", ["4", "5"]),
         ("val_bits_per_dim>=2.65", ["1", "2", "5"]),
         ("script", ["3"]),
-        ("latent_dim=16 state=running", ["5"]),
+        ("latent_dim = 16  state=running", ["5"]),
         ("nowhere", []),
         ("", ["0", "1", "2", "3", "4", "5"]),
     ],
@@ -141,6 +141,10 @@ def test_a_filter_of_no_such_field_says_so(page: Chrome) -> None:
     assert column(page, "number") == ["0", "1", "2", "3", "4", "5"]
     shown = page.find_element(By.ID, "shown").text
     assert shown.startswith("no field latent_size: there are number, state, beta, latent_dim, depth")
+    page.find_element(By.ID, "filter").clear()
+    page.find_element(By.ID, "filter").send_keys("beta>much")
+    assert column(page, "number") == ["0", "1", "2", "3", "4", "5"]
+    assert page.find_element(By.ID, "shown").text == "beta>much must end in a number"
 
 
 def test_every_table_sorts_and_numbers_as_numbers(page: Chrome) -> None:

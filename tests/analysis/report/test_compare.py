@@ -272,3 +272,10 @@ def test_studies_by_different_definitions_are_told_apart_and_not_ranked(two: tup
     assert "not validated on the same images by the same definitions" in mixed.findings[0]
     assert mixed.table["hypervolume"].isna().all()
     assert len(compare_studies(two).findings) > 1
+
+
+def test_a_list_has_the_front_and_one_trial_its_knee(tmp_path: Path) -> None:
+    build_study(tmp_path / "two", objective="rate_distortion")
+    (row,) = list_studies(tmp_path).to_dict("records")
+    assert (row["front"], row["knee"]) == (3, 0)
+    assert [row[name] for name in ("val_rate", "val_distortion", "val_bits_per_dim")] == [13.0, 855.0, 2.5]

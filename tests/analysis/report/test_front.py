@@ -87,7 +87,8 @@ def test_the_test_images_are_those_of_the_set_and_compared_in_pairs(tmp_path: Pa
     table = held_out_table(study)
     assert table["run"].tolist() == ["trial 1", "trial 0", "trial 4"]
     assert study.data is not None
-    losses = {run.number: image_losses(run.load(), study.data.test.images) for run in study.searched_runs}
+    images = study.data.test.images
+    losses = {run.number: image_losses(run.load(), images, np.arange(len(images))) for run in study.searched_runs}
     for number, row in zip((1, 0, 4), table.to_dict("records"), strict=True):
         own = losses[number]
         error = own.rate.std(ddof=1) / np.sqrt(len(own.rate))

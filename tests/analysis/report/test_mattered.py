@@ -19,6 +19,7 @@ from analysis.report.findings import findings
 from analysis.report.mattered import best_by_band, edge_sentences, importance_sentence, search_sentences
 from analysis.report.tables import study_tables
 from analysis.statistics.importance import Importance
+from analysis.statistics.resampling import Interval
 
 BANDS = "The best trial of each band of KL weights"
 
@@ -122,7 +123,7 @@ def test_the_best_of_each_band_and_how_far_the_next_architecture_is(tmp_path: Pa
     assert table["best"].tolist() == ["trial 0", "trial 6"]
     assert table[["latent size", "depth"]].to_numpy().tolist() == [[16, 1], [4, 0]]
     assert table["rate, nats"].tolist() == [40, 5]
-    assert table["next"].tolist() == ["trial 2 (latent size 8)", "trial 8 (latent size 8, depth 1)"]
+    assert table["next architecture"].tolist() == ["trial 2 (latent size 8)", "trial 8 (latent size 8, depth 1)"]
     assert table["nats behind"].tolist() == pytest.approx([2, 2])
 
 
@@ -132,7 +133,7 @@ def test_bands_leave_out_what_is_beyond_the_limits_and_one_architecture_has_no_n
     (row,) = best_by_band(StudyContext(study).trials, study).to_dict("records")
     assert row["trials"] == 2
     assert row["rate, nats"] <= 12
-    assert "next" not in row
+    assert "next architecture" not in row
 
 
 @pytest.mark.parametrize("state", ["FAIL", "RUNNING", "PRUNED"])
@@ -166,3 +167,11 @@ def test_the_findings_of_two_objectives_say_what_mattered_and_what_to_do_next(tm
     growth, saved = search_sentences(study)
     for sentence in (importance_sentence(told), growth, saved):
         assert sentence in said
+
+
+def test_shares_that_may_be_nothing_are_said_to_be() -> None:
+    names, shares = ["depth", "latent_dim"], np.array([0.03, 0.02])
+    weak = Importance(names, shares, 30, intervals=[Interval(0.03, 0.0, 0.26), Interval(0.02, 0.0, 0.28)])
+    assert "; none of them is separable from nothing." in importance_sentence(weak)
+    told = Importance(names, shares, 30, intervals=[Interval(0.5, 0.2, 0.6), Interval(0.02, 0.0, 0.1)])
+    assert "nothing" not in importance_sentence(told)
