@@ -41,7 +41,7 @@ def importance_sentence(importance: Importance) -> str:
         f"What mattered for {importance.of}, by the share of its variance that each explains alone: "
         f"{listed(parts)}; {REMAINDER}: {importance.remainder:.0%}"
         + "; none of them is separable from nothing" * nothing
-        + f"; {listed(names[:2])} are not separable, as their intervals overlap" * (close and not nothing)
+        + f"; {listed(names[:2])} are not separable, as their intervals overlap" * close
         + unknown
         + f"; with {importance.trials} complete trials this is a hint, not a measurement" * few
         + "."

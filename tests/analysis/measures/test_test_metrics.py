@@ -123,6 +123,7 @@ def test_the_test_set_is_encoded_once(model: VAE, digits: Dataset, tmp_path: Pat
         measure(model, digits, 0.2, other)
 
 
+@pytest.mark.heavy
 def test_figures_are_drawn_from_given_codes(
     model: VAE, digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -216,6 +216,7 @@ def assert_data(printed: str, expected: pd.DataFrame) -> None:
         pd.testing.assert_series_equal(read[column].astype(kind), expected[column])
 
 
+@pytest.mark.heavy
 def test_a_comparison_in_a_pipe_is_data_and_what_it_says_goes_beside(two: tuple[Path, Path], tmp_path: Path) -> None:
     page = tmp_path / "out.html"
     shown = command("compare", *two, "--out", page)
@@ -225,6 +226,7 @@ def test_a_comparison_in_a_pipe_is_data_and_what_it_says_goes_beside(two: tuple[
     assert shown.stderr.splitlines()[-1] == f"page  {page}"
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("width", [80, 120])
 def test_a_list_and_a_comparison_fit_a_terminal(two: tuple[Path, Path], tmp_path: Path, width: int) -> None:
     build_study(tmp_path / "none", [])
@@ -261,6 +263,7 @@ def test_list_shows_what_can_be_read_and_says_what_cannot(two: tuple[Path, Path]
     pd.testing.assert_index_equal(list_studies(two[0] / "trials").columns, found.columns)
 
 
+@pytest.mark.heavy
 def test_studies_by_different_definitions_are_told_apart_and_not_ranked(two: tuple[Path, Path], tmp_path: Path) -> None:
     older = BASE.model_copy(update={"definitions": 1})
     build_study(tmp_path / "c" / "study", base=older)

@@ -74,6 +74,7 @@ def test_every_figure_of_what_there_is(
         looks_drawn(path)
 
 
+@pytest.mark.heavy
 def test_given_codes_are_the_ones_that_are_drawn(tmp_path: Path) -> None:
     model, data = vae(2), dataset(12)
     mean, logvar = encode(model, data.test.images)

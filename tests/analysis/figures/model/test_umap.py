@@ -17,6 +17,7 @@ from analysis.figures.registry import ModelContext, model_figures
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+@pytest.mark.heavy
 def test_where_umap_is_not_installed_the_figure_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
