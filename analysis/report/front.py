@@ -41,12 +41,13 @@ def front_table(study: StudyContext, most: int = _MOST_ROWS) -> pd.DataFrame:
     runs = spread_out(front_runs(study), most)
     for above, run in zip([None, *runs], runs, strict=False):
         model, best = run.config.model, run.best
+        saved = math.nan if above is None else price_of(above.best, best)
         rows.append(
             {
                 "run": run.label,
                 "rate (nats)": best["val_rate"],
                 "distortion (nats)": best["val_distortion"],
-                "a nat saves": math.nan if above is None else price_of(above.best, best),
+                "a nat saves": saved if saved >= 0 else math.nan,  # a longer training may beat its trial in both
                 "MSE": best["val_mse"],
                 "bits/dim": best["val_bits_per_dim"],
                 BETA_LABEL: run.config.beta,
