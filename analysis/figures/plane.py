@@ -19,7 +19,6 @@ from trainables.errors import UserError
 _BEYOND = 0.25
 """Of the way from the lowest value to the reference: how far beyond it an axis goes at most, or to Tukey's
 fence, where that is farther."""
-_SAME = 1e-4  # of its rate and distortion: a final training that is its trial again differs by less
 _MEASURED = ("val_rate", "val_distortion", "val_nelbo", "val_bits_per_dim", "beta", "latent_dim", "depth")
 _GRID = np.geomspace(1e-12, 1, 600)  # KL weights of the linear model's curve, as shares of the largest eigenvalue
 
@@ -180,15 +179,11 @@ def _numbers(run: Run) -> dict[str, float]:
 
 
 def _finals(study: StudyContext, numbers: list[int]) -> list[tuple[Run, int]]:
-    """The final trainings, each with the position of the trial that it trains longer, or its own; but for those that
-    are their trial once more."""
+    """The final trainings, each with the position of the trial that it trains longer, or its own."""
     found: list[tuple[Run, int]] = []
     for final in (run for run in study.runs if run.is_final):
         trial = _trial_of(final, study.searched_runs)
-        if trial is None:
-            found.append((final, len(numbers) + len(found)))
-        elif trial.config != final.config or not _same_numbers(trial, final):
-            found.append((final, numbers.index(trial.number)))
+        found.append((final, len(numbers) + len(found) if trial is None else numbers.index(trial.number)))
     return found
 
 
@@ -198,10 +193,6 @@ def _trial_of(final: Run, trials: list[Run]) -> Run | None:
     like = {"epochs": final.config.epochs, "seed": final.config.seed}
     same = [trial for trial in trials if trial.config.replace(like) == final.config]
     return min(same, key=lambda trial: trial.config.seed != final.config.seed, default=None)
-
-
-def _same_numbers(one: Run, other: Run) -> bool:
-    return all(math.isclose(one.best[it], other.best[it], rel_tol=_SAME) for it in ("val_rate", "val_distortion"))
 
 
 def _linear(

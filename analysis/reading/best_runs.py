@@ -1,5 +1,6 @@
 """The best runs of a study: ranked, exported."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +74,12 @@ def ranked_runs(folder: StudyRecord | Path | str) -> list[Run]:
     first, others = front["number"].iloc[spread_out], trials[~trials["front"]].sort_values("excess", kind="stable")
     place = {int(number): at for at, number in enumerate([*first, *others["number"]])}
     return sorted(runs, key=lambda run: (place.get(run.number, len(place)), not run.is_final))
+
+
+def longest(trial: Run, runs: Iterable[Run]) -> Run:
+    """A trial's final training, where it is among the runs; the trial itself where not, as by definitions 1, which do
+    not say whose it is."""
+    return next((run for run in runs if run.slug == f"final_{trial.number:04d}"), trial)
 
 
 def final_runs(folder: Path) -> list[Run]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.reading.best_runs import Run, ranked_runs
+from analysis.reading.best_runs import Run, longest, ranked_runs
 from analysis.reading.study_record import StudyRecord, read_study
 from analysis.statistics.pareto import knee, pareto_front
 from trainables.errors import OptionError, UserError
@@ -155,6 +155,4 @@ def _at_knee(runs: list[Run], rate: np.ndarray, distortion: np.ndarray) -> tuple
     bend = knee(rate[searched], distortion[searched])
     if bend is None:
         return 0, False
-    trial = int(np.flatnonzero(searched)[bend])
-    longer = f"final_{runs[trial].number:04d}"
-    return next((k for k, run in enumerate(runs) if run.slug == longer), trial), True
+    return runs.index(longest(runs[np.flatnonzero(searched)[bend]], runs)), True

@@ -10,10 +10,10 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from analysis.figures.plane import RateDistortion, pca_sentence
 from analysis.figures.registry import StudyContext
 from analysis.figures.style import STATES, TITLES
-from analysis.reading.best_runs import Run
+from analysis.reading.best_runs import Run, longest
 from analysis.reading.frames import complete_bits, repeats_of
 from analysis.reading.validation import column, read_epochs
-from analysis.report.front import front_runs
+from analysis.report.front import front_trials
 from analysis.report.mattered import edge_sentences, importance_sentence, listed, search_sentences
 from analysis.report.tables import cause_of
 from analysis.statistics.importance import Importance
@@ -51,10 +51,10 @@ def findings(study: StudyContext, importance: Importance, plane: RateDistortion)
         answer = [_best_trial(searched, study.repeats), mattered, bend]
         return Findings(answer, asked, [*unfinished, *notes(best, study.final), *linear, *edges])
     grew, *pruned = search_sentences(study) or [""]
-    trials_of_front = [run for run in front_runs(study) if not run.is_final]
-    more = " ".join(filter(None, [grew, more_epochs(trials_of_front), *edges]))
+    front = front_trials(study)
+    more = " ".join(filter(None, [grew, more_epochs(front, study), *edges]))
     answer = [to_take(study), mattered, more, *linear]
-    return Findings([text for text in answer if text], asked, [*unfinished, bend, *pruned, *collapse(trials_of_front)])
+    return Findings([text for text in answer if text], asked, [*unfinished, bend, *pruned, *collapse(front)])
 
 
 def _asked_of(run: Run) -> str:
@@ -66,16 +66,15 @@ def _asked_of(run: Run) -> str:
 
 def to_take(study: StudyContext) -> str:
     """The models at the ends of the front and at its knee."""
-    trials = [run for run in front_runs(study) if not run.is_final]
+    trials = front_trials(study)
     told = [run for run in trials if run.best["val_rate"] >= COLLAPSED_NATS] or trials
     bend = knee(*(np.array([run.best[name] for run in trials]) for name in ("val_rate", "val_distortion")))
     places = {"for a small code": told[0], "at the knee": None if bend is None else trials[bend]}
     places["for faithful pictures"] = min(trials, key=lambda run: run.best["val_distortion"])
-    longer = {run.slug: run for run in study.runs if run.is_final}
     taken: dict[str, list[str]] = {}  # by run: where the front is short, one of them is the answer to two wishes
     for place, run in places.items():
         if run is not None:
-            taken.setdefault(_described(longer.get(f"final_{run.number:04d}", run)), []).append(place)
+            taken.setdefault(_described(longest(run, study.runs)), []).append(place)
     if len(taken) == 1:
         return f"The front of rate against distortion is one trial: {next(iter(taken))}."
     (first, wishes), *others = taken.items()
@@ -175,9 +174,9 @@ def notes(best: Run, final: Run | None) -> Iterator[str]:
         yield f"A final training of {final.config.epochs} epochs reached {reached:.4f}, {than} the best trial."
 
 
-def more_epochs(front: list[Run]) -> str:
+def more_epochs(front: list[Run], study: StudyContext) -> str:
     """Whether trials were still learning when they ended; empty where none was."""
-    losses = [(run.config.beta, read_epochs(run.folder)) for run in front]
+    losses = [(run.config.beta, study.record.epochs[run.number]) for run in front]
     curves = [column(it, "val_distortion") + beta * column(it, "val_rate") for beta, it in losses]
     learning = sum(last_gain(curve)[1] >= _LAST_GAIN for curve in curves)
     if not learning:

@@ -25,12 +25,19 @@ _MOST_ROWS = 12  # of the table
 _MOST_MEASURED, _MOST_IMAGES = 8, 2_500  # trials, and test images of each: a CPU's seconds
 
 
+def front_trials(study: StudyContext) -> list[Run]:
+    """The front's trials, by their rate."""
+    numbers = set(study.trials.loc[study.trials["front"], "number"])
+    return _by_rate([run for run in study.searched_runs if run.number in numbers])
+
+
 def front_runs(study: StudyContext) -> list[Run]:
     """The front's trials, and what was trained longer of them, by their rate."""
-    numbers = set(study.trials.loc[study.trials["front"], "number"])
-    trials = [run for run in study.searched_runs if run.number in numbers]
-    longer = [run for run in study.runs if run.is_final]
-    return sorted([*trials, *longer], key=lambda run: run.best["val_rate"])
+    return _by_rate([*front_trials(study), *(run for run in study.runs if run.is_final)])
+
+
+def _by_rate(runs: list[Run]) -> list[Run]:
+    return sorted(runs, key=lambda run: run.best["val_rate"])
 
 
 def front_table(study: StudyContext, most: int = _MOST_ROWS) -> pd.DataFrame:
@@ -94,7 +101,7 @@ def held_out_table(study: StudyContext, most: int = _MOST_MEASURED) -> pd.DataFr
     95 %)."""
     if study.data is None:
         return pd.DataFrame()
-    trials, losses = spread_out([run for run in front_runs(study) if not run.is_final], most), {}
+    trials, losses = spread_out(front_trials(study), most), {}
     images = study.data.test.images
     chosen = chosen_rows(len(images), _MOST_IMAGES, seed=0)
     for run in trials:

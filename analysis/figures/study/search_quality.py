@@ -91,9 +91,7 @@ def compute_search_quality(study: StudyContext) -> SearchQuality:
     shown = trials.iloc[order]
     state, epochs = shown["state"].astype(str).to_numpy(), shown["epochs"].to_numpy(int)
     full = np.array([config.epochs if config else 0 for config in planned], dtype=int)[order]
-    calibrated = "model.likelihood" in study.record.space  # distortions under two likelihoods are not compared
-    distortion = shown["val_nelbo"] - shown["val_rate"] if calibrated else shown["val_distortion"]
-    points = np.stack([shown["val_rate"].to_numpy(float), distortion.to_numpy(float)], 1)
+    points = shown[["val_rate", "val_distortion"]].to_numpy(float)
     volume = growing_hypervolume(np.where((state == "COMPLETE")[:, None], points, np.nan))
     saved = int((full - epochs)[state == "PRUNED"].sum())
     return SearchQuality(study.record.has_front, shown["number"].to_numpy(int), state, epochs.cumsum(), volume, saved)
