@@ -44,8 +44,7 @@ class TrialConfig(BaseModel):
     # of the initial weights, the order of the images and the noise; the validation split has its own
     seed: int = Field(0, ge=0, lt=2**31)
     precision: Literal["float32", "bf16"] = "float32"
-    # whether `torch.compile` makes one step of the model; None leaves it to the loop, by the work ahead; runs that are
-    # trained together are not compiled
+    # whether `torch.compile` makes one function of the model; None: no
     compile: bool | None = None
     # of what is measured and chosen by: in 1, sigma is the residuals' root mean square, and the best epoch that of the
     # lowest bits per dimension; see `criterion` and `trainables.training.yardstick`

@@ -61,6 +61,10 @@ class TrainingRun(ABC):
         """Take a recorded epoch into account; whether it is to be pruned."""
         return False
 
+    def judged(self) -> frozenset[int]:
+        """Epochs after which it may be pruned."""
+        return frozenset()
+
     @abstractmethod
     def end(self, state: State, cause: str | None) -> UserError | None:
         """Record how it ended; what the study ends with for it, if it must. Raises: OSError."""
@@ -87,6 +91,12 @@ class _SearchTrial(TrainingRun):
             return self.ledger.report(self.label, row)
         self.peers.add(self.label, self.config, row)
         return self.peers.prune(self.label, self.config, row)
+
+    def judged(self) -> frozenset[int]:
+        epochs = range(1, self.config.epochs)
+        if self.config.definitions == 1:
+            return frozenset(epochs)
+        return frozenset(epoch for epoch in epochs if self.peers.judge(epoch, self.config))
 
     def end(self, state: State, cause: str | None) -> None:
         self.folder.fetch_best(self.record)  # the ledger hears last: a crash may come between
@@ -161,7 +171,8 @@ class Lifecycle:
             self._end(training, "pruned")
         else:
             mirror = self._folder.mirror(record.path)
-            return Job(job_id, config, record.path, self._data_dir, mirror, recorded=len(rows))
+            seen, judged = len(rows), training.judged()
+            return Job(job_id, config, record.path, self._data_dir, mirror, recorded=seen, judged=judged)
         return None
 
     def assigned(self, job_id: str, assignments: Sequence[Assignment]) -> None:

@@ -72,10 +72,14 @@ class Peers:
             measured = float(row["val_distortion"]), float(row["val_rate"])
             self._rows[epoch, config.model.likelihood][trial] = measured
 
+    def judge(self, epoch: int, config: TrialConfig) -> bool:
+        """Whether they may prune a trial at the end of an epoch."""
+        return bool(self._quantile) and is_judged(epoch, config)
+
     def prune(self, trial: int, config: TrialConfig, row: Metrics) -> bool:
         """Whether a trial is to be pruned at an epoch that was added."""
         epoch = int(row["epoch"])
-        if not self._quantile or not is_judged(epoch, config):
+        if not self.judge(epoch, config):
             return False
         rows = self._rows[epoch, config.model.likelihood]
         distortions, rates = np.array(list(rows.values())).T

@@ -16,6 +16,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice
 from pathlib import Path
 from threading import Thread
 from urllib.parse import quote
@@ -42,6 +43,7 @@ from trainables.slots.mailbox import Mailbox
 from trainables.slots.messages import Job
 from trainables.slots.resources import Placement, SlotResources
 from trainables.training.checkpoint import load_weights
+from trainables.training.loop import Epoch
 from trainables.training.process_group import World
 from trainables.training.trial import Training, train
 from vae_models import ModelConfig
@@ -88,15 +90,20 @@ def test_a_training_in_a_mirror_goes_on_anywhere_to_the_same_end(
     """It begins in one folder, is cut short, and ends where nothing is but the mirror."""
     whole = list(train(CONFIG, TrialFolder(tmp_path / "whole")))
     mirror = Mirror(store if scheme == "s3" else f"file://{tmp_path}/store", "trials/0000")
-    from trainables.training.trial import next_rows
+
+    def train_and_save(training: Training) -> Iterator[None]:
+        for each in training.run.epochs():
+            if isinstance(each, Epoch):
+                training.save(training.snapshot(each))
+                yield
 
     first = Training(CONFIG, TrialFolder(tmp_path / "unseen"), None, World(), mirror=mirror)
-    for _ in range(2):
-        next_rows([first])
+    for _ in islice(train_and_save(first), 2):
+        pass
     second = Training(CONFIG, TrialFolder(tmp_path / "unseen"), None, World(), mirror=mirror)
     assert timeless(second.run.history) == timeless(whole[:2])
-    while not second.run.is_done:
-        next_rows([second])
+    for _ in train_and_save(second):
+        pass
     assert timeless(second.run.history) == timeless(whole)
     assert not (tmp_path / "unseen").exists()
     mirror.remove("epoch_*.pt")

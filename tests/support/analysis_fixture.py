@@ -83,7 +83,8 @@ def record(folder: TrialFolder, config: TrialConfig, bits: Sequence[float], mode
     if rows:
         best = best_of(rows, config)
         folder.checkpoints.mkdir(exist_ok=True)
-        save_weights(folder.best, model or seeded_vae(config), best)
+        vae = model or seeded_vae(config)
+        save_weights(folder.best, vae.config, vae.state_dict(), best)
 
 
 def best_of(rows: Sequence[dict[str, float]], config: TrialConfig) -> dict[str, float]:

@@ -12,7 +12,6 @@ from trainables.records.trial_folder import Place
 from trainables.slots.messages import Assignment, Job, News, Underway
 
 _MAX_DEATHS = 3  # a job whose workers die this often without a new epoch between is at fault itself
-_VERDICT_SHARE = 0.1  # how long a worker waits to hear whether its trial is pruned, as a share of the epoch's time
 IDLE_SECONDS = 10.0  # nobody waits longer for news: idle ranks must meet far more often than their group times out
 
 
@@ -126,9 +125,8 @@ class Mailbox:
         return self._requests[slot]
 
     async def report(self, slot: str, job_id: str, row: Metrics) -> bool:
-        """An epoch's row; answers whether to go on. It waits for the reader's verdict up to _VERDICT_SHARE of the
-        epoch's time: a poor trial ends here where epochs are long, and none waits where they are short (it may then
-        train an epoch too many)."""
+        """An epoch's row; answers whether to go on, and after one of the job's ``judged`` epochs not before its reader
+        has let it stand."""
         entry = self._entries.get(job_id)
         if entry is None or entry.slot != slot:
             return False
@@ -137,7 +135,9 @@ class Mailbox:
             entry.rows.append(row)
         entry.deaths, entry.underway = 0, None
         await self._notify()
-        await self._wait(lambda: entry.judged >= epoch or entry.cancelled, _VERDICT_SHARE * row["epoch_seconds"])
+        if epoch in entry.job.judged:
+            while not await self._wait(lambda: entry.judged >= epoch or entry.cancelled):
+                pass
         return not entry.cancelled
 
     async def tell(self, slot: str, found: Mapping[str, Underway]) -> None:

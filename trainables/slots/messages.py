@@ -20,6 +20,7 @@ class Job:
     mirror: Mirror | None = None  # of its checkpoints, where not every node sees the folder
     recorded: int = 0  # epochs that its reader has seen
     assigned: int = 0  # how often its reader has seen it assigned to a slot
+    judged: frozenset[int] = frozenset()  # epochs, from 1, after which its reader may end it
 
     def after(self, epochs: int, assignments: int = 0) -> "Job":
         """The same job, of which its reader has seen as many more."""

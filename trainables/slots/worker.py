@@ -1,10 +1,12 @@
 """What each DDP worker of a slot runs: it takes jobs from the mailbox, trains them, and reports."""
 
 import gc
+import math
 import os
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +20,19 @@ import torch
 import torch.distributed as dist
 
 from trainables.errors import UserError
+from trainables.metrics import Metrics
 from trainables.records.trial_folder import Place, TrialFolder
 from trainables.slots.messages import Job, Underway
 from trainables.slots.resources import SlotResources
-from trainables.training.loop import NonFiniteError, Track, alike
-from trainables.training.process_group import World
-from trainables.training.trial import Training, next_rows
+from trainables.training.checkpoint import Snapshot
+from trainables.training.loop import Epoch, NonFiniteError, Run, Track
+from trainables.training.process_group import SharedClock, World, use_gpu
+from trainables.training.trial import Training
 
 _TELL_SECONDS = 1.0  # how often a worker says how far it is within an epoch
+_ASK_SECONDS = 0.5  # how often one with room for more asks for jobs while it trains
+_WRITERS = 4  # threads that write checkpoints
+_IDLE_SECONDS = 0.0005  # until one looks again where all of its jobs wait
 
 
 def run_worker(slot: dict[str, Any]) -> None:
@@ -36,30 +43,35 @@ def run_worker(slot: dict[str, Any]) -> None:
     torch.set_num_threads(resources.cpus_per_worker)
     device = ray.train.torch.get_device()
     if device.type == "cuda":
-        torch.cuda.set_device(device)
+        use_gpu(device)
     group = ray.train.get_context()
-    world = World(group.get_world_rank(), group.get_world_size(), device, resources.gpus_per_worker)
-    worker = _Worker(slot["name"], slot["mailbox"], resources.pack, world)
+    clock = SharedClock()
+    world = World(group.get_world_rank(), group.get_world_size(), device, resources.gpus_per_worker, clock)
+    worker = _Worker(slot["name"], slot["mailbox"], resources.pack, world, clock)
     while worker.take():
         worker.train()
 
 
 @dataclass
 class _Active:
-    """A job that this worker trains; ``alone`` once training it beside others went wrong."""
+    """A job that this worker trains. It is an epoch ahead at most: one that has ended waits, as ``ended``, until the
+    one before is ``saving`` no more and its report has its ``answer``."""
 
     job: Job
     training: Training
-    alone: bool = False
+    turns: Iterator[bool | Epoch]
+    ended: Snapshot | None = None
+    saving: Future[Metrics] | None = None
+    answer: Any = None  # the mailbox's, to come
 
 
 class _Worker:
-    """One rank of a slot, with the jobs that it trains: up to ``pack``."""
+    """One rank of a slot, with the jobs that it trains in turns: up to ``pack``."""
 
-    def __init__(self, slot: str, mailbox: Any, pack: int, world: World) -> None:
-        self._slot, self._mailbox, self._pack, self._world = slot, mailbox, pack, world
+    def __init__(self, slot: str, mailbox: Any, pack: int, world: World, clock: SharedClock) -> None:
+        self._slot, self._mailbox, self._pack, self._world, self._clock = slot, mailbox, pack, world, clock
         self._active: dict[str, _Active] = {}
-        self._again: list[Job] = []
+        self._writer = ThreadPoolExecutor(min(pack, _WRITERS))
         self._unclean = False
         self._places = [here := _this_place(world.rank)] * world.size
         self._control: Any = None
@@ -68,12 +80,11 @@ class _Worker:
             self._control = dist.new_group(backend="gloo")
             dist.all_gather_object(self._places, here, self._control)
 
-    def _ask(self, method: str, *calls: tuple[Any, ...]) -> Any:
-        """What the mailbox answers rank 0 to each of the calls of a method, told to every rank."""
+    def _ask(self, method: str, *call: Any) -> Any:
+        """What the mailbox answers rank 0, told to every rank."""
         answers: list[Any] = [None]
         if self._world.rank == 0:
-            ask = getattr(self._mailbox, method)
-            answers = [ray.get([ask.remote(self._slot, *call) for call in calls])]
+            answers = [ray.get(getattr(self._mailbox, method).remote(self._slot, *call))]
         if self._control is not None:
             dist.broadcast_object_list(answers, src=0, group=self._control)
         return answers[0]
@@ -82,11 +93,9 @@ class _Worker:
         """Take what jobs there are, and wait for one where there is none; False at the end."""
         if self._unclean:
             self._clean()
-        while self._again:
-            self._begin(self._again.pop(), alone=True)
         while len(self._active) < self._pack:
             active = frozenset(self._active)
-            (job,) = self._ask("take", (active, tuple(self._places)))
+            job = self._ask("take", active, tuple(self._places))
             if isinstance(job, str):
                 return job != "close" or bool(active)
             self._begin(job)
@@ -102,66 +111,112 @@ class _Worker:
             torch.cuda.empty_cache()
         self._unclean = False
 
-    def _begin(self, job: Job, alone: bool = False) -> None:
+    def _begin(self, job: Job) -> None:
         try:
             folder = TrialFolder(job.folder)
             if job.mirror is None and not folder.holds(job.config):
                 raise UserError(f"{job.folder} must be a folder that every node sees; this node does not")
             beside = [each.training for each in self._active.values() if each.job.data_dir == job.data_dir]
-            training = Training(job.config, folder, job.data_dir, self._world, beside, job.mirror)
+            training = self._training(job, folder, beside)
         except Exception as error:
             self._fail(job, error)
             return
-        self._active[job.id] = _Active(job, training, alone)
+        active = self._active[job.id] = _Active(job, training, training.run.epochs(self._track(job, training.run)))
+        self._clock.share(len(self._active))
         unseen = training.run.history[job.recorded :]
-        if not all(self._ask("report", (job.id, row))[0] for row in unseen) or training.run.is_done:
-            self._finish(job)
+        if not all(self._ask("report", job.id, row) for row in unseen) or training.run.is_done:
+            self._finish(active.job)
+
+    def _training(self, job: Job, folder: TrialFolder, beside: list[Training]) -> Training:
+        try:
+            return Training(job.config, folder, job.data_dir, self._world, beside, job.mirror)
+        except torch.OutOfMemoryError as error:
+            if not self._active:
+                raise
+            count = len(self._active)
+            raise UserError(
+                f"--pack must leave each training its memory: this GPU holds {count} of them, got {self._pack}\n"
+                f"give --pack {count}, or less"
+            ) from error
 
     def train(self) -> None:
-        """An epoch more of every job, those together whose configs are alike."""
-        groups: dict[str, list[_Active]] = {}
-        for each in self._active.values():
-            groups.setdefault(each.job.id if each.alone else alike(each.job.config), []).append(each)
-        for group in groups.values():
-            self._train_together(group)
+        """Turns of all jobs, until one of them has ended or there is time to ask for more."""
+        until = time.monotonic() + (_ASK_SECONDS if len(self._active) < self._pack else math.inf)
+        jobs = list(self._active.values())
+        while len(jobs) == len(self._active) > 0 and time.monotonic() < until:
+            if not sum(self._turn(each) for each in jobs):
+                time.sleep(_IDLE_SECONDS)
 
-    def _train_together(self, group: list[_Active]) -> None:
+    def _turn(self, active: _Active) -> bool:
+        """Do what can be done of a job without waiting; whether there was any."""
         try:
-            rows = next_rows([each.training for each in group], self._track(group))
+            try:
+                return self._moved(active)
+            except (NonFiniteError, torch.OutOfMemoryError):
+                if self._settled(active):  # what came before counts
+                    raise
+        except NonFiniteError as error:
+            self._finish(active.job, str(error))
         except Exception as error:
-            if len(group) == 1:
-                self._fail(group[0].job, error)
-                return
-            # whose fault it was, each shows when it goes on alone, from its checkpoint
-            traceback.print_exc()
-            for each in group:
-                del self._active[each.job.id]
-                self._again.append(each.job)
-            self._unclean = True
-            return
-        trained = [(each, row) for each, row in zip(group, rows, strict=True) if isinstance(row, dict)]
-        verdicts = self._ask("report", *((each.job.id, row) for each, row in trained))
-        for (each, _), goes_on in zip(trained, verdicts, strict=True):
-            if not goes_on or each.training.run.is_done:
-                self._finish(each.job)
-        for each, row in zip(group, rows, strict=True):
-            if isinstance(row, NonFiniteError):
-                self._finish(each.job, str(row))
+            self._fail(active.job, error)
+        return True
 
-    def _track(self, group: list[_Active]) -> Track:
+    def _moved(self, active: _Active) -> bool:
+        if self._control is not None:
+            return self._moved_together(active)
+        was_answered = self._answered(active)
+        if active.job.id not in self._active:
+            return True
+        if active.ended is not None:
+            if active.saving or active.answer:
+                return was_answered
+            active.saving, active.ended = self._writer.submit(active.training.save, active.ended), None
+        turn = next(active.turns, None)
+        if isinstance(turn, Epoch):
+            active.ended = active.training.snapshot(turn)
+        elif turn is None and not (active.saving or active.answer or active.ended):
+            self._finish(active.job)
+        return bool(turn) or was_answered
+
+    def _answered(self, active: _Active) -> bool:
+        """Report an epoch whose checkpoint is safe, and heed the answer to an earlier report, if either is there."""
+        if active.saving and active.saving.done():
+            row, active.saving = active.saving.result(), None
+            active.answer = self._mailbox.report.remote(self._slot, active.job.id, row)
+            return True
+        if active.answer and ray.wait([active.answer], timeout=0)[0]:
+            goes_on, active.answer = ray.get(active.answer), None
+            if not goes_on:
+                self._finish(active.job)
+            return True
+        return False
+
+    def _settled(self, active: _Active) -> bool:
+        """Wait until what was trained is saved, reported and answered; whether the job goes on."""
+        while active.saving or active.answer:
+            if not self._answered(active):
+                time.sleep(_IDLE_SECONDS)
+        return active.job.id in self._active
+
+    def _moved_together(self, active: _Active) -> bool:
+        """The same for ranks, which must do the same in the same order: they wait for every checkpoint and answer."""
+        turn = next(active.turns, None)
+        if isinstance(turn, Epoch):
+            row = active.training.save(active.training.snapshot(turn))
+            if not self._ask("report", active.job.id, row) or active.training.run.is_done:
+                self._finish(active.job)
+        return bool(turn)
+
+    def _track(self, job: Job, run: Run) -> Track:
         """What passes an epoch's steps on, and tells the mailbox of them; of all ranks the first's. It waits for no
         answer, and no collective of the others waits for it."""
         if self._world.rank:
             return iter
-        jobs = {each.job.id: each.training.run for each in group}
 
         def tell(done: int, seconds: float) -> None:
-            told = {
-                job_id: Underway(len(run.history) + 1, done / run.steps, seconds, done * run.batch / seconds)
-                for job_id, run in jobs.items()
-            }
+            told = Underway(len(run.history) + 1, done / run.steps, seconds, done * run.batch / seconds)
             with suppress(ray.exceptions.RayError):
-                self._mailbox.tell.remote(self._slot, told)
+                self._mailbox.tell.remote(self._slot, {job.id: told})
 
         return lambda steps: told_of(steps, tell)
 
@@ -176,12 +231,17 @@ class _Worker:
             if not _lost_a_peer(error):
                 ray.get(self._mailbox.finish.remote(self._slot, job.id, cause, lost))
             raise error
+        if _lost_the_gpu(error):
+            raise error  # nothing more can be computed in this process: Train starts another
         self._finish(job, cause, lost)
 
     def _finish(self, job: Job, cause: str | None = None, lost: bool = False) -> None:
-        self._active.pop(job.id, None)
+        ended = self._active.pop(job.id, None)
+        if ended and self._world.device.type == "cuda":
+            torch.cuda.synchronize(self._world.device)  # steps may be queued still, on memory that is let go of now
+        self._clock.share(len(self._active))
         self._unclean = True
-        self._ask("finish", (job.id, cause, lost))
+        self._ask("finish", job.id, cause, lost)
 
 
 def told_of(steps: Iterable[int], tell: Callable[[int, float], None]) -> Iterator[int]:
@@ -203,6 +263,11 @@ def _this_place(rank: int) -> Place:
     with suppress(OSError):  # only Linux says what a process writes to
         log = str(Path("/proc/self/fd/1").readlink())
     return Place(rank, ray.util.get_node_ip_address(), context.get_node_id(), os.getpid(), log)
+
+
+def _lost_the_gpu(error: Exception) -> bool:
+    """Whether the device answers no more: an error of CUDA's own, after which every later call fails too."""
+    return isinstance(error, torch.AcceleratorError)
 
 
 def _lost_a_peer(error: Exception) -> bool:

@@ -1,6 +1,6 @@
 """uint8 images in memory -> float batches on a device, without a DataLoader."""
 
-import copy
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,38 +14,67 @@ _DEVICE_SHARE = 0.25  # of a GPU's free memory: a set that takes no more moves t
 
 class Pixels:
     """Rows of ``images`` (N, C, H, W) uint8, typically a memory map that a node's processes share, served as batches in
-    [0, 1] on ``device``: those at ``indices`` (M,), by default all."""
+    [0, 1] on ``device``: those at ``indices`` (M,), by default all.
+
+    ``is_on_device`` says whether they lie there already: in the same memory on a CPU, and where the set is small enough
+    on a GPU. Then `at` is a function of tensors on the device alone."""
 
     def __init__(
         self, images: np.ndarray, indices: np.ndarray | None = None, device: torch.device | str = "cpu"
     ) -> None:
         self.device = torch.device(device)
-        self._images = images
-        self._indices = np.arange(len(images)) if indices is None else np.asarray(indices)
-        self._resident: Tensor | None = None
+        self._indices = torch.arange(len(images)) if indices is None else torch.as_tensor(indices, dtype=torch.long)
+        self._spread: dict[int, Pixels] = {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that the map is not writable: nobody writes
+            self._source = torch.from_numpy(images)
+        self.is_on_device = self.device.type == "cpu"
         if self.device.type == "cuda":
-            size = len(self) * int(np.prod(images.shape[1:]))
+            size = len(self) * self._source[:1].nbytes
             if size <= _DEVICE_SHARE * torch.cuda.mem_get_info(self.device)[0]:
-                self._resident = torch.from_numpy(images[self._indices]).to(self.device)
+                self._move(self._source[self._indices])
+
+    def _move(self, rows: Tensor) -> None:
+        """Keep these, all that there are, on the device."""
+        self._source, self._indices, self.is_on_device = rows.to(self.device), torch.arange(len(rows)), True
 
     def __len__(self) -> int:
         return len(self._indices)
 
+    def places(self, rows: Tensor) -> Tensor:
+        """Rows of this set, integers of any shape on the CPU -> what `at` or `staged` takes for them."""
+        return self._indices[rows].to(self.device if self.is_on_device else "cpu")
+
+    def at(self, places: Tensor) -> Tensor:
+        """(B,) `places` on the device -> (B, C, H, W) float32 in [0, 1]."""
+        return self._source.index_select(0, places).float().div_(255)
+
+    def staged(self, places: Tensor) -> Tensor:
+        """(B,) `places` of a set that is not on the device -> (B, C, H, W) uint8, in memory that a GPU reads from."""
+        return self._source.index_select(0, places).pin_memory()
+
+    def buffer(self, count: int) -> Tensor:
+        """(count, C, H, W) uint8 on the device."""
+        return torch.zeros((count, *self._source.shape[1:]), dtype=torch.uint8, device=self.device)
+
     def batch(self, rows: np.ndarray) -> Tensor:
         """Rows of this set, (B,) integers -> (B, C, H, W) float32 in [0, 1] on the device."""
-        if self._resident is not None:
-            pixels = self._resident[torch.from_numpy(rows).to(self.device, non_blocking=True)]
-        else:
-            pixels = torch.from_numpy(self._images[self._indices[rows]]).to(self.device, non_blocking=True)
-        return pixels.float().div_(255)
+        places = self.places(torch.from_numpy(rows))
+        if self.is_on_device:
+            return self.at(places)
+        return self.staged(places).to(self.device, non_blocking=True).float().div_(255)
 
     def spread(self, count: int) -> "Pixels":
-        """At most ``count`` rows of this set, evenly spaced: sets may be sorted by label."""
-        rows = np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(int)
-        part = copy.copy(self)
-        part._indices = self._indices[rows]
-        part._resident = None if self._resident is None else self._resident[torch.from_numpy(rows)]
-        return part
+        """At most ``count`` rows of this set, evenly spaced: sets may be sorted by label. The same object each time: a
+        GPU holds them once."""
+        if count not in self._spread:
+            rows = torch.from_numpy(np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(int))
+            part = self._spread[count] = Pixels.__new__(Pixels)
+            part.device, part.is_on_device, part._spread = self.device, self.is_on_device, {}
+            part._source, part._indices = self._source, self._indices[rows]
+            if self.is_on_device and self.device.type != "cpu":
+                part._move(self._source[rows.to(self.device)])
+        return self._spread[count]
 
     def in_order(self, batch_size: int, world: World) -> Iterator[tuple[np.ndarray, Tensor]]:
         """(this rank's rows, their images) for each batch of the set, in order; no batch is empty."""

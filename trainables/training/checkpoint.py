@@ -7,14 +7,18 @@ import hashlib
 import io
 import json
 import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
 from trainables.config import TrialConfig
 from trainables.errors import UserError
+from trainables.metrics import Metrics
 from trainables.records.atomic_files import digest, write_atomic
 from trainables.records.trial_folder import BEST, STATES
 from trainables.training.loop import Epoch, State
@@ -23,16 +27,48 @@ from vae_models import VAE, ModelConfig
 _KEPT_STATES = 2
 
 
-def save(folder: Path, epoch: Epoch, config: TrialConfig) -> list[str]:
+@dataclass(frozen=True)
+class Snapshot:
+    """A copy of an epoch's state on the host, which no later step changes; ``copied`` says when it is there."""
+
+    config: TrialConfig
+    history: list[Metrics]
+    model: dict[str, Tensor]
+    optimizer: State
+    copied: "torch.cuda.Event | None" = None
+
+    @property
+    def metrics(self) -> Metrics:
+        """Of its epoch."""
+        return self.history[-1]
+
+
+def snapshot(epoch: Epoch, config: TrialConfig) -> Snapshot:
+    """Take one; on a GPU the copies are queued, behind what computes the state and before what changes it."""
+    moments = epoch.optimizer.state_dict()
+    copied = {name: {key: _on_host(value) for key, value in each.items()} for name, each in moments["state"].items()}
+    groups = [{**group, "lr": float(group["lr"])} for group in moments["param_groups"]]
+    model = {name: _on_host(tensor) for name, tensor in epoch.model.state_dict().items()}
+    event = torch.cuda.current_stream().record_event() if next(epoch.model.parameters()).is_cuda else None
+    return Snapshot(config, epoch.history, model, {"state": copied, "param_groups": groups}, event)
+
+
+def _on_host(tensor: Tensor) -> Tensor:
+    return tensor.detach().to("cpu", non_blocking=True, copy=True)
+
+
+def save(folder: Path, taken: Snapshot) -> list[str]:
     """Write an epoch's weights if they are the best, and its full state; keep the last two states. Returns the names of
     what was written, the state's last."""
-    state: State = {"config": config.model_dump_json(), "history": epoch.history}
-    state |= {"model": epoch.model.state_dict(), "optimizer": epoch.optimizer.state_dict()}
+    if taken.copied is not None:
+        taken.copied.synchronize()
+    state: State = {"config": taken.config.model_dump_json(), "history": taken.history}
+    state |= {"model": taken.model, "optimizer": taken.optimizer}
     torch.save(state, buffer := io.BytesIO())
     content = buffer.getvalue()
-    names = [f"epoch_{len(epoch.history):04d}.{digest(content)}.pt"]
-    if config.best_row(epoch.history) is epoch.metrics:
-        save_weights(folder / BEST, epoch.model, epoch.metrics)
+    names = [f"epoch_{len(taken.history):04d}.{digest(content)}.pt"]
+    if taken.config.best_row(taken.history) is taken.metrics:
+        save_weights(folder / BEST, taken.config.model, taken.model, taken.metrics)
         names.insert(0, BEST)
     write_atomic(folder / names[-1], content)
     for old in states(folder)[_KEPT_STATES:]:
@@ -75,10 +111,10 @@ def _best_is_there(folder: Path, state: State, config: TrialConfig) -> bool:
     return epoch == best or epoch > len(state["history"])
 
 
-def save_weights(path: Path, model: VAE, metrics: dict[str, float]) -> None:
-    """Weights as safetensors, with the model's config, the epoch's metrics and a hash in the header."""
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    metadata = {"model": model.config.model_dump_json(), "metrics": json.dumps(metrics)}
+def save_weights(path: Path, config: ModelConfig, weights: Mapping[str, Tensor], metrics: Metrics) -> None:
+    """A model's state as safetensors, with its config, the epoch's metrics and a hash in the header."""
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    metadata = {"model": config.model_dump_json(), "metrics": json.dumps(metrics)}
     write_atomic(path, safetensors.torch.save(weights, metadata | {"sha256": weights_hash(weights, metadata)}))
 
 

@@ -1,47 +1,86 @@
 """How a model is optimised: the optimiser, its learning rate, and the model as it is called in training."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from trainables.config import TrialConfig
+from trainables.metrics import Metrics
 from trainables.training.process_group import World
 from vae_models import VAE
 
-_COMPILE_STEPS = 20_000  # from which a run compiles by itself on a GPU: a guess, not measured yet
-
 
 def make_optimizer(config: TrialConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """Over all parameters of ``model``, in one fused kernel a step."""
+    """Over all parameters of ``model``, in one fused kernel a step. Its learning rate is a tensor, which a step reads
+    anew: `learning_rate`."""
+    device = next(model.parameters()).device
+    # a CUDA kernel reads float32; on a CPU the rate is what Python says
+    lr = torch.tensor(config.lr, dtype=torch.float64 if device.type == "cpu" else torch.float32, device=device)
     kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
-    return kind(model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
+    capturable = device.type == "cuda"
+    return kind(model.parameters(), lr=lr, weight_decay=config.weight_decay, fused=True, capturable=capturable)
 
 
-def trained_module(config: TrialConfig, model: VAE, world: World, steps: int) -> nn.Module:
-    """The model as it is trained for ``steps``: compiled where that pays, in DDP where there are several ranks."""
+def restore(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Take the moments of an earlier epoch, on whatever device it was; all else stays as it was made."""
+    (group,) = optimizer.param_groups
+    made = {name: value for name, value in group.items() if name != "params"}
+    optimizer.load_state_dict({**state, "param_groups": [{**made, "params": state["param_groups"][0]["params"]}]})
+    optimizer.param_groups[0]["lr"] = made["lr"]  # the very tensor: loading copies it
+
+
+def learning_rate(optimizer: torch.optim.Optimizer) -> Tensor:
+    """The scalar tensor by which the optimiser's next step goes."""
+    rate: Tensor = optimizer.param_groups[0]["lr"]
+    return rate
+
+
+class Schedule:
+    """The learning rate at each of a run's ``steps`` an epoch, after the epochs of ``history``."""
+
+    def __init__(self, config: TrialConfig, steps: int, history: Sequence[Metrics]) -> None:
+        self._config, self._steps = config, steps
+        unused = torch.optim.SGD([nn.Parameter(torch.zeros(()))], lr=config.lr)
+        self._plateau = ReduceLROnPlateau(unused, factor=0.5, patience=3)
+        for row in history:
+            self.epoch_ends(row)
+
+    def epoch_ends(self, row: Metrics) -> None:
+        """Heed what an epoch came to."""
+        self._plateau.step(row["val_nelbo"])
+
+    def rates(self, epoch: int) -> list[float]:
+        """Of the steps of an epoch, counted from 0. The cosine is that of Loshchilov & Hutter 2017,
+        arXiv:1608.03983."""
+        config, steps = self._config, range(self._steps)
+        if config.schedule == "cosine":
+            progress = [(epoch + step / self._steps) / config.epochs for step in steps]
+            return [config.lr * 0.5 * (1 + math.cos(math.pi * done)) for done in progress]
+        lr: float = self._plateau.optimizer.param_groups[0]["lr"] if config.schedule == "plateau" else config.lr
+        return [lr for _ in steps]
+
+
+def on_device(config: TrialConfig, model: VAE, device: torch.device) -> VAE:
+    """The model where it is trained, in the memory format that is fastest there: on a GPU the convolutions in bfloat16
+    want their channels last."""
+    if device.type == "cuda" and config.precision == "bf16":
+        return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return model.to(device)
+
+
+def trained_module(config: TrialConfig, model: VAE, world: World) -> nn.Module:
+    """The model as it is called in training: compiled if the config says so, in DDP where there are several ranks."""
     module: nn.Module = model
-    if pays_to_compile(config, world, steps):
-        # on a GPU into CUDA graphs; Inductor's own cache keeps the code for the next trial of an architecture
-        compiled: Any = torch.compile(model, mode="reduce-overhead" if world.device.type == "cuda" else None)
+    if config.compile:
+        # Inductor's own cache keeps the code for the next trial of an architecture
+        compiled: Any = torch.compile(model)
         module = compiled
     if world.size == 1:
         return module
     devices = [world.device] if world.device.type == "cuda" else None
     return DistributedDataParallel(module, device_ids=devices, gradient_as_bucket_view=True)
-
-
-def pays_to_compile(config: TrialConfig, world: World, steps: int) -> bool:
-    """What ``config.compile`` says; by default only where the work ahead is long, on a GPU: on a CPU the compiled step
-    was measured no faster, for 8 to 30 s of compiling."""
-    if config.compile is not None:
-        return config.compile
-    return world.device.type == "cuda" and steps >= _COMPILE_STEPS
-
-
-def set_lr(optimizer: torch.optim.Optimizer, config: TrialConfig, progress: float) -> None:
-    """Cosine decay (Loshchilov & Hutter 2017, arXiv:1608.03983) at ``progress`` of the whole run."""
-    for group in optimizer.param_groups:
-        group["lr"] = config.lr * 0.5 * (1 + math.cos(math.pi * progress))

@@ -1,6 +1,9 @@
 """What a trial trains in: one process, or the process group of a slot's DDP workers; its device and its memory."""
 
 import ctypes
+import os
+import time
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
@@ -11,6 +14,11 @@ import torch.distributed as dist
 from torch import Tensor
 
 Rows = TypeVar("Rows", np.ndarray, Tensor)
+Value = TypeVar("Value")
+Turns = Generator[bool, None, Value]
+"""Work that is done in turns with others', and comes to a value: at each turn it has done, or queued, a part of it
+(True), or waits for the device (False)."""
+
 _CPU = torch.device("cpu")
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # of glibc's malloc.h
 _TOP_PAD = 256 << 20  # bytes asked for beyond what is needed, whenever the heap grows
@@ -19,7 +27,18 @@ _LARGEST = 1 << 30  # bytes of the largest allocation that comes from the heap, 
 
 def first_device() -> torch.device:
     """This machine's first GPU, or its CPU."""
-    return torch.device("cuda", 0) if torch.cuda.is_available() else _CPU
+    if not torch.cuda.is_available():
+        return _CPU
+    use_gpu(device := torch.device("cuda", 0))
+    return device
+
+
+def use_gpu(device: torch.device) -> None:
+    """Let this process compute on a GPU, and the same each time: with algorithms that add up in one order, and a
+    workspace of one size for cuBLAS, which reads of it when its first product begins."""
+    torch.cuda.set_device(device)
+    torch.backends.cudnn.deterministic = True
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def keep_freed_memory() -> None:
@@ -32,6 +51,26 @@ def keep_freed_memory() -> None:
         mallopt(_M_TOP_PAD, _TOP_PAD)
 
 
+class SharedClock:
+    """Seconds, each divided among the trainings that take turns in this process: a GPU that a pack keeps busy for an
+    hour was held for an hour, and not for an hour by each."""
+
+    def __init__(self) -> None:
+        self._seconds, self._since, self._sharers = 0.0, time.perf_counter(), 1
+
+    def __call__(self) -> float:
+        """Of one of them, since the beginning."""
+        now = time.perf_counter()
+        self._seconds += (now - self._since) / self._sharers
+        self._since = now
+        return self._seconds
+
+    def share(self, count: int) -> None:
+        """From now on each is divided among so many."""
+        self()
+        self._sharers = max(1, count)
+
+
 @dataclass(frozen=True)
 class World:
     """This process among ``size``, which are a group of ``torch.distributed`` where there are more, computing on
@@ -41,6 +80,7 @@ class World:
     size: int = 1
     device: torch.device = _CPU
     gpus: float = 1.0  # what of its device, if it is a GPU, each process holds
+    clock: Callable[[], float] = time.perf_counter  # of the seconds that a training costs
 
     def cost(self, seconds: float) -> dict[str, float]:
         """What its processes hold for so long: ``cpu_seconds`` of cores and ``gpu_seconds`` of GPUs."""
@@ -58,6 +98,29 @@ class World:
         if self.size > 1:
             dist.all_reduce(values)
         return values
+
+    def read(self, values: Tensor) -> Turns[np.ndarray]:
+        """The sum over all ranks, on the host once it is computed."""
+        values = self.sum(values).to("cpu", non_blocking=True)
+        if self.device.type == "cuda":
+            yield from until_done(torch.cuda.current_stream(self.device).record_event())
+        return values.numpy()
+
+
+def until_done(event: torch.cuda.Event) -> Iterator[bool]:
+    """Turns until a GPU has come so far."""
+    while not event.query():
+        yield False
+
+
+def finished(turns: Turns[Value]) -> Value:
+    """What they come to."""
+    while True:
+        try:
+            next(turns)
+        except StopIteration as end:
+            value: Value = end.value
+            return value
 
 
 ALONE = World()  # this process, on its CPU

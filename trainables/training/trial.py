@@ -1,7 +1,7 @@
-"""One trial in its folder: data, resume, loop, checkpoints; the caller reads its rows. And how many a GPU holds."""
+"""One trial in its folder: data, resume, loop, checkpoints; the caller reads its rows."""
 
-from collections.abc import Generator, Iterable, Sequence
-from itertools import islice
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,11 +16,9 @@ from trainables.records.object_store import Mirror
 from trainables.records.trial_folder import STATES, TrialFolder
 from trainables.training import checkpoint
 from trainables.training.batches import Pixels
-from trainables.training.loop import Epoch, NonFiniteError, Run, Track, next_epochs
+from trainables.training.checkpoint import Snapshot
+from trainables.training.loop import Epoch, NonFiniteError, Run, Track
 from trainables.training.process_group import ALONE, World, keep_freed_memory
-
-_FILLED = 0.9  # share of a GPU's memory that is given away
-_CONTEXT = 600 << 20  # bytes that a process takes on a GPU before its first tensor: a guess, not measured yet
 
 
 def load_pixels(config: TrialConfig, data_dir: Path | str | None, device: torch.device | str) -> tuple[Pixels, Pixels]:
@@ -67,22 +65,19 @@ class Training:
         train, validation = shared or load_pixels(config, data_dir, world.device)
         self.run: Run = Run(config, train, validation, world, resume)
 
-    def save(self, epoch: Epoch) -> Metrics:
-        """Put an epoch's checkpoint away, by rank 0, and return its row."""
+    def snapshot(self, epoch: Epoch) -> Snapshot:
+        """What `save` takes of an epoch that has just ended, so that the next can begin."""
+        return checkpoint.snapshot(epoch, self.run.config)
+
+    def save(self, taken: Snapshot) -> Metrics:
+        """Put an epoch's checkpoint away, by rank 0, and return its row; from any thread. Raises: OSError where the
+        disk is full, or a folder has vanished."""
         if self.run.world.rank == 0:
-            written = checkpoint.save(self._checkpoints, epoch, self.run.config)
+            written = checkpoint.save(self._checkpoints, taken)
             if self._mirror:
                 self._mirror.push(self._checkpoints, written)
                 self._mirror.remove(STATES, kept=self._checkpoints)
-        return epoch.metrics
-
-
-def next_rows(trainings: Sequence[Training], track: Track = iter) -> list[Metrics | NonFiniteError]:
-    """An epoch more of each, see `next_epochs`; what is returned has its checkpoint safe. Raises: OSError where the
-    disk is full, or a folder has vanished."""
-    epochs = next_epochs([each.run for each in trainings], track)
-    pairs = zip(trainings, epochs, strict=True)
-    return [each.save(epoch) if isinstance(epoch, Epoch) else epoch for each, epoch in pairs]
+        return taken.metrics
 
 
 def train(
@@ -94,29 +89,29 @@ def train(
     track: Track = iter,
 ) -> Generator[Metrics]:
     """Train ``config``, going on from the folder's newest checkpoint, and yield each epoch's row after its checkpoint
-    is safe. The first ``recorded`` epochs are known to the caller and not yielded again. Raises: NonFiniteError as
-    `fit`; UserError, ValueError and OSError as `Training`."""
+    is safe. The first ``recorded`` epochs are known to the caller and not yielded again. Raises: as `Run.epochs`;
+    UserError, ValueError and OSError as `Training`."""
     training = Training(config, folder, data_dir, world)
     yield from training.run.history[recorded:]
-    while not training.run.is_done:
-        (row,) = next_rows([training], track)
-        if isinstance(row, NonFiniteError):
-            raise row
-        if len(training.run.history) > recorded:
-            yield row
+    with ThreadPoolExecutor(1) as writer:  # the next epoch need not wait for the disk
+        saving: Future[Metrics] | None = None
+        epochs = training.run.epochs(track)
+        while True:
+            try:
+                each = next(epochs, None)
+            except NonFiniteError:
+                if saving:
+                    yield from _unseen(saving.result(), recorded)
+                raise
+            if saving and (saving.done() or not isinstance(each, bool)):
+                yield from _unseen(saving.result(), recorded)
+                saving = None
+            if each is None:
+                return
+            if isinstance(each, Epoch):
+                saving = writer.submit(training.save, training.snapshot(each))
 
 
-def processes_per_gpu(config: TrialConfig, data_dir: Path | None, pack: int) -> int:
-    """How many processes, each with ``pack`` trials of ``config``, fit on this process's GPU, at least 1: by what a few
-    steps and an evaluation reserve there. Raises: as `load_pixels`; torch.OutOfMemoryError where not even one fits."""
-    device = torch.device("cuda")
-    pixels = load_pixels(config, data_dir, device)
-    runs = [Run(config, *pixels, World(device=device)) for _ in range(pack)]
-    next_epochs(runs, track=lambda steps: islice(steps, 3))
-    taken = torch.cuda.max_memory_reserved(device) + _CONTEXT
-    return times_that_fit(taken, torch.cuda.get_device_properties(device).total_memory)
-
-
-def times_that_fit(taken: int, memory: int) -> int:
-    """How often ``taken`` bytes fit into a GPU of ``memory`` bytes, at least once."""
-    return max(1, int(_FILLED * memory / taken))
+def _unseen(row: Metrics, recorded: int) -> Iterator[Metrics]:
+    if row["epoch"] > recorded:
+        yield row

@@ -150,13 +150,12 @@ def test_a_slot_trains_a_pack_whose_trials_come_and_go(cluster: object, tmp_path
         await_a_row(slots, endless.after(seen))
         ray.get(slots.mailbox.cancel.remote("endless"), timeout=60)
         ended |= {name: future.result() for name, future in futures.items()}
-    assert str(lost.cause).startswith("FileExistsError")
+    assert str(lost.cause).startswith(("FileExistsError", "NotADirectoryError"))  # by what it was at
     assert str(ended.pop("diverges").cause).startswith("non-finite at epoch 1: ")
     for name, news in ended.items():
         assert news.cause is None, name
         alone = timeless(train(configs[name], TrialFolder(tmp_path / "alone" / name)))
-        for ours, theirs in zip(timeless(news.rows), alone, strict=True):
-            assert ours["val_nelbo"] == pytest.approx(theirs["val_nelbo"], rel=1e-2), name
+        assert timeless(news.rows) == alone, name
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from trainables.training import checkpoint, loop
 from trainables.training.batches import Pixels
 from trainables.training.local import train_local
 from trainables.training.loop import NonFiniteError, fit
+from trainables.training.process_group import Turns
 from trainables.training.trial import train
 from vae_models import VAE, ModelConfig
 from vae_models.vae import Posterior
@@ -132,8 +134,12 @@ def test_a_non_finite_number_ends_a_trial_in_the_epoch_that_has_it(
     elif where == "gradient":
         bias.register_hook(lambda gradient: gradient * value)  # type: ignore[operator]
     else:
-        whole = loop.evaluate
-        monkeypatch.setattr(loop, "evaluate", lambda *arguments: whole(*arguments) | {"mse": value})
+        whole = loop.validated
+
+        def spoilt(*arguments: Any) -> Turns[Metrics]:
+            return (yield from whole(*arguments)) | {"val_mse": value}
+
+        monkeypatch.setattr(loop, "validated", spoilt)
     cause = {"weight": "train_loss", "gradient": "grad_norm", "metric": f"val_mse = {value}"}[where]
     with pytest.raises(NonFiniteError, match=f"non-finite at epoch 2: .*{cause}"):
         next(epochs)

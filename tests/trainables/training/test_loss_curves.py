@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from support.commands import TIMES
+from support.commands import timeless
 from torch import Tensor, nn
+from torch._dynamo import OptimizedModule
 
 from trainables.config import TrialConfig
 from trainables.data.datasets import load_dataset
 from trainables.metrics import Metrics
-from trainables.training import loop, optimization
 from trainables.training.batches import Pixels
-from trainables.training.loop import Epoch, NonFiniteError, Run, alike, fit, generator, next_epochs, seeded_vae
-from trainables.training.process_group import World
+from trainables.training.loop import NonFiniteError, Run, epoch_seed, fit, seeded_vae
+from trainables.training.optimization import trained_module
+from trainables.training.process_group import ALONE, SharedClock, World
+from trainables.training.step import Step
 from vae_models import VAE, ModelConfig
 from vae_models.blocks import UpConv
+from vae_models.elbo import Loss
 
 STEPS = 100
 CURVE = TrialConfig(model=ModelConfig(width=8, latent_dim=4), batch_size=10, epochs=1, lr=3e-3)
@@ -34,15 +39,15 @@ def digits(count: int = STEPS * CURVE.batch_size) -> np.ndarray:
 def losses_of(config: TrialConfig, monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """What the loop's loss is at each step, in nats per image."""
     found: list[float] = []
-    loss = loop.Pass.loss
+    loss = Step._loss
 
-    def noted(self: loop.Pass, *args: object) -> torch.Tensor:
-        value = loss(self, *args)  # type: ignore[arg-type]
-        found.append(value.item() * config.model.dimensions)
+    def noted(self: Step) -> Loss:
+        value = loss(self)
+        found.append(value.total.mean().item())
         return value
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Pass, "loss", noted)
+        patch.setattr(Step, "_loss", noted)
         list(fit(config, Pixels(digits()), Pixels(digits(20))))
     return found
 
@@ -61,8 +66,8 @@ def plain_losses(config: TrialConfig) -> list[float]:
     images = torch.tensor(digits()).float() / 255
     model = seeded_vae(config)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.lr)
-    order = torch.randperm(len(images), generator=generator(config, 0, torch.device("cpu")))
-    noise = generator(config, 0, torch.device("cpu"))
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(epoch_seed(config, 0)))
+    noise = torch.Generator().manual_seed(epoch_seed(config, 0))
     found = []
     for step in range(STEPS):
         x = 2 * images[order[step * config.batch_size : (step + 1) * config.batch_size]] - 1
@@ -98,79 +103,73 @@ def test_bfloat16_stays_within_its_band_of_float32(monkeypatch: pytest.MonkeyPat
     np.testing.assert_allclose(rough, exact, rtol=BF16_BAND)
 
 
+def some_digits() -> tuple[Pixels, Pixels]:
+    return Pixels(digits(210)), Pixels(digits(60))
+
+
 def curve(config: TrialConfig) -> list[Metrics]:
-    return [epoch.metrics for epoch in fit(config, Pixels(digits(210)), Pixels(digits(60)))]
-
-
-def run(config: TrialConfig) -> Run:
-    return Run(config, Pixels(digits(210)), Pixels(digits(60)))
+    return timeless(epoch.metrics for epoch in fit(config, *some_digits()))
 
 
 PACK = TrialConfig(model=ModelConfig(width=8, latent_dim=4), batch_size=50, epochs=3)
+VARIED = [
+    PACK,
+    PACK.replace({"beta": 4.0, "seed": 1, "kl_warmup": 0.5, "batch_size": 30}),
+    PACK.replace({"lr": 5e-3, "seed": 2, "epochs": 2, "optimizer": "adam", "schedule": "constant", "model.depth": 1}),
+    PACK.replace({"seed": 3, "schedule": "plateau", "grad_clip": 0.01, "weight_decay": 0.1, "precision": "bf16"}),
+    PACK.replace({"seed": 4, "model.architecture": "mlp", "model.widths": (40,), "model.width": 32}),
+]
 
 
-@pytest.mark.parametrize("depth", [0, 1])
-def test_runs_trained_together_have_the_curves_they_have_alone(depth: int) -> None:
-    """Whatever they differ in, and when one has ended before the others."""
-    base = PACK.replace({"model.depth": depth})
-    configs = [
-        base,
-        base.replace({"beta": 4.0, "seed": 1, "kl_warmup": 0.5}),
-        base.replace({"lr": 5e-3, "seed": 2, "epochs": 2, "optimizer": "adam", "schedule": "constant"}),
-        base.replace({"beta": 0.1, "seed": 3, "schedule": "plateau", "grad_clip": 0.01, "weight_decay": 0.1}),
-    ]
-    assert len(set(map(alike, configs))) == 1
-    runs = [run(config) for config in configs]
-    while left := [each for each in runs if not each.is_done]:
-        next_epochs(left)
-    for each, config in zip(runs, configs, strict=True):
-        alone = curve(config)
-        assert len(each.history) == len(alone) == config.epochs
-        for ours, theirs in zip(each.history, alone, strict=True):
-            for name in ours.keys() - TIMES:
-                assert ours[name] == pytest.approx(theirs[name], rel=1e-3, abs=1e-6), name
+def in_turns(runs: Sequence[Run]) -> dict[int, str]:
+    """Train all of them, a step of each at a time; what the cause was of those that failed."""
+    turns = {index: run.epochs() for index, run in enumerate(runs)}
+    failed = {}
+    while turns:
+        for index, each in list(turns.items()):
+            try:
+                if next(each, None) is None:
+                    del turns[index]
+            except NonFiniteError as error:
+                failed[index] = str(error)
+                del turns[index]
+    return failed
 
 
-def test_runs_in_bfloat16_can_be_trained_together() -> None:
-    configs = [PACK.replace({"precision": "bf16", "seed": seed}) for seed in (0, 1)]
-    runs = [run(config) for config in configs]
-    while not runs[0].is_done:
-        next_epochs(runs)
-    for each, config in zip(runs, configs, strict=True):
-        ours, alone = ([row["val_nelbo"] for row in rows] for rows in (each.history, curve(config)))
-        np.testing.assert_allclose(ours, alone, rtol=BF16_BAND)
+def test_runs_in_turns_are_to_the_bit_what_they_are_alone() -> None:
+    """Whatever they differ in: architecture, batches, how long they are."""
+    shared = some_digits()
+    runs = [Run(config, *shared) for config in VARIED]
+    assert not in_turns(runs)
+    for run, config in zip(runs, VARIED, strict=True):
+        assert timeless(run.history) == curve(config), config
 
 
 def test_a_run_that_diverges_leaves_those_beside_it_alone() -> None:
-    good, bad = run(PACK), run(PACK.replace({"seed": 1}))
+    shared = some_digits()
+    good, bad = Run(PACK, *shared), Run(PACK.replace({"seed": 1}), *shared)
     nn.init.constant_(bad.model.encoder.mean.bias, math.nan)
-    first, second = next_epochs([good, bad])
-    assert isinstance(first, Epoch)
-    assert isinstance(second, NonFiniteError)
-    assert (len(good.history), len(bad.history)) == (1, 0)
-    assert first.metrics["val_nelbo"] == pytest.approx(curve(PACK)[0]["val_nelbo"], rel=1e-3)
+    failed = in_turns([bad, good])
+    assert failed.keys() == {0}
+    assert failed[0].startswith("non-finite at epoch 1: train_loss = nan")
+    assert timeless(good.history) == curve(PACK)
 
 
-@pytest.mark.parametrize(
-    "field", ["model.latent_dim", "model.depth", "batch_size", "limit_train", "precision", "model.likelihood"]
-)
-def test_what_shapes_a_step_keeps_runs_apart(field: str) -> None:
-    other = {"precision": "bf16", "model.likelihood": "laplace"}.get(field, 2)
-    assert alike(PACK) != alike(PACK.replace({field: other}))
+def test_a_shared_clock_counts_each_second_once() -> None:
+    """A device that trainings share is held once: what each costs adds up to the time that has passed."""
+    clock, shared = SharedClock(), some_digits()
+    runs = [Run(PACK.replace({"seed": seed}), *shared, World(clock=clock)) for seed in range(3)]
+    clock.share(len(runs))
+    began = time.perf_counter()
+    in_turns(runs)
+    passed = time.perf_counter() - began
+    cost = sum(row["cpu_seconds"] for run in runs for row in run.history) / torch.get_num_threads()
+    assert 0.5 * passed < cost <= passed
+    assert sum(row["epoch_seconds"] for run in runs for row in run.history) > 2 * cost
 
 
-@pytest.mark.parametrize(
-    ("device", "steps", "wanted", "compiles"),
-    [
-        ("cpu", 10**9, None, False),
-        ("cpu", 1, True, True),
-        ("cuda", 10**9, None, True),
-        ("cuda", 100, None, False),
-        ("cuda", 10**9, False, False),
-    ],
-)
-def test_a_model_is_compiled_where_that_pays_or_it_is_told_to(
-    device: str, steps: int, wanted: bool | None, compiles: bool
-) -> None:
-    world = World(device=torch.device(device))
-    assert optimization.pays_to_compile(PACK.replace({"compile": wanted}), world, steps) == compiles
+@pytest.mark.parametrize("wanted", [None, False, True])
+def test_a_model_is_compiled_where_it_is_told_to(wanted: bool | None) -> None:
+    config = PACK.replace({"compile": wanted})
+    model = seeded_vae(config)
+    assert isinstance(trained_module(config, model, ALONE), OptimizedModule) == bool(wanted)

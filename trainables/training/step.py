@@ -1,0 +1,134 @@
+"""One step of training as a function of tensors on the device alone, and its replay as a CUDA graph.
+
+Which batch, learning rate, KL weight and noise a step takes is read from tensors that are filled once an epoch; what
+its losses add up to stays on the device and is read once an epoch. So nothing in a step waits for the host, and a GPU
+can replay it whole: 0.3 ms of kernels are not kept waiting for the 6 ms that launching them one by one takes.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from trainables.config import TrialConfig
+from trainables.training.batches import Pixels
+from trainables.training.optimization import learning_rate, trained_module
+from trainables.training.process_group import World
+from vae_models import VAE, elbo
+from vae_models.elbo import Loss
+
+_WARM_UP = 3  # steps before a capture: libraries allocate and choose in them what a graph must not
+
+
+class Step:
+    """The step of one run: ``batch`` images of all ranks, ``steps`` of them an epoch. A process that has a GPU to
+    itself captures it; on a CPU, and in a group of processes, it is called as it is."""
+
+    def __init__(
+        self, config: TrialConfig, model: VAE, optimizer: torch.optim.Optimizer, train: Pixels, world: World, batch: int
+    ) -> None:
+        self._config, self._model, self._optimizer, self._train, self._world = config, model, optimizer, train, world
+        self._batch, self._steps = batch, len(train) // batch
+        self._module = trained_module(config, model, world)
+        device = world.device
+        share = len(world.share(torch.arange(batch)))
+        self._places = torch.zeros(self._steps, share, dtype=torch.long)
+        self._input: Tensor | None = None if train.is_on_device else train.buffer(share)
+        if train.is_on_device:
+            self._places = self._places.to(device)
+        self._lrs = torch.zeros(self._steps, dtype=learning_rate(optimizer).dtype, device=device)
+        self._betas = torch.zeros(self._steps, device=device)
+        self._noise = torch.Generator(device)
+        self._at = torch.zeros(1, dtype=torch.long, device=device)  # which step of the epoch is next
+        # loss, distortion and rate, summed over this rank's images; the gradient's norm, equal on all, over steps
+        self._sums = torch.zeros(3, dtype=torch.float64, device=device)
+        self._grad_norms = torch.zeros((), dtype=torch.float64, device=device)
+        self._stream: torch.cuda.Stream | None = None
+        self._graph: torch.cuda.CUDAGraph | None = None
+        if device.type == "cuda" and world.size == 1:
+            self._capture()
+
+    def begin(self, order: Tensor, lrs: list[float], betas: list[float], seed: int) -> None:
+        """Fill in what the steps of an epoch read: rows of the images in their ``order`` (N,), on the CPU, a learning
+        rate and a KL weight for each step, and the seed of the noise."""
+        rows = order[: self._steps * self._batch].view(self._steps, self._batch)
+        shared = self._world.share(rows.T).T
+        self._places.copy_(self._train.places(shared))
+        self._lrs.copy_(torch.tensor(lrs, dtype=self._lrs.dtype))
+        self._betas.copy_(torch.tensor(betas))
+        self._noise.manual_seed(seed)
+        for total in (self._at, self._sums, self._grad_norms):
+            total.zero_()
+        if self._stream is not None:
+            self._stream.wait_stream(torch.cuda.current_stream(self._world.device))
+
+    def advance(self, step: int) -> None:
+        """Do the next step of the epoch, or queue it."""
+        if self._stream is None or self._graph is None:
+            self._feed(step)
+            self._compute()
+            return
+        with torch.cuda.stream(self._stream):
+            self._feed(step)
+            self._graph.replay()
+
+    def totals(self) -> Tensor:
+        """What the epoch's steps have added up to, (4,) float64 on the device: loss, distortion and rate over this
+        rank's images; and its share of the gradients' norms over steps, which are equal on all ranks."""
+        if self._stream is not None:
+            torch.cuda.current_stream(self._world.device).wait_stream(self._stream)
+        return torch.cat([self._sums, self._grad_norms.view(1) / self._world.size])
+
+    def _feed(self, step: int) -> None:
+        """Bring the images of a set that is too large for the device."""
+        if self._input is not None:
+            self._input.copy_(self._train.staged(self._places[step]), non_blocking=True)
+
+    def _images(self) -> Tensor:
+        """This rank's, (B, C, H, W) in [0, 1]."""
+        if self._input is not None:
+            return self._input.float().div_(255)
+        return self._train.at(self._places.index_select(0, self._at).view(-1))
+
+    def _loss(self) -> Loss:
+        """Of each of this rank's images."""
+        x, model = self._images(), self._config.model
+        noise = torch.randn((self._batch, model.latent_dim), generator=self._noise, device=self._world.device)
+        beta = self._betas.index_select(0, self._at)
+        with torch.autocast(self._world.device.type, torch.bfloat16, enabled=self._config.precision == "bf16"):
+            output, posterior = self._module(x, self._world.share(noise))
+        return elbo.loss(output, posterior, x, self._model.likelihood, beta)
+
+    def _compute(self) -> None:
+        total, distortion, nats = (part.sum() for part in self._loss())
+        self._sums += torch.stack([total, distortion, nats]).detach()
+        self._optimizer.zero_grad(set_to_none=True)
+        # the scalar whose gradient, averaged over ranks as DDP does, is that of the global batch's mean
+        (total * (self._world.size / (self._batch * self._config.model.dimensions))).backward()
+        self._grad_norms += nn.utils.clip_grad_norm_(self._model.parameters(), self._config.grad_clip)
+        learning_rate(self._optimizer).copy_(self._lrs.index_select(0, self._at).view(()))
+        self._optimizer.step()
+        self._at += 1
+
+    def _capture(self) -> None:
+        """Record the step as a graph, on a stream of its own. It leaves weights and moments as they are: what the
+        warm-up changed is put back into the same tensors, as the graph knows no others."""
+        self._stream = torch.cuda.Stream(self._world.device)
+        weights = [(each, each.detach().clone()) for each in self._model.parameters()]
+        moments = [(each, each.clone()) for state in self._optimizer.state.values() for each in state.values()]
+        self._stream.wait_stream(torch.cuda.current_stream(self._world.device))
+        with torch.cuda.stream(self._stream):
+            for _ in range(_WARM_UP):
+                self._at.zero_()
+                self._compute()
+            self._optimizer.zero_grad(set_to_none=True)  # the graph's gradients lie in its own memory
+            with torch.no_grad():
+                for state in self._optimizer.state.values() if not moments else ():
+                    for moment in state.values():
+                        moment.zero_()  # as they begin
+                for tensor, before in weights + moments:
+                    tensor.copy_(before)
+        graph = torch.cuda.CUDAGraph()
+        graph.register_generator_state(self._noise)
+        # other threads write checkpoints meanwhile, and may ask the device for what a capture forbids
+        with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+            self._compute()
+        self._graph = graph
