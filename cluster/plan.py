@@ -84,9 +84,16 @@ def plan_slots(
     room."""
     nodes = chosen(nodes, placement)
     at_once = most_at_once(max_concurrent, trials)
-    pack = min(pack, at_once or pack)
     gpus = sum(node.gpus for node in nodes)
-    share = min(1.0, gpus / (workers * (max_concurrent or 1))) if gpus_per_worker is None else gpus_per_worker
+    # no pack takes what another GPU could
+    pack = min(pack, math.ceil(at_once / max(1, int(gpus))) if at_once else pack)
+    at_once_slots = math.ceil((max_concurrent or 1) / pack)
+    share = min(1.0, gpus / (workers * at_once_slots)) if gpus_per_worker is None else gpus_per_worker
+    if share and not gpus:
+        raise UserError(
+            f"--gpus-per-worker must find a GPU, got {len(nodes)} node(s) without one that torch sees\n"
+            "leave it out to train on CPUs"
+        )
     room = sum(node.room(1, share) for node in nodes)
     slots = math.ceil(at_once / pack) if at_once else room // workers
     if max_concurrent is None:
@@ -115,18 +122,16 @@ def most_at_once(max_concurrent: int | None, trials: int | None) -> int | None:
     return max_concurrent or (math.ceil(trials / 4) if trials else None)
 
 
-def measured_processes_per_gpu(
-    config: TrialConfig, data_dir: Path | None, pack: int, placement: Placement, patience: float
-) -> int:
-    """How many processes, each with ``pack`` trials of ``config``, fit on a GPU: measured on one that is free. Raises:
-    UserError where none is within ``patience`` seconds, or not even one fits."""
+def measured_pack(config: TrialConfig, data_dir: Path | None, most: int, placement: Placement, patience: float) -> int:
+    """How many trainings of ``config`` in turns serve a GPU best, up to ``most``: measured on one that is free. Raises:
+    UserError where none is within ``patience`` seconds, or not even one training fits."""
     import ray
 
-    from trainables.training.trial import processes_per_gpu
+    from trainables.training.pack import best_pack
 
-    measure = ray.remote(num_cpus=1, num_gpus=1, max_calls=1, **placement.options())(processes_per_gpu)
+    measure = ray.remote(num_cpus=1, num_gpus=1, max_calls=1, **placement.options())(best_pack)
     try:
-        return int(ray.get(measure.remote(config, data_dir, pack), timeout=patience))
+        return int(ray.get(measure.remote(config, data_dir, most), timeout=patience))
     except ray.exceptions.RayError as error:  # a timeout is one too
         reason = str(error).strip().splitlines()[-1]
-        raise UserError(f"--trials-per-gpu auto could not measure: {reason}\ngive a number instead") from error
+        raise UserError(f"--pack auto could not measure: {reason}\ngive a number instead") from error

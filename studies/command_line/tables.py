@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from studies.record.ledger import by_state
+from studies.record.study_folder import StudyFolder
 from studies.run.options import Options, Resources
 from studies.study import Study
 from trainables.errors import UserError
@@ -44,7 +45,7 @@ def print_plan(study: Study, folder: Path, options: Options, console: Console) -
         "space": [f"{path}: {describe(distribution)}" for path, distribution in study.space.items()],
         "budget": _budget(study, options),
         "storage": [f"{what} in {place}" for what, place in kept.items() if place],
-        "resources": _resources(study, options.resources),
+        "resources": _resources(study, options.resources, StudyFolder(folder).pack),
     }
     print_facts(plan, console)
 
@@ -72,20 +73,24 @@ def _pruned(study: Study) -> str:
     return f"pruned above the {study.prune:g} quantile at their own KL weight" if study.prune else "none pruned"
 
 
-def _resources(study: Study, resources: Resources) -> list[str]:
+def _resources(study: Study, resources: Resources, measured: int | None) -> list[str]:
     from cluster.plan import here, plan_slots
 
     if resources.address:
         lines = [f"{resources.workers_per_trial} worker(s) a trial on {resources.address}"]
     else:
-        share, most = resources.share_of_gpu(), resources.max_concurrent
-        count, slot = plan_slots(here(), resources.workers_per_trial, most, share, study.trials, resources.pack)
+        share, most = resources.gpus_per_worker, resources.max_concurrent
+        is_measured = resources.asked_pack is None and resources.may_pack and here()[0].gpus > 0
+        pack = (measured or 1) if is_measured else (resources.asked_pack or 1)
+        count, slot = plan_slots(here(), resources.workers_per_trial, most, share, study.trials, pack)
         plan_slots(here(), resources.final_workers, 1, resources.gpus_per_worker)
         each = f"{slot.cpus_per_worker} CPU(s)" + (f", {slot.gpus_per_worker:g} GPU" if slot.gpus_per_worker else "")
-        trials = f"{count * slot.pack} trial(s) at once" + (f", {slot.pack} together" if slot.pack > 1 else "")
+        trials = f"{count * slot.pack} trial(s) at once" + (f", {slot.pack} in turns" if slot.pack > 1 else "")
         lines = [f"{trials}, on {count} x {slot.workers} worker(s) with {each}"]
-        if resources.trials_per_gpu == "auto":
-            lines.append("or as many more as a GPU's memory holds, which is measured first")
+        if is_measured and measured is None:
+            lines.append(
+                "or several in turns on each GPU, as many as serve it best: that is measured first, and recorded"
+            )
     where = [resources.placement.accelerator or "", *map("=".join, resources.placement.labels.items())]
     if any(where):
         lines.append(f"on nodes with {', '.join(filter(None, where))} alone")

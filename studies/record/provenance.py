@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -35,6 +36,14 @@ def provenance() -> dict[str, Any]:
             "gpus": _output_of("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").splitlines(),
         },
     }
+
+
+def has_bfloat16() -> bool:
+    """Whether this machine's processor multiplies in bfloat16, as far as Linux says."""
+    try:
+        return bool(re.search(r"\b(avx512_bf16|amx_bf16|bf16)\b", Path("/proc/cpuinfo").read_text()))
+    except OSError:
+        return False
 
 
 def _versions() -> dict[str, str]:

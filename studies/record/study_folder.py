@@ -36,7 +36,7 @@ class StudyFolder:
         Returns what is in study.json then: ``id`` and ``created`` for good, and the ``storage`` and the ``checkpoints``
         of the first command where this one names none. A password is in none of them."""
         lasting: dict[str, Any] = {"id": uuid.uuid4().hex, "created": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
-        lasting |= {"storage": storage and masked(storage), "checkpoints": checkpoints}
+        lasting |= {"storage": storage and masked(storage), "checkpoints": checkpoints, "pack": None}
         if self.layout.question.exists():
             lasting = self._claimed_before(study, lasting)
         elif any(not path.match(PARTIAL) for path in self.path.iterdir()):
@@ -44,9 +44,22 @@ class StudyFolder:
         record = study.question() | lasting | facts | provenance()
         for partial in self.path.glob(PARTIAL):
             partial.unlink()
+        return self._write(record)
+
+    def _write(self, record: Mapping[str, Any]) -> Mapping[str, Any]:
         write_atomic(self.layout.question, seal(record, indent=2) + "\n")
         self._record = record
         return record
+
+    @property
+    def pack(self) -> int | None:
+        """How many trials share a GPU, once it was measured."""
+        found = self._recorded().get("pack")
+        return found if isinstance(found, int) else None
+
+    def note_pack(self, pack: int) -> None:
+        """Record it for the commands to come. Raises: OSError."""
+        self._write({**self._recorded(), "pack": pack})
 
     def own_definitions(self, study: Study) -> Study:
         """The study by the definitions of the one that is here, and by its objective where none is asked. Raises:

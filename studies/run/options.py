@@ -27,11 +27,15 @@ class Resources:
     gpus_per_worker: Annotated[
         float | None, Option(help="May be a fraction. [default: 1, or less where there are fewer GPUs than workers]")
     ] = None
-    trials_per_gpu: Annotated[
-        str | None,
-        Option(metavar="N|auto", help="Trials that share a GPU; auto: what its memory holds, measured first."),
-    ] = None
-    pack: Annotated[int, Option(help="Trials a process trains together, as one if model and batch size agree.")] = 1
+    pack: Annotated[
+        str,
+        Option(
+            "--pack",
+            "--trials-per-gpu",
+            metavar="N|auto",
+            help="Trials that a process trains in turns; auto: on a GPU what serves it best, measured once; else 1.",
+        ),
+    ] = "auto"
     final_workers: Annotated[int, Option(help="DDP workers of the last training.")] = 1
     address: Annotated[
         str | None,
@@ -45,24 +49,24 @@ class Resources:
 
     def __post_init__(self) -> None:
         at_least(1, workers_per_trial=self.workers_per_trial, max_concurrent=self.max_concurrent)
-        at_least(1, final_workers=self.final_workers, pack=self.pack)
+        at_least(1, final_workers=self.final_workers)
         at_least(0, gpus_per_worker=self.gpus_per_worker)
-        if self.pack > 1 and self.workers_per_trial > 1:
-            raise ValueError(f"pack must be 1 where a trial has several workers, got {self.pack}")
-        if self.trials_per_gpu is not None and self.gpus_per_worker is not None:
-            raise ValueError("trials_per_gpu and gpus_per_worker say the same: give one of them")
-        if self.trials_per_gpu not in (None, "auto"):
-            if not self.trials_per_gpu.isdecimal():
-                raise ValueError(f"trials_per_gpu must be a number or auto, got {self.trials_per_gpu!r}")
-            at_least(1, trials_per_gpu=int(self.trials_per_gpu))
+        if self.pack != "auto" and not (self.pack.isascii() and self.pack.isdecimal() and int(self.pack)):
+            raise ValueError(f"--pack must be auto or a number from 1, got {self.pack!r}")
+        if (self.asked_pack or 1) > 1 and self.workers_per_trial > 1:
+            raise ValueError(f"--pack must be 1 where a trial has several workers, got {self.pack}")
         if not 1 <= self.patience <= 86_400:
             raise ValueError(f"patience must be from 1 to 86,400 seconds, got {self.patience}")
 
-    def share_of_gpu(self) -> float | None:
-        """What of a GPU a worker takes, as far as the options say."""
-        if self.trials_per_gpu in (None, "auto"):
-            return self.gpus_per_worker
-        return 1 / max(1, int(self.trials_per_gpu) // self.pack)
+    @property
+    def asked_pack(self) -> int | None:
+        """Trials that a process trains in turns; None: to be measured where there is a GPU."""
+        return None if self.pack == "auto" else int(self.pack)
+
+    @property
+    def may_pack(self) -> bool:
+        """Whether a process may have a whole GPU to itself."""
+        return self.workers_per_trial == 1 and self.gpus_per_worker in (None, 1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,11 +11,12 @@ from rich.console import Console
 
 from cluster.access import check_address, refuse_vanishing
 from cluster.connect import connected
-from cluster.plan import chosen, most_at_once, nodes
+from cluster.plan import Node, chosen, most_at_once, nodes
 from cluster.preflight import Preflight
 from studies.record.driver_lock import DriverLock
 from studies.record.front import Front
 from studies.record.ledger import Ledger, Trials, set_aside
+from studies.record.provenance import has_bfloat16
 from studies.record.study_folder import StudyFolder
 from studies.run.options import Options, Resources
 from studies.run.retraining import final_trainings, foresee, next_finals, next_repeats, repeats
@@ -90,6 +91,15 @@ def check_data(study: Study, data_dir: Path | None, workers: int) -> None:
         raise UserError(f"a batch must hold at least 1 image a worker, got {batch} for {workers} workers")
 
 
+def faster_precision(study: Study, cluster: list[Node]) -> str:
+    """What to say before a study begins in float32 on this machine alone, without a GPU, and its processor trains
+    faster in bfloat16; nothing otherwise."""
+    is_elsewhere = len(cluster) > 1 or any(node.gpus for node in cluster)
+    if is_elsewhere or study.base.precision != "float32" or "precision" in study.space or not has_bfloat16():
+        return ""
+    return "this processor has bfloat16: --set precision=bf16 trains 1.1 to 1.9 times as fast, deep networks the most"
+
+
 def check_ledger(known: int, folder: StudyFolder) -> None:
     """Raises: UserError for a storage that has lost trials: they are asked for before they get a folder."""
     folders = len(folder.layout.trial_folders())
@@ -112,6 +122,8 @@ def _train(ledger: Ledger, folder: StudyFolder, lock: DriverLock, options: Optio
     stop = Stop(budget.hours, budget.gpu_hours, _gpu_seconds_before(folder) if budget.gpu_hours else 0.0)
     with connected(resources.address, resources.patience, resources.trusted_network) as dashboard:
         console.print(f"Ray dashboard: http://{dashboard}" if dashboard else "Ray has no dashboard here")
+        if not ledger.count() and (advice := faster_precision(plan, nodes())):
+            console.print(advice, soft_wrap=True)
         preflight = Preflight(folder.path, folder.mirror(folder.path), plan.base, options.data_dir)
         view = View(plan.name, plan.trials, plan.base.epochs, console, has_front=len(plan.objectives) > 1)
         view.known(ledger.count(), ledger.lowest_bits())

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from cluster.plan import Node, fitting, measured_processes_per_gpu, nodes, plan_slots
+from cluster.plan import Node, fitting, measured_pack, most_at_once, nodes, plan_slots
 from cluster.preflight import Preflight
 from cluster.ray_private import start_coordinator
 from studies.run.options import Resources
@@ -26,9 +26,8 @@ def search_slots(
     resources: Resources, cluster: list[Node], session: Session, left: int, retrained: int
 ) -> tuple[int, SlotResources]:
     """How many slots of which size train the trials that are left and the repeats. Raises: as `plan_slots`."""
-    workers, most, pack = resources.workers_per_trial, resources.max_concurrent, resources.pack
-    share = share_of_gpu(resources, cluster, session)
-    trials = session.ledger.plan.trials if left else None
+    workers, most, share = resources.workers_per_trial, resources.max_concurrent, resources.gpus_per_worker
+    trials, pack = session.ledger.plan.trials if left else None, chosen_pack(resources, cluster, session)
     count, slot = plan_slots(cluster, workers, most, share, trials, pack, resources.placement)
     return min(count, math.ceil((left or retrained) / slot.pack)), slot
 
@@ -39,16 +38,22 @@ def final_slot(resources: Resources, cluster: list[Node]) -> SlotResources:
     return plan_slots(cluster, workers, 1, share, placement=placement)[1]
 
 
-def share_of_gpu(resources: Resources, cluster: list[Node], session: Session) -> float | None:
-    """What of a GPU a worker takes; None lets `plan_slots` decide. Raises: UserError where what one holds is to be
-    measured and there is none, none free, or too small a one."""
-    if resources.trials_per_gpu != "auto":
-        return resources.share_of_gpu()
-    if not any(node.gpus for node in cluster):
-        raise UserError(f"--trials-per-gpu must find a GPU in the cluster, got {len(cluster)} node(s) without one")
-    session.view.phase("measuring how many trials a GPU holds")
-    largest, placement = session.ledger.plan.largest(), resources.placement
-    return 1 / measured_processes_per_gpu(largest, session.data_dir, resources.pack, placement, resources.patience)
+def chosen_pack(resources: Resources, cluster: list[Node], session: Session) -> int:
+    """How many trials a process trains in turns: what is asked, or what the study was found to do best with on a GPU
+    when it began; 1 without one. Raises: UserError where none is free to be measured, or too small for one trial."""
+    if resources.asked_pack is not None:
+        return resources.asked_pack
+    gpus = sum(int(node.gpus) for node in cluster)
+    if not gpus or not resources.may_pack:
+        return 1
+    plan, folder = session.ledger.plan, session.folder
+    if folder.pack is None:
+        session.view.phase("measuring how many trials serve a GPU best")
+        most = math.ceil((most_at_once(resources.max_concurrent, plan.trials) or 1) / gpus)
+        placement, patience = resources.placement, resources.patience
+        folder.note_pack(measured_pack(plan.largest(), session.data_dir, most, placement, patience))
+        session.view.note(f"{folder.pack} trial(s) share a GPU, as measured with the largest network")
+    return folder.pack or 1
 
 
 def open_slots(session: Session, resources: Resources, count: int, slot: SlotResources) -> "Slots":

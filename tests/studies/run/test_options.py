@@ -10,21 +10,14 @@ from studies.run.options import Budget, Resources, Storage
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"pack": 0}, "pack must be at least 1, got 0"),
-        ({"pack": 2, "workers_per_trial": 2}, "pack must be 1 where a trial has several workers, got 2"),
-        ({"trials_per_gpu": "0"}, "trials_per_gpu must be at least 1, got 0"),
-        ({"trials_per_gpu": "many"}, "trials_per_gpu must be a number or auto, got 'many'"),
-        ({"trials_per_gpu": "2", "gpus_per_worker": 0.5}, "say the same: give one of them"),
+        ({"pack": "0"}, "--pack must be auto or a number from 1, got '0'"),
+        ({"pack": "2", "workers_per_trial": 2}, "--pack must be 1 where a trial has several workers, got 2"),
+        ({"pack": "many"}, "--pack must be auto or a number from 1, got 'many'"),
     ],
 )
 def test_resources_that_make_no_sense_are_refused(fields: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Resources(**fields)
-
-
-def test_trials_that_share_a_gpu_are_in_processes_of_a_pack_each() -> None:
-    shares = [Resources(trials_per_gpu=n, pack=pack).share_of_gpu() for n, pack in (("4", 1), ("8", 4), ("2", 4))]
-    assert shares == [0.25, 0.5, 1.0]
 
 
 def test_storages_are_told_apart_and_credentials_of_object_stores_refused() -> None:
