@@ -10,7 +10,7 @@ UPGRADE ?=
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
     --custom-compile-command 'make lock'
 
-.PHONY: install install-dev demo test quick check lock chaos fuzz bench scale clean
+.PHONY: install install-dev demo test quick check lock chaos fuzz bench gpu scale clean
 
 install: .venv/installed
 
@@ -61,6 +61,10 @@ fuzz: install-dev
 
 bench: install-dev
 	$(BIN)/python tests/benchmarks
+
+# on a machine with a GPU, whatever Python it has torch in: the tests that need one, then speeds; without Ray, at most 5 minutes
+gpu:
+	$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) tests/gpu
 
 scale: install-dev
 	$(BIN)/python tests/benchmarks/driver.py --trials 100 --trials 1000 --trials 10000

@@ -1,0 +1,221 @@
+"""What only a GPU runs: steps captured as graphs, each on a stream of its own."""
+
+from __future__ import annotations
+
+import gc
+import math
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from trainables.config import TrialConfig
+from trainables.metrics import Metrics
+from trainables.training import batches, checkpoint
+from trainables.training.batches import Pixels
+from trainables.training.evaluate import calibrated_sigma, evaluate
+from trainables.training.loop import Epoch, NonFiniteError, Run, State, seeded_vae
+from trainables.training.process_group import World, first_device
+from trainables.training.step import Step
+from vae_models import ModelConfig
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: make gpu")]
+
+PLAIN = TrialConfig(model=ModelConfig(width=8, latent_dim=6), batch_size=64, epochs=3, lr=3e-3)
+VARIED = {
+    "plain": PLAIN,
+    "deep": PLAIN.replace({"model.depth": 1, "seed": 1, "batch_size": 50, "kl_warmup": 0.5}),
+    "bf16": PLAIN.replace({"precision": "bf16", "seed": 2, "schedule": "plateau"}),
+    "mlp": PLAIN.replace({"model.architecture": "mlp", "model.width": 32, "seed": 3, "epochs": 2, "optimizer": "adam"}),
+}
+MEASURED = ("seconds", "images_per_second")  # in the names of what is a time
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _deterministic() -> Iterator[None]:
+    """An operation that has no deterministic form is an error here."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    """Blobs of a random place and size, so that there is something to learn."""
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:28, :28]
+    (x, y), size = rng.uniform(6, 22, (2, 1200, 1, 1)), rng.uniform(8, 40, (1200, 1, 1))
+    blobs = 255 * np.exp(-((rows - x) ** 2 + (columns - y) ** 2) / size)
+    return blobs.astype(np.uint8)[:, None]
+
+
+@pytest.fixture(scope="module")
+def sets(images: np.ndarray) -> tuple[Pixels, Pixels]:
+    device = first_device()
+    return Pixels(images[:1000], device=device), Pixels(images[1000:], device=device)
+
+
+def world() -> World:
+    return World(device=first_device())
+
+
+def trained(config: TrialConfig, sets: tuple[Pixels, Pixels], resume: State | None = None) -> Run:
+    run = Run(config, *sets, world(), resume)
+    in_turns([run])
+    return run
+
+
+def in_turns(runs: Sequence[Run]) -> dict[int, str]:
+    """Train all of them, a step of each at a time; what the cause was of those that failed."""
+    turns, failed = {index: run.epochs() for index, run in enumerate(runs)}, {}
+    while turns:
+        for index, each in list(turns.items()):
+            try:
+                if next(each, None) is None:
+                    del turns[index]
+            except NonFiniteError as error:
+                failed[index] = str(error)
+                del turns[index]
+    return failed
+
+
+def timeless(rows: Sequence[Metrics]) -> list[Metrics]:
+    return [{k: v for k, v in row.items() if not any(name in k for name in MEASURED)} for row in rows]
+
+
+def assert_equal(ours: Run, theirs: Run) -> None:
+    """To the bit."""
+    assert timeless(ours.history) == timeless(theirs.history)
+    for name, tensor in ours.model.state_dict().items():
+        assert torch.equal(tensor, theirs.model.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("name", VARIED)
+def test_a_captured_step_computes_what_an_eager_one_does(
+    name: str, sets: tuple[Pixels, Pixels], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    captured = trained(VARIED[name], sets)
+    monkeypatch.setattr(Step, "_capture", lambda _: None)
+    eager = trained(VARIED[name], sets)
+    assert captured.history[-1]["train_loss"] < captured.history[0]["train_loss"]
+    band = 0.02 if VARIED[name].precision == "bf16" else 1e-3
+    for ours, theirs in zip(timeless(captured.history), timeless(eager.history), strict=True):
+        for key in ours.keys() - {"val_active_units"}:
+            assert ours[key] == pytest.approx(theirs[key], rel=band, abs=1e-6), key
+
+
+@pytest.mark.parametrize("name", VARIED)
+def test_the_same_run_twice_is_the_same_to_the_bit(name: str, sets: tuple[Pixels, Pixels]) -> None:
+    assert_equal(trained(VARIED[name], sets), trained(VARIED[name], sets))
+
+
+@pytest.mark.parametrize("name", VARIED)
+def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(
+    name: str, sets: tuple[Pixels, Pixels], tmp_path: Path
+) -> None:
+    config = VARIED[name]
+    whole = trained(config, sets)
+    for each in Run(config, *sets, world()).epochs():
+        if isinstance(each, Epoch):
+            checkpoint.save(tmp_path, checkpoint.snapshot(each, config))
+            break
+    state = checkpoint.load_latest(tmp_path, config, first_device())
+    assert state is not None
+    assert_equal(trained(config, sets, state), whole)
+
+
+def test_a_pack_of_any_architectures_trains_each_to_the_bit_as_alone(sets: tuple[Pixels, Pixels]) -> None:
+    runs = [Run(config, *sets, world()) for config in VARIED.values()]
+    assert not in_turns(runs)
+    for run, config in zip(runs, VARIED.values(), strict=True):
+        assert_equal(run, trained(config, sets))
+
+
+def test_a_state_is_copied_before_the_next_epoch_changes_it(sets: tuple[Pixels, Pixels], tmp_path: Path) -> None:
+    """It is written while the next epoch trains."""
+    run = Run(PLAIN, *sets, world())
+    kept: list[tuple[checkpoint.Snapshot, dict[str, Tensor]]] = []
+    for each in run.epochs():
+        if isinstance(each, Epoch):
+            taken = checkpoint.snapshot(each, PLAIN)
+            torch.cuda.synchronize()
+            kept.append((taken, {name: tensor.cpu() for name, tensor in run.model.state_dict().items()}))
+    for taken, weights in kept:
+        for name, tensor in weights.items():
+            assert torch.equal(taken.model[name], tensor), name
+
+
+def test_a_set_that_is_too_large_for_the_gpu_is_fed_to_the_same_end(
+    images: np.ndarray, sets: tuple[Pixels, Pixels], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "_DEVICE_SHARE", 0.0)
+    fed = Pixels(images[:1000], device=first_device()), Pixels(images[1000:], device=first_device())
+    assert not fed[0].is_on_device
+    assert_equal(trained(PLAIN, fed), trained(PLAIN, sets))
+
+
+def test_a_run_that_diverges_leaves_those_beside_it_alone(sets: tuple[Pixels, Pixels]) -> None:
+    good, bad = Run(PLAIN, *sets, world()), Run(PLAIN.replace({"seed": 1}), *sets, world())
+    nn.init.constant_(bad.model.encoder.mean.bias, math.nan)
+    failed = in_turns([bad, good])
+    assert failed.keys() == {0}
+    assert failed[0].startswith("non-finite at epoch 1: train_loss = nan")
+    assert_equal(good, trained(PLAIN, sets))
+
+
+def test_a_run_that_finds_no_memory_leaves_those_beside_it_alone(sets: tuple[Pixels, Pixels]) -> None:
+    good = Run(PLAIN, *sets, world())
+    turns = good.epochs()
+    next(turns)
+    share = (torch.cuda.memory_reserved() + (256 << 20)) / torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(min(1.0, share))
+    try:
+        with pytest.raises(torch.OutOfMemoryError):
+            trained(PLAIN.replace({"model.width": 512, "model.depth": 2, "batch_size": 1000}), sets)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    for _ in turns:
+        pass
+    assert_equal(good, trained(PLAIN, sets))
+
+
+def freed() -> int:
+    """Bytes that are taken once all that has ended is let go of."""
+    gc.collect()
+    torch.cuda.synchronize()
+    torch.cuda.empty_cache()
+    return torch.cuda.memory_reserved()
+
+
+def test_two_hundred_trials_in_turn_leave_no_memory_behind(sets: tuple[Pixels, Pixels]) -> None:
+    config = VARIED["mlp"].replace({"epochs": 1, "model.widths": (64,), "batch_size": 250})
+    taken = []
+    for seed in range(200):
+        trained(config.replace({"seed": seed}), sets)
+        if seed in (9, 199):
+            taken.append(freed())
+    assert taken[1] <= taken[0]
+
+
+def test_sixteen_plain_runs_take_less_than_four_gib(sets: tuple[Pixels, Pixels]) -> None:
+    freed()
+    torch.cuda.reset_peak_memory_stats()
+    config = TrialConfig(model=ModelConfig(latent_dim=32), epochs=1)
+    assert not in_turns([Run(config.replace({"seed": seed}), *sets, world()) for seed in range(16)])
+    assert torch.cuda.max_memory_reserved() < 4 << 30
+
+
+def test_a_model_is_evaluated_as_on_a_cpu(images: np.ndarray, sets: tuple[Pixels, Pixels]) -> None:
+    run = trained(PLAIN, sets)
+    here = seeded_vae(PLAIN)
+    here.load_state_dict({name: tensor.cpu() for name, tensor in run.model.state_dict().items()})
+    sigma = calibrated_sigma(here, Pixels(images[1000:]), World())
+    assert calibrated_sigma(run.model, sets[1], world()) == pytest.approx(sigma, rel=2e-3)
+    ours, theirs = evaluate(run.model, sets[1], sigma, world()), evaluate(here, Pixels(images[1000:]), sigma, World())
+    for name, value in theirs.items():
+        assert ours[name] == pytest.approx(value, rel=2e-3), name
