@@ -47,7 +47,7 @@ def snapshot(epoch: Epoch, config: TrialConfig) -> Snapshot:
     """Take one; on a GPU the copies are queued, behind what computes the state and before what changes it."""
     moments = epoch.optimizer.state_dict()
     copied = {name: {key: _on_host(value) for key, value in each.items()} for name, each in moments["state"].items()}
-    groups = [{**group, "lr": float(group["lr"])} for group in moments["param_groups"]]
+    groups = [{**group, "lr": config.lr} for group in moments["param_groups"]]  # a tensor's value would be waited for
     model = {name: _on_host(tensor) for name, tensor in epoch.model.state_dict().items()}
     event = torch.cuda.current_stream().record_event() if next(epoch.model.parameters()).is_cuda else None
     return Snapshot(config, epoch.history, model, {"state": copied, "param_groups": groups}, event)

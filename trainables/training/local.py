@@ -20,7 +20,7 @@ from trainables.errors import UserError
 from trainables.metrics import Metrics
 from trainables.records.trial_folder import TrialFolder
 from trainables.training.loop import NonFiniteError, Track
-from trainables.training.process_group import World, first_device
+from trainables.training.process_group import World, first_device, use_gpu
 from trainables.training.trial import train
 
 _Training = Callable[[World], Iterator[Metrics]]  # that of one process, which yields its rows
@@ -67,7 +67,7 @@ def _worker(rank: int, url: str, workers: int, train_in: _Training, queue: "Queu
     device = torch.device("cpu")
     if workers <= torch.cuda.device_count():
         device = torch.device("cuda", rank)
-        torch.cuda.set_device(device)
+        use_gpu(device)
     else:
         torch.set_num_threads(max(1, torch.get_num_threads() // workers))
     backend = "nccl" if device.type == "cuda" else "gloo"

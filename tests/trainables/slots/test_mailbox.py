@@ -58,6 +58,30 @@ def test_a_job_that_kills_its_workers_costs_those_beside_it_nothing() -> None:
     assert causes == {"good": None, "other": None, "deadly": "its workers died 3 times without a new epoch"}
 
 
+def test_a_worker_waits_for_a_verdict_at_the_epochs_that_can_have_one_alone() -> None:
+    async def serve(*, prune: bool) -> tuple[bool, bool, bool]:
+        mailbox = Mailbox(["a"])
+        job = Job("0", CONFIG, Path(), None, judged=frozenset({2}))
+        reader = asyncio.create_task(mailbox.news(job))
+        await mailbox.take("a")
+        first = await asyncio.wait_for(mailbox.report("a", "0", row(1, 1.0)), 1)  # nobody has seen it
+        job = job.after(len((await reader).rows))
+        report = asyncio.create_task(mailbox.report("a", "0", row(2, 1.0)))
+        news = await mailbox.news(job)
+        await asyncio.sleep(0.05)
+        waits = not report.done()
+        if prune:
+            await mailbox.cancel("0")
+        else:
+            reader = asyncio.create_task(mailbox.news(job.after(len(news.rows))))
+        goes_on = await asyncio.wait_for(report, 1)
+        reader.cancel()
+        return first, waits, goes_on
+
+    assert asyncio.run(serve(prune=False)) == (True, True, True)
+    assert asyncio.run(serve(prune=True)) == (True, True, False)
+
+
 def test_where_jobs_are_within_their_epochs_decides_nothing() -> None:
     where = [Underway(epoch, 0.5, 2.0, 99.0) for epoch in (1, 2)]
 
