@@ -11,6 +11,7 @@ from typing import Annotated
 
 import data
 import driver
+import gpu
 import torch
 import training
 import trials
@@ -21,6 +22,7 @@ from rounds import COLUMNS, Comparison
 
 SECTIONS: dict[str, Callable[[int], list[Comparison]]] = {
     "throughput": training.throughput,
+    "gpu": gpu.throughput,
     "parts": training.parts,
     "limit": training.limit,
     "overhead": trials.overheads,

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from rounds import Comparison, alternate
 from torch.utils.data import DataLoader, Dataset
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # where the project is not installed
@@ -154,6 +155,28 @@ def measured(variant: str, network: str) -> dict[str, float]:
     return others[variant](model) if variant in others else ours(model, *VARIANTS[variant])
 
 
+def throughput(rounds: int) -> list[Comparison]:
+    """What is in `TABLE` against the plain loop, in turns; nothing without a GPU."""
+    found = []
+    for network, variants in TABLE.items() if torch.cuda.is_available() else ():
+        turns = {v: lambda v=v, n=network: in_a_process(v, n)["images_per_second"] for v in ("plain loop", *variants)}
+        speeds = alternate(turns, rounds)
+        found += [
+            Comparison(f"GPU, {network}", v, "images/s", speeds[v], "plain loop", speeds["plain loop"])
+            for v in variants
+        ]
+    return found
+
+
+def in_a_process(variant: str, network: str) -> dict[str, float]:
+    """`measured` in one of its own. Raises: RuntimeError with its last word."""
+    ended = subprocess.run([sys.executable, __file__, variant, network], capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise RuntimeError((ended.stderr.strip().splitlines() or ["no word"])[-1])
+    found: dict[str, float] = json.loads(ended.stdout.splitlines()[-1])
+    return found
+
+
 def rows(until: float) -> Iterator[dict[str, Any]]:
     """Every measurement as it is made, each in a process of its own, against the plain loop's; none begins later than
     ``until``, by `time.monotonic`."""
@@ -165,13 +188,12 @@ def rows(until: float) -> Iterator[dict[str, Any]]:
             if time.monotonic() > until:
                 yield {"network": network, "variant": variant, "error": "not measured: the time was up"}
                 continue
-            command = [sys.executable, __file__, variant, network]
-            ended = subprocess.run(command, capture_output=True, text=True, check=False)
             row: dict[str, Any] = {"network": network, "variant": variant}
-            if ended.returncode:
-                yield row | {"error": (ended.stderr.strip().splitlines() or ["no word"])[-1]}
+            try:
+                row |= in_a_process(variant, network)
+            except RuntimeError as error:
+                yield row | {"error": str(error)}
                 continue
-            row |= json.loads(ended.stdout.splitlines()[-1])
             base = row["images_per_second"] if variant == "plain loop" else base
             yield row | ({"against_plain_loop": row["images_per_second"] / base} if base else {})
 

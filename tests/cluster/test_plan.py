@@ -34,6 +34,19 @@ def test_most_trials_can_learn_from_those_before() -> None:
     assert plan_slots([Node(64, 0)], 1, max_concurrent=9, trials=12)[0] == 9
 
 
+def test_a_gpu_that_is_asked_for_and_not_there_is_named() -> None:
+    with pytest.raises(UserError, match=r"--gpus-per-worker must find a GPU, got 2 node\(s\) without one") as error:
+        plan_slots([Node(2, 0), Node(4, 0)], 1, gpus_per_worker=0.5)
+    assert len(str(error.value).splitlines()) == 2
+
+
+def test_packs_fill_gpus_before_they_grow() -> None:
+    """No pack takes what another GPU could, and a process has a GPU to itself."""
+    assert plan_slots([Node(16, 4)], 1, trials=64, pack=16) == (4, SlotResources(1, 4, 1.0, 4))
+    assert plan_slots([Node(16, 1)], 1, trials=64, pack=8) == (1, SlotResources(1, 16, 1.0, 8))
+    assert plan_slots([Node(16, 1)], 1, max_concurrent=8, pack=8) == (1, SlotResources(1, 16, 1.0, 8))
+
+
 def test_packs_fill_slots() -> None:
     assert plan_slots([Node(64, 0)], 1, trials=24, pack=4) == (2, SlotResources(1, 32, 0.0, 4))
     assert plan_slots([Node(2, 0)], 1, max_concurrent=6, pack=3) == (2, SlotResources(1, 1, 0.0, 3))

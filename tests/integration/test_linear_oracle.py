@@ -68,7 +68,7 @@ def trained(folder: Path, highest: float, *options: str) -> list[Found]:
     images, _ = load_pixels(runs[0].config, None, "cpu")
     signed = 2 * images.batch(np.arange(len(images))).flatten(1).double().numpy() - 1
     eigenvalues = np.linalg.eigvalsh(np.cov(signed.T, bias=True))
-    repeated = Pixels(images._images, np.tile(images._indices, math.ceil(EVALUATED / len(images))))
+    repeated = Pixels(images._source.numpy(), np.tile(images._indices.numpy(), math.ceil(EVALUATED / len(images))))
     found = []
     for run in runs:
         beta, latent_dim = run.config.beta, run.config.model.latent_dim
