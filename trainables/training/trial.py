@@ -4,7 +4,7 @@ from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -12,13 +12,15 @@ from trainables.config import TrialConfig
 from trainables.data.datasets import training_images
 from trainables.errors import UserError
 from trainables.metrics import Metrics
-from trainables.records.object_store import Mirror
 from trainables.records.trial_folder import STATES, TrialFolder
 from trainables.training import checkpoint
 from trainables.training.batches import Pixels
 from trainables.training.checkpoint import Snapshot
 from trainables.training.loop import Epoch, NonFiniteError, Run, Track
 from trainables.training.process_group import ALONE, World, keep_freed_memory
+
+if TYPE_CHECKING:
+    from trainables.records.object_store import Mirror  # pyarrow is large, and needed where there is one alone
 
 
 def load_pixels(config: TrialConfig, data_dir: Path | str | None, device: torch.device | str) -> tuple[Pixels, Pixels]:
@@ -46,7 +48,7 @@ class Training:
         data_dir: Path | str | None,
         world: World,
         beside: "Iterable[Training]" = (),
-        mirror: Mirror | None = None,
+        mirror: "Mirror | None" = None,
     ) -> None:
         keep_freed_memory()
         self._mirror, self._checkpoints = mirror, folder.checkpoints
