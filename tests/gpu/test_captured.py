@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from trainables.config import TrialConfig
 from trainables.metrics import Metrics
-from trainables.training import batches, checkpoint
+from trainables.training import batches, checkpoint, pack
 from trainables.training.batches import Pixels
 from trainables.training.evaluate import calibrated_sigma, evaluate
 from trainables.training.loop import Epoch, NonFiniteError, Run, State, seeded_vae
@@ -208,6 +208,17 @@ def test_sixteen_plain_runs_take_less_than_four_gib(sets: tuple[Pixels, Pixels])
     config = TrialConfig(model=ModelConfig(latent_dim=32), epochs=1)
     assert not in_turns([Run(config.replace({"seed": seed}), *sets, world()) for seed in range(16)])
     assert torch.cuda.max_memory_reserved() < 4 << 30
+
+
+def test_how_many_runs_serve_a_gpu_best_is_measured(
+    sets: tuple[Pixels, Pixels], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Small networks leave most of it idle alone; what is found leaves its memory behind."""
+    monkeypatch.setattr(pack, "load_pixels", lambda *_: sets)
+    before = freed()
+    assert pack.best_pack(PLAIN, None, 1) == 1
+    assert pack.best_pack(PLAIN, None, 4) in (2, 4)
+    assert freed() <= before + (64 << 20)
 
 
 def test_a_model_is_evaluated_as_on_a_cpu(images: np.ndarray, sets: tuple[Pixels, Pixels]) -> None:

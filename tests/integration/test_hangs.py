@@ -27,7 +27,7 @@ STUDY = (
     "--trials",
     "2",
     "--epochs",
-    "80",
+    "50",
     "--final-epochs",
     "0",
     "--max-concurrent",
@@ -81,7 +81,7 @@ class Running:
 
 def is_whole(folder: Path) -> bool:
     trials = load_trials(folder)
-    return list(trials["state"]) == ["COMPLETE"] * 2 and list(trials["epochs"]) == [80] * 2
+    return list(trials["state"]) == ["COMPLETE"] * 2 and list(trials["epochs"]) == [50] * 2
 
 
 def test_a_worker_that_stops_answering_is_replaced(tmp_path: Path) -> None:
