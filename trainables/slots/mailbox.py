@@ -12,6 +12,7 @@ from trainables.records.trial_folder import Place
 from trainables.slots.messages import Assignment, Job, News, Underway
 
 _MAX_DEATHS = 3  # a job whose workers die this often without a new epoch between is at fault itself
+_VERDICT_SHARE = 0.1  # how long a worker waits to hear of an epoch that is not judged, as a share of the epoch's time
 IDLE_SECONDS = 10.0  # nobody waits longer for news: idle ranks must meet far more often than their group times out
 
 
@@ -125,8 +126,8 @@ class Mailbox:
         return self._requests[slot]
 
     async def report(self, slot: str, job_id: str, row: Metrics) -> bool:
-        """An epoch's row; answers whether to go on, and after one of the job's ``judged`` epochs not before its reader
-        has let it stand."""
+        """An epoch's row; answers whether to go on. After one of the job's ``judged`` epochs it waits until the reader
+        has let it stand; after another, which ends a study alone that is to stop, up to _VERDICT_SHARE of its time."""
         entry = self._entries.get(job_id)
         if entry is None or entry.slot != slot:
             return False
@@ -135,9 +136,10 @@ class Mailbox:
             entry.rows.append(row)
         entry.deaths, entry.underway = 0, None
         await self._notify()
-        if epoch in entry.job.judged:
-            while not await self._wait(lambda: entry.judged >= epoch or entry.cancelled):
-                pass
+        seconds = IDLE_SECONDS if epoch in entry.job.judged else _VERDICT_SHARE * row["epoch_seconds"]
+        while not await self._wait(lambda: entry.judged >= epoch or entry.cancelled, seconds):
+            if epoch not in entry.job.judged:
+                break
         return not entry.cancelled
 
     async def tell(self, slot: str, found: Mapping[str, Underway]) -> None:
