@@ -39,6 +39,8 @@ TIMES = ["images_per_second", "epoch_seconds", "cpu_seconds", "gpu_seconds", "se
 STUDY = (
     "--set",
     "model.width=8",
+    "--limit-train",
+    "600",
     "--limit-val",
     "100",
     "--trials",
