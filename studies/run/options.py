@@ -10,7 +10,7 @@ from typer import Option
 
 from cluster.connect import PATIENCE
 from studies.study import at_least
-from trainables.slots.resources import Placement
+from trainables.slots.resources import MOST_IN_TURNS, Placement
 from trainables.text import without_passwords
 
 _OBJECT_STORES = re.compile(r"(s3|gs|gcs|abfs|abfss|file)://")
@@ -51,8 +51,8 @@ class Resources:
         at_least(1, workers_per_trial=self.workers_per_trial, max_concurrent=self.max_concurrent)
         at_least(1, final_workers=self.final_workers)
         at_least(0, gpus_per_worker=self.gpus_per_worker)
-        if self.pack != "auto" and not (self.pack.isascii() and self.pack.isdecimal() and int(self.pack)):
-            raise ValueError(f"--pack must be auto or a number from 1, got {self.pack!r}")
+        if self.pack not in ("auto", *map(str, range(1, MOST_IN_TURNS + 1))):
+            raise ValueError(f"--pack must be auto or from 1 to {MOST_IN_TURNS}, got {self.pack!r}")
         if (self.asked_pack or 1) > 1 and self.workers_per_trial > 1:
             raise ValueError(f"--pack must be 1 where a trial has several workers, got {self.pack}")
         if not 1 <= self.patience <= 86_400:

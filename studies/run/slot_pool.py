@@ -14,7 +14,7 @@ from studies.search.lifecycle import Session
 from studies.watch.live_view import View
 from studies.watch.stopping import every
 from trainables.errors import UserError
-from trainables.slots.resources import SlotResources
+from trainables.slots.resources import MOST_IN_TURNS, SlotResources
 
 if TYPE_CHECKING:
     from trainables.slots.slots import Slots
@@ -49,7 +49,7 @@ def chosen_pack(resources: Resources, cluster: list[Node], session: Session) -> 
     plan, folder = session.ledger.plan, session.folder
     if folder.pack is None:
         session.view.phase("measuring how many trials serve a GPU best")
-        most = math.ceil((most_at_once(resources.max_concurrent, plan.trials) or 1) / gpus)
+        most = min(MOST_IN_TURNS, math.ceil((most_at_once(resources.max_concurrent, plan.trials) or 1) / gpus))
         placement, patience = resources.placement, resources.patience
         folder.note_pack(measured_pack(plan.largest(), session.data_dir, most, placement, patience))
         session.view.note(f"{folder.pack} trial(s) share a GPU, as measured with the largest network")

@@ -50,9 +50,9 @@ VARIANTS: dict[str, tuple[int, dict[str, Any]]] = {
     "32 runs": (32, {}),
 }
 TABLE = {
-    "plain": ["one run", "one run, bfloat16", "one run, compiled", "4 runs", "16 runs", "32 runs"],
-    "depth 1": ["one run", "one run, bfloat16", "one run, compiled", "4 runs", "16 runs"],
-    "cifar": ["one run", "one run, bfloat16", "one run, bfloat16, compiled", "4 runs", "4 runs, bfloat16"],
+    "plain": ["one run", "16 runs", "one run, compiled", "4 runs", "32 runs", "one run, bfloat16"],
+    "depth 1": ["one run", "16 runs", "one run, compiled", "4 runs", "one run, bfloat16"],
+    "cifar": ["one run, bfloat16", "4 runs, bfloat16", "one run", "4 runs", "one run, bfloat16, compiled"],
 }
 """What is measured of each network, the plain loop first."""
 
@@ -96,9 +96,10 @@ def plain_loop(model: ModelConfig) -> dict[str, float]:
     return {"images_per_second": len(images) / min(seconds)}
 
 
-def ours(model: ModelConfig, count: int, fields: dict[str, Any]) -> dict[str, float]:
-    """``count`` runs in turns, captured as the product does."""
+def ours(model: ModelConfig, count: int, fields: dict[str, Any], deterministic: bool = True) -> dict[str, float]:
+    """``count`` runs in turns, captured as the product does; or with whatever algorithms cuDNN likes."""
     device = first_device()
+    torch.backends.cudnn.deterministic = deterministic
     pixels = Pixels(some_images(model, 54_000), device=device)
     base = TrialConfig(model=model, batch_size=BATCH, epochs=ENDLESS).replace(fields)
     began = time.perf_counter()
@@ -108,13 +109,6 @@ def ours(model: ModelConfig, count: int, fields: dict[str, Any]) -> dict[str, fl
     speed = images_per_second(runs, 3.0)
     mib = torch.cuda.max_memory_reserved() / 2**20
     return {"images_per_second": speed, "seconds_to_begin_a_run": begun, "memory_mib": mib}
-
-
-def indeterminate(model: ModelConfig) -> dict[str, float]:
-    """One run, with whatever algorithms cuDNN likes: what being the same each time costs."""
-    first_device()
-    torch.backends.cudnn.deterministic = False
-    return ours(model, 1, {})
 
 
 def whole_epochs(model: ModelConfig, count: int) -> dict[str, float]:
@@ -148,7 +142,7 @@ def measured(variant: str, network: str) -> dict[str, float]:
     model = NETWORKS[network]
     others: dict[str, Callable[[ModelConfig], dict[str, float]]] = {
         "plain loop": plain_loop,
-        "one run, not deterministic": indeterminate,
+        "one run, not deterministic": lambda model: ours(model, 1, {}, deterministic=False),
         "whole epochs of one run": lambda model: whole_epochs(model, 1),
         "whole epochs of 16 runs": lambda model: whole_epochs(model, 16),
     }
@@ -168,9 +162,13 @@ def throughput(rounds: int) -> list[Comparison]:
     return found
 
 
-def in_a_process(variant: str, network: str) -> dict[str, float]:
-    """`measured` in one of its own. Raises: RuntimeError with its last word."""
-    ended = subprocess.run([sys.executable, __file__, variant, network], capture_output=True, text=True, check=False)
+def in_a_process(variant: str, network: str, seconds: float | None = None) -> dict[str, float]:
+    """`measured` in one of its own. Raises: RuntimeError with its last word, or where it takes longer."""
+    command = [sys.executable, __file__, variant, network]
+    try:
+        ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds)
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError("not measured: the time was up") from error
     if ended.returncode:
         raise RuntimeError((ended.stderr.strip().splitlines() or ["no word"])[-1])
     found: dict[str, float] = json.loads(ended.stdout.splitlines()[-1])
@@ -178,24 +176,24 @@ def in_a_process(variant: str, network: str) -> dict[str, float]:
 
 
 def rows(until: float) -> Iterator[dict[str, Any]]:
-    """Every measurement as it is made, each in a process of its own, against the plain loop's; none begins later than
-    ``until``, by `time.monotonic`."""
-    plan = [(network, ["plain loop", *variants]) for network, variants in TABLE.items()]
-    plan[0][1].extend(["one run, not deterministic", "whole epochs of one run", "whole epochs of 16 runs"])
-    for network, variants in plan:
-        base = None
-        for variant in variants:
-            if time.monotonic() > until:
-                yield {"network": network, "variant": variant, "error": "not measured: the time was up"}
-                continue
-            row: dict[str, Any] = {"network": network, "variant": variant}
-            try:
-                row |= in_a_process(variant, network)
-            except RuntimeError as error:
-                yield row | {"error": str(error)}
-                continue
-            base = row["images_per_second"] if variant == "plain loop" else base
-            yield row | ({"against_plain_loop": row["images_per_second"] / base} if base else {})
+    """Every measurement as it is made, each in a process of its own, against the plain loop's; the last is over at
+    ``until``, by `time.monotonic`. What matters most of each network comes first."""
+    plan = [(network, "plain loop") for network in TABLE]
+    rest = max(map(len, TABLE.values()))
+    plan += [(network, each[k]) for k in range(rest) for network, each in TABLE.items() if k < len(each)]
+    plan += [("plain", f"whole epochs of {count}") for count in ("one run", "16 runs")]
+    plan += [("plain", "one run, not deterministic")]
+    plain: dict[str, float] = {}
+    for network, variant in plan:
+        row: dict[str, Any] = {"network": network, "variant": variant}
+        try:
+            row |= in_a_process(variant, network, max(0.1, until - time.monotonic()))
+        except RuntimeError as error:
+            yield row | {"error": str(error)}
+            continue
+        if variant == "plain loop":
+            plain[network] = row["images_per_second"]
+        yield row | {"against_plain_loop": row["images_per_second"] / plain[network]} if network in plain else row
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+MOST_IN_TURNS = 32
+"""Trainings of one process: each has a CUDA stream of its own, of which torch has so many."""
 START_ATTEMPTS = 2  # how often a slot's workers are started before they are given up for lack of room
 
 

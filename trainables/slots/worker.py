@@ -26,7 +26,7 @@ from trainables.slots.messages import Job, Underway
 from trainables.slots.resources import SlotResources
 from trainables.training.checkpoint import Snapshot
 from trainables.training.loop import Epoch, NonFiniteError, Run, Track
-from trainables.training.process_group import SharedClock, World, use_gpu
+from trainables.training.process_group import SharedClock, World, is_out_of_memory, use_gpu
 from trainables.training.trial import Training
 
 _TELL_SECONDS = 1.0  # how often a worker says how far it is within an epoch
@@ -103,7 +103,8 @@ class _Worker:
 
     def _clean(self) -> None:
         """Let go of what ended trials leave: the next must find nothing of them."""
-        torch.compiler.reset()
+        if not self._active:
+            torch.compiler.reset()  # not under those that train: their graphs call what it lets go of
         gc.collect()
         if not self._active and not gc.get_freeze_count():
             gc.freeze()  # the libraries' 400,000 objects need not be searched after each trial
@@ -130,8 +131,8 @@ class _Worker:
     def _training(self, job: Job, folder: TrialFolder, beside: list[Training]) -> Training:
         try:
             return Training(job.config, folder, job.data_dir, self._world, beside, job.mirror)
-        except torch.OutOfMemoryError as error:
-            if not self._active:
+        except RuntimeError as error:
+            if not (self._active and is_out_of_memory(error)):
                 raise
             count = len(self._active)
             raise UserError(
@@ -152,8 +153,9 @@ class _Worker:
         try:
             try:
                 return self._moved(active)
-            except (NonFiniteError, torch.OutOfMemoryError):
-                if self._settled(active):  # what came before counts
+            except (NonFiniteError, RuntimeError) as error:
+                # what came before counts
+                if not (isinstance(error, NonFiniteError) or is_out_of_memory(error)) or self._settled(active):
                     raise
         except NonFiniteError as error:
             self._finish(active.job, str(error))
@@ -236,9 +238,10 @@ class _Worker:
         self._finish(job, cause, lost)
 
     def _finish(self, job: Job, cause: str | None = None, lost: bool = False) -> None:
-        ended = self._active.pop(job.id, None)
-        if ended and self._world.device.type == "cuda":
-            torch.cuda.synchronize(self._world.device)  # steps may be queued still, on memory that is let go of now
+        self._active.pop(job.id, None)
+        if self._world.device.type == "cuda":
+            # steps may be queued still, on memory that is let go of now; and a GPU that is lost says so here
+            torch.cuda.synchronize(self._world.device)
         self._clock.share(len(self._active))
         self._unclean = True
         self._ask("finish", job.id, cause, lost)
@@ -267,7 +270,7 @@ def _this_place(rank: int) -> Place:
 
 def _lost_the_gpu(error: Exception) -> bool:
     """Whether the device answers no more: an error of CUDA's own, after which every later call fails too."""
-    return isinstance(error, torch.AcceleratorError)
+    return isinstance(error, torch.AcceleratorError) and not is_out_of_memory(error)
 
 
 def _lost_a_peer(error: Exception) -> bool:

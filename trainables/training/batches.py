@@ -42,8 +42,8 @@ class Pixels:
         return len(self._indices)
 
     def places(self, rows: Tensor) -> Tensor:
-        """Rows of this set, integers of any shape on the CPU -> what `at` or `staged` takes for them."""
-        return self._indices[rows].to(self.device if self.is_on_device else "cpu")
+        """Rows of this set, integers on the CPU -> what `at`, on the device, or `staged` takes for them."""
+        return self._indices[rows]
 
     def at(self, places: Tensor) -> Tensor:
         """(B,) `places` on the device -> (B, C, H, W) float32 in [0, 1]."""
@@ -61,7 +61,7 @@ class Pixels:
         """Rows of this set, (B,) integers -> (B, C, H, W) float32 in [0, 1] on the device."""
         places = self.places(torch.from_numpy(rows))
         if self.is_on_device:
-            return self.at(places)
+            return self.at(places.to(self.device))
         return self.staged(places).to(self.device, non_blocking=True).float().div_(255)
 
     def spread(self, count: int) -> "Pixels":
@@ -81,4 +81,6 @@ class Pixels:
         for start in range(0, len(self), batch_size):
             rows = world.share(np.arange(start, min(start + batch_size, len(self))))
             if len(rows):
-                yield rows, self.batch(rows)
+                is_resident = self.is_on_device and self.device.type != "cpu"  # and so in this order
+                part = slice(int(rows[0]), int(rows[-1]) + 1)
+                yield rows, self._source[part].float().div_(255) if is_resident else self.batch(rows)

@@ -49,7 +49,10 @@ def snapshot(epoch: Epoch, config: TrialConfig) -> Snapshot:
     copied = {name: {key: _on_host(value) for key, value in each.items()} for name, each in moments["state"].items()}
     groups = [{**group, "lr": config.lr} for group in moments["param_groups"]]  # a tensor's value would be waited for
     model = {name: _on_host(tensor) for name, tensor in epoch.model.state_dict().items()}
-    event = torch.cuda.current_stream().record_event() if next(epoch.model.parameters()).is_cuda else None
+    event = None
+    if next(epoch.model.parameters()).is_cuda:
+        event = torch.cuda.Event(blocking=True)  # who waits for it sleeps
+        event.record()
     return Snapshot(config, epoch.history, model, {"state": copied, "param_groups": groups}, event)
 
 

@@ -27,6 +27,11 @@ def row_noise(count: int, latent_dim: int) -> Tensor:
     return torch.randn(count, latent_dim, generator=torch.Generator().manual_seed(_NOISE_SEED))
 
 
+@lru_cache(maxsize=8)
+def _noise_on(device: torch.device, count: int, latent_dim: int) -> Tensor:
+    return row_noise(count, latent_dim).to(device)
+
+
 def calibrated_sigma(model: VAE, pixels: Pixels, world: World, definitions: int = 2) -> float:
     """The calibrated likelihood's sigma, of pixels in [0, 1], from residuals mean(z) - x, z ~ q(z | x): the most
     probable one (`trainables.training.yardstick`), or by definitions 1 their root mean square. NaN where one is."""
@@ -46,7 +51,7 @@ def _calibrated(model: VAE, pixels: Pixels, world: World, definitions: int) -> T
 
 def _batches(model: VAE, pixels: Pixels, world: World) -> Iterator[tuple[Tensor, Tensor, np.ndarray]]:
     """Images and noise of each batch, on the device, and its rows."""
-    noise = row_noise(len(pixels), model.config.latent_dim).to(world.device)
+    noise = _noise_on(world.device, len(pixels), model.config.latent_dim)
     for rows, x in pixels.in_order(BATCH if world.device.type == "cpu" else _GPU_BATCH, world):
         yield x, noise[int(rows[0]) : int(rows[-1]) + 1], rows
 

@@ -17,7 +17,7 @@ from trainables.metrics import Metrics
 from trainables.training.batches import Pixels
 from trainables.training.evaluate import validated
 from trainables.training.optimization import Schedule, make_optimizer, on_device, restore
-from trainables.training.process_group import ALONE, Turns, World
+from trainables.training.process_group import ALONE, Turns, World, rest
 from trainables.training.step import Step
 from vae_models import VAE
 
@@ -110,6 +110,7 @@ _TRAINED = ("train_loss", "train_distortion", "train_rate")  # as `Step.totals` 
 def fit(config: TrialConfig, train: Pixels, validation: Pixels) -> Generator[Epoch]:
     """Train ``config`` in this process and yield after every epoch. Raises: as `Run.epochs`."""
     for each in Run(config, train, validation).epochs():
+        rest(each)
         if isinstance(each, Epoch):
             yield each
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch._dynamo
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -13,6 +14,8 @@ from trainables.config import TrialConfig
 from trainables.metrics import Metrics
 from trainables.training.process_group import World
 from vae_models import VAE
+
+_COMPILED = 256  # models that a process may compile, each of its own: at torch's 8 it would go on without
 
 
 def make_optimizer(config: TrialConfig, model: nn.Module) -> torch.optim.Optimizer:
@@ -77,8 +80,9 @@ def trained_module(config: TrialConfig, model: VAE, world: World) -> nn.Module:
     """The model as it is called in training: compiled if the config says so, in DDP where there are several ranks."""
     module: nn.Module = model
     if config.compile:
-        # Inductor's own cache keeps the code for the next trial of an architecture
-        compiled: Any = torch.compile(model)
+        torch._dynamo.config.recompile_limit = _COMPILED
+        # Inductor's own cache keeps the code for the next trial of an architecture; static shapes, whatever came before
+        compiled: Any = torch.compile(model, dynamic=False)
         module = compiled
     if world.size == 1:
         return module

@@ -9,7 +9,7 @@ import torch
 from trainables.config import TrialConfig
 from trainables.training.evaluate import calibrated_sigma
 from trainables.training.loop import Run
-from trainables.training.process_group import World, first_device
+from trainables.training.process_group import World, first_device, is_out_of_memory
 from trainables.training.trial import load_pixels
 
 _FILLED = 0.9  # share of a GPU's memory that is given away
@@ -30,10 +30,10 @@ def best_pack(config: TrialConfig, data_dir: Path | str | None, most: int) -> in
     best, speed = 1, 0.0
     while len(runs) < most:
         try:
-            runs += [Run(endless, *pixels, world) for _ in range(min(most - len(runs), max(1, len(runs))))]
+            runs += [Run(endless, *pixels, world) for _ in range(min(most, max(1, 2 * len(runs))) - len(runs))]
             found = images_per_second(runs)
-        except torch.OutOfMemoryError:
-            if best == 1 and len(runs) <= 1:
+        except RuntimeError as error:
+            if not is_out_of_memory(error) or not speed:
                 raise
             break
         if found < _GROWTH * speed or torch.cuda.memory_reserved(world.device) > limit:

@@ -19,6 +19,8 @@ Turns = Generator[bool, None, Value]
 """Work that is done in turns with others', and comes to a value: at each turn it has done, or queued, a part of it
 (True), or waits for the device (False)."""
 
+_IDLE_SECONDS = 0.0005
+_NO_MEMORY = 2  # cudaErrorMemoryAllocation
 _CPU = torch.device("cpu")
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # of glibc's malloc.h
 _TOP_PAD = 256 << 20  # bytes asked for beyond what is needed, whenever the heap grows
@@ -99,12 +101,24 @@ class World:
             dist.all_reduce(values)
         return values
 
+    def put(self, values: Tensor) -> Tensor:
+        """A tensor of the host on the device. Nothing waits: a GPU copies from memory that stays in its place."""
+        if self.device.type == "cuda":
+            values = values.pin_memory()
+        return values.to(self.device, non_blocking=True)
+
     def read(self, values: Tensor) -> Turns[np.ndarray]:
         """The sum over all ranks, on the host once it is computed."""
         values = self.sum(values).to("cpu", non_blocking=True)
         if self.device.type == "cuda":
             yield from until_done(torch.cuda.current_stream(self.device).record_event())
         return values.numpy()
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a device had no room for what was asked: also where CUDA itself says so, not torch's own memory."""
+    by_cuda = isinstance(error, torch.AcceleratorError) and getattr(error, "error_code", None) == _NO_MEMORY
+    return by_cuda or isinstance(error, torch.OutOfMemoryError)
 
 
 def until_done(event: torch.cuda.Event) -> Iterator[bool]:
@@ -117,10 +131,16 @@ def finished(turns: Turns[Value]) -> Value:
     """What they come to."""
     while True:
         try:
-            next(turns)
+            rest(next(turns))
         except StopIteration as end:
             value: Value = end.value
             return value
+
+
+def rest(turn: object) -> None:
+    """After a turn that waits, leave the core to others for a moment."""
+    if turn is False:
+        time.sleep(_IDLE_SECONDS)
 
 
 ALONE = World()  # this process, on its CPU

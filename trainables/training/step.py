@@ -5,6 +5,12 @@ its losses add up to stays on the device and is read once an epoch. So nothing i
 can replay it whole: 0.3 ms of kernels are not kept waiting for the 6 ms that launching them one by one takes.
 """
 
+import gc
+import weakref
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +20,11 @@ from trainables.training.optimization import learning_rate, trained_module
 from trainables.training.process_group import World
 from vae_models import VAE, elbo
 from vae_models.elbo import Loss
+
+_STAGED = 4  # batches of a set that is not on the device, which wait in the host's memory for their copies
+_idle: list[torch.cuda.Stream] = []
+"""Of runs that have ended. torch has 32 and then deals them out again, but a graph that goes takes its stream's
+workspace along, which must be no other's."""
 
 _WARM_UP = 3  # steps before a capture: libraries allocate and choose in them what a graph must not
 
@@ -32,6 +43,7 @@ class Step:
         share = len(world.share(torch.arange(batch)))
         self._places = torch.zeros(self._steps, share, dtype=torch.long)
         self._input: Tensor | None = None if train.is_on_device else train.buffer(share)
+        self._staged: deque[torch.cuda.Event] = deque()
         if train.is_on_device:
             self._places = self._places.to(device)
         self._lrs = torch.zeros(self._steps, dtype=learning_rate(optimizer).dtype, device=device)
@@ -51,9 +63,10 @@ class Step:
         rate and a KL weight for each step, and the seed of the noise."""
         rows = order[: self._steps * self._batch].view(self._steps, self._batch)
         shared = self._world.share(rows.T).T
-        self._places.copy_(self._train.places(shared))
-        self._lrs.copy_(torch.tensor(lrs, dtype=self._lrs.dtype))
-        self._betas.copy_(torch.tensor(betas))
+        places, put = self._train.places(shared), self._world.put
+        self._places.copy_(put(places) if self._train.is_on_device else places)
+        self._lrs.copy_(put(torch.tensor(lrs, dtype=self._lrs.dtype)))
+        self._betas.copy_(put(torch.tensor(betas)))
         self._noise.manual_seed(seed)
         for total in (self._at, self._sums, self._grad_norms):
             total.zero_()
@@ -79,8 +92,13 @@ class Step:
 
     def _feed(self, step: int) -> None:
         """Bring the images of a set that is too large for the device."""
-        if self._input is not None:
-            self._input.copy_(self._train.staged(self._places[step]), non_blocking=True)
+        if self._input is None:
+            return
+        if len(self._staged) == _STAGED:
+            self._staged.popleft().synchronize()
+        self._input.copy_(self._train.staged(self._places[step]), non_blocking=True)
+        self._staged.append(torch.cuda.Event(blocking=True))
+        self._staged[-1].record()
 
     def _images(self) -> Tensor:
         """This rank's, (B, C, H, W) in [0, 1]."""
@@ -111,7 +129,8 @@ class Step:
     def _capture(self) -> None:
         """Record the step as a graph, on a stream of its own. It leaves weights and moments as they are: what the
         warm-up changed is put back into the same tensors, as the graph knows no others."""
-        self._stream = torch.cuda.Stream(self._world.device)
+        self._stream = _idle.pop() if _idle else torch.cuda.Stream(self._world.device)
+        weakref.finalize(self, _idle.append, self._stream)
         weights = [(each, each.detach().clone()) for each in self._model.parameters()]
         moments = [(each, each.clone()) for state in self._optimizer.state.values() for each in state.values()]
         self._stream.wait_stream(torch.cuda.current_stream(self._world.device))
@@ -129,6 +148,24 @@ class Step:
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self._noise)
         # other threads write checkpoints meanwhile, and may ask the device for what a capture forbids
-        with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+        captured = torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local")
+        with _uncollected(), captured:
             self._compute()
         self._graph = graph
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Inside, no garbage is collected: what an older graph leaves would be released in the middle of a capture, which
+    ends it. An error that memory ran out is told as such, where the end of the capture has another."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error.__context__, torch.OutOfMemoryError):
+            raise error.__context__ from None
+        raise
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -17,7 +17,7 @@ from trainables.training import checkpoint
 from trainables.training.batches import Pixels
 from trainables.training.checkpoint import Snapshot
 from trainables.training.loop import Epoch, NonFiniteError, Run, Track
-from trainables.training.process_group import ALONE, World, keep_freed_memory
+from trainables.training.process_group import ALONE, World, keep_freed_memory, rest
 
 if TYPE_CHECKING:
     from trainables.records.object_store import Mirror  # pyarrow is large, and needed where there is one alone
@@ -110,6 +110,7 @@ def train(
                 saving = None
             if each is None:
                 return
+            rest(each)
             if isinstance(each, Epoch):
                 saving = writer.submit(training.save, training.snapshot(each))
 

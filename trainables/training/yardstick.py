@@ -32,7 +32,12 @@ def residual_counts(mean: Tensor, x: Tensor) -> Tensor:
     place = torch.asinh(residual.clamp(-_LARGEST, _LARGEST) / _LEVEL) * _FINE
     index = place.floor() + _SIDE + 2 * _SIDE * ((x == 0) | (x == 1))
     index = torch.where(mean.isfinite(), index, 4 * _SIDE).long()
-    return torch.bincount(index.flatten(), minlength=4 * _SIDE + 1)
+    index = index.flatten()
+    if not index.is_cuda:
+        return torch.bincount(index, minlength=4 * _SIDE + 1)
+    # there bincount waits for the device; whole numbers add up to the same in any order
+    counts = torch.zeros(4 * _SIDE + 1, dtype=torch.long, device=index.device)
+    return counts.scatter_add_(0, index, torch.ones_like(index))
 
 
 def best_sigma(counts: np.ndarray) -> float:

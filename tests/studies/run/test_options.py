@@ -10,9 +10,10 @@ from studies.run.options import Budget, Resources, Storage
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"pack": "0"}, "--pack must be auto or a number from 1, got '0'"),
+        ({"pack": "0"}, "--pack must be auto or from 1 to 32, got '0'"),
         ({"pack": "2", "workers_per_trial": 2}, "--pack must be 1 where a trial has several workers, got 2"),
-        ({"pack": "many"}, "--pack must be auto or a number from 1, got 'many'"),
+        ({"pack": "33"}, "--pack must be auto or from 1 to 32, got '33'"),
+        ({"pack": "many"}, "--pack must be auto or from 1 to 32, got 'many'"),
     ],
 )
 def test_resources_that_make_no_sense_are_refused(fields: dict, message: str) -> None:
