@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch._dynamo
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -80,6 +79,8 @@ def trained_module(config: TrialConfig, model: VAE, world: World) -> nn.Module:
     """The model as it is called in training: compiled if the config says so, in DDP where there are several ranks."""
     module: nn.Module = model
     if config.compile:
+        import torch._dynamo  # a second, for those who compile
+
         torch._dynamo.config.recompile_limit = _COMPILED
         # Inductor's own cache keeps the code for the next trial of an architecture; static shapes, whatever came before
         compiled: Any = torch.compile(model, dynamic=False)
