@@ -1,6 +1,7 @@
 """Text from elsewhere, before a person sees it."""
 
 import re
+from collections.abc import Sequence
 
 # what a URL's query may hold that nobody is to see
 SECRETS = ("password", "passwd", "pwd", "sslpassword", "access_key", "secret_key", "session_token")
@@ -15,3 +16,8 @@ def without_passwords(text: str) -> str:
     """``text`` with the passwords of its URLs masked."""
     masked = re.sub(r"(://[^:/@\s]*):\S*@", r"\1:***@", text)
     return re.sub(rf"([?&](?:{'|'.join(SECRETS)})=)[^&\s]*", r"\1***", masked)
+
+
+def examples(texts: Sequence[str], most: int = 3) -> str:
+    """The first of some texts, in a row."""
+    return ", ".join([*texts[:most], *(["..."] if len(texts) > most else [])])

@@ -1,21 +1,27 @@
 """Arrays on disk that are made once per node: checksummed, mapped into memory, one process at a time to make them."""
 
 import contextlib
+import errno
+import fcntl
 import hashlib
+import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from filelock import FileLock
+from rich.filesize import decimal
 
 from trainables.errors import UserError
 from trainables.records.atomic_files import seal, unseal, write_atomic
 
 # what `read_arrays` raises where there are none, or not what was written
 DAMAGE = (OSError, ValueError, KeyError, TypeError)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def folder_from(given: str | Path | None, variable: str, default: str) -> Path:
@@ -37,31 +43,60 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def write_arrays(folder: Path, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays, their checksums and JSON about them to `folder`, all or nothing, while its lock is held. Raises:
-    UserError where it cannot be written."""
+@dataclass(frozen=True)
+class Blocks:
+    """An array that is written block by block, as it is made, and never held as a whole."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    blocks: Iterable[np.ndarray]
+
+    @classmethod
+    def of(cls, array: np.ndarray) -> "Blocks":
+        """An array that is there."""
+        return cls(array.shape, array.dtype, [array])
+
+    @property
+    def bytes(self) -> int:
+        """Of all blocks."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def write_arrays(folder: Path, arrays: Mapping[str, Blocks], about: Callable[[], Mapping[str, Any]]) -> None:
+    """Write arrays, their checksums and JSON about them, which is asked for last, to `folder`, all or nothing, while
+    its lock is held. Raises: UserError where it cannot be written, or has no room."""
     partial = folder.with_name(f".{folder.name}.partial")  # one name: what a killed process left is swept up
     with _writing(folder.parent):
         shutil.rmtree(partial, ignore_errors=True)
+        _check_room(folder.parent, sum(array.bytes for array in arrays.values()))
         partial.mkdir()
         try:
             for key, array in arrays.items():
-                with (partial / f"{key}.npy").open("wb") as file:
-                    np.save(file, array, allow_pickle=False)
-                    file.flush()
-                    os.fsync(file.fileno())
+                _write_array(partial / f"{key}.npy", array)
             shapes = {key: array.shape for key, array in arrays.items()}
             checksums = {key: _sha256(partial / f"{key}.npy") for key in arrays}
-            write_atomic(partial / "meta.json", seal({**about, "shapes": shapes, "sha256": checksums}, indent=2))
+            write_atomic(partial / "meta.json", seal({**about(), "shapes": shapes, "sha256": checksums}, indent=2))
             shutil.rmtree(folder, ignore_errors=True)  # damaged; processes that have it mapped keep it
             partial.rename(folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
 
+def _write_array(path: Path, array: Blocks) -> None:
+    """The file that `numpy.save` would write."""
+    header = {"descr": np.lib.format.dtype_to_descr(array.dtype), "fortran_order": False, "shape": array.shape}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for block in array.blocks:
+            file.write(np.ascontiguousarray(block, array.dtype).data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def read_arrays(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """What `write_arrays` wrote: (JSON about the arrays, the arrays), images mapped into memory, read-only. Raises one
     of `DAMAGE`."""
+    _hold(folder)
     meta = unseal((folder / "meta.json").read_bytes())
     arrays = {}
     for key, checksum in meta["sha256"].items():
@@ -72,13 +107,60 @@ def read_arrays(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return meta, arrays
 
 
+_held: dict[Path, int] = {}  # open and locked as long as this process lives: what it has mapped
+
+
+def _hold(folder: Path) -> None:
+    """Let other processes see that this one uses a folder."""
+    file = os.open(folder / "meta.json", os.O_RDONLY)
+    _let_go(folder)
+    _held[folder] = file
+    fcntl.flock(file, fcntl.LOCK_SH)
+
+
+def _let_go(folder: Path) -> bool:
+    """Whether this process held it."""
+    file = _held.pop(folder, None)
+    if file is not None:
+        os.close(file)
+    return file is not None
+
+
+def remove_older(newest: Path, is_older: Callable[[dict[str, Any]], bool]) -> None:
+    """Remove the folders beside `newest`, named like it, that are older by what is written about them, while the lock
+    of all of them is held. Those that another process has mapped stay: over a network it would lose them."""
+    for folder in newest.parent.glob(f"{newest.name.rpartition('-')[0]}-*/"):
+        with contextlib.suppress(*DAMAGE):  # not to be read, or somebody else's
+            if folder == newest or not is_older(unseal((folder / "meta.json").read_bytes())):
+                continue
+            was_held = _let_go(folder)  # this process keeps what it has mapped, whatever becomes of the files
+            file = os.open(folder / "meta.json", os.O_RDWR)  # to write: else there is no such lock over a network
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder)
+            except BlockingIOError:
+                if was_held:
+                    _hold(folder)
+            finally:
+                os.close(file)
+
+
 @contextlib.contextmanager
 def _writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        fault = f"the cache folder {folder} must be writable: {error}"
-        raise UserError(f"{fault}\nset VAE_CACHE_DIR to another folder") from error
+        if error.errno in _FULL:
+            rule = f"is on a disk or a quota that is full: {error.strerror}"
+        else:
+            rule = f"must be writable: {error}"
+        raise UserError(f"the cache folder {folder} {rule}\nset VAE_CACHE_DIR to another folder") from error
+
+
+def _check_room(folder: Path, wanted: int) -> None:
+    if wanted > (free := shutil.disk_usage(folder).free):
+        sizes = f"{decimal(wanted)} are needed and {decimal(free)} are free"
+        raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}, {sizes}")
 
 
 def _sha256(path: Path) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from trainables.data.readers import PublishedFile, Reader, read_cifar_binary, read_cifar_pickled, read_digits, read_idx
 
 _Names = tuple[str, ...]
-IMAGE_FOLDER = "imagefolder"
+FOLDERS = {"imagefolder": 3, "greyfolder": 1}  # a person's own pictures, with so many channels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,4 +118,4 @@ CATALOG = {
     ),
     "digits": NamedSet(shape=(1, 28, 28), classes=_DIGITS, versions=(Version(read=read_digits),)),
 }
-NAMES = (*CATALOG, f"{IMAGE_FOLDER}:PATH")  # what a data set may be called
+NAMES = (*CATALOG, *(f"{kind}:PATH" for kind in FOLDERS))  # what a data set may be called

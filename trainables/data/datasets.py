@@ -4,22 +4,29 @@ for a set at once, one prepares it under a file lock, and the others wait."""
 import functools
 import hashlib
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from trainables.config import TrialConfig
-from trainables.data.cache import DAMAGE, folder_from, locked, read_arrays, write_arrays
-from trainables.data.catalog import CATALOG, IMAGE_FOLDER, NAMES
-from trainables.data.download import download
+from trainables.data.cache import DAMAGE, Blocks, folder_from, locked, read_arrays, remove_older, write_arrays
+from trainables.data.catalog import CATALOG, FOLDERS, NAMES
+from trainables.data.download import download, not_there
 from trainables.data.sources import Source, find
 from trainables.data.splits import holdout, limit
 from trainables.errors import UserError
+from trainables.text import printable
 
-_PREPARED_FORMAT = 3  # a change of what is prepared, or how, makes every old copy stale
 _DEFAULT_IMAGE_SIZE = 32
 _TEST_FRACTION = 0.2  # of the sets that come without a test split
+_BLOCK = 64  # images that are in memory at once while a set is prepared
+_SOON = 500  # images, or fewer, are prepared before a bar would be seen
+_FEW = 30  # images to validate on, below which their mean says little
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +47,8 @@ class Dataset:
     classes: tuple[str, ...]
     validation_rows: np.ndarray = field(default_factory=lambda: np.empty(0, int))
     """Rows of ``train`` that no training sees; of a whole set 10 %, by label, or none of a single image."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of it, a line each: what was left out, and how pictures were read."""
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -77,18 +86,18 @@ def load_dataset(
     root = folder_from(path or data_dir, "VAE_DATA_DIR", "~/.cache/vae-studies/data")
     prepared = folder_from(None, "VAE_CACHE_DIR", "~/.cache/vae-studies") / "prepared"  # what can be made again
     with locked(prepared / f"{kind}-{_short_hash(name, str(root))}.lock"):
-        source = find(name, root, shape[1])
+        source = find(name, root, shape)
         if source is None and may_download:
             download(name, root)
-            source = find(name, root, shape[1])
+            source = find(name, root, shape)
         if source is None:
-            raise UserError(f"{root} must hold the files of {name}, found none")
-        folder = prepared / f"{kind}-{_short_hash(name, str(root), shape, source.stamps, _PREPARED_FORMAT)}"
+            raise UserError(not_there(name, root))
+        folder = prepared / f"{kind}-{_short_hash(name, str(root), shape, source.stamps, source.format)}"
         try:
-            return _open(folder)
+            return _open(folder, source.notes)
         except DAMAGE:
-            _prepare(folder, name, source)
-            return _open(folder)
+            _prepare(folder, name, root, source)
+            return _open(folder, source.notes)
 
 
 def training_images(config: TrialConfig, data_dir: str | Path | None = None) -> tuple[np.ndarray, ...]:
@@ -109,11 +118,11 @@ def image_shape(name: str, image_size: int | None = None) -> tuple[int, int, int
     """(C, H, W) of the set called `name`, without reading it. Raises: UserError for an unknown name and for an image
     size that the set cannot have."""
     kind, _, path = name.partition(":")
-    if kind == IMAGE_FOLDER and path:
+    if kind in FOLDERS and path:
         size = _DEFAULT_IMAGE_SIZE if image_size is None else image_size
         if not 8 <= size <= 1024:
             raise UserError(f"image_size must be from 8 to 1024 pixels, got {size}")
-        return 3, size, size
+        return FOLDERS[kind], size, size
     if name not in CATALOG:
         raise UserError(f"dataset must be one of {', '.join(NAMES)}, got {name!r}")
     shape = CATALOG[name].shape
@@ -122,27 +131,64 @@ def image_shape(name: str, image_size: int | None = None) -> tuple[int, int, int
     return shape
 
 
-def _prepare(folder: Path, name: str, source: Source) -> None:
-    """Write the arrays of a set to `folder` while its lock is held."""
-    (train_images, train_labels), test = source.read()
+def _prepare(folder: Path, name: str, root: Path, source: Source) -> None:
+    """Write the arrays of a set to `folder` while its lock is held, and remove those of what the set was before."""
+    (images, labels), test = source.read()
+    parts = {"train": (images, np.arange(len(labels)), labels)}
     if test is None:
-        rest, held_out = holdout(train_labels, _TEST_FRACTION)
-        test = train_images[held_out], train_labels[held_out]
-        train_images, train_labels = train_images[rest], train_labels[rest]
+        rest, held_out = holdout(labels, _TEST_FRACTION)
+        parts = {"train": (images, rest, labels[rest]), "test": (images, held_out, labels[held_out])}
+    else:
+        parts["test"] = (test[0], np.arange(len(test[1])), test[1])
+    train_labels = parts["train"][2]
     # once for all: what every training holds out must not depend on the library of its day
     validation_rows = holdout(train_labels)[1] if len(train_labels) > 1 else np.empty(0, int)
-    arrays = {"train_images": train_images, "train_labels": train_labels}
-    arrays |= {"test_images": test[0], "test_labels": test[1], "validation_rows": validation_rows}
-    write_arrays(folder, {"name": name, "classes": source.classes}, arrays)
+    arrays = {"validation_rows": Blocks.of(validation_rows)}
+    stamp = _short_hash(source.stamps, source.format)
+    with _counting(f"preparing {name}", sum(len(rows) for _, rows, _ in parts.values())) as count:
+        for part, (pixels, rows, of_rows) in parts.items():
+            blocks = map(count, map(pixels.__getitem__, np.array_split(rows, len(rows) // _BLOCK + 1)))
+            arrays[f"{part}_images"] = Blocks((len(rows), *pixels.shape[1:]), pixels.dtype, blocks)
+            arrays[f"{part}_labels"] = Blocks.of(of_rows)
+        about = {"name": name, "root": str(root), "source": stamp, "classes": source.classes}
+        write_arrays(folder, arrays, lambda: {**about, "notes": source.notes_of_reading()})
+    # an older version's says no root: then the name does
+    remove_older(
+        folder,
+        lambda old: (
+            old["name"] == name and old.get("root", name.partition(":")[2]) == str(root) and old.get("source") != stamp
+        ),
+    )
 
 
 @functools.lru_cache(maxsize=16)
-def _open(folder: Path) -> Dataset:
+def _open(folder: Path, notes: tuple[str, ...]) -> Dataset:
     """Check and map a prepared copy; one of `DAMAGE` where it is not there, or damaged."""
     meta, arrays = read_arrays(folder)
     train = Split(arrays["train_images"], arrays["train_labels"])
     test = Split(arrays["test_images"], arrays["test_labels"])
-    return Dataset(meta["name"], train, test, tuple(meta["classes"]), arrays["validation_rows"])
+    rows, classes = arrays["validation_rows"], tuple(meta["classes"])
+    if len(rows) < _FEW:
+        count = len(train.labels) + len(test.labels)
+        few = f"{count:,} images, of which {len(rows):,} validate: too few to tell which of two trials is better"
+        notes = (*notes, few)
+    return Dataset(meta["name"], train, test, classes, rows, (*notes, *meta.get("notes", ())))
+
+
+@contextmanager
+def _counting(what: str, total: int) -> Iterator[Callable[[np.ndarray], np.ndarray]]:
+    """A bar in a terminal, which moves on by each block that passes; none for what takes a moment."""
+    console = Console(stderr=True)
+    hidden = not console.is_terminal or total < _SOON
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=hidden) as bar:
+        task = bar.add_task(printable(what), total=total)
+
+        def count(block: np.ndarray) -> np.ndarray:
+            bar.advance(task, len(block))
+            return block
+
+        yield count
 
 
 def _short_hash(*parts: object) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trainables.data.catalog import CATALOG, Version
-from trainables.data.sources import find
+from trainables.data.sources import find, held
 from trainables.errors import UserError
 
 _NETWORK_SECONDS = 10.0  # of silence that count as no network
@@ -27,14 +27,21 @@ def download(name: str, root: Path) -> None:
         with tempfile.TemporaryDirectory(prefix=".download-", dir=root) as temporary:
             unpacked = _fetch(version, mirrors, Path(temporary))
             target.parent.mkdir(parents=True, exist_ok=True)
-            if find(name, root, 0) is None:  # else another machine that shares the folder was faster
+            if find(name, root, CATALOG[name].shape) is None:  # else another machine that shares the folder was faster
                 unpacked.rename(target)
     except Exception as error:  # whatever a network, a mirror or a full disk comes up with
+        found = f" (which holds {held(root)})" if root.is_dir() else ""
         raise UserError(
-            f"{name} is not in {root} and cannot be downloaded: {' '.join(str(error).split())}\n"
-            f"put its published files into {target} (or set --data-dir or VAE_DATA_DIR), "
-            "or use digits, which needs no files"
+            f"{name} is not in {root}{found} and cannot be downloaded: {' '.join(str(error).split())}\n"
+            f"put its published files into {target} (or set --data-dir or VAE_DATA_DIR): "
+            f"{', '.join(version.file_names)}; or use digits, which needs no files"
         ) from error
+
+
+def not_there(name: str, root: Path) -> str:
+    """That a set is not in a data folder, and which of its files are wanted."""
+    names = ", ".join(CATALOG[name].versions[0].file_names)
+    return f"{root} must hold the files of {name}, found {held(root)}\nwanted: {names}"
 
 
 def _fetch(version: Version, mirrors: Sequence[str], folder: Path) -> Path:

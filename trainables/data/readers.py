@@ -1,20 +1,21 @@
 """A reader for each format in which images are published. A reader gets the files of one split, the shape of an image
-and the number of classes, and returns images (N, C, H, W) uint8 and labels (N,) int64. It takes its files for hostile:
-whatever they hold, it raises `UserError` naming the file, the rule and what was found, and nothing else."""
+and the number of classes, and returns images (N, C, H, W) uint8, a memory map where that can be, and labels (N,) int64.
+It takes its files for hostile: whatever they hold, it raises `UserError` naming the file, the rule and what was found,
+and nothing else."""
 
 import gzip
 import hashlib
 import math
 import pickle
 import struct
-import warnings
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from trainables.errors import UserError
 
@@ -57,12 +58,12 @@ def read_cifar_binary(files: Mapping[Path, PublishedFile], shape: Shape, class_c
     record_bytes = 1 + math.prod(shape)
     batches = []
     for path, published in files.items():
-        content = _read_whole(path, record_bytes)
+        content = _mapped(path, 0, (_size_of(path, record_bytes),))
         _check_published(path, published, content)
-        batches.append(np.frombuffer(content, np.uint8).reshape(-1, record_bytes))
+        batches.append(content.reshape(-1, record_bytes))
         _check_labels(path, batches[-1][:, 0], class_count)
-    records = np.concatenate(batches)
-    return records[:, 1:].reshape(-1, *shape), records[:, 0].astype(np.int64)
+    images = np.concatenate([records[:, 1:] for records in batches])
+    return images.reshape(-1, *shape), np.concatenate([records[:, 0] for records in batches]).astype(np.int64)
 
 
 def read_cifar_pickled(files: Mapping[Path, PublishedFile], shape: Shape, class_count: int) -> Labelled:
@@ -70,11 +71,11 @@ def read_cifar_pickled(files: Mapping[Path, PublishedFile], shape: Shape, class_
     none is, unless it has the published hash."""
     images, labels = [], []
     for path, published in files.items():
-        content = _read_whole(path)
+        content = _mapped(path, 0, (_size_of(path),))
         if (found := _hash_like(published.hash, content)) != published.hash:
             rule = f"{path.parent} must hold {published.publisher}'s published files, unaltered"
             raise UserError(f"{rule}: {path.name} must have the hash {published.hash}, found {found}")
-        batch = pickle.loads(content, encoding="latin1")
+        batch = pickle.loads(content.data, encoding="latin1")
         images.append(np.asarray(batch["data"], np.uint8).reshape(-1, *shape))
         labels.append(np.asarray(batch["labels"], np.int64))
         _check_labels(path, labels[-1], class_count)
@@ -91,29 +92,39 @@ def read_digits(_files: Mapping[Path, PublishedFile], shape: Shape, _class_count
     return np.stack([np.asarray(image) for image in large])[:, None], bunch.target.astype(np.int64)
 
 
-def read_pictures(classes: Sequence[Sequence[Path]], image_size: int) -> Labelled:
-    """Pictures by class, cut square from the centre and resized to (3, S, S), S = ``image_size``."""
-    counts = [len(paths) for paths in classes]
-    pictures = (_read_picture(path, image_size) for paths in classes for path in paths)
-    images = np.fromiter(pictures, np.dtype((np.uint8, (3, image_size, image_size))), sum(counts))
-    return images, np.repeat(np.arange(len(counts), dtype=np.int64), counts)
-
-
 def _read_idx(path: Path, dimensions: int, published: PublishedFile) -> np.ndarray:
     """The uint8 array of an idx file, plain or gzip: a magic number, a size per dimension, the bytes."""
-    opened = gzip.open if path.suffix == ".gz" else open
     try:
-        with opened(path, "rb") as stream:
+        with _opened(path) as stream:
             header = stream.read(4 * (1 + dimensions))
             shape = _idx_shape(path, header, dimensions)
-            body = stream.read(math.prod(shape) + 1)  # a byte too many, if there is one
+            size = math.prod(shape)
+            is_plain = not isinstance(stream, gzip.GzipFile)
+            body = b"" if is_plain else stream.read(size + 1)  # a byte too many, if there is one
+        found = path.stat().st_size - len(header) if is_plain else len(body)
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
-    if len(body) != (size := math.prod(shape)):
-        found = f"{len(header) + len(body):,}{' or more' if len(body) > size else ''}"
-        raise UserError(f"{path} must be {len(header) + size:,} bytes by its header of {shape}, found {found}")
-    _check_published(path, published, header, body)
-    return np.frombuffer(body, np.uint8).reshape(shape)
+    if found != size:
+        more = f"{len(header) + min(found, size + 1):,}{' or more' if found > size else ''}"
+        raise UserError(f"{path} must be {len(header) + size:,} bytes by its header of {shape}, found {more}")
+    array = _mapped(path, len(header), shape) if is_plain else np.frombuffer(body, np.uint8).reshape(shape)
+    _check_published(path, published, np.frombuffer(header, np.uint8), array)
+    return array
+
+
+def _opened(path: Path) -> BinaryIO:
+    """A file, unpacked; by its content, as browsers unpack files and leave them their names."""
+    with path.open("rb") as file:
+        is_packed = file.read(2) == b"\x1f\x8b"
+    return cast(BinaryIO, gzip.open(path, "rb")) if is_packed else path.open("rb")
+
+
+def _mapped(path: Path, offset: int, shape: tuple[int, ...]) -> np.ndarray:
+    """The bytes of a file from ``offset`` on, mapped into memory."""
+    try:
+        return np.memmap(path, np.uint8, "r", offset, shape)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
 
 
 def _idx_shape(path: Path, header: bytes, dimensions: int) -> tuple[int, ...]:
@@ -129,29 +140,16 @@ def _idx_shape(path: Path, header: bytes, dimensions: int) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def _read_whole(path: Path, record_bytes: int = 1) -> bytes:
-    """The content of a file of whole records, at least one."""
+def _size_of(path: Path, record_bytes: int = 1) -> int:
+    """The size of a file of whole records, at least one."""
     try:
         found = path.stat().st_size
-        if not 0 < found <= _MAX_FILE_BYTES or found % record_bytes:
-            rule = f"of {record_bytes:,} bytes, at least one and at most {_MAX_FILE_BYTES:,} bytes in all"
-            raise UserError(f"{path} must hold whole records {rule}, found {found:,} bytes")
-        return path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error}") from error
-
-
-def _read_picture(path: Path, image_size: int) -> np.ndarray:
-    """One picture as (3, S, S) uint8, turned upright as its EXIF tag says."""
-    formats = ["BMP", "JPEG", "PNG", "WEBP"]
-    try:
-        bombs = warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning)
-        with bombs, Image.open(path, formats=formats) as image:
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-        square = ImageOps.fit(upright, (image_size, image_size), Image.Resampling.BICUBIC)
-    except Exception as error:  # Pillow's decoders raise what they like on a damaged file
-        raise UserError(f"{path} must be a readable {', '.join(formats)} image: {error}") from error
-    return np.asarray(square).transpose(2, 0, 1)
+    if not 0 < found <= _MAX_FILE_BYTES or found % record_bytes:
+        rule = f"of {record_bytes:,} bytes, at least one and at most {_MAX_FILE_BYTES:,} bytes in all"
+        raise UserError(f"{path} must hold whole records {rule}, found {found:,} bytes")
+    return found
 
 
 def _check_labels(path: Path, labels: np.ndarray, class_count: int) -> None:
@@ -159,16 +157,29 @@ def _check_labels(path: Path, labels: np.ndarray, class_count: int) -> None:
         raise UserError(f"{path} must hold labels from 0 to {class_count - 1}, found {labels.max()}")
 
 
-def _check_published(path: Path, published: PublishedFile, *parts: bytes) -> None:
+def is_published(path: Path, published: PublishedFile) -> bool:
+    """Whether a file, plain or gzip, is the published one, or of another size than it."""
+    try:
+        with _opened(path) as stream:
+            content = stream.read(published.size + 1)
+    except (OSError, EOFError, zlib.error):
+        return False
+    return len(content) != published.size or _hash_like(published.hash, content) == published.hash
+
+
+def _check_published(path: Path, published: PublishedFile, *parts: np.ndarray) -> None:
     """Refuse content of the published size without the published hash."""
-    if sum(map(len, parts)) != published.size:
+    if sum(part.nbytes for part in parts) != published.size:
         return
     if (found := _hash_like(published.hash, *parts)) != published.hash:
         file = f"{published.publisher}'s published file, whose hash starts with {published.hash[:19]}"
         raise UserError(f"{path} is altered: it has the size of {file}, found {found[:19]}")
 
 
-def _hash_like(example: str, *parts: bytes) -> str:
+def _hash_like(example: str, *parts: bytes | np.ndarray) -> str:
     """The hash of the parts together, by the algorithm of ``example``, "algorithm:...", else by SHA-256."""
     algorithm = example.partition(":")[0] or "sha256"
-    return f"{algorithm}:{hashlib.new(algorithm, b''.join(parts), usedforsecurity=False).hexdigest()}"
+    found = hashlib.new(algorithm, usedforsecurity=False)
+    for part in parts:
+        found.update(part if isinstance(part, bytes) else np.ascontiguousarray(part).data)
+    return f"{algorithm}:{found.hexdigest()}"

@@ -1,43 +1,74 @@
 """The files of an image set on disk."""
 
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
-from trainables.data.catalog import CATALOG, IMAGE_FOLDER, NamedSet, Version
-from trainables.data.readers import Labelled, PublishedFile, read_pictures
+import numpy as np
+
+from trainables.data.catalog import CATALOG, FOLDERS, Version
+from trainables.data.picture_folder import Pictures, find_pictures
+from trainables.data.readers import Labelled, PublishedFile, Shape, is_published
 from trainables.errors import UserError
-from trainables.records.atomic_files import refuse_escapes
+from trainables.text import examples
 
-_PICTURE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
+_FORMAT, _PICTURES_FORMAT = 3, 4  # a change of what is read, or how, makes every old prepared copy stale
+_MOST_FOLDERS, _MOST_ENTRIES = 100, 10_000  # of a layer, and of a folder, that are looked at for published files
 
 
 @dataclass(frozen=True)
 class Source:
     """A set that is there to be read. `stamps` is name, size in bytes and time in ns of every file: a copy made from
-    other stamps is stale. `read` gives the train and the test split; None for the test split leaves it to be cut from
-    the other."""
+    other stamps, or in another `format`, is stale. `read` gives the train and the test split, of which the images may
+    be read row by row when they are asked for; None for the test split leaves it to be cut from the other. `notes` say
+    what is left out, and `notes_of_reading`, when all is read, how it was."""
 
     classes: tuple[str, ...]
     stamps: tuple[tuple[str, int, int], ...]
     read: Callable[[], tuple[Labelled, Labelled | None]]
+    format: int = _FORMAT
+    notes: tuple[str, ...] = ()
+    notes_of_reading: Callable[[], tuple[str, ...]] = tuple
 
 
-def find(name: str, root: Path, image_size: int) -> Source | None:
+def find(name: str, root: Path, shape: Shape) -> Source | None:
     """The source of the set `name`, of the catalog or imagefolder..., in the folder `root`; None where there are none
-    of its files. The images of a folder are resized to `image_size` pixels a side. Raises: UserError where only some of
-    the files are there, and where the folder cannot be read."""
+    of its files. The images of a folder become of `shape`. Raises: UserError where only some of the files are there,
+    and where the folder cannot be read."""
     try:
-        if name.partition(":")[0] == IMAGE_FOLDER:
-            return _find_pictures(root, image_size)
-        found = (_find_version(CATALOG[name], version, root) for version in CATALOG[name].versions)
+        if name.partition(":")[0] in FOLDERS:
+            return _pictures(root, shape)
+        found = (_find_version(name, version, root) for version in CATALOG[name].versions)
         return next((source for source in found if source is not None), None)
     except OSError as error:
         raise UserError(f"{root} must be readable to look for {name}: {error}") from error
 
 
-def _find_version(known: NamedSet, version: Version, root: Path) -> Source | None:
-    paths = _locate([root / folder for folder in version.folders], version.file_names, version.gzipped)
+def _pictures(root: Path, shape: Shape) -> Source:
+    found = find_pictures(root)
+    paths = [path for of_class in found.classes.values() for path in of_class]
+    labels = np.repeat(np.arange(len(found.classes), dtype=np.int64), [*map(len, found.classes.values())])
+    pictures: Any = Pictures(paths, shape)
+    return Source(
+        tuple(found.classes),
+        _stamps(root, paths),
+        lambda: ((pictures, labels), None),
+        _PICTURES_FORMAT,
+        found.notes,
+        pictures.notes,
+    )
+
+
+def _find_version(name: str, version: Version, root: Path) -> Source | None:
+    known = CATALOG[name]
+    notes: tuple[str, ...] = ()
+    paths = _complete([root / folder for folder in version.folders], version)
+    if paths is None and (paths := _nearby(name, version, root)):
+        notes = (f"{name} is read from {os.path.commonpath(path.parent for path in paths.values())}",)
     if paths is None:
         return None
 
@@ -47,16 +78,14 @@ def _find_version(known: NamedSet, version: Version, root: Path) -> Source | Non
     def read() -> tuple[Labelled, Labelled | None]:
         return read_split(version.train), read_split(version.test) if version.test else None
 
-    return Source(known.classes, _stamps(root, paths.values()), read)
+    return Source(known.classes, _stamps(root, paths.values()), read, notes=notes)
 
 
-def _locate(folders: Sequence[Path], names: Sequence[str], gzipped: bool) -> dict[str, Path] | None:
-    """The paths of `names` in the folder that has most of them, None where no folder has any; a plain file goes before
-    a gzipped one."""
-    endings = (".gz", "") if gzipped else ("",)
-    candidates = [[(name, folder / (name + ending)) for name in names for ending in endings] for folder in folders]
-    present = [{name: path for name, path in paths if path.is_file()} for paths in candidates]
-    folder, found = max(zip(folders, present, strict=True), key=lambda pair: len(pair[1]))
+def _complete(folders: Sequence[Path], version: Version) -> dict[str, Path] | None:
+    """The paths of a version's files in the folder that has most of them, None where no folder has any. Raises:
+    UserError where some are missing."""
+    folder, found = max(((folder, _files_in(folder, version)) for folder in folders), key=lambda pair: len(pair[1]))
+    names = version.file_names
     if names and not found:
         return None
     if missing := [name for name in names if name not in found]:
@@ -64,30 +93,64 @@ def _locate(folders: Sequence[Path], names: Sequence[str], gzipped: bool) -> dic
     return found
 
 
-def _find_pictures(root: Path, image_size: int) -> Source:
-    """The pictures `root/class/*.png` (or of another ending) by class, both sorted by name. Where there are none but
-    `root/*.png`, they are one class. Folders without pictures are no classes; hidden files and folders are passed over.
-    Links out of `root` are refused, as a set from elsewhere must not show what else is here."""
-    if not root.is_dir():
-        raise UserError(f"imagefolder must name a folder of class folders, but {root} is not a folder")
-    refuse_escapes(root)
-    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    pictures = {folder.name: _pictures_in(folder) for folder in folders}
-    if not any(pictures.values()):
-        pictures = {root.name: _pictures_in(root)}  # without labels
-    if not any(pictures.values()):
-        endings = ",".join(ending[1:] for ending in _PICTURE_ENDINGS)
-        raise UserError(f"{root} must hold images as *.{{{endings}}} or CLASS/*, found none")
-    classes = {name: paths for name, paths in pictures.items() if paths}
-    stamps = _stamps(root, [path for paths in classes.values() for path in paths])
-    return Source(tuple(classes), stamps, lambda: (read_pictures([*classes.values()], image_size), None))
+def _files_in(folder: Path, version: Version) -> dict[str, Path]:
+    """The paths of those of a version's files that are in a folder, be it with a dot for a hyphen, gzipped, or in a
+    folder of the file's own name, as some who publish them again have it; a plain file goes before a gzipped one."""
+    found = {}
+    for name in version.file_names:
+        spellings = [*dict.fromkeys((name, name.replace("-idx", ".idx")))]
+        endings = ("", ".gz") if version.gzipped else ("",)
+        files = [spelling + ending for ending in endings for spelling in spellings]
+        places = (folder / above / file for file in files for above in ("", *spellings))
+        if path := next((path for path in places if path.is_file()), None):
+            found[name] = path
+    return found
 
 
-def _pictures_in(folder: Path) -> list[Path]:
-    paths = (path for path in sorted(folder.iterdir()) if not path.name.startswith("."))
-    return [path for path in paths if path.suffix.lower() in _PICTURE_ENDINGS and path.is_file()]
+def _nearby(name: str, version: Version, root: Path) -> dict[str, Path] | None:
+    """The paths of all files of a version in the data folder itself, up to two folders below it or one above. Not
+    where another set belongs, nor where the files are another set's, which has the same names."""
+    bases = [root, *_folders_below(root)]
+    others = [v.folders for other, known in CATALOG.items() if other != name for v in known.versions]
+    taken = {base / folder for base in bases for folders in others for folder in folders if folder != "."}
+    taken -= {base / folder for base in bases for folder in version.folders}
+    places = [base / folder for base in bases for folder in (".", *version.folders)] + [root.parent]
+    if any(root.name in Path(folder).parts for v in CATALOG[name].versions for folder in v.folders):
+        places += [root.parent / folder for folder in version.folders]
+    for place in places:
+        found = _files_in(place, version) if place not in taken else {}
+        if found and len(found) == len(version.file_names) and _may_be(version, found):
+            return found
+    return None
+
+
+def _may_be(version: Version, found: dict[str, Path]) -> bool:
+    """Whether the smallest file is not one of the published size with another content."""
+    known = [file for file in (*version.train, *version.test) if file.size]
+    return not known or is_published(found[(file := min(known, key=lambda each: each.size)).name], file)
+
+
+def _folders_below(root: Path) -> Iterator[Path]:
+    """The first folders in a folder, and in these."""
+    layer = [root]
+    for _ in range(2):
+        below: list[Path] = []
+        for folder in layer:
+            with suppress(OSError), os.scandir(folder) as entries:
+                shown = (entry for entry in islice(entries, _MOST_ENTRIES) if not entry.name.startswith("."))
+                below += sorted(Path(entry.path) for entry in shown if entry.is_dir())
+        layer = below[:_MOST_FOLDERS]
+        yield from layer
+
+
+def held(root: Path) -> str:
+    """What a folder holds, by a few names; "nothing" where it cannot be seen."""
+    names: list[str] = []
+    with suppress(OSError):
+        names = sorted(path.name for path in root.iterdir() if not path.name.startswith("."))
+    return examples(names) or "nothing"
 
 
 def _stamps(root: Path, files: Iterable[Path]) -> tuple[tuple[str, int, int], ...]:
-    stats = [(str(path.relative_to(root)), path.stat()) for path in files]
+    stats = [(os.path.relpath(path, root), path.stat()) for path in files]
     return tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats)

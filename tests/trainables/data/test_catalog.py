@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support.image_sets import error_of, random_split, write_mnist
 
-from trainables.data.catalog import CATALOG, IMAGE_FOLDER, NAMES, NamedSet, Version
+from trainables.data.catalog import CATALOG, FOLDERS, NAMES, NamedSet, Version
 from trainables.data.datasets import image_shape, load_dataset
 from trainables.data.readers import PublishedFile
 
@@ -18,7 +18,7 @@ HEX_DIGITS = {"md5": 32, "sha256": 64}
 def test_a_declaration_is_complete(name):
     known = CATALOG[name]
     assert len(set(known.classes)) == len(known.classes) > 1
-    assert IMAGE_FOLDER not in name
+    assert name not in FOLDERS
     assert name in NAMES
     for version in known.versions:
         assert len(set(version.file_names)) == len(version.file_names)

@@ -24,7 +24,7 @@ def test_an_unknown_name_is_answered_with_the_known_ones(name):
     for ask in (load_dataset, image_shape):
         with pytest.raises(UserError) as caught:
             ask(name)
-        known = "mnist, fashion_mnist, cifar10, digits, imagefolder:PATH"
+        known = "mnist, fashion_mnist, cifar10, digits, imagefolder:PATH, greyfolder:PATH"
         assert str(caught.value) == f"dataset must be one of {known}, got {name!r}"
 
 

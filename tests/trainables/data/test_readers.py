@@ -217,13 +217,9 @@ def test_an_unreadable_picture_is_named(tmp_path, content):
     assert str(tmp_path / "a/broken.png") in error_of(f"imagefolder:{tmp_path}")
 
 
-def test_a_truncated_picture_and_a_decompression_bomb_are_named(tmp_path):
+def test_a_truncated_picture_is_named(tmp_path):
     write_pictures(tmp_path, {"a": 3})
     path = tmp_path / "a/001.png"
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     assert str(path) in error_of(f"imagefolder:{tmp_path}")
-    Image.new("1", (10_000, 10_000)).save(path)  # 12 kB on disk
-    message = error_of(f"imagefolder:{tmp_path}")
-    assert str(path) in message
-    assert "decompression bomb" in message

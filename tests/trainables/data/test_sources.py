@@ -29,7 +29,8 @@ def test_pictures_are_cut_square_from_the_centre_resized_and_split_by_class(tmp_
 def test_a_folder_without_pictures_is_named(tmp_path):
     assert "is not a folder" in error_of(f"imagefolder:{tmp_path / 'nowhere'}")
     (tmp_path / "a").mkdir()
-    assert "*.{bmp,jpeg,jpg,png,webp} or CLASS/*, found none" in error_of(f"imagefolder:{tmp_path}")
+    wanted = "must hold pictures (such as png, jpg, webp, tif) in CLASS/, or directly, found none"
+    assert f"{tmp_path} {wanted}" in error_of(f"imagefolder:{tmp_path}")
 
 
 def test_a_folder_of_images_without_classes_is_one_class(tmp_path):

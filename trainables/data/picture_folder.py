@@ -1,0 +1,165 @@
+"""A folder of a person's own pictures: which of its files are read, by class, and which are left out."""
+
+import difflib
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from trainables.data.pictures import endings, read_picture
+from trainables.errors import UserError
+from trainables.records.atomic_files import refuse_escapes
+from trainables.text import examples
+
+# what systems leave in folders, and hidden files and folders: nobody means these
+_LITTER = {"__macosx", "@eadir", "thumbs.db", "ehthumbs.db", "desktop.ini", "lost+found"}
+_SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev"}  # no names of classes
+_MOST_REFUSED = 20  # files that cannot be read, after which the others are not tried
+
+
+@dataclass(frozen=True)
+class PictureFolder:
+    """The pictures of a folder by class, and `notes` of what in it is not read."""
+
+    classes: dict[str, list[Path]]
+    notes: tuple[str, ...]
+
+
+class Pictures:
+    """Pictures (N, C, S, S) uint8 that are read, row by row, when they are asked for; of each, `read_picture` says
+    how."""
+
+    def __init__(self, paths: Sequence[Path], shape: tuple[int, int, int]) -> None:
+        self.shape, self.dtype = (len(paths), *shape), np.dtype(np.uint8)
+        self._paths = paths
+        self._seen: Counter[str] = Counter()
+        self._refused: list[str] = []
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        """Raises: UserError where many of the files so far are no pictures."""
+        images = np.zeros((len(rows), *self.shape[1:]), np.uint8)
+        for image, row in zip(images, rows, strict=True):
+            try:
+                picture = read_picture(self._paths[row], *self.shape[1:3])
+            except UserError as error:
+                self._refused.append(str(error))
+                if len(self._refused) >= _MOST_REFUSED:
+                    self.notes()
+                continue
+            image[:] = picture.pixels
+            grey = bool((image == image[:1]).all())
+            self._seen.update(frames=picture.has_frames, transparent=picture.is_transparent, grey=grey)
+        return images
+
+    def notes(self) -> tuple[str, ...]:
+        """What the pictures that were read have which their pixels do not show. Raises: UserError where some of the
+        files are no pictures."""
+        if self._refused:
+            first, *others = self._refused
+            more = f"; so are {len(others)} more: {examples(others)}" if others else ""
+            raise UserError(f"{first}\nmend or remove it{more}")
+        said = []
+        if count := self._seen["frames"]:
+            said.append(f"{count:,} picture(s) have several frames or pages: the first is read")
+        if count := self._seen["transparent"]:
+            ground = "white, or black where white would hide what they show"
+            said.append(f"{count:,} picture(s) are transparent in parts: the ground behind them is {ground}")
+        if self.shape[1] > 1 and self._seen["grey"] == self.shape[0]:
+            said.append("all pictures are grey, and have 3 equal channels: greyfolder:PATH reads them as 1")
+        return tuple(said)
+
+
+def find_pictures(root: Path) -> PictureFolder:
+    """The pictures `root/class/*` by class, both sorted by name. Where there are none but `root/*`, they are one
+    class. What systems leave behind and hidden files are passed over without a word. Links out of `root` are refused,
+    as a set from elsewhere must not show what else is here. Raises: UserError where there are none, with the nearest
+    reading; OSError."""
+    if not root.is_dir():
+        raise UserError(f"imagefolder must name a folder of class folders, but {root} is not a folder{_near(root)}")
+    refuse_escapes(root)
+    top = _Contents(root)
+    folders = [_Contents(folder) for folder in top.folders]
+    classes = {inside.path.name: inside.pictures for inside in folders if inside.pictures}
+    is_flat = bool(top.pictures) and not classes
+    if is_flat:
+        classes = {root.name: top.pictures}  # without labels
+    left_out = "; ".join(_left_out(top, folders, is_flat))
+    notes = [f"left out of {root}: {left_out}"] if left_out else []
+    count, fullest = _fullest(top)
+    if count > sum(map(len, classes.values())):
+        notes.append(f"did you mean {fullest}?")
+    elif not is_flat and {name.lower() for name in classes} < _SPLITS and classes:
+        most = max(classes, key=lambda name: len(classes[name]))
+        notes.append(f"{' and '.join(classes)} are read as classes: did you mean {root / most}?")
+    if not classes:
+        found = "\n".join(["; ".join(["found none", *notes[:1]]), *notes[1:]])
+        raise UserError(f"{root} must hold pictures (such as png, jpg, webp, tif) in CLASS/, or directly, {found}")
+    return PictureFolder(classes, tuple(notes))
+
+
+def _left_out(top: "_Contents", folders: Sequence["_Contents"], is_flat: bool) -> Iterator[str]:
+    """How much of each kind is not read, with examples."""
+    deeper = [below for inside in folders for folder in inside.folders for below in _walk(folder)]
+    kinds = {
+        "picture(s) beside the class folders": [] if is_flat else top.pictures,
+        "picture(s) in folders further down": [*chain(*(below.pictures for below in deeper))],
+        "file(s) of other kinds": [*chain(*(inside.others for inside in (top, *folders, *deeper)))],
+        "folder(s) without pictures": [inside.path for inside in folders if not inside.pictures],
+    }
+    for kind, paths in kinds.items():
+        if paths:
+            yield f"{len(paths):,} {kind} ({examples([str(path.relative_to(top.path)) for path in paths])})"
+
+
+class _Contents:
+    """What is directly in a folder, each sorted by name. Raises: OSError."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder
+        self.folders: list[Path] = []
+        self.pictures: list[Path] = []
+        self.others: list[Path] = []  # links to nothing, too
+        with os.scandir(folder) as found:
+            entries = sorted((entry for entry in found if not _is_litter(entry.name)), key=lambda entry: entry.name)
+        for entry in entries:
+            path = Path(entry.path)
+            is_picture = path.suffix.lower() in endings() and entry.is_file()
+            kind = self.folders if entry.is_dir() else self.pictures if is_picture else self.others
+            kind.append(path)
+
+
+def _walk(folder: Path) -> Iterator[_Contents]:
+    contents = _Contents(folder)
+    yield contents
+    for below in contents.folders:
+        if not below.is_symlink():  # which may lead back
+            yield from _walk(below)
+
+
+def _fullest(top: _Contents) -> tuple[int, Path]:
+    """How many pictures are in the folders directly in one, at most, of all that are further down; and in which."""
+    counts: Counter[Path] = Counter()
+    for contents in chain(*(_walk(folder) for folder in top.folders)):
+        if contents.path.parent != top.path:
+            counts[contents.path.parent] += len(contents.pictures)
+    return max(((count, path) for path, count in counts.items()), default=(0, top.path), key=lambda pair: pair[0])
+
+
+def _is_litter(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _LITTER
+
+
+def _near(root: Path) -> str:
+    """What the name of a folder that is not there, or is a file, may be meant to be."""
+    if root.is_file():
+        return ", but a file: unpack it, or name a folder"
+    try:
+        names = [path.name for path in root.parent.iterdir() if path.is_dir()]
+    except OSError:
+        return ""
+    found = difflib.get_close_matches(root.name, names, 1)
+    return f"\ndid you mean {root.parent / found[0]}?" if found else ""

@@ -1,0 +1,219 @@
+"""A picture file of any kind -> the 8-bit pixels that a viewer shows; or a refusal that names the file."""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageError
+
+from trainables.errors import UserError
+
+_MOST_PIXELS = 1 << 28  # 16,384 x 16,384, which take 2 GB while they are read
+_MOST_TEXT = 1 << 28  # bytes beside the pixels of a PNG, unpacked: texts, colour profiles
+_VISIBLE = 32  # of 255: a picture whose lightest and darkest shades are nearer than that shows nothing
+_FORMATS_LEFT_OUT = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}  # Pillow runs another program for them, or has none
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_TIFF_BITS, _TIFF_WHITE_IS_ZERO = 258, 262  # tags
+_NO_PICTURES = (  # how files begin that are often found under a picture's name; what they are, and the way out
+    (b"version https://git-lfs", "is a pointer of Git LFS, and not the picture: `git lfs pull` fetches it"),
+    (b"<", "is a web page or a drawing in text (HTML, SVG), and no picture in pixels"),
+    (b"ftyp", "is a video, or a picture in a format that is not read (such as HEIC): save it as JPEG or PNG"),
+    (b"%PDF", "is a PDF: save its pages as PNG"),
+    (b"%!PS", "is PostScript: save it as PNG"),
+    (b"PK", "is an archive: unpack it"),
+)
+
+
+class Picture(NamedTuple):
+    """Pixels (C, S, S) uint8, and what of the file they do not show."""
+
+    pixels: np.ndarray
+    has_frames: bool  # it has more than one; this is the first
+    is_transparent: bool  # parts of it are; they show the ground
+
+
+@cache
+def endings() -> frozenset[str]:
+    """Of the files that are taken for pictures, such as ".png"; without regard to case."""
+    Image.init()
+    return frozenset(ending for ending, name in Image.registered_extensions().items() if name in _formats())
+
+
+def read_picture(path: Path, channels: int, side: int) -> Picture:
+    """The first frame of a picture as ``channels`` (3: RGB, 1: grey) x ``side`` x ``side`` pixels: as `to_8_bits` has
+    them, upright as its EXIF tag says, cut square from the centre and resized (bicubic). Raises: UserError naming the
+    file and what is wrong with it, in a line."""
+    try:
+        with _own_limits(), Image.open(path, formats=_formats()) as image:
+            if image.width * image.height > _MOST_PIXELS:
+                raise UserError(f"has {image.width:,} x {image.height:,} pixels, {_too_large()}")
+            with _silent_decoder(image):
+                image.load()
+            flat, is_transparent = to_8_bits(image)
+            flat = _upright(flat, image).convert("L" if channels == 1 else "RGB")
+            square = ImageOps.fit(flat, (side, side), Image.Resampling.BICUBIC)
+            pixels = np.asarray(square).reshape(side, side, channels).transpose(2, 0, 1)
+            return Picture(pixels, _has_frames(image), is_transparent)
+    except UserError as error:
+        raise UserError(f"{path} {error}") from error
+    except Exception as error:  # Pillow's decoders raise what they like on a damaged file
+        raise UserError(f"{path} {_fault(path, error)}") from error
+
+
+def to_8_bits(image: Image.Image) -> tuple[Image.Image, bool]:
+    """A loaded picture of any of Pillow's modes as RGB, and whether parts of it are transparent.
+
+    What is transparent shows white; black, where on white there would be nothing to see. 16 bits (or 12) are scaled by
+    the largest number that they can hold, floats from 0 to 1 by 1. Colours are the file's own numbers: its colour
+    profile is not applied, and CMYK is turned to RGB without one. Raises: UserError for other numbers, of which nobody
+    can know what is white."""
+    if image.mode[0] == "F" or image.mode[0] == "I":
+        return _of_numbers(image)
+    if image.mode == "LAB":
+        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
+        assert converted is not None  # it would be, had it been asked to work in place
+        return converted, False
+    if not image.has_transparency_data:
+        return image.convert("RGB"), False
+    hidden = image.info.get("transparency")
+    if isinstance(hidden, tuple) and max(hidden) > 255:  # of 16 bits a channel, of which Pillow keeps the upper 8
+        image.info["transparency"] = tuple(value >> 8 for value in hidden)
+    return _on_ground(image.convert({"La": "LA"}.get(image.mode, "RGBA")).convert("RGBA"))
+
+
+def _of_numbers(image: Image.Image) -> tuple[Image.Image, bool]:
+    """`to_8_bits` of numbers that are more than a byte each."""
+    values, tags = np.asarray(image), getattr(image, "tag_v2", {})
+    low, high = values.min(), values.max()
+    if image.mode == "F":
+        white = 1.0
+    elif image.mode.startswith("I;16"):
+        white = 2.0 ** tags.get(_TIFF_BITS, (16,))[0] - 1
+    else:
+        white = 65_535.0 if image.format in ("PNG", "PPM") else 0.0  # to which Pillow scales them
+    if not (white and 0 <= low <= high <= white):  # NaN, too
+        raise UserError(
+            f"has numbers of 32 bits from {low:g} to {high:g}, of which none is known to be white: save it with 8 or "
+            "16 bits a channel, or as floats from 0 to 1"
+        )
+    shades = (values * np.float32(255 / white) + np.float32(0.5)).astype(np.uint8)
+    if image.mode != "F" and tags.get(_TIFF_WHITE_IS_ZERO) == 0:
+        shades = 255 - shades
+    if (hidden := image.info.get("transparency")) is None:
+        return Image.fromarray(shades).convert("RGB"), False
+    alpha = np.where(values == hidden, 0, 255).astype(np.uint8)
+    return _on_ground(Image.fromarray(np.dstack([shades, alpha])).convert("RGBA"))
+
+
+def _on_ground(image: Image.Image) -> tuple[Image.Image, bool]:
+    """An RGBA picture on the ground that it shows itself on, and whether that is seen."""
+    if image.getchannel("A").getextrema() == (255, 255):
+        return image.convert("RGB"), False
+    on_white = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    if _contrast(on_white) >= _VISIBLE:
+        return on_white, True
+    on_black = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image).convert("RGB")
+    return max(on_white, on_black, key=_contrast), True
+
+
+def _contrast(image: Image.Image) -> int:
+    return max(int(high) - int(low) for low, high in np.reshape(image.getextrema(), (-1, 2)))
+
+
+def _upright(flat: Image.Image, image: Image.Image) -> Image.Image:
+    """A picture turned as its file says. Tags that are wrong are passed over, as viewers do."""
+    try:
+        method = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # whatever a damaged block of tags comes up with
+        method = None
+    return flat if method is None else flat.transpose(method)
+
+
+def _has_frames(image: Image.Image) -> bool:
+    try:
+        return image.format != "MPO" and bool(getattr(image, "is_animated", False))  # a photo's others are small copies
+    except Exception:  # what comes after the first is damaged, and is not read
+        return True
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(sorted(set(Image.OPEN) - _FORMATS_LEFT_OUT))
+
+
+@contextmanager
+def _own_limits() -> Iterator[None]:
+    """Within, Pillow opens what is within our limits, and says nothing of what it finds odd."""
+    pixels, texts = Image.MAX_IMAGE_PIXELS, (PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY)
+    logger = logging.getLogger("PIL")
+    level = logger.level
+    Image.MAX_IMAGE_PIXELS = _MOST_PIXELS
+    PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = _MOST_TEXT
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS, (PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY) = pixels, texts
+        logger.setLevel(level)
+
+
+@contextmanager
+def _silent_decoder(image: Image.Image) -> Iterator[None]:
+    """Within, nothing is written to the terminal by libtiff, which tells of damage there, and which Pillow lets."""
+    if image.format != "TIFF":
+        yield
+        return
+    with Path(os.devnull).open("wb") as nowhere:
+        terminal = os.dup(2)
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
+
+
+def _too_large() -> str:
+    return f"and at most {_MOST_PIXELS / 1e6:.0f} million are read: make it smaller first"
+
+
+def _fault(path: Path, error: Exception) -> str:
+    """What is wrong with a file that Pillow refuses, in a person's words."""
+    if isinstance(error, OSError) and error.strerror and error.errno:
+        return f"cannot be read: {error.strerror}"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"has more than {2 * _MOST_PIXELS / 1e6:.0f} million pixels, {_too_large()}"
+    if isinstance(error, MemoryError):
+        return "takes more memory than there is: make it smaller first"
+    if isinstance(error, UnidentifiedImageError):
+        return _kind(path)
+    return "is damaged or cut off: its pixels cannot be read to their end"
+
+
+def _kind(path: Path) -> str:
+    """What a file is that is no picture, by how it begins."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(64)
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n")
+    kinds = (kind for magic, kind in _NO_PICTURES if text.startswith(magic) or start[4:].startswith(magic))
+    return next(kinds, "is damaged, or no picture of a format that is read") if start else "is empty"
