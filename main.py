@@ -17,6 +17,7 @@ from trainables.errors import ExitCode, UserError
 from trainables.metrics import Metrics
 from trainables.records.study_layout import visu_name
 from trainables.records.trial_folder import TrialFolder
+from trainables.terminal import print_text
 from trainables.training.checkpoint import load_weights
 from trainables.training.local import train_local
 from trainables.training.loop import NonFiniteError
@@ -65,6 +66,8 @@ def train(
         config = TrialConfig.model_validate({"model": network, **images, **training})
     load_pixels(config, data_dir, "cpu")  # an error now leaves nothing behind
     console = Console(highlight=False, markup=False)
+    for note in load_dataset(dataset, data_dir, image_size).notes:
+        print_text(f"note: {note}", console)
     folder = find_folder(Path("models") / model, config)
     _train(config, folder, data_dir, console)
     _finish(config, folder, data_dir, visualize, console)

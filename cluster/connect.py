@@ -6,14 +6,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import psutil
 
-from cluster import ray_private
+from cluster import ray_private, sessions
 from cluster.access import check_address, ensure_token, private_folder, refuse_eavesdroppers, use_token
-from trainables.errors import UserError
+from trainables.errors import ExitCode, UserError
 from trainables.slots.resources import START_ATTEMPTS
 
 ANSWER_SECONDS = 15.0
@@ -35,6 +36,7 @@ _DRIVER_ENVIRONMENT = {
 _SHARED_ENVIRONMENT = {"RAY_TRAIN_ENABLE_STATE_TRACKING": "1"}
 # a worker that does not answer does not say goodbye either; Train would wait for 30 s
 _WORKER_ENVIRONMENT = {"TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": "5"}
+_own_sessions: list[Path] = []  # folders of the clusters that this process has started
 
 
 @contextmanager
@@ -69,8 +71,20 @@ def connected(address: str | None, patience: float = PATIENCE, trusted_network: 
         raise _not_joined(address, error) from error
     finally:
         meanwhile.join()  # a process that ends in the middle of an import says so
+    if address is None:
+        started: Any = context
+        session = Path(started.address_info["session_dir"])
+        _own_sessions.append(session)
+        sessions.remove_ended(session.parent, session)
     yield context.dashboard_url
     ray.shutdown()
+    _forget_sessions()
+
+
+def _forget_sessions() -> None:
+    """Remove what the clusters that this process started, and that are gone, have left."""
+    while _own_sessions:
+        sessions.remove(_own_sessions.pop())
 
 
 def _set_environment(address: str | None, patience: float) -> None:
@@ -113,6 +127,8 @@ def end_process(code: int) -> None:
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):
             process.kill()
+    if code != ExitCode.FAILED:  # whose logs may be wanted
+        _forget_sessions()
     os._exit(code)
 
 

@@ -11,6 +11,8 @@ from studies.record.ledger import by_state
 from studies.record.study_folder import StudyFolder
 from studies.run.options import Options, Resources
 from studies.study import Study
+from trainables.config import TrialConfig
+from trainables.data.datasets import MissingDataError, load_dataset
 from trainables.errors import UserError
 from trainables.records.study_layout import StudyLayout
 from trainables.space import describe
@@ -40,7 +42,7 @@ def print_plan(study: Study, folder: Path, options: Options, console: Console) -
     kept = {"the ledger": storage.ledger and without_passwords(storage.ledger), "checkpoints": storage.checkpoints}
     plan = {
         "study": [f"{study.name} in {folder}"],
-        "data": [f"{base.dataset} {base.model.image_shape} from {options.data_dir or 'the default folder'}"],
+        "data": _data(base, options.data_dir),
         "minimised": [" and ".join(study.objectives), *study.where],
         "space": [f"{path}: {describe(distribution)}" for path, distribution in study.space.items()],
         "budget": _budget(study, options),
@@ -48,6 +50,19 @@ def print_plan(study: Study, folder: Path, options: Options, console: Console) -
         "resources": _resources(study, options.resources, StudyFolder(folder).pack),
     }
     print_facts(plan, console)
+
+
+def _data(base: TrialConfig, data_dir: Path | None) -> list[str]:
+    """The data set, prepared, where it is there: what is wrong with it is said now. Nothing is downloaded."""
+    place = "" if ":" in base.dataset else f" from {data_dir or 'the default folder'}"
+    lines = [f"{base.dataset} {base.model.image_shape}{place}"]
+    try:
+        data = load_dataset(base.dataset, data_dir, base.image_size, may_download=False)
+    except MissingDataError as error:
+        return [*lines, *str(error).splitlines()]
+    counts = len(data.training_rows()), len(data.validation_rows), len(data.test.labels)
+    lines.append("{:,} images to train on, {:,} to validate on, {:,} to test on".format(*counts))
+    return [*lines, *data.notes]
 
 
 def _budget(study: Study, options: Options) -> list[str]:

@@ -29,6 +29,10 @@ _SOON = 500  # images, or fewer, are prepared before a bar would be seen
 _FEW = 30  # images to validate on, below which their mean says little
 
 
+class MissingDataError(UserError):
+    """A set's files are not there, and were not to be downloaded."""
+
+
 @dataclass(frozen=True, eq=False)
 class Split:
     """Images (N, C, H, W) uint8, a read-only memory map, and labels (N,) int64."""
@@ -91,7 +95,7 @@ def load_dataset(
             download(name, root)
             source = find(name, root, shape)
         if source is None:
-            raise UserError(not_there(name, root))
+            raise MissingDataError(not_there(name, root))
         folder = prepared / f"{kind}-{_short_hash(name, str(root), shape, source.stamps, source.format)}"
         try:
             return _open(folder, source.notes)

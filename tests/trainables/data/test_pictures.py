@@ -1,0 +1,336 @@
+"""A picture of any kind as the 8-bit pixels that a viewer shows."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms, ImageOps, PngImagePlugin
+from support.image_sets import error_of
+
+from trainables.data.datasets import load_dataset
+from trainables.data.pictures import endings, read_picture, to_8_bits
+from trainables.errors import UserError
+
+RAMP = np.tile(np.arange(0, 256, 4, dtype=np.uint8), (64, 1))  # 64 shades of grey
+NOISE = np.random.default_rng(0).integers(0, 256, (50, 40, 3), np.uint8)
+LIBRARY_WORDS = ("PIL", "Pngimageplugin", "Errno", "bomb", "Traceback", "buffer", "decoder", "0x")
+
+
+def ramp_in(mode: str) -> Image.Image:
+    grey = Image.fromarray(RAMP)
+    if mode.startswith("I;16"):
+        return Image.frombytes(mode, (64, 64), (RAMP.astype(">u2" if mode == "I;16B" else "<u2") * 257).tobytes())
+    if mode == "F":
+        return Image.fromarray((RAMP / 255).astype(np.float32))
+    if mode == "LAB":
+        srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+        return ImageCms.profileToProfile(grey.convert("RGB"), srgb, lab, outputMode="LAB")
+    by_way_of = {"La": "LA", "RGBa": "RGBA", "PA": "P", "YCbCr": "RGB", "HSV": "RGB"}.get(mode, mode)
+    return grey.convert(by_way_of).convert(mode)
+
+
+def pixels_of(path, side: int | None = None) -> np.ndarray:
+    """(H, W, C) of a square picture that is not resized."""
+    if side is None:
+        with Image.open(path) as image:
+            side = image.width
+    return read_picture(path, 3, side).pixels.transpose(1, 2, 0)
+
+
+def png(width: int, height: int, depth: int, kind: int, rows: bytes, *chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG file by the standard, of which Pillow writes only some kinds."""
+    header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
+    parts = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    sums = [struct.pack(">I", zlib.crc32(name + data)) for name, data in parts]
+    body = [struct.pack(">I", len(part[1])) + b"".join(part) + end for part, end in zip(parts, sums, strict=True)]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(body)
+
+
+MODES = "L LA La P PA RGB RGBA RGBX RGBa CMYK YCbCr LAB HSV I;16 I;16B I;16L I;16N F"
+
+
+@pytest.mark.parametrize("mode", MODES.split())
+def test_every_mode_keeps_its_shades(mode):
+    flat, is_transparent = to_8_bits(ramp_in(mode))
+    assert (flat.mode, is_transparent) == ("RGB", False)
+    off_by = {"YCbCr": 1, "LAB": 2}.get(mode, 0)  # these have no number for every grey
+    assert np.abs(np.asarray(flat).astype(int) - RAMP[..., None]).max() <= off_by
+
+
+def test_black_and_white_is_black_and_white():
+    flat, _ = to_8_bits(Image.fromarray(RAMP >= 128))
+    np.testing.assert_array_equal(np.asarray(flat)[..., 0], np.where(RAMP >= 128, 255, 0))
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.pgm", "a.jp2"])
+def test_sixteen_bits_of_grey_are_scaled_as_a_whole(tmp_path, name):
+    Image.fromarray(RAMP.astype(np.uint16) * 257).save(tmp_path / name)
+    np.testing.assert_array_equal(pixels_of(tmp_path / name)[..., 0], RAMP)
+
+
+def tiff(bits: int, white_is_zero: bool, strip: bytes) -> bytes:
+    """An uncompressed grey TIFF of 64 x 64, little-endian."""
+    entries = {256: 64, 257: 64, 258: bits, 259: 1, 262: int(not white_is_zero)}
+    entries |= {273: 8, 277: 1, 278: 64, 279: len(strip)}
+    table = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(entries.items()))
+    return b"II*\0" + struct.pack("<I", 8 + len(strip)) + strip + struct.pack("<H", len(entries)) + table + bytes(4)
+
+
+def test_a_tiff_of_16_bits_whose_zero_is_white_is_turned(tmp_path):
+    (tmp_path / "a.tif").write_bytes(tiff(16, True, (RAMP.astype("<u2") * 257).tobytes()))
+    np.testing.assert_array_equal(pixels_of(tmp_path / "a.tif")[..., 0], 255 - RAMP)
+
+
+def test_a_tiff_of_12_bits_has_white_at_4095(tmp_path):
+    values = (RAMP.astype(int) * 4095 // 255).reshape(-1, 2)
+    packed = np.stack([values[:, 0] >> 4, (values[:, 0] & 15) << 4 | values[:, 1] >> 8, values[:, 1] & 255], axis=1)
+    (tmp_path / "a.tif").write_bytes(tiff(12, False, packed.astype(np.uint8).tobytes()))
+    assert np.abs(pixels_of(tmp_path / "a.tif")[..., 0].astype(int) - RAMP).max() <= 1
+
+
+def test_sixteen_bits_of_colour_keep_the_upper_eight_and_their_transparent_one(tmp_path):
+    colours = np.zeros((8, 8, 3), ">u2")
+    colours[:, :4] = 0x1200, 0x3400, 0x5600
+    colours[:, 4:] = 0x9800, 0x7600, 0x5400
+    rows = b"".join(b"\0" + row.tobytes() for row in colours)
+    (tmp_path / "a.png").write_bytes(png(8, 8, 16, 2, rows))
+    np.testing.assert_array_equal(pixels_of(tmp_path / "a.png"), (colours >> 8).astype(np.uint8))
+    (tmp_path / "b.png").write_bytes(png(8, 8, 16, 2, rows, (b"tRNS", colours[0, 0].tobytes())))
+    np.testing.assert_array_equal(pixels_of(tmp_path / "b.png")[:, :4], 255)
+    np.testing.assert_array_equal(pixels_of(tmp_path / "b.png")[:, 4:], (colours[:, 4:] >> 8).astype(np.uint8))
+
+
+def test_the_transparent_shade_of_16_bits_of_grey_shows_the_ground(tmp_path):
+    grey = np.where(RAMP < 128, 1000, 30_000).astype(">u2")
+    rows = b"".join(b"\0" + row.tobytes() for row in grey)
+    (tmp_path / "a.png").write_bytes(png(64, 64, 16, 0, rows, (b"tRNS", struct.pack(">H", 1000))))
+    picture = read_picture(tmp_path / "a.png", 1, 64)
+    assert picture.is_transparent
+    np.testing.assert_array_equal(picture.pixels[0], np.where(RAMP < 128, 255, round(30_000 / 257)))
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA", "La", "RGBa", "PA"])
+@pytest.mark.parametrize(("ink", "ground"), [(0, 255), (255, 0), (128, 255)])
+def test_ink_on_a_transparent_ground_is_seen(mode, ink, ground):
+    drawn = np.zeros((32, 32, 4), np.uint8)
+    drawn[..., :3] = ink  # hidden outside of the square
+    drawn[8:24, 8:24, 3] = 255
+    image = Image.fromarray(drawn)
+    if mode == "PA":
+        image = image.convert("P").convert("PA")
+        image.putalpha(Image.fromarray(drawn[..., 3]))
+    elif mode == "La":
+        image = image.convert("LA")
+    flat, is_transparent = to_8_bits(image.convert(mode))
+    assert is_transparent
+    shades = np.asarray(flat)[..., 0]
+    assert abs(int(shades[16, 16]) - ink) <= 1
+    assert shades[0, 0] == ground
+
+
+@pytest.mark.parametrize("transparency", [1, bytes([255, 0, 255])])
+def test_a_transparent_colour_of_a_palette_shows_the_ground(tmp_path, transparency):
+    image = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8) % 3, "P")
+    image.putpalette([0, 0, 0, 200, 0, 0, 0, 0, 250])
+    image.save(tmp_path / "a.png", transparency=transparency)
+    expected = np.array([[0, 0, 0], [255, 255, 255], [0, 0, 250]], np.uint8)[np.asarray(image)]
+    np.testing.assert_array_equal(pixels_of(tmp_path / "a.png"), expected)
+
+
+def test_half_transparent_ink_is_mixed_with_white(tmp_path):
+    grey = Image.new("RGBA", (8, 8), (0, 0, 0, 51))
+    grey.putpixel((0, 0), (0, 0, 0, 255))
+    grey.save(tmp_path / "a.webp", lossless=True)
+    assert pixels_of(tmp_path / "a.webp")[7, 7, 0] == 255 - 51
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.tif"])
+@pytest.mark.parametrize("orientation", range(10))
+def test_a_photo_is_upright(tmp_path, name, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(NOISE).save(tmp_path / name, exif=exif.tobytes())
+    with Image.open(tmp_path / name) as image:
+        expected = ImageOps.fit(ImageOps.exif_transpose(image).convert("RGB"), (16, 16), Image.Resampling.BICUBIC)
+    picture = read_picture(tmp_path / name, 3, 16)
+    np.testing.assert_array_equal(picture.pixels.transpose(1, 2, 0), np.asarray(expected))
+
+
+@pytest.mark.parametrize(
+    "exif",
+    [
+        b"Exif\0\0nonsense",
+        b"Exif\0\0II*\0\x08\0\0\0\xff\xff",
+        # ASCII where a number belongs, and a comment that leads nowhere
+        b"Exif\0\0II*\0\x08\0\0\0\x02\0\x12\x01\x02\0\x02\0\0\x006\0\0\0\x86\x92\x07\0\xff\0\0\0\xff\xff\xff\x7f\0\0\0\0",
+        b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x02\0\6\0\6\0\0\0\0",  # two orientations
+    ],
+)
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp"])
+def test_tags_that_are_wrong_are_passed_over(tmp_path, name, exif, recwarn, capfd):
+    Image.fromarray(NOISE).save(tmp_path / name, exif=exif)
+    assert read_picture(tmp_path / name, 3, 16).pixels.shape == (3, 16, 16)
+    assert not recwarn.list
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("name", "pages"), [("a.gif", 3), ("a.png", 2), ("a.webp", 2), ("a.tif", 3)])
+def test_of_several_frames_the_first_is_read_and_that_is_said(tmp_path, name, pages):
+    (tmp_path / "x").mkdir()
+    first, *others = (Image.new("RGB", (16, 16), (60 * i, 0, 0)) for i in range(pages))
+    for number in range(2):
+        first.save(tmp_path / "x" / name.replace("a", str(number)), save_all=True, append_images=others, lossless=True)
+    data = load_dataset(f"imagefolder:{tmp_path / 'x'}", image_size=16)
+    assert not data.train.images.any()
+    assert "2 picture(s) have several frames or pages: the first is read" in data.notes
+
+
+def test_a_png_with_much_text_and_a_large_profile_is_read(tmp_path):
+    text = PngImagePlugin.PngInfo()
+    for number in range(3):
+        text.add_text(f"workflow {number}", "x" * 30_000_000, zip=True)
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes() + bytes(3_000_000)
+    Image.fromarray(NOISE[:40]).save(tmp_path / "a.png", pnginfo=text, icc_profile=profile)
+    np.testing.assert_array_equal(pixels_of(tmp_path / "a.png", 40), NOISE[:40])
+    assert PngImagePlugin.MAX_TEXT_CHUNK < 30_000_000  # this process's own is as it was
+
+
+def test_a_photo_of_100_million_pixels_is_read(tmp_path):
+    Image.new("1", (10_000, 10_000), 1).save(tmp_path / "a.png")
+    assert (read_picture(tmp_path / "a.png", 1, 8).pixels == 255).all()
+
+
+@pytest.mark.parametrize("side", [20_000, 40_000])
+def test_a_picture_beyond_the_limit_says_what_to_do(tmp_path, side):
+    (tmp_path / "a.png").write_bytes(png(side, side, 8, 0, b"\0"))
+    with pytest.raises(UserError, match="million") as caught:
+        read_picture(tmp_path / "a.png", 3, 16)
+    message = str(caught.value)
+    assert message.startswith(f"{tmp_path / 'a.png'} has ")
+    assert message.endswith("pixels, and at most 268 million are read: make it smaller first")
+
+
+@pytest.mark.parametrize(
+    ("values", "is_read"),
+    [
+        (np.full((8, 8), 0.5, np.float32), True),
+        (np.full((8, 8), -0.5, np.float32), False),
+        (np.full((8, 8), 200, np.float32), False),
+        (np.full((8, 8), np.nan, np.float32), False),
+        (np.full((8, 8), np.inf, np.float32), False),
+        (np.full((8, 8), 5, np.int32), False),
+        (np.zeros((8, 8), np.int32), False),
+    ],
+)
+def test_numbers_of_32_bits_are_read_where_it_is_known_what_is_white(tmp_path, values, is_read):
+    path = tmp_path / "a.tif"
+    Image.fromarray(values).save(path)
+    if is_read:
+        assert (read_picture(path, 1, 8).pixels == 128).all()
+        return
+    with pytest.raises(UserError, match=r"a\.tif has numbers of 32 bits from .* save it with 8 or 16 bits a channel"):
+        read_picture(path, 1, 8)
+
+
+def encoded(kind: str, **options) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(NOISE).save(stream, kind, **options)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"", "is empty"),
+        (b"not an image", "no picture of a format that is read"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(40), "is damaged"),
+        (b"<!DOCTYPE html><html>404", "is a web page"),
+        (b"\xef\xbb\xbf<?xml version='1.0'?><svg/>", "a drawing in text"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "`git lfs pull`"),
+        (bytes([0, 0, 0, 24]) + b"ftypheic" + bytes(16), "HEIC"),
+        (b"PK\3\4", "unpack it"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "PostScript"),
+        (encoded("PNG")[:300], "cut off"),
+        (encoded("JPEG")[:700], "cut off"),
+        (encoded("GIF")[:900], "cut off"),
+        (encoded("WEBP")[:90], ""),
+        (encoded("TIFF", compression="tiff_deflate")[:-400], ""),
+        (encoded("TIFF", compression="tiff_deflate").replace(b"x\x9c", b"x\x9d\xff", 1), ""),
+    ],
+)
+def test_a_file_that_is_no_picture_is_named_in_a_persons_words(tmp_path, content, fault, recwarn, capfd):
+    path = tmp_path / "broken.png"
+    path.write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        read_picture(path, 3, 16)
+    message = str(caught.value)
+    assert message.startswith(f"{path} ")
+    assert fault in message
+    assert not [word for word in LIBRARY_WORDS if word in message.removeprefix(str(path))]
+    assert not recwarn.list
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_picture_is_known_by_what_it_holds_and_not_by_its_name(tmp_path):
+    for name, kind in (("a.png", "JPEG"), ("b.jpg", "PNG"), ("c.bmp", "GIF"), ("d.webp", "TIFF"), ("e.gif", "AVIF")):
+        (tmp_path / name).write_bytes(encoded(kind))
+        assert read_picture(tmp_path / name, 3, 16).pixels.any()
+
+
+def test_endings_are_those_of_pictures():
+    assert {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".jp2", ".pgm", ".ico"} <= endings()
+    assert not endings() & {".eps", ".ps", ".pdf", ".mpg", ".h5", ".svg", ".txt", ""}
+
+
+def test_ordinary_pictures_are_read_as_ever_to_the_last_bit(tmp_path):
+    """What one line of Pillow makes of them, which was all that there was before."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    colour, grey = Image.fromarray(NOISE), Image.fromarray(NOISE[..., 0])
+    for name, image, options in (
+        ("a.jpg", colour, {"exif": exif}),
+        ("b.png", colour, {}),
+        ("c.png", grey, {}),
+        ("d.jpg", grey, {}),
+        ("e.png", colour.convert("P"), {}),
+        ("f.png", grey.convert("1"), {}),
+        ("g.jpg", colour.convert("CMYK"), {}),
+        ("h.webp", colour, {}),
+        ("i.bmp", colour, {}),
+        ("j.png", colour.convert("RGBA"), {}),
+    ):
+        image.save(tmp_path / name, **options)
+        with Image.open(tmp_path / name) as opened:
+            square = ImageOps.fit(ImageOps.exif_transpose(opened).convert("RGB"), (16, 16), Image.Resampling.BICUBIC)
+        picture = read_picture(tmp_path / name, 3, 16)
+        np.testing.assert_array_equal(picture.pixels, np.asarray(square).transpose(2, 0, 1))
+        assert not picture.is_transparent
+
+
+def test_a_grey_folder_is_said_to_be_and_may_have_one_channel(tmp_path):
+    root = tmp_path / "x"
+    (root / "a").mkdir(parents=True)
+    for number in range(4):
+        Image.fromarray(NOISE[..., 0] // (number + 1)).save(root / f"a/{number}.png")
+    colour = load_dataset(f"imagefolder:{root}", image_size=16)
+    assert any("greyfolder:PATH" in note for note in colour.notes)
+    grey = load_dataset(f"greyfolder:{root}", image_size=16)
+    assert grey.image_shape == (1, 16, 16)
+    assert not any("greyfolder" in note for note in grey.notes)
+    for split, same in ((colour.train, grey.train), (colour.test, grey.test)):
+        np.testing.assert_array_equal(split.images, np.repeat(same.images, 3, axis=1))
+    Image.fromarray(NOISE).save(root / "a/colour.png")
+    assert not any("greyfolder" in note for note in load_dataset(f"imagefolder:{root}").notes)
+
+
+def test_all_files_that_cannot_be_read_are_counted_in_one_error(tmp_path):
+    (tmp_path / "a").mkdir()
+    for number in range(10):
+        Image.fromarray(NOISE).save(tmp_path / f"a/{number}.png")
+    for number in (1, 5, 7):
+        (tmp_path / f"a/{number}.png").write_bytes(b"")
+    first, second = error_of(f"imagefolder:{tmp_path}").splitlines()
+    assert first == f"{tmp_path}/a/1.png is empty"
+    assert second.startswith(f"mend or remove it; so are 2 more: {tmp_path}/a/")
