@@ -4,6 +4,7 @@ for a set at once, one prepares it under a file lock, and the others wait."""
 import functools
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -24,7 +25,7 @@ from trainables.text import printable
 
 _DEFAULT_IMAGE_SIZE = 32
 _TEST_FRACTION = 0.2  # of the sets that come without a test split
-_BLOCK = 64  # images that are in memory at once while a set is prepared
+_BLOCK, _BLOCK_BYTES = 64, 1 << 23  # images, and bytes of them, that are in memory at once while a set is prepared
 _SOON = 500  # images, or fewer, are prepared before a bar would be seen
 _FEW = 30  # images to validate on, below which their mean says little
 
@@ -151,7 +152,8 @@ def _prepare(folder: Path, name: str, root: Path, source: Source) -> None:
     stamp = _short_hash(source.stamps, source.format)
     with _counting(f"preparing {name}", sum(len(rows) for _, rows, _ in parts.values())) as count:
         for part, (pixels, rows, of_rows) in parts.items():
-            blocks = map(count, map(pixels.__getitem__, np.array_split(rows, len(rows) // _BLOCK + 1)))
+            most = max(1, min(_BLOCK, _BLOCK_BYTES // math.prod(pixels.shape[1:])))
+            blocks = map(count, map(pixels.__getitem__, np.array_split(rows, len(rows) // most + 1)))
             arrays[f"{part}_images"] = Blocks((len(rows), *pixels.shape[1:]), pixels.dtype, blocks)
             arrays[f"{part}_labels"] = Blocks.of(of_rows)
         about = {"name": name, "root": str(root), "source": stamp, "classes": source.classes}

@@ -79,7 +79,8 @@ def find_pictures(root: Path) -> PictureFolder:
     as a set from elsewhere must not show what else is here. Raises: UserError where there are none, with the nearest
     reading; OSError."""
     if not root.is_dir():
-        raise UserError(f"imagefolder must name a folder of class folders, but {root} is not a folder{_near(root)}")
+        rule = "imagefolder:PATH must name a folder of class folders, or of pictures"
+        raise UserError(f"{rule}, but {root} is not a folder{_near(root)}")
     refuse_escapes(root)
     top = _Contents(root)
     folders = [_Contents(folder) for folder in top.folders]

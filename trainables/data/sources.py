@@ -101,7 +101,7 @@ def _files_in(folder: Path, version: Version) -> dict[str, Path]:
         spellings = [*dict.fromkeys((name, name.replace("-idx", ".idx")))]
         endings = ("", ".gz") if version.gzipped else ("",)
         files = [spelling + ending for ending in endings for spelling in spellings]
-        places = (folder / above / file for file in files for above in ("", *spellings))
+        places = (folder / above / file for file in files for above in ("", *files))
         if path := next((path for path in places if path.is_file()), None):
             found[name] = path
     return found
@@ -111,9 +111,9 @@ def _nearby(name: str, version: Version, root: Path) -> dict[str, Path] | None:
     """The paths of all files of a version in the data folder itself, up to two folders below it or one above. Not
     where another set belongs, nor where the files are another set's, which has the same names."""
     bases = [root, *_folders_below(root)]
-    others = [v.folders for other, known in CATALOG.items() if other != name for v in known.versions]
-    taken = {base / folder for base in bases for folders in others for folder in folders if folder != "."}
-    taken -= {base / folder for base in bases for folder in version.folders}
+    others = (v.folders for other, known in CATALOG.items() if other != name for v in known.versions)
+    others_alone = {folder for folders in others for folder in folders} - {".", *version.folders}
+    taken = {base / folder for base in bases for folder in others_alone}
     places = [base / folder for base in bases for folder in (".", *version.folders)] + [root.parent]
     if any(root.name in Path(folder).parts for v in CATALOG[name].versions for folder in v.folders):
         places += [root.parent / folder for folder in version.folders]

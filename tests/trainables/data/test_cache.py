@@ -2,13 +2,21 @@
 
 import errno
 import os
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import psutil
-from support.image_sets import error_of, write_mnist
+import pytest
+from PIL import Image
+from support.commands import ROOT
+from support.image_sets import error_of, write_mnist, write_pictures
 
+from trainables.data import cache as cache_module
 from trainables.data import datasets
 from trainables.data.datasets import load_dataset
+from trainables.records.atomic_files import seal, unseal
 from trainables.training.batches import Pixels
 
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels", "validation_rows")
@@ -51,13 +59,149 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch):
     assert message.endswith("set VAE_CACHE_DIR to another folder")
 
 
-def test_a_full_disk_leaves_nothing_behind(cache, monkeypatch):
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_or_quota_is_called_full_and_leaves_nothing_behind(cache, monkeypatch, number):
     def full(descriptor):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "fsync", full)
-    assert "No space left on device" in error_of("digits")
+    first, second = error_of("digits").splitlines()
+    assert first == f"the cache folder {cache / 'prepared'} is on a disk or a quota that is full: {os.strerror(number)}"
+    assert second == "set VAE_CACHE_DIR to another folder"
     assert [path.suffix for path in (cache / "prepared").iterdir()] == [".lock"]
+
+
+def test_a_limit_on_the_size_of_files_is_called_full(cache):
+    program = (
+        "import resource\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))\n"
+        "from trainables.data import load_dataset\n"
+        "load_dataset('digits')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert "is on a disk or a quota that is full: File too large" in done.stderr
+    assert [path.suffix for path in (cache / "prepared").iterdir()] == [".lock"]
+
+
+def test_a_disk_without_room_for_all_is_told_before_anything_is_read(cache, monkeypatch):
+    usage = shutil.disk_usage(cache.parent)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=500_000))
+    assert "No space left on device, 1.4 MB are needed and 500.0 kB are free" in error_of("digits")
+
+
+def test_what_is_written_is_what_numpy_would_write(tmp_path):
+    arrays = {
+        "images": np.arange(24, dtype=np.uint8).reshape(4, 1, 2, 3),
+        "labels": np.arange(5),
+        "none": np.empty(0, int),
+    }
+    written = {name: cache_module.Blocks(a.shape, a.dtype, np.array_split(a, 2)) for name, a in arrays.items()}
+    cache_module.write_arrays(tmp_path / "x-y", written, dict)
+    for name, array in arrays.items():
+        np.save(tmp_path / name, array)
+        assert (tmp_path / f"x-y/{name}.npy").read_bytes() == (tmp_path / f"{name}.npy").read_bytes()
+
+
+def test_a_set_larger_than_memory_is_prepared(tmp_path):
+    """The images take 630 MB; of memory there are 200 MB more than Python takes after it prepared a small set."""
+    (tmp_path / "x/a").mkdir(parents=True)
+    for number in range(200):
+        Image.new("L", (1, 1), number).save(tmp_path / f"x/a/{number}.png")
+    program = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from trainables.data import load_dataset\n"
+        "load_dataset('digits')\n"
+        "lines = Path('/proc/self/status').read_text().splitlines()\n"
+        "taken = int(next(line for line in lines if line.startswith('VmData')).split()[1]) * 1024\n"
+        "resource.setrlimit(resource.RLIMIT_DATA, (taken + 200_000_000,) * 2)\n"
+        "print(len(load_dataset(sys.argv[1], None, 1024).train.labels))\n"
+    )
+    command = [sys.executable, "-c", program, f"imagefolder:{tmp_path / 'x'}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.stdout == "160\n", done.stderr
+
+
+def copies(cache) -> list[str]:
+    return sorted(path.name for path in cache.glob("prepared/*/"))
+
+
+def test_older_copies_of_a_folder_go_and_others_stay(tmp_path, cache):
+    for name in ("own", "other"):
+        write_pictures(tmp_path / name, {"a": 5, "b": 5})
+        load_dataset(f"imagefolder:{tmp_path / name}")
+    load_dataset(f"imagefolder:{tmp_path / 'own'}", image_size=16)
+    load_dataset("digits")
+    before = copies(cache)
+    mapped = load_dataset(f"imagefolder:{tmp_path / 'own'}").train.images
+    content = mapped.copy()
+    write_pictures(tmp_path / "own", {"c": 5})
+    assert load_dataset(f"imagefolder:{tmp_path / 'own'}").classes == ("a", "b", "c")
+    after = copies(cache)
+    assert len(set(before) - set(after)) == 2  # of both sizes: the folder is not that any more
+    assert len(set(after) - set(before)) == 1
+    np.testing.assert_array_equal(mapped, content)  # of a study that trains on it in this process
+    datasets._open.cache_clear()
+    load_dataset(f"imagefolder:{tmp_path / 'other'}")
+    load_dataset("digits")
+    assert copies(cache) == after
+
+
+def test_a_copy_that_another_process_has_mapped_stays_until_it_has_ended(tmp_path, cache):
+    write_pictures(tmp_path / "own", {"a": 5})
+    name = f"imagefolder:{tmp_path / 'own'}"
+    program = (
+        "import sys\n"
+        "from trainables.data import load_dataset\n"
+        "data = load_dataset(sys.argv[1])\n"
+        "print('mapped', flush=True)\n"
+        "sys.stdin.readline()\n"
+        "print(data.train.images.sum())\n"
+    )
+    command = [sys.executable, "-c", program, name]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "mapped\n"
+        (old,) = copies(cache)
+        total = load_dataset(name).train.images.sum()
+        write_pictures(tmp_path / "own", {"b": 5})
+        load_dataset(name)
+        assert old in copies(cache)
+        assert other.communicate("\n", timeout=60)[0] == f"{total}\n"
+    write_pictures(tmp_path / "own", {"c": 5})
+    load_dataset(name)
+    assert len(copies(cache)) == 1
+
+
+def test_copies_by_an_earlier_version_are_used_or_go_without_a_word(tmp_path, cache, capfd):
+    """Of published sets they are still good; of a person's own pictures they say no folder but the name."""
+    write_mnist(tmp_path / "MNIST/raw")
+    write_pictures(tmp_path / "own", {"a": 5})
+    names = ("mnist", tmp_path), (f"imagefolder:{tmp_path / 'own'}", None)
+    for name, folder in names:
+        load_dataset(name, folder)
+    for folder in cache.glob("prepared/*/"):
+        meta = unseal((folder / "meta.json").read_bytes())
+        for key in ("root", "source", "notes"):
+            del meta[key]
+        (folder / "meta.json").write_text(seal(meta))
+        if folder.name.startswith("imagefolder"):
+            shutil.copytree(folder, folder.with_name("imagefolder-0123456789ab"))
+            shutil.rmtree(folder)
+    datasets._open.cache_clear()
+    (old,) = cache.glob("prepared/mnist-*/")
+    written = old.stat().st_mtime_ns
+    for name, folder in names:
+        load_dataset(name, folder)
+    assert old.stat().st_mtime_ns == written
+    assert not (cache / "prepared/imagefolder-0123456789ab").exists()
+    assert len(copies(cache)) == 2
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_name_of_a_copy_does_not_change_from_one_version_to_the_next(cache):
+    load_dataset("digits", "/nowhere")
+    assert copies(cache) == ["digits-7103e6170c73"]
 
 
 def test_serving_images_takes_no_memory_but_the_files_own(tmp_path):

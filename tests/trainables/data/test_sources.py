@@ -1,10 +1,17 @@
 """The files of a set on disk."""
 
-import numpy as np
-from PIL import Image
-from support.image_sets import error_of, write_mnist, write_pictures
+import gzip
+from dataclasses import replace
+from pathlib import Path
 
-from trainables.data.datasets import image_shape, load_dataset
+import numpy as np
+import pytest
+from PIL import Image
+from support.image_sets import IDX_FILES, error_of, write_cifar, write_mnist, write_pictures
+
+from trainables.data.catalog import CATALOG, NamedSet, Version
+from trainables.data.datasets import MissingDataError, image_shape, load_dataset
+from trainables.data.readers import PublishedFile, read_idx
 
 
 def test_an_incomplete_set_is_refused_and_nothing_is_downloaded_over_it(tmp_path, no_network):
@@ -40,3 +47,205 @@ def test_a_folder_of_images_without_classes_is_one_class(tmp_path):
     assert dataset.classes == (tmp_path.name,)
     assert (len(dataset.train.labels), len(dataset.test.labels)) == (4, 1)
     assert not dataset.train.labels.any()
+
+
+def draw(root: Path, *places: str) -> Path:
+    """Three pictures, or what their endings say that is none, at each of the places."""
+    for place in places:
+        for number in range(3):
+            path = root / place.format(number)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.suffix in (".png", ".gif", ".tif"):
+                Image.new("RGB", (16, 16), (number, 0, 0)).save(path)
+            else:
+                path.write_text("text")
+    return root
+
+
+def left_out(root: Path) -> str:
+    return next((note for note in load_dataset(f"imagefolder:{root}").notes if note.startswith("left out")), "")
+
+
+def test_what_is_left_out_is_counted_with_examples(tmp_path):
+    root = draw(tmp_path / "x", "cat/{}.png", "cat/{}.gif", "dog/{}.tif", "owl/2024/{}.png", "{}.png", "fox/{}.heic")
+    (root / "cat/lost.png").symlink_to(root / "cat/moved.png")
+    assert load_dataset(f"imagefolder:{root}").classes == ("cat", "dog")
+    assert left_out(root) == (
+        f"left out of {root}: 3 picture(s) beside the class folders (0.png, 1.png, 2.png); "
+        "3 picture(s) in folders further down (owl/2024/0.png, owl/2024/1.png, owl/2024/2.png); "
+        "4 file(s) of other kinds (cat/lost.png, fox/0.heic, fox/1.heic, ...); "
+        "2 folder(s) without pictures (fox, owl)"
+    )
+
+
+def test_what_systems_leave_in_folders_is_not_meant(tmp_path):
+    litter = (
+        ".DS_Store",
+        "Thumbs.db",
+        "a/desktop.ini",
+        "a/._0.png",
+        ".git/0.png",
+        "__MACOSX/a/{}.png",
+        "a/@eaDir/{}.png",
+    )
+    root = draw(tmp_path / "x", "a/{}.png", *litter)
+    data = load_dataset(f"imagefolder:{root}")
+    assert data.classes == ("a",)
+    assert left_out(root) == ""
+
+
+@pytest.mark.parametrize(
+    ("places", "meant"),
+    [
+        (("train/cat/{}.png", "train/dog/{}.png", "test/cat/{}.png"), "train"),
+        (("data/images/cat/{}.png", "readme.txt"), "data/images"),
+        (("flat/pictures/{}.png",), "flat"),
+    ],
+)
+def test_the_nearest_reading_is_named_where_there_is_none(tmp_path, places, meant):
+    root = draw(tmp_path / "x", *places)
+    assert error_of(f"imagefolder:{root}").endswith(f"\ndid you mean {root / meant}?")
+    load_dataset(f"imagefolder:{root / meant}")
+
+
+def test_a_nearer_reading_is_named_where_more_is_left_out_than_read(tmp_path):
+    root = draw(tmp_path / "x", "train/cat/{}.png", "train/dog/{}.png", "test/{}.png")
+    data = load_dataset(f"imagefolder:{root}")
+    assert data.classes == ("test",)
+    assert f"did you mean {root / 'train'}?" in data.notes
+
+
+def test_splits_that_are_read_as_classes_are_said_to_be(tmp_path):
+    root = draw(tmp_path / "x", "train/{}.png", "test/{}.gif")
+    assert (
+        f"test and train are read as classes: did you mean {root / 'test'}?"
+        in load_dataset(f"imagefolder:{root}").notes
+    )
+
+
+def test_a_name_that_is_nearly_a_folders_or_is_a_files_is_answered_with_what_may_be_meant(tmp_path):
+    draw(tmp_path / "photos", "a/{}.png")
+    assert error_of(f"imagefolder:{tmp_path / 'photo'}").endswith(f"\ndid you mean {tmp_path / 'photos'}?")
+    (tmp_path / "photos.zip").write_bytes(b"PK")
+    assert error_of(f"imagefolder:{tmp_path / 'photos.zip'}").endswith("but a file: unpack it, or name a folder")
+
+
+@pytest.mark.parametrize(("count", "is_said"), [(3, True), (360, True), (380, False)])
+def test_a_set_too_small_to_rank_by_is_said_to_be(tmp_path, count, is_said):
+    write_pictures(tmp_path / "x", {"a": count}, size=(8, 8))
+    said = [note for note in load_dataset(f"imagefolder:{tmp_path / 'x'}", image_size=8).notes if "too few" in note]
+    assert len(said) == is_said
+    if count == 3:
+        assert said == ["3 images, of which 1 validate: too few to tell which of two trials is better"]
+
+
+def moved(folder: Path, change) -> None:
+    for name in IDX_FILES:
+        found = next(folder.glob(f"{name}*"))
+        target = folder / change(found.name)
+        content = found.read_bytes()
+        found.unlink()
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(content)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda name: name.replace("-idx", ".idx"),
+        lambda name: f"{name}/{name}",
+        lambda name: f"{name.removesuffix('.gz')}/{name.replace('-idx', '.idx')}",
+    ],
+)
+def test_idx_files_are_found_by_the_names_that_others_give_them(tmp_path, packed, change):
+    arrays = write_mnist(tmp_path / "x", packed)
+    moved(tmp_path / "x", change)
+    for given in (tmp_path / "x", tmp_path):  # and one folder further down
+        data = load_dataset("mnist", given)
+        np.testing.assert_array_equal(data.train.images[:, 0], arrays["train-images-idx3-ubyte"])
+
+
+@pytest.mark.parametrize(
+    ("there", "given"),
+    [
+        ("MNIST/raw", "MNIST"),
+        ("MNIST/raw", "MNIST/raw"),
+        ("MNIST", "MNIST/raw"),
+        ("sets/MNIST/raw", "."),
+        ("mnist-dataset/versions/1", "mnist-dataset"),
+        ("archive (2)", "."),
+    ],
+)
+def test_published_files_are_found_in_folders_nearby_and_that_is_said(tmp_path, there, given):
+    arrays = write_mnist(tmp_path / "x" / there)
+    (tmp_path / "x" / given).mkdir(exist_ok=True)
+    data = load_dataset("mnist", tmp_path / "x" / given)
+    np.testing.assert_array_equal(data.test.labels, arrays["t10k-labels-idx1-ubyte"])
+    is_said = f"mnist is read from {tmp_path / 'x' / there}" in data.notes
+    assert is_said == (there != given)
+
+
+@pytest.mark.parametrize("given", ["cifar-10-batches-bin", "elsewhere", "."])
+def test_cifar_is_found_in_its_own_folder_or_below_another(tmp_path, given):
+    folder = tmp_path / {"elsewhere": "elsewhere/cifar-10-binary/cifar-10-batches-bin"}.get(
+        given, "cifar-10-batches-bin"
+    )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    batches = write_cifar(folder)
+    np.testing.assert_array_equal(load_dataset("cifar10", tmp_path / given).test.images, batches[5][0])
+
+
+def test_another_sets_files_of_the_same_names_are_not_taken_for_it(tmp_path, monkeypatch, no_network):
+    write_mnist(tmp_path / "FashionMNIST/raw")
+    write_mnist(tmp_path / "fashion_mnist")
+    assert "mnist is not in" in error_of("mnist", tmp_path)
+    # a set whose hashes nobody declared, beside MNIST
+    version = Version(
+        read=read_idx, train=tuple(PublishedFile("K", name) for name in IDX_FILES[:2]), folders=("K/raw",)
+    )
+    monkeypatch.setitem(
+        CATALOG, "kmnist", NamedSet(shape=(1, 28, 28), classes=tuple("abcdefghij"), versions=(version,))
+    )
+    write_mnist(tmp_path / "MNIST")
+    assert "kmnist is not in" in error_of("kmnist", tmp_path)
+
+
+def test_files_nearby_of_the_published_size_must_be_the_published_ones(tmp_path, monkeypatch, no_network):
+    arrays = write_mnist(tmp_path / "somewhere")
+    version = CATALOG["mnist"].versions[0]
+    sizes = {name: (tmp_path / "somewhere" / name).stat().st_size for name in arrays}
+    known = replace(
+        version,
+        train=tuple(replace(file, size=sizes[file.name]) for file in version.train),
+        test=tuple(replace(file, size=sizes[file.name]) for file in version.test),
+    )
+    monkeypatch.setitem(CATALOG, "mnist", replace(CATALOG["mnist"], versions=(known,)))
+    assert "mnist is not in" in error_of("mnist", tmp_path)
+
+
+def test_files_that_a_browser_unpacked_and_left_their_names_are_read(tmp_path):
+    arrays = write_mnist(tmp_path / "MNIST/raw")
+    for name in IDX_FILES[:2]:
+        (tmp_path / "MNIST/raw" / name).rename(tmp_path / f"MNIST/raw/{name}.gz")
+    for name in IDX_FILES[2:]:
+        path = tmp_path / "MNIST/raw" / name
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    data = load_dataset("mnist", tmp_path)
+    np.testing.assert_array_equal(data.train.images[:, 0], arrays["train-images-idx3-ubyte"])
+    np.testing.assert_array_equal(data.test.labels, arrays["t10k-labels-idx1-ubyte"])
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_the_files_that_are_wanted_are_named_and_those_that_are_there(tmp_path, no_network, name):
+    for file in ("train.csv", "archive.zip", ".hidden"):
+        (tmp_path / file).write_text("")
+    wanted = CATALOG[name].versions[0].file_names
+    first, second = error_of(name, tmp_path).splitlines()
+    assert "archive.zip, cache, train.csv" in first
+    assert ", ".join(wanted) in second
+    with pytest.raises(MissingDataError) as caught:
+        load_dataset(name, tmp_path, may_download=False)
+    first, second = str(caught.value).splitlines()
+    assert first == f"{tmp_path} must hold the files of {name}, found archive.zip, cache, train.csv"
+    assert second == f"wanted: {', '.join(wanted)}"
