@@ -42,7 +42,8 @@ def run(study: Study, out: Path, options: Options, console: Console) -> None:
         study.check_sampler()
     except ValueError as error:
         raise UserError(f"{error}\nuse another, or --sampler tpe") from error
-    for note in check_data(study, options.data_dir, max(resources.workers_per_trial, resources.final_workers)):
+    check_data(study, options.data_dir, max(resources.workers_per_trial, resources.final_workers))
+    for note in load_dataset(study.base.dataset, options.data_dir, study.base.image_size).notes:
         print_text(f"note: {note}", console)
     check_address(resources.address, resources.trusted_network)
     lock = DriverLock(folder.layout)
@@ -85,13 +86,12 @@ def _opened(study: Study, folder: StudyFolder, options: Options) -> Iterator[Led
         raise
 
 
-def check_data(study: Study, data_dir: Path | None, workers: int) -> tuple[str, ...]:
-    """What a person should know of the data set. Raises: UserError now for what would fail in every trial."""
+def check_data(study: Study, data_dir: Path | None, workers: int) -> None:
+    """Raises: UserError now for what would fail in every trial."""
     _, rows, _ = training_images(study.base, data_dir)
     batch = min(study.base.batch_size, len(rows))
     if batch < workers:
         raise UserError(f"a batch must hold at least 1 image a worker, got {batch} for {workers} workers")
-    return load_dataset(study.base.dataset, data_dir, study.base.image_size).notes
 
 
 def faster_precision(study: Study, cluster: list[Node]) -> str:

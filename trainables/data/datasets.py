@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -78,19 +79,21 @@ class Dataset:
 def load_dataset(
     name: str, data_dir: str | Path | None = None, image_size: int | None = None, may_download: bool = True
 ) -> Dataset:
-    """The set called `name`, of the catalog or imagefolder:PATH.
+    """The set called `name`, of the catalog or imagefolder:PATH or greyfolder:PATH.
 
-    Published files are looked for in `data_dir`, else $VAE_DATA_DIR, else ~/.cache/vae-studies/data, and downloaded
-    there where there are none, if they may be. `imagefolder` reads PATH/class/*.png (or bmp, jpg, webp), cuts the
-    pictures square and resizes them to `image_size` pixels (32); the other sets have a size of their own. Of a set
-    without a test split a fixed, stratified fifth becomes one. The prepared copy lies in $VAE_CACHE_DIR, else
-    ~/.cache/vae-studies, and is checked by SHA-256 once per process. Raises: UserError for an unknown name, an image
-    size that cannot be, files that are missing, altered or unreadable, and a cache folder that cannot be written."""
+    Published files are looked for in `data_dir`, else $VAE_DATA_DIR, else ~/.cache/vae-studies/data, and nearby, and
+    downloaded there where there are none, if they may be. `imagefolder` reads PATH/class/* in colour and `greyfolder`
+    in grey, see `trainables.data.pictures`, cuts the pictures square and resizes them to `image_size` pixels (32); the
+    other sets have a size of their own. Of a set without a test split a fixed, stratified fifth becomes one. The
+    prepared copy lies in $VAE_CACHE_DIR, else ~/.cache/vae-studies, and is checked by SHA-256 once per process; it is
+    written as the images are read, and takes the place of older ones. Raises: UserError for an unknown name, an image
+    size that cannot be, files that are missing, altered or unreadable, and a cache folder that is full or cannot be
+    written; `MissingDataError` where there is nothing and no download."""
     shape = image_shape(name, image_size)
     kind, _, path = name.partition(":")
     root = folder_from(path or data_dir, "VAE_DATA_DIR", "~/.cache/vae-studies/data")
     prepared = folder_from(None, "VAE_CACHE_DIR", "~/.cache/vae-studies") / "prepared"  # what can be made again
-    with locked(prepared / f"{kind}-{_short_hash(name, str(root))}.lock"):
+    with locked(prepared / f"{kind}-{_place(name, root)}.lock"):
         source = find(name, root, shape)
         if source is None and may_download:
             download(name, root)
@@ -148,23 +151,27 @@ def _prepare(folder: Path, name: str, root: Path, source: Source) -> None:
     train_labels = parts["train"][2]
     # once for all: what every training holds out must not depend on the library of its day
     validation_rows = holdout(train_labels)[1] if len(train_labels) > 1 else np.empty(0, int)
-    arrays = {"validation_rows": Blocks.of(validation_rows)}
-    stamp = _short_hash(source.stamps, source.format)
+    arrays = {}
     with _counting(f"preparing {name}", sum(len(rows) for _, rows, _ in parts.values())) as count:
         for part, (pixels, rows, of_rows) in parts.items():
             most = max(1, min(_BLOCK, _BLOCK_BYTES // math.prod(pixels.shape[1:])))
             blocks = map(count, map(pixels.__getitem__, np.array_split(rows, len(rows) // most + 1)))
             arrays[f"{part}_images"] = Blocks((len(rows), *pixels.shape[1:]), pixels.dtype, blocks)
             arrays[f"{part}_labels"] = Blocks.of(of_rows)
-        about = {"name": name, "root": str(root), "source": stamp, "classes": source.classes}
-        write_arrays(folder, arrays, lambda: {**about, "notes": source.notes_of_reading()})
-    # an older version's says no root: then the name does
-    remove_older(
-        folder,
-        lambda old: (
-            old["name"] == name and old.get("root", name.partition(":")[2]) == str(root) and old.get("source") != stamp
-        ),
-    )
+        arrays["validation_rows"] = Blocks.of(validation_rows)
+        about = {"name": name, "place": _place(name, root), "source": _short_hash(source.stamps, source.format)}
+        write_arrays(folder, arrays, lambda: {**about, "classes": source.classes, "notes": source.notes_of_reading()})
+
+    def is_older(old: dict[str, Any]) -> bool:
+        # where an earlier version does not say the place, the name of a person's own pictures does
+        place = old.get("place") or _place(old["name"], Path(old["name"].partition(":")[2]))
+        return bool(place == about["place"] and old.get("source") != about["source"])
+
+    remove_older(folder, is_older)
+
+
+def _place(name: str, root: Path) -> str:
+    return _short_hash(name, str(root))
 
 
 @functools.lru_cache(maxsize=16)

@@ -4,6 +4,7 @@ import difflib
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -128,17 +129,22 @@ class _Contents:
             entries = sorted((entry for entry in found if not _is_litter(entry.name)), key=lambda entry: entry.name)
         for entry in entries:
             path = Path(entry.path)
-            is_picture = path.suffix.lower() in endings() and entry.is_file()
-            kind = self.folders if entry.is_dir() else self.pictures if is_picture else self.others
+            kind = self.others
+            with suppress(OSError):  # a link to itself
+                if entry.is_dir():
+                    kind = self.folders
+                elif path.suffix.lower() in endings() and entry.is_file():
+                    kind = self.pictures
             kind.append(path)
 
 
 def _walk(folder: Path) -> Iterator[_Contents]:
+    if folder.is_symlink():  # which may lead back
+        return
     contents = _Contents(folder)
     yield contents
     for below in contents.folders:
-        if not below.is_symlink():  # which may lead back
-            yield from _walk(below)
+        yield from _walk(below)
 
 
 def _fullest(top: _Contents) -> tuple[int, Path]:

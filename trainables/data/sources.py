@@ -42,10 +42,13 @@ def find(name: str, root: Path, shape: Shape) -> Source | None:
     try:
         if name.partition(":")[0] in FOLDERS:
             return _pictures(root, shape)
+        if root.is_file():
+            raise UserError(f"{root} must be a folder, to look for {name} there, and is a file")
         found = (_find_version(name, version, root) for version in CATALOG[name].versions)
         return next((source for source in found if source is not None), None)
     except OSError as error:
-        raise UserError(f"{root} must be readable to look for {name}: {error}") from error
+        fault = f"{error.filename or root} cannot be read: {error.strerror or error}"
+        raise UserError(f"{root} must be readable to look for {name}; {fault}") from error
 
 
 def _pictures(root: Path, shape: Shape) -> Source:
@@ -148,7 +151,8 @@ def held(root: Path) -> str:
     names: list[str] = []
     with suppress(OSError):
         names = sorted(path.name for path in root.iterdir() if not path.name.startswith("."))
-    return examples(names) or "nothing"
+    packed = [name for name in names if name.endswith((".zip", ".tar", ".tar.gz", ".tgz", ".7z"))]
+    return (examples(names) or "nothing") + (f"; unpack {examples(packed)} there" if packed else "")
 
 
 def _stamps(root: Path, files: Iterable[Path]) -> tuple[tuple[str, int, int], ...]:

@@ -182,7 +182,7 @@ def test_copies_by_an_earlier_version_are_used_or_go_without_a_word(tmp_path, ca
         load_dataset(name, folder)
     for folder in cache.glob("prepared/*/"):
         meta = unseal((folder / "meta.json").read_bytes())
-        for key in ("root", "source", "notes"):
+        for key in ("place", "source", "notes"):
             del meta[key]
         (folder / "meta.json").write_text(seal(meta))
         if folder.name.startswith("imagefolder"):

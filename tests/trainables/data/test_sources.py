@@ -78,6 +78,23 @@ def test_what_is_left_out_is_counted_with_examples(tmp_path):
     )
 
 
+def test_links_that_lead_back_are_no_endless_folders(tmp_path):
+    root = draw(tmp_path / "x", "a/{}.png")
+    (root / "a/back").symlink_to(root)
+    (root / "a/itself.png").symlink_to("itself.png")
+    assert load_dataset(f"imagefolder:{root}").classes == ("a",)
+    assert left_out(root) == f"left out of {root}: 1 file(s) of other kinds (a/itself.png)"
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_a_data_folder_that_is_a_file_is_named(tmp_path, name):
+    (tmp_path / "file").write_text("")
+    assert (
+        error_of(name, tmp_path / "file")
+        == f"{tmp_path / 'file'} must be a folder, to look for {name} there, and is a file"
+    )
+
+
 def test_what_systems_leave_in_folders_is_not_meant(tmp_path):
     litter = (
         ".DS_Store",
@@ -247,5 +264,8 @@ def test_the_files_that_are_wanted_are_named_and_those_that_are_there(tmp_path, 
     with pytest.raises(MissingDataError) as caught:
         load_dataset(name, tmp_path, may_download=False)
     first, second = str(caught.value).splitlines()
-    assert first == f"{tmp_path} must hold the files of {name}, found archive.zip, cache, train.csv"
+    assert (
+        first
+        == f"{tmp_path} must hold the files of {name}, found archive.zip, cache, train.csv; unpack archive.zip there"
+    )
     assert second == f"wanted: {', '.join(wanted)}"
