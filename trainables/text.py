@@ -18,6 +18,11 @@ def without_passwords(text: str) -> str:
     return re.sub(rf"([?&](?:{'|'.join(SECRETS)})=)[^&\s]*", r"\1***", masked)
 
 
+def as_text(name: str) -> str:
+    """A file's name, in which bytes that are no UTF-8 are written out."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
 def examples(texts: Sequence[str], most: int = 3) -> str:
     """The first of some texts, in a row."""
     return ", ".join([*texts[:most], *(["..."] if len(texts) > most else [])])

@@ -5,6 +5,7 @@ import functools
 import hashlib
 import json
 import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -22,12 +23,12 @@ from trainables.data.download import download, not_there
 from trainables.data.sources import Source, find
 from trainables.data.splits import holdout, limit
 from trainables.errors import UserError
-from trainables.text import printable
+from trainables.text import as_text, printable
 
 _DEFAULT_IMAGE_SIZE = 32
 _TEST_FRACTION = 0.2  # of the sets that come without a test split
-_BLOCK, _BLOCK_BYTES = 64, 1 << 23  # images, and bytes of them, that are in memory at once while a set is prepared
-_SOON = 500  # images, or fewer, are prepared before a bar would be seen
+_BLOCK, _BLOCK_BYTES = 16, 1 << 23  # images, and bytes of them, that are in memory at once while a set is prepared
+_SOON = 0.5  # seconds, in which most sets are prepared, and no bar is seen
 _FEW = 30  # images to validate on, below which their mean says little
 
 
@@ -102,10 +103,10 @@ def load_dataset(
             raise MissingDataError(not_there(name, root))
         folder = prepared / f"{kind}-{_short_hash(name, str(root), shape, source.stamps, source.format)}"
         try:
-            return _open(folder, source.notes)
+            return _open(folder, name, source.notes)
         except DAMAGE:
             _prepare(folder, name, root, source)
-            return _open(folder, source.notes)
+            return _open(folder, name, source.notes)
 
 
 def training_images(config: TrialConfig, data_dir: str | Path | None = None) -> tuple[np.ndarray, ...]:
@@ -152,14 +153,18 @@ def _prepare(folder: Path, name: str, root: Path, source: Source) -> None:
     # once for all: what every training holds out must not depend on the library of its day
     validation_rows = holdout(train_labels)[1] if len(train_labels) > 1 else np.empty(0, int)
     arrays = {}
-    with _counting(f"preparing {name}", sum(len(rows) for _, rows, _ in parts.values())) as count:
+    with _counting(f"preparing {Path(name).name}", sum(len(rows) for _, rows, _ in parts.values())) as count:
         for part, (pixels, rows, of_rows) in parts.items():
             most = max(1, min(_BLOCK, _BLOCK_BYTES // math.prod(pixels.shape[1:])))
             blocks = map(count, map(pixels.__getitem__, np.array_split(rows, len(rows) // most + 1)))
             arrays[f"{part}_images"] = Blocks((len(rows), *pixels.shape[1:]), pixels.dtype, blocks)
             arrays[f"{part}_labels"] = Blocks.of(of_rows)
         arrays["validation_rows"] = Blocks.of(validation_rows)
-        about = {"name": name, "place": _place(name, root), "source": _short_hash(source.stamps, source.format)}
+        about = {
+            "name": as_text(name),
+            "place": _place(name, root),
+            "source": _short_hash(source.stamps, source.format),
+        }
         write_arrays(folder, arrays, lambda: {**about, "classes": source.classes, "notes": source.notes_of_reading()})
 
     def is_older(old: dict[str, Any]) -> bool:
@@ -175,7 +180,7 @@ def _place(name: str, root: Path) -> str:
 
 
 @functools.lru_cache(maxsize=16)
-def _open(folder: Path, notes: tuple[str, ...]) -> Dataset:
+def _open(folder: Path, name: str, notes: tuple[str, ...]) -> Dataset:
     """Check and map a prepared copy; one of `DAMAGE` where it is not there, or damaged."""
     meta, arrays = read_arrays(folder)
     train = Split(arrays["train_images"], arrays["train_labels"])
@@ -185,23 +190,27 @@ def _open(folder: Path, notes: tuple[str, ...]) -> Dataset:
         count = len(train.labels) + len(test.labels)
         few = f"{count:,} images, of which {len(rows):,} validate: too few to tell which of two trials is better"
         notes = (*notes, few)
-    return Dataset(meta["name"], train, test, classes, rows, (*notes, *meta.get("notes", ())))
+    return Dataset(name, train, test, classes, rows, (*notes, *meta.get("notes", ())))
 
 
 @contextmanager
 def _counting(what: str, total: int) -> Iterator[Callable[[np.ndarray], np.ndarray]]:
     """A bar in a terminal, which moves on by each block that passes; none for what takes a moment."""
-    console = Console(stderr=True)
-    hidden = not console.is_terminal or total < _SOON
+    console, began = Console(stderr=True), time.monotonic()
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=hidden) as bar:
-        task = bar.add_task(printable(what), total=total)
+    bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal)
+    task = bar.add_task(printable(what), total=total)
 
-        def count(block: np.ndarray) -> np.ndarray:
-            bar.advance(task, len(block))
-            return block
+    def count(block: np.ndarray) -> np.ndarray:
+        if time.monotonic() - began > _SOON:
+            bar.start()
+        bar.advance(task, len(block))
+        return block
 
+    try:
         yield count
+    finally:
+        bar.stop()
 
 
 def _short_hash(*parts: object) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from trainables.data.pictures import endings, read_picture
 from trainables.errors import UserError
 from trainables.records.atomic_files import refuse_escapes
-from trainables.text import examples
+from trainables.text import as_text, examples
 
 # what systems leave in folders, and hidden files and folders: nobody means these
 _LITTER = {"__macosx", "@eadir", "thumbs.db", "ehthumbs.db", "desktop.ini", "lost+found"}
@@ -38,7 +38,7 @@ class Pictures:
         self.shape, self.dtype = (len(paths), *shape), np.dtype(np.uint8)
         self._paths = paths
         self._seen: Counter[str] = Counter()
-        self._refused: list[str] = []
+        self._refused: list[tuple[Path, str]] = []
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         """Raises: UserError where many of the files so far are no pictures."""
@@ -47,7 +47,7 @@ class Pictures:
             try:
                 picture = read_picture(self._paths[row], *self.shape[1:3])
             except UserError as error:
-                self._refused.append(str(error))
+                self._refused.append((self._paths[row], str(error)))
                 if len(self._refused) >= _MOST_REFUSED:
                     self.notes()
                 continue
@@ -60,9 +60,11 @@ class Pictures:
         """What the pictures that were read have which their pixels do not show. Raises: UserError where some of the
         files are no pictures."""
         if self._refused:
-            first, *others = self._refused
-            more = f"; so are {len(others)} more: {examples(others)}" if others else ""
-            raise UserError(f"{first}\nmend or remove it{more}")
+            (_, fault), *others = self._refused
+            names = examples([str(path) for path, _ in others])
+            most = " or more" if len(self._refused) >= _MOST_REFUSED else ""
+            more = f", and {len(others)}{most} others that cannot be read: {names}" if others else ""
+            raise UserError(f"{fault}\nmend or remove it{more}")
         said = []
         if count := self._seen["frames"]:
             said.append(f"{count:,} picture(s) have several frames or pages: the first is read")
@@ -80,8 +82,7 @@ def find_pictures(root: Path) -> PictureFolder:
     as a set from elsewhere must not show what else is here. Raises: UserError where there are none, with the nearest
     reading; OSError."""
     if not root.is_dir():
-        rule = "imagefolder:PATH must name a folder of class folders, or of pictures"
-        raise UserError(f"{rule}, but {root} is not a folder{_near(root)}")
+        raise UserError(f"{root} must be a folder, of class folders or of pictures, but is not a folder{_near(root)}")
     refuse_escapes(root)
     top = _Contents(root)
     folders = [_Contents(folder) for folder in top.folders]
@@ -100,7 +101,7 @@ def find_pictures(root: Path) -> PictureFolder:
     if not classes:
         found = "\n".join(["; ".join(["found none", *notes[:1]]), *notes[1:]])
         raise UserError(f"{root} must hold pictures (such as png, jpg, webp, tif) in CLASS/, or directly, {found}")
-    return PictureFolder(classes, tuple(notes))
+    return PictureFolder(classes, tuple(map(as_text, notes)))
 
 
 def _left_out(top: "_Contents", folders: Sequence["_Contents"], is_flat: bool) -> Iterator[str]:

@@ -333,4 +333,7 @@ def test_all_files_that_cannot_be_read_are_counted_in_one_error(tmp_path):
         (tmp_path / f"a/{number}.png").write_bytes(b"")
     first, second = error_of(f"imagefolder:{tmp_path}").splitlines()
     assert first == f"{tmp_path}/a/1.png is empty"
-    assert second.startswith(f"mend or remove it; so are 2 more: {tmp_path}/a/")
+    assert second.startswith(f"mend or remove it, and 2 others that cannot be read: {tmp_path}/a/")
+    for number in range(10, 50):
+        (tmp_path / f"a/{number}.png").write_bytes(b"")
+    assert "and 19 or more others" in error_of(f"imagefolder:{tmp_path}")

@@ -1,6 +1,7 @@
 """The files of a set on disk."""
 
 import gzip
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 from support.image_sets import IDX_FILES, error_of, write_cifar, write_mnist, write_pictures
 
+from trainables.data import datasets
 from trainables.data.catalog import CATALOG, NamedSet, Version
 from trainables.data.datasets import MissingDataError, image_shape, load_dataset
 from trainables.data.readers import PublishedFile, read_idx
@@ -93,6 +95,19 @@ def test_a_data_folder_that_is_a_file_is_named(tmp_path, name):
         error_of(name, tmp_path / "file")
         == f"{tmp_path / 'file'} must be a folder, to look for {name} there, and is a file"
     )
+
+
+def test_names_that_are_no_utf_8_are_written_out(tmp_path):
+    root = tmp_path / os.fsdecode(b"x\xff")
+    draw(root, "a/{}.png", "b/{}.png")
+    (root / "a").rename(root / os.fsdecode(b"caf\xe9"))
+    (root / "b" / os.fsdecode(b"\xff.txt")).write_text("")
+    for _ in range(2):
+        data = load_dataset(f"imagefolder:{root}")
+        assert data.classes == ("b", r"caf\xe9")
+        datasets._open.cache_clear()
+    write_mnist(root / "MNIST")
+    assert len(load_dataset("mnist", root).train.labels) == 30
 
 
 def test_what_systems_leave_in_folders_is_not_meant(tmp_path):
