@@ -143,29 +143,24 @@ def image_shape(name: str, image_size: int | None = None) -> tuple[int, int, int
 def _prepare(folder: Path, name: str, root: Path, source: Source) -> None:
     """Write the arrays of a set to `folder` while its lock is held, and remove those of what the set was before."""
     (images, labels), test = source.read()
-    parts = {"train": (images, np.arange(len(labels)), labels)}
     if test is None:
-        rest, held_out = holdout(labels, _TEST_FRACTION)
-        parts = {"train": (images, rest, labels[rest]), "test": (images, held_out, labels[held_out])}
+        rows, held_out = holdout(labels, _TEST_FRACTION)
+        test = images, labels
     else:
-        parts["test"] = (test[0], np.arange(len(test[1])), test[1])
-    train_labels = parts["train"][2]
+        rows, held_out = np.arange(len(labels)), np.arange(len(test[1]))
     # once for all: what every training holds out must not depend on the library of its day
-    validation_rows = holdout(train_labels)[1] if len(train_labels) > 1 else np.empty(0, int)
-    arrays = {}
-    with _counting(f"preparing {Path(name).name}", sum(len(rows) for _, rows, _ in parts.values())) as count:
-        for part, (pixels, rows, of_rows) in parts.items():
-            most = max(1, min(_BLOCK, _BLOCK_BYTES // math.prod(pixels.shape[1:])))
-            blocks = map(count, map(pixels.__getitem__, np.array_split(rows, len(rows) // most + 1)))
-            arrays[f"{part}_images"] = Blocks((len(rows), *pixels.shape[1:]), pixels.dtype, blocks)
-            arrays[f"{part}_labels"] = Blocks.of(of_rows)
-        arrays["validation_rows"] = Blocks.of(validation_rows)
-        about = {
-            "name": as_text(name),
-            "place": _place(name, root),
-            "source": _short_hash(source.stamps, source.format),
+    validation_rows = holdout(labels[rows])[1] if len(rows) > 1 else np.empty(0, int)
+    about = {"name": as_text(name), "place": _place(name, root), "classes": source.classes}
+    about["source"] = _short_hash(source.stamps, source.format)
+    with _counting(f"preparing {Path(name).name}", len(rows) + len(held_out)) as count:
+        arrays = {
+            "train_images": _blocks(images, rows, count),
+            "train_labels": Blocks.of(labels[rows]),
+            "test_images": _blocks(test[0], held_out, count),
+            "test_labels": Blocks.of(test[1][held_out]),
+            "validation_rows": Blocks.of(validation_rows),
         }
-        write_arrays(folder, arrays, lambda: {**about, "classes": source.classes, "notes": source.notes_of_reading()})
+        write_arrays(folder, arrays, lambda: {**about, "notes": source.notes_of_reading()})
 
     def is_older(old: dict[str, Any]) -> bool:
         # where an earlier version does not say the place, the name of a person's own pictures does
@@ -173,6 +168,14 @@ def _prepare(folder: Path, name: str, root: Path, source: Source) -> None:
         return bool(place == about["place"] and old.get("source") != about["source"])
 
     remove_older(folder, is_older)
+
+
+def _blocks(images: np.ndarray, rows: np.ndarray, count: Callable[[np.ndarray], np.ndarray]) -> Blocks:
+    """Rows of images that are read when they are written."""
+    shape = images.shape[1:]
+    most = max(1, min(_BLOCK, _BLOCK_BYTES // math.prod(shape)))
+    blocks = map(images.__getitem__, np.array_split(rows, len(rows) // most + 1))
+    return Blocks((len(rows), *shape), images.dtype, map(count, blocks))
 
 
 def _place(name: str, root: Path) -> str:
