@@ -21,7 +21,7 @@ from trainables.records.atomic_files import seal, unseal, write_atomic
 
 # what `read_arrays` raises where there are none, or not what was written
 DAMAGE = (OSError, ValueError, KeyError, TypeError)
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def folder_from(given: str | Path | None, variable: str, default: str) -> Path:
@@ -150,7 +150,7 @@ def _writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in FULL:
             rule = f"is on a disk or a quota that is full: {error.strerror}"
         else:
             rule = f"must be writable: {error}"

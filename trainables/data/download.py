@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from trainables.data.cache import FULL
 from trainables.data.catalog import CATALOG, Version
 from trainables.data.sources import find, held
 from trainables.errors import UserError
@@ -29,7 +30,10 @@ def download(name: str, root: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             if find(name, root, CATALOG[name].shape) is None:  # else another machine that shares the folder was faster
                 unpacked.rename(target)
-    except Exception as error:  # whatever a network, a mirror or a full disk comes up with
+    except Exception as error:  # whatever a network or a mirror comes up with
+        if isinstance(error, OSError) and error.errno in FULL:
+            fault = f"{root} is on a disk or a quota that is full: {error.strerror}"
+            raise UserError(f"{fault}\nset --data-dir or VAE_DATA_DIR to another folder") from error
         found = f" (which holds {held(root)})" if root.is_dir() else ""
         raise UserError(
             f"{name} is not in {root}{found} and cannot be downloaded: {' '.join(str(error).split())}\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from trainables.errors import UserError
 
@@ -61,6 +61,7 @@ def read_picture(path: Path, channels: int, side: int) -> Picture:
         with _own_limits(), Image.open(path, formats=_formats()) as image:
             if image.width * image.height > _MOST_PIXELS:
                 raise UserError(f"has {image.width:,} x {image.height:,} pixels, {_too_large()}")
+            _scale_hidden_colour(image)
             with _silent_decoder(image):
                 image.load()
             flat, is_transparent = to_8_bits(image)
@@ -90,10 +91,18 @@ def to_8_bits(image: Image.Image) -> tuple[Image.Image, bool]:
         return converted, False
     if not image.has_transparency_data:
         return image.convert("RGB"), False
-    hidden = image.info.get("transparency")
-    if isinstance(hidden, tuple) and max(hidden) > 255:  # of 16 bits a channel, of which Pillow keeps the upper 8
-        image.info["transparency"] = tuple(value >> 8 for value in hidden)
     return _on_ground(image.convert({"La": "LA"}.get(image.mode, "RGBA")).convert("RGBA"))
+
+
+def _scale_hidden_colour(image: Image.Image) -> None:
+    """Of a PNG that is not loaded yet, Pillow leaves the transparent colour in the file's own bits, and the pixels not
+    where these are 2, 4 or, of RGB, 16."""
+    raw = image.tile[0][3] if isinstance(image, ImageFile.ImageFile) and image.tile else ""
+    steps, hidden = {"L;2": 85, "L;4": 17}.get(str(raw)), image.info.get("transparency")
+    if steps and hidden is not None:
+        image.info["transparency"] = steps * hidden
+    elif raw == "RGB;16B" and hidden is not None:
+        image.info["transparency"] = tuple(value >> 8 for value in hidden)
 
 
 def _of_numbers(image: Image.Image) -> tuple[Image.Image, bool]:

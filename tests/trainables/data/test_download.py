@@ -1,6 +1,8 @@
 """Downloading, with the real code, from a server on this machine."""
 
+import errno
 import hashlib
+import os
 import socket
 import subprocess
 import sys
@@ -117,6 +119,17 @@ def test_a_download_that_fails_midway_leaves_nothing(tmp_path, mnist_mirror):
     path.write_bytes(path.read_bytes()[:-1])
     message = error_of("mnist", tmp_path / "data")
     assert "cannot be downloaded: Error downloading train-labels-idx1-ubyte.gz" in message
+    assert not list((tmp_path / "data").iterdir())
+
+
+def test_a_full_disk_is_called_full(tmp_path, mnist_mirror, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "rename", full)
+    first, second = error_of("mnist", tmp_path / "data").splitlines()
+    assert first == f"{tmp_path / 'data'} is on a disk or a quota that is full: No space left on device"
+    assert second == "set --data-dir or VAE_DATA_DIR to another folder"
     assert not list((tmp_path / "data").iterdir())
 
 

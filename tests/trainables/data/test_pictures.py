@@ -102,6 +102,20 @@ def test_sixteen_bits_of_colour_keep_the_upper_eight_and_their_transparent_one(t
     np.testing.assert_array_equal(pixels_of(tmp_path / "b.png")[:, 4:], (colours[:, 4:] >> 8).astype(np.uint8))
 
 
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+@pytest.mark.parametrize("is_white_hidden", [True, False])
+def test_the_transparent_shade_of_few_bits_shows_the_ground(tmp_path, depth, is_white_hidden):
+    white = 2**depth - 1
+    bits = "0" * 4 * depth + "1" * 4 * depth  # black, then white
+    row = b"\0" + int(bits, 2).to_bytes(depth, "big")
+    hidden = struct.pack(">H", white if is_white_hidden else 0)
+    (tmp_path / "a.png").write_bytes(png(8, 8, depth, 0, row * 8, (b"tRNS", hidden)))
+    picture = read_picture(tmp_path / "a.png", 1, 8)
+    assert picture.is_transparent
+    # the ground is white behind black, and black behind white
+    np.testing.assert_array_equal(picture.pixels[0, 0], [0] * 4 + [255] * 4)
+
+
 def test_the_transparent_shade_of_16_bits_of_grey_shows_the_ground(tmp_path):
     grey = np.where(RAMP < 128, 1000, 30_000).astype(">u2")
     rows = b"".join(b"\0" + row.tobytes() for row in grey)
