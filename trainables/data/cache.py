@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from rich.filesize import decimal
 
 from trainables.errors import UserError
@@ -21,6 +21,7 @@ from trainables.records.atomic_files import seal, unseal, write_atomic
 
 # what `read_arrays` raises where there are none, or not what was written
 DAMAGE = (OSError, ValueError, KeyError, TypeError)
+_PARTIAL = ".partial"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -62,12 +63,15 @@ class Blocks:
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def write_arrays(folder: Path, arrays: Mapping[str, Blocks], about: Callable[[], Mapping[str, Any]]) -> None:
+def write_arrays(
+    folder: Path, lock: Path, arrays: Mapping[str, Blocks], about: Callable[[], Mapping[str, Any]]
+) -> None:
     """Write arrays, their checksums and JSON about them, which is asked for last, to `folder`, all or nothing, while
-    its lock is held. Raises: UserError where it cannot be written, or has no room."""
-    partial = folder.with_name(f".{folder.name}.partial")  # one name: what a killed process left is swept up
+    `lock` beside it is held. Raises: UserError where it cannot be written, or has no room."""
+    partial = lock.with_name(f".{lock.stem}{_PARTIAL}")  # the lock's name: what a killed process left is swept up
     with _writing(folder.parent):
         shutil.rmtree(partial, ignore_errors=True)
+        _remove_half_written(folder.parent)
         _check_room(folder.parent, sum(array.bytes for array in arrays.values()))
         partial.mkdir()
         try:
@@ -80,6 +84,16 @@ def write_arrays(folder: Path, arrays: Mapping[str, Blocks], about: Callable[[],
             partial.rename(folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def _remove_half_written(folder: Path) -> None:
+    """Sweep up what killed processes left of other sets, whose locks nobody holds."""
+    for partial in folder.glob(f".*{_PARTIAL}"):
+        lock = folder / f"{partial.name[1:].removesuffix(_PARTIAL)}.lock"
+        with contextlib.suppress(Timeout, OSError):
+            if lock.exists():
+                with FileLock(lock, timeout=0):
+                    shutil.rmtree(partial, ignore_errors=True)
 
 
 def _write_array(path: Path, array: Blocks) -> None:

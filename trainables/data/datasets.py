@@ -94,7 +94,8 @@ def load_dataset(
     kind, _, path = name.partition(":")
     root = folder_from(path or data_dir, "VAE_DATA_DIR", "~/.cache/vae-studies/data")
     prepared = folder_from(None, "VAE_CACHE_DIR", "~/.cache/vae-studies") / "prepared"  # what can be made again
-    with locked(prepared / f"{kind}-{_place(name, root)}.lock"):
+    lock = prepared / f"{kind}-{_place(name, root)}.lock"
+    with locked(lock):
         source = find(name, root, shape)
         if source is None and may_download:
             download(name, root)
@@ -105,7 +106,7 @@ def load_dataset(
         try:
             return _open(folder, name, source.notes)
         except DAMAGE:
-            _prepare(folder, name, root, source)
+            _prepare(folder, lock, name, root, source)
             return _open(folder, name, source.notes)
 
 
@@ -140,8 +141,8 @@ def image_shape(name: str, image_size: int | None = None) -> tuple[int, int, int
     return shape
 
 
-def _prepare(folder: Path, name: str, root: Path, source: Source) -> None:
-    """Write the arrays of a set to `folder` while its lock is held, and remove those of what the set was before."""
+def _prepare(folder: Path, lock: Path, name: str, root: Path, source: Source) -> None:
+    """Write the arrays of a set to `folder` while its `lock` is held, and remove those of what the set was before."""
     (images, labels), test = source.read()
     if test is None:
         rows, held_out = holdout(labels, _TEST_FRACTION)
@@ -160,7 +161,7 @@ def _prepare(folder: Path, name: str, root: Path, source: Source) -> None:
             "test_labels": Blocks.of(test[1][held_out]),
             "validation_rows": Blocks.of(validation_rows),
         }
-        write_arrays(folder, arrays, lambda: {**about, "notes": source.notes_of_reading()})
+        write_arrays(folder, lock, arrays, lambda: {**about, "notes": source.notes_of_reading()})
 
     def is_older(old: dict[str, Any]) -> bool:
         # where an earlier version does not say the place, the name of a person's own pictures does

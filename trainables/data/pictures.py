@@ -186,11 +186,14 @@ def _own_limits() -> Iterator[None]:
 @contextmanager
 def _silent_decoder(image: Image.Image) -> Iterator[None]:
     """Within, nothing is written to the terminal by libtiff, which tells of damage there, and which Pillow lets."""
-    if image.format != "TIFF":
+    try:
+        terminal = os.dup(2) if image.format == "TIFF" else None
+    except OSError:  # it is closed
+        terminal = None
+    if terminal is None:
         yield
         return
     with Path(os.devnull).open("wb") as nowhere:
-        terminal = os.dup(2)
         os.dup2(nowhere.fileno(), 2)
         try:
             yield

@@ -43,12 +43,23 @@ def test_a_damaged_copy_is_made_again(tmp_path, cache):
 def test_what_a_killed_process_left_is_swept_up(tmp_path, cache):
     load_dataset("digits")
     (folder,) = cache.glob("prepared/digits-*/")
-    partial = folder.with_name(f".{folder.name}.partial")
+    (lock,) = cache.glob("prepared/digits-*.lock")
+    partial = lock.with_name(f".{lock.stem}.partial")
     folder.rename(partial)
     (partial / "train_images.npy").write_bytes(b"half")
     datasets._open.cache_clear()
     assert len(load_dataset("digits").train.labels) == 1438
     assert not partial.exists()
+
+
+def test_what_killed_processes_left_of_other_sets_is_swept_up_and_not_what_is_being_written(tmp_path, cache):
+    prepared = cache / "prepared"
+    for name in ("killed", "writing", "unknown"):
+        (prepared / f".{name}.partial").mkdir(parents=True)
+    (prepared / "killed.lock").touch()
+    with cache_module.locked(prepared / "writing.lock"):
+        load_dataset("digits")
+    assert sorted(path.name for path in prepared.glob(".*")) == [".unknown.partial", ".writing.partial"]
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch):
@@ -96,7 +107,7 @@ def test_what_is_written_is_what_numpy_would_write(tmp_path):
         "none": np.empty(0, int),
     }
     written = {name: cache_module.Blocks(a.shape, a.dtype, np.array_split(a, 2)) for name, a in arrays.items()}
-    cache_module.write_arrays(tmp_path / "x-y", written, dict)
+    cache_module.write_arrays(tmp_path / "x-y", tmp_path / "x.lock", written, dict)
     for name, array in arrays.items():
         np.save(tmp_path / name, array)
         assert (tmp_path / f"x-y/{name}.npy").read_bytes() == (tmp_path / f"{name}.npy").read_bytes()
