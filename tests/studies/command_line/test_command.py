@@ -9,6 +9,7 @@ from pathlib import Path
 import optuna
 import pytest
 from support.commands import ROOT, script
+from support.image_sets import write_pictures
 
 SMALL = ("--set", "model.width=4", "--limit-train", "200", "--limit-val", "50", "--epochs", "3", "--no-report")
 
@@ -109,6 +110,22 @@ def test_a_dry_run_prints_the_plan_and_starts_nothing(tmp_path: Path) -> None:
     for part in ("beta: 0.05 to 5, log scale", "48 trials of 20 epochs", "trial(s) at once"):
         assert part in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_says_what_of_a_folder_is_not_read_and_how_the_rest_is(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "photos", {"cat": 4, "dog": 4})
+    (tmp_path / "photos/cat/old").mkdir()
+    (tmp_path / "photos/dog/000.png").rename(tmp_path / "photos/cat/old/0.png")
+    (tmp_path / "photos/list.csv").write_text("")
+    dry = "--dry-run", "--set", "dataset=imagefolder:photos", "--set", "image_size=32"
+    done = script(ROOT / "studies/cifar_vae.py", *dry, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "1 picture(s) in folders further down (cat/old/0.png); 1 file(s) of other kinds (list.csv)" in done.stdout
+    assert "7 images, of which 1 validate: too few to tell which of two trials is better" in done.stdout
+    (tmp_path / "photos/cat/000.png").write_bytes(b"")
+    done = script(ROOT / "studies/cifar_vae.py", *dry, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == f"error: {tmp_path}/photos/cat/000.png is empty\nmend or remove it\n"
 
 
 @pytest.mark.parametrize("name", ["cifar", "mnist", "fashion_mnist", "digits"])
