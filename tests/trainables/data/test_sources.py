@@ -171,6 +171,12 @@ def test_a_set_too_small_to_rank_by_is_said_to_be(tmp_path, count, is_said):
         assert said == ["3 images, of which 1 validate: too few to tell which of two trials is better"]
 
 
+def test_a_single_picture_is_no_set(tmp_path):
+    write_pictures(tmp_path / "x", {"a": 1})
+    rule = "must hold 3 images or more, to train on, to validate and to test, got 1"
+    assert error_of(f"imagefolder:{tmp_path / 'x'}") == f"{tmp_path / 'x'} {rule}"
+
+
 def moved(folder: Path, change) -> None:
     for name in IDX_FILES:
         found = next(folder.glob(f"{name}*"))
