@@ -53,7 +53,8 @@ class Pictures:
                 continue
             image[:] = picture.pixels
             grey = bool((image == image[:1]).all())
-            self._seen.update(frames=picture.has_frames, transparent=picture.is_transparent, grey=grey)
+            self._seen.update(frames=picture.has_frames, transparent=picture.is_transparent)
+            self._seen.update(dark=picture.is_dark, grey=grey)
         return images
 
     def notes(self) -> tuple[str, ...]:
@@ -71,6 +72,9 @@ class Pictures:
         if count := self._seen["transparent"]:
             ground = "white, or black where white would hide what they show"
             said.append(f"{count:,} picture(s) are transparent in parts: the ground behind them is {ground}")
+        if count := self._seen["dark"]:
+            dark = "use less than a sixteenth of their 16 bits (or floats), and are as dark as a viewer shows them"
+            said.append(f"{count:,} picture(s) {dark}: scaled to the whole range they keep their shades")
         if self.shape[1] > 1 and self._seen["grey"] == self.shape[0]:
             said.append("all pictures are grey, and have 3 equal channels: greyfolder:PATH reads them as 1")
         return tuple(said)

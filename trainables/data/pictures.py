@@ -38,12 +38,21 @@ _NO_PICTURES = (  # how files begin that are often found under a picture's name;
 )
 
 
+class Flat(NamedTuple):
+    """An RGB picture, and what of its file it does not show."""
+
+    image: Image.Image
+    is_transparent: bool = False  # parts of it are; they show the ground
+    is_dark: bool = False  # its numbers use less than a sixteenth of what they could be: shades are lost
+
+
 class Picture(NamedTuple):
     """Pixels (C, S, S) uint8, and what of the file they do not show."""
 
     pixels: np.ndarray
     has_frames: bool  # it has more than one; this is the first
-    is_transparent: bool  # parts of it are; they show the ground
+    is_transparent: bool
+    is_dark: bool
 
 
 @cache
@@ -64,19 +73,19 @@ def read_picture(path: Path, channels: int, side: int) -> Picture:
             _scale_hidden_colour(image)
             with _silent_decoder(image):
                 image.load()
-            flat, is_transparent = to_8_bits(image)
-            flat = _upright(flat, image).convert("L" if channels == 1 else "RGB")
-            square = ImageOps.fit(flat, (side, side), Image.Resampling.BICUBIC)
+            flat = to_8_bits(image)
+            upright = _upright(flat.image, image).convert("L" if channels == 1 else "RGB")
+            square = ImageOps.fit(upright, (side, side), Image.Resampling.BICUBIC)
             pixels = np.asarray(square).reshape(side, side, channels).transpose(2, 0, 1)
-            return Picture(pixels, _has_frames(image), is_transparent)
+            return Picture(pixels, _has_frames(image), flat.is_transparent, flat.is_dark)
     except UserError as error:
         raise UserError(f"{path} {error}") from error
     except Exception as error:  # Pillow's decoders raise what they like on a damaged file
         raise UserError(f"{path} {_fault(path, error)}") from error
 
 
-def to_8_bits(image: Image.Image) -> tuple[Image.Image, bool]:
-    """A loaded picture of any of Pillow's modes as RGB, and whether parts of it are transparent.
+def to_8_bits(image: Image.Image) -> Flat:
+    """A loaded picture of any of Pillow's modes as RGB.
 
     What is transparent shows white; black, where on white there would be nothing to see. 16 bits (or 12) are scaled by
     the largest number that they can hold, floats from 0 to 1 by 1. Colours are the file's own numbers: its colour
@@ -88,9 +97,9 @@ def to_8_bits(image: Image.Image) -> tuple[Image.Image, bool]:
         lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
         assert converted is not None  # it would be, had it been asked to work in place
-        return converted, False
+        return Flat(converted)
     if not image.has_transparency_data:
-        return image.convert("RGB"), False
+        return Flat(image.convert("RGB"))
     return _on_ground(image.convert({"La": "LA"}.get(image.mode, "RGBA")).convert("RGBA"))
 
 
@@ -105,7 +114,7 @@ def _scale_hidden_colour(image: Image.Image) -> None:
         image.info["transparency"] = tuple(value >> 8 for value in hidden)
 
 
-def _of_numbers(image: Image.Image) -> tuple[Image.Image, bool]:
+def _of_numbers(image: Image.Image) -> Flat:
     """`to_8_bits` of numbers that are more than a byte each."""
     values, tags = np.asarray(image), getattr(image, "tag_v2", {})
     low, high = values.min(), values.max()
@@ -124,20 +133,20 @@ def _of_numbers(image: Image.Image) -> tuple[Image.Image, bool]:
     if image.mode != "F" and tags.get(_TIFF_WHITE_IS_ZERO) == 0:
         shades = 255 - shades
     if (hidden := image.info.get("transparency")) is None:
-        return Image.fromarray(shades).convert("RGB"), False
+        return Flat(Image.fromarray(shades).convert("RGB"), is_dark=bool(0 < high < white / 16))
     alpha = np.where(values == hidden, 0, 255).astype(np.uint8)
     return _on_ground(Image.fromarray(np.dstack([shades, alpha])).convert("RGBA"))
 
 
-def _on_ground(image: Image.Image) -> tuple[Image.Image, bool]:
-    """An RGBA picture on the ground that it shows itself on, and whether that is seen."""
+def _on_ground(image: Image.Image) -> Flat:
+    """An RGBA picture on the ground that it shows itself on."""
     if image.getchannel("A").getextrema() == (255, 255):
-        return image.convert("RGB"), False
+        return Flat(image.convert("RGB"))
     on_white = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     if _contrast(on_white) >= _VISIBLE:
-        return on_white, True
+        return Flat(on_white, is_transparent=True)
     on_black = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image).convert("RGB")
-    return max(on_white, on_black, key=_contrast), True
+    return Flat(max(on_white, on_black, key=_contrast), is_transparent=True)
 
 
 def _contrast(image: Image.Image) -> int:

@@ -53,14 +53,14 @@ MODES = "L LA La P PA RGB RGBA RGBX RGBa CMYK YCbCr LAB HSV I;16 I;16B I;16L I;1
 
 @pytest.mark.parametrize("mode", MODES.split())
 def test_every_mode_keeps_its_shades(mode):
-    flat, is_transparent = to_8_bits(ramp_in(mode))
-    assert (flat.mode, is_transparent) == ("RGB", False)
+    flat, *flags = to_8_bits(ramp_in(mode))
+    assert (flat.mode, any(flags)) == ("RGB", False)
     off_by = {"YCbCr": 1, "LAB": 2}.get(mode, 0)  # these have no number for every grey
     assert np.abs(np.asarray(flat).astype(int) - RAMP[..., None]).max() <= off_by
 
 
 def test_black_and_white_is_black_and_white():
-    flat, _ = to_8_bits(Image.fromarray(RAMP >= 128))
+    flat, *_ = to_8_bits(Image.fromarray(RAMP >= 128))
     np.testing.assert_array_equal(np.asarray(flat)[..., 0], np.where(RAMP >= 128, 255, 0))
 
 
@@ -137,7 +137,7 @@ def test_ink_on_a_transparent_ground_is_seen(mode, ink, ground):
         image.putalpha(Image.fromarray(drawn[..., 3]))
     elif mode == "La":
         image = image.convert("LA")
-    flat, is_transparent = to_8_bits(image.convert(mode))
+    flat, is_transparent, _ = to_8_bits(image.convert(mode))
     assert is_transparent
     shades = np.asarray(flat)[..., 0]
     assert abs(int(shades[16, 16]) - ink) <= 1
@@ -188,6 +188,15 @@ def test_tags_that_are_wrong_are_passed_over(tmp_path, name, exif, recwarn, capf
     assert read_picture(tmp_path / name, 3, 16).pixels.shape == (3, 16, 16)
     assert not recwarn.list
     assert capfd.readouterr() == ("", "")
+
+
+def test_sixteen_bits_of_which_few_are_used_are_said_to_be_dark(tmp_path):
+    (tmp_path / "x/a").mkdir(parents=True)
+    for number in range(4):  # what a camera of 12 bits leaves; and one that uses all
+        values = RAMP.astype(np.uint16) * (16 if number else 257)
+        Image.fromarray(values).save(tmp_path / f"x/a/{number}.tif")
+    notes = load_dataset(f"imagefolder:{tmp_path / 'x'}").notes
+    assert any(note.startswith("3 picture(s) use less than a sixteenth of their 16 bits") for note in notes)
 
 
 @pytest.mark.parametrize(("name", "pages"), [("a.gif", 3), ("a.png", 2), ("a.webp", 2), ("a.tif", 3)])
