@@ -1,13 +1,14 @@
 """The image sets, by name: prepared once per node as arrays on disk, mapped into memory. Of several processes that ask
 for a set at once, one prepares it under a file lock, and the others wait."""
 
+import difflib
 import functools
 import hashlib
 import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -134,11 +135,20 @@ def image_shape(name: str, image_size: int | None = None) -> tuple[int, int, int
             raise UserError(f"image_size must be from 8 to 1024 pixels, got {size}")
         return FOLDERS[kind], size, size
     if name not in CATALOG:
-        raise UserError(f"dataset must be one of {', '.join(NAMES)}, got {name!r}")
+        raise UserError(f"dataset must be one of {', '.join(NAMES)}, got {name!r}{_meant(name)}")
     shape = CATALOG[name].shape
     if image_size not in (None, shape[1]):
         raise UserError(f"image_size must be {shape[1]} for {name} (imagefolder takes others), got {image_size}")
     return shape
+
+
+def _meant(name: str) -> str:
+    """What an unknown name may be meant to be, as the second line of an error."""
+    known = difflib.get_close_matches(name.lower().replace("-", "_"), CATALOG, 1)
+    with suppress(OSError, RuntimeError, ValueError):  # nobody's home, a null byte
+        if name and Path(name).expanduser().is_dir():
+            known = [f"imagefolder:{name}"]
+    return f"\ndid you mean {known[0]}?" if known else ""
 
 
 def _prepare(folder: Path, lock: Path, name: str, root: Path, source: Source) -> None:

@@ -14,7 +14,7 @@ from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps, PngImagePlugin, 
 
 from trainables.errors import UserError
 
-_MOST_PIXELS = 1 << 28  # 16,384 x 16,384, which take 2 GB while they are read
+_MOST_PIXELS = 1 << 28  # 16,384 x 16,384, which take 1 GB while they are read, and 3 with transparency
 _MOST_TEXT = 1 << 28  # bytes beside the pixels of a PNG, unpacked: texts, colour profiles
 _VISIBLE = 32  # of 255: a picture whose lightest and darkest shades are nearer than that shows nothing
 _FORMATS_LEFT_OUT = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}  # Pillow runs another program for them, or has none
@@ -74,7 +74,7 @@ def read_picture(path: Path, channels: int, side: int) -> Picture:
             with _silent_decoder(image):
                 image.load()
             flat = to_8_bits(image)
-            upright = _upright(flat.image, image).convert("L" if channels == 1 else "RGB")
+            upright = _in_mode(_upright(flat.image, image), "L" if channels == 1 else "RGB")
             square = ImageOps.fit(upright, (side, side), Image.Resampling.BICUBIC)
             pixels = np.asarray(square).reshape(side, side, channels).transpose(2, 0, 1)
             return Picture(pixels, _has_frames(image), flat.is_transparent, flat.is_dark)
@@ -99,8 +99,13 @@ def to_8_bits(image: Image.Image) -> Flat:
         assert converted is not None  # it would be, had it been asked to work in place
         return Flat(converted)
     if not image.has_transparency_data:
-        return Flat(image.convert("RGB"))
+        return Flat(_in_mode(image, "RGB"))
     return _on_ground(image.convert({"La": "LA"}.get(image.mode, "RGBA")).convert("RGBA"))
+
+
+def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+    """A picture in a mode, and no copy where it has that: one of the largest takes 1 GB."""
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _scale_hidden_colour(image: Image.Image) -> None:

@@ -25,7 +25,26 @@ def test_an_unknown_name_is_answered_with_the_known_ones(name):
         with pytest.raises(UserError) as caught:
             ask(name)
         known = "mnist, fashion_mnist, cifar10, digits, imagefolder:PATH, greyfolder:PATH"
-        assert str(caught.value) == f"dataset must be one of {known}, got {name!r}"
+        assert str(caught.value).splitlines()[0] == f"dataset must be one of {known}, got {name!r}"
+
+
+def test_what_an_unknown_name_may_be_meant_to_be_is_said(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    for name, meant in (
+        ("MNIST", "mnist"),
+        ("Fashion-MNIST", "fashion_mnist"),
+        ("CIFAR-10", "cifar10"),
+        ("digit", "digits"),
+        ("photos", "imagefolder:photos"),
+        (str(tmp_path / "photos"), f"imagefolder:{tmp_path / 'photos'}"),
+        ("imagenet", None),
+        ("", None),
+        ("~nobody", None),
+    ):
+        with pytest.raises(UserError) as caught:
+            image_shape(name)
+        assert str(caught.value).splitlines()[1:] == ([f"did you mean {meant}?"] if meant else [])
 
 
 def test_an_image_size_that_cannot_be_is_refused():
