@@ -21,8 +21,8 @@ from trainables.records.atomic_files import seal, unseal, write_atomic
 
 # what `read_arrays` raises where there are none, or not what was written
 DAMAGE = (OSError, ValueError, KeyError, TypeError)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of a disk, a quota, or a process's limit on its files
 _PARTIAL = ".partial"
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def folder_from(given: str | Path | None, variable: str, default: str) -> Path:
@@ -152,7 +152,7 @@ def remove_older(newest: Path, is_older: Callable[[dict[str, Any]], bool]) -> No
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(folder)
-            except BlockingIOError:
+            except OSError:  # another holds it
                 if was_held:
                     _hold(folder)
             finally:

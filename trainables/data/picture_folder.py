@@ -94,12 +94,13 @@ def find_pictures(root: Path) -> PictureFolder:
     is_flat = bool(top.pictures) and not classes
     if is_flat:
         classes = {root.name: top.pictures}  # without labels
-    left_out = "; ".join(_left_out(top, folders, is_flat))
+    deeper = [below for inside in folders for folder in inside.folders for below in _walk(folder)]
+    left_out = "; ".join(_left_out(top, folders, deeper, is_flat))
     notes = [f"left out of {root}: {left_out}"] if left_out else []
-    count, fullest = _fullest(top)
+    fullest, count = _fullest(deeper)
     if count > sum(map(len, classes.values())):
         notes.append(f"did you mean {fullest}?")
-    elif not is_flat and {name.lower() for name in classes} < _SPLITS and classes:
+    elif classes and not is_flat and {name.lower() for name in classes} <= _SPLITS:
         most = max(classes, key=lambda name: len(classes[name]))
         notes.append(f"{' and '.join(classes)} are read as classes: did you mean {root / most}?")
     if not classes:
@@ -108,9 +109,10 @@ def find_pictures(root: Path) -> PictureFolder:
     return PictureFolder(classes, tuple(map(as_text, notes)))
 
 
-def _left_out(top: "_Contents", folders: Sequence["_Contents"], is_flat: bool) -> Iterator[str]:
+def _left_out(
+    top: "_Contents", folders: Sequence["_Contents"], deeper: Sequence["_Contents"], is_flat: bool
+) -> Iterator[str]:
     """How much of each kind is not read, with examples."""
-    deeper = [below for inside in folders for folder in inside.folders for below in _walk(folder)]
     kinds = {
         "picture(s) beside the class folders": [] if is_flat else top.pictures,
         "picture(s) in folders further down": [*chain(*(below.pictures for below in deeper))],
@@ -152,13 +154,12 @@ def _walk(folder: Path) -> Iterator[_Contents]:
         yield from _walk(below)
 
 
-def _fullest(top: _Contents) -> tuple[int, Path]:
-    """How many pictures are in the folders directly in one, at most, of all that are further down; and in which."""
+def _fullest(deeper: Sequence[_Contents]) -> tuple[Path, int]:
+    """Of folders in which there are folders of pictures, the one with most of these, and how many."""
     counts: Counter[Path] = Counter()
-    for contents in chain(*(_walk(folder) for folder in top.folders)):
-        if contents.path.parent != top.path:
-            counts[contents.path.parent] += len(contents.pictures)
-    return max(((count, path) for path, count in counts.items()), default=(0, top.path), key=lambda pair: pair[0])
+    for contents in deeper:
+        counts[contents.path.parent] += len(contents.pictures)
+    return counts.most_common(1)[0] if counts else (Path(), 0)
 
 
 def _is_litter(name: str) -> bool:

@@ -228,6 +228,8 @@ def _fault(path: Path, error: Exception) -> str:
         return f"has more than {2 * _MOST_PIXELS / 1e6:.0f} million pixels, {_too_large()}"
     if isinstance(error, MemoryError):
         return "takes more memory than there is: make it smaller first"
+    if isinstance(error, ValueError) and ("MAX_TEXT_CHUNK" in str(error) or "text chunks" in str(error)):
+        return f"has more than {_MOST_TEXT / 1e6:.0f} MB of text beside its pixels: save it without"
     if isinstance(error, UnidentifiedImageError):
         return _kind(path)
     return "is damaged or cut off: its pixels cannot be read to their end"

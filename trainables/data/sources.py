@@ -97,17 +97,18 @@ def _complete(folders: Sequence[Path], version: Version) -> dict[str, Path] | No
 
 
 def _files_in(folder: Path, version: Version) -> dict[str, Path]:
-    """The paths of those of a version's files that are in a folder, be it with a dot for a hyphen, gzipped, or in a
-    folder of the file's own name, as some who publish them again have it; a plain file goes before a gzipped one."""
-    found = {}
-    for name in version.file_names:
-        spellings = [*dict.fromkeys((name, name.replace("-idx", ".idx")))]
-        endings = ("", ".gz") if version.gzipped else ("",)
-        files = [spelling + ending for ending in endings for spelling in spellings]
-        places = (folder / above / file for file in files for above in ("", *files))
-        if path := next((path for path in places if path.is_file()), None):
-            found[name] = path
-    return found
+    """The paths of those of a version's files that are in a folder."""
+    found = {name: _file_in(folder, name, version.gzipped) for name in version.file_names}
+    return {name: path for name, path in found.items() if path is not None}
+
+
+def _file_in(folder: Path, name: str, gzipped: bool) -> Path | None:
+    """Where a file is in a folder, be it with a dot for a hyphen, gzipped, or in a folder of its own name, as some who
+    publish it again have it; a plain file goes before a gzipped one."""
+    spellings = [*dict.fromkeys((name, name.replace("-idx", ".idx")))]
+    files = [spelling + ending for ending in (("", ".gz") if gzipped else ("",)) for spelling in spellings]
+    places = (folder / above / file for file in files for above in ("", *files))
+    return next((path for path in places if path.is_file()), None)
 
 
 def _nearby(name: str, version: Version, root: Path) -> dict[str, Path] | None:
@@ -121,8 +122,10 @@ def _nearby(name: str, version: Version, root: Path) -> dict[str, Path] | None:
     if any(root.name in Path(folder).parts for v in CATALOG[name].versions for folder in v.folders):
         places += [root.parent / folder for folder in version.folders]
     for place in places:
-        found = _files_in(place, version) if place not in taken else {}
-        if found and len(found) == len(version.file_names) and _may_be(version, found):
+        if place in taken or not place.is_dir() or not _file_in(place, version.file_names[0], version.gzipped):
+            continue
+        found = _files_in(place, version)
+        if len(found) == len(version.file_names) and _may_be(version, found):
             return found
     return None
 

@@ -220,6 +220,16 @@ def test_a_png_with_much_text_and_a_large_profile_is_read(tmp_path):
     assert PngImagePlugin.MAX_TEXT_CHUNK < 30_000_000  # this process's own is as it was
 
 
+def test_a_png_of_more_text_than_can_be_held_says_what_to_do(tmp_path):
+    packed = zlib.compress(bytes(300_000_000), 9)
+    rows = b"\0" * 9 * 8
+    for name, chunk in (("a.png", (b"zTXt", b"x\0\0" + packed)), ("b.png", (b"iCCP", b"x\0\0" + packed))):
+        (tmp_path / name).write_bytes(png(8, 8, 8, 0, rows, chunk))
+        with pytest.raises(UserError) as caught:
+            read_picture(tmp_path / name, 3, 8)
+        assert str(caught.value) == f"{tmp_path / name} has more than 268 MB of text beside its pixels: save it without"
+
+
 def test_a_photo_of_100_million_pixels_is_read(tmp_path):
     Image.new("1", (10_000, 10_000), 1).save(tmp_path / "a.png")
     assert (read_picture(tmp_path / "a.png", 1, 8).pixels == 255).all()
