@@ -113,6 +113,8 @@ CATALOG = {
                 test=_CIFAR10_PICKLED[-1:],
                 unread=("batches.meta",),
                 folders=("cifar-10-batches-py",),
+                archives={"cifar-10-python.tar.gz": "md5:c58f30108f718f92721af3b95e74349a"},
+                mirrors=("https://www.cs.toronto.edu/~kriz/",),
             ),
         ),
     ),

@@ -44,6 +44,8 @@ def test_the_archives_and_mirrors_are_those_of_torchvision():
     assert [[file.name, file.hash.removeprefix("md5:")] for file in pickled.train] == CIFAR10.train_list
     assert [[file.name, file.hash.removeprefix("md5:")] for file in pickled.test] == CIFAR10.test_list
     assert pickled.folders == (CIFAR10.base_folder,)
+    assert pickled.archives == {CIFAR10.filename: f"md5:{CIFAR10.tgz_md5}"}
+    assert [f"{mirror}{CIFAR10.filename}" for mirror in pickled.mirrors] == [CIFAR10.url]
 
 
 def test_a_set_in_a_known_format_is_one_entry(tmp_path, monkeypatch):

@@ -114,6 +114,22 @@ def test_cifar_is_downloaded_in_the_binary_version(tmp_path, server, monkeypatch
     assert capfd.readouterr() == ("", f"downloading cifar10 to {target}\n")
 
 
+def test_an_archive_that_lies_in_the_data_folder_is_unpacked_without_a_network(
+    tmp_path, monkeypatch, no_network, capfd
+):
+    batches = write_cifar(tmp_path / "cifar-10-batches-bin")
+    (tmp_path / "data").mkdir()
+    archive = tmp_path / "data/cifar-10-binary.tar.gz"
+    with tarfile.open(archive, "w:gz") as packed:
+        packed.add(tmp_path / "cifar-10-batches-bin", "cifar-10-batches-bin")
+    assert "cannot be downloaded: no network" in error_of("cifar10", tmp_path / "data")  # it is not the published one
+    publish(monkeypatch, "cifar10", tmp_path / "data", "http://127.0.0.1/")
+    capfd.readouterr()
+    np.testing.assert_array_equal(load_dataset("cifar10", tmp_path / "data").test.images, batches[5][0])
+    assert capfd.readouterr() == ("", f"unpacking cifar10 to {tmp_path / 'data/cifar-10-batches-bin'}\n")
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["cifar-10-batches-bin", archive.name]
+
+
 def test_a_download_that_fails_midway_leaves_nothing(tmp_path, mnist_mirror):
     path = mnist_mirror / "train-labels-idx1-ubyte.gz"
     path.write_bytes(path.read_bytes()[:-1])
