@@ -7,6 +7,7 @@ import hashlib
 import math
 import os
 import shutil
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,34 +111,40 @@ def _write_array(path: Path, array: Blocks) -> None:
 def read_arrays(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """What `write_arrays` wrote: (JSON about the arrays, the arrays), images mapped into memory, read-only. Raises one
     of `DAMAGE`."""
-    _hold(folder)
-    meta = unseal((folder / "meta.json").read_bytes())
-    arrays = {}
-    for key, checksum in meta["sha256"].items():
-        path = folder / f"{key}.npy"
-        if _sha256(path) != checksum:
-            raise ValueError(f"{path} does not have the SHA-256 in meta.json")
-        arrays[key] = np.load(path, mmap_mode="r" if key.endswith("_images") else None, allow_pickle=False)
+    file = _hold(folder)
+    try:
+        meta = unseal((folder / "meta.json").read_bytes())
+        arrays = {}
+        for key, checksum in meta["sha256"].items():
+            path = folder / f"{key}.npy"
+            if _sha256(path) != checksum:
+                raise ValueError(f"{path} does not have the SHA-256 in meta.json")
+            arrays[key] = np.load(path, mmap_mode="r" if key.endswith("_images") else None, allow_pickle=False)
+    except DAMAGE:
+        _let_go(folder, file)
+        raise
+    for array in arrays.values():
+        if isinstance(array, np.memmap):  # which its slices keep alive
+            weakref.finalize(array, _let_go, folder, _hold(folder))
+    _let_go(folder, file)
     return meta, arrays
 
 
-_held: dict[Path, int] = {}  # open and locked as long as this process lives: what it has mapped
+_held: dict[Path, list[int]] = {}  # open files, locked as long as arrays of this process are mapped
 
 
-def _hold(folder: Path) -> None:
+def _hold(folder: Path) -> int:
     """Let other processes see that this one uses a folder."""
     file = os.open(folder / "meta.json", os.O_RDONLY)
-    _let_go(folder)
-    _held[folder] = file
+    _held.setdefault(folder, []).append(file)
     fcntl.flock(file, fcntl.LOCK_SH)
+    return file
 
 
-def _let_go(folder: Path) -> bool:
-    """Whether this process held it."""
-    file = _held.pop(folder, None)
-    if file is not None:
+def _let_go(folder: Path, file: int) -> None:
+    if file in _held.get(folder, ()):
+        _held[folder].remove(file)
         os.close(file)
-    return file is not None
 
 
 def remove_older(newest: Path, is_older: Callable[[dict[str, Any]], bool]) -> None:
@@ -145,18 +152,24 @@ def remove_older(newest: Path, is_older: Callable[[dict[str, Any]], bool]) -> No
     of all of them is held. Those that another process has mapped stay: over a network it would lose them."""
     for folder in newest.parent.glob(f"{newest.name.rpartition('-')[0]}-*/"):
         with contextlib.suppress(*DAMAGE):  # not to be read, or somebody else's
-            if folder == newest or not is_older(unseal((folder / "meta.json").read_bytes())):
-                continue
-            was_held = _let_go(folder)  # this process keeps what it has mapped, whatever becomes of the files
-            file = os.open(folder / "meta.json", os.O_RDWR)  # to write: else there is no such lock over a network
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder)
-            except OSError:  # another holds it
-                if was_held:
-                    _hold(folder)
-            finally:
-                os.close(file)
+            if folder != newest and is_older(unseal((folder / "meta.json").read_bytes())):
+                _remove_unused(folder)
+
+
+def _remove_unused(folder: Path) -> None:
+    """Remove a folder that no other process has mapped; this one keeps what it has, whatever becomes of the files."""
+    own = [*_held.get(folder, ())]
+    file = os.open(folder / "meta.json", os.O_RDWR)  # to write: else there is no such lock over a network
+    try:
+        for each in own:
+            fcntl.flock(each, fcntl.LOCK_UN)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder)
+    except OSError:  # another holds it
+        for each in own:
+            fcntl.flock(each, fcntl.LOCK_SH)
+    finally:
+        os.close(file)
 
 
 @contextlib.contextmanager

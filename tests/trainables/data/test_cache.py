@@ -184,6 +184,17 @@ def test_a_copy_that_another_process_has_mapped_stays_until_it_has_ended(tmp_pat
     assert len(copies(cache)) == 1
 
 
+def test_files_are_held_open_as_long_as_the_images_are(tmp_path):
+    write_pictures(tmp_path / "own", {"a": 5})
+    before = psutil.Process().num_fds()
+    images = load_dataset(f"imagefolder:{tmp_path / 'own'}").train.images[1:][1:]
+    datasets._open.cache_clear()
+    assert psutil.Process().num_fds() > before
+    assert len(images) == 2
+    del images
+    assert psutil.Process().num_fds() == before
+
+
 def test_copies_by_an_earlier_version_are_used_or_go_without_a_word(tmp_path, cache, capfd):
     """Of published sets they are still good; of a person's own pictures they say no folder but the name."""
     write_mnist(tmp_path / "MNIST/raw")
