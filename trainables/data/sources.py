@@ -159,5 +159,6 @@ def held(root: Path) -> str:
 
 
 def _stamps(root: Path, files: Iterable[Path]) -> tuple[tuple[str, int, int], ...]:
-    stats = [(os.path.relpath(path, root), path.stat()) for path in files]
+    inside = f"{root}/"  # no path arithmetic: there may be a million of them
+    stats = [(str(path).removeprefix(inside), path.stat()) for path in files]
     return tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats)
