@@ -26,8 +26,8 @@ class TrialConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     model: ModelConfig = ModelConfig()
-    dataset: str = "digits"  # a name of ``trainables.data.catalog``, or ``imagefolder:PATH``
-    image_size: int | None = Field(None, ge=8, le=1024)  # side that an ``imagefolder``'s images are resized to
+    dataset: str = "digits"  # a name of ``trainables.data.catalog``, or ``imagefolder:PATH`` or ``greyfolder:PATH``
+    image_size: int | None = Field(None, ge=8, le=1024)  # side that a folder's images are resized to
     limit_train: int | None = Field(None, ge=2)
     limit_val: int | None = Field(None, ge=2)
 
