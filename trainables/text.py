@@ -1,6 +1,9 @@
 """Text from elsewhere, before a person sees it."""
 
+import os
 import re
+import shlex
+from pathlib import Path
 
 # what a URL's query may hold that nobody is to see
 SECRETS = ("password", "passwd", "pwd", "sslpassword", "access_key", "secret_key", "session_token")
@@ -15,3 +18,17 @@ def without_passwords(text: str) -> str:
     """``text`` with the passwords of its URLs masked."""
     masked = re.sub(r"(://[^:/@\s]*):\S*@", r"\1:***@", text)
     return re.sub(rf"([?&](?:{'|'.join(SECRETS)})=)[^&\s]*", r"\1***", masked)
+
+
+def as_typed(*words: str | Path) -> str:
+    """Words as a command line that a shell reads back as they are: with blanks and quotes, line ends and other control
+    characters, bytes that are no text, and paths that begin as an option does."""
+    return " ".join(map(_quoted, words))
+
+
+def _quoted(word: str | Path) -> str:
+    text = f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word)
+    if text.isprintable():
+        return shlex.quote(text)
+    plain = (c if c.isprintable() and c not in "\\'" else "".join(f"\\x{b:02x}" for b in os.fsencode(c)) for c in text)
+    return f"$'{''.join(plain)}'"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cluster.plan import Node, fitting, measured_processes_per_gpu, nodes, plan_slots
 from cluster.preflight import Preflight
 from cluster.ray_private import start_coordinator
+from studies.run.checks import refuse_without_gpu
 from studies.run.options import Resources
 from studies.search.lifecycle import Session
 from studies.watch.live_view import View
@@ -44,8 +45,7 @@ def share_of_gpu(resources: Resources, cluster: list[Node], session: Session) ->
     measured and there is none, none free, or too small a one."""
     if resources.trials_per_gpu != "auto":
         return resources.share_of_gpu()
-    if not any(node.gpus for node in cluster):
-        raise UserError(f"--trials-per-gpu must find a GPU in the cluster, got {len(cluster)} node(s) without one")
+    refuse_without_gpu(cluster)
     session.view.phase("measuring how many trials a GPU holds")
     largest, placement = session.ledger.plan.largest(), resources.placement
     return 1 / measured_processes_per_gpu(largest, session.data_dir, resources.pack, placement, resources.patience)
