@@ -13,8 +13,8 @@ from trainables.slots.resources import SlotResources
 from trainables.training.probe import Pace, paces
 
 _REPEATED = 3  # trials that --seeds trains again
-# share of the trials that a look at them leaves, as a power of the quantile: at 0.25 three quarters go on. Of the epochs
-# of studies of 8 a trial 40 to 73 % were trained; the second is of the fewest
+# share of the trials that a look at them leaves, as a power of the quantile: at 0.25 three quarters go on. Studies of 8
+# epochs a trial trained 40 to 73 % of them; the second power is of the fewest
 _KEPT, _KEPT_AT_LEAST = 0.2, 0.35
 _FIRST = 6  # trials that nothing prunes, for want of peers
 _SMALL = {"model.width": 16, "batch_size": 32}  # of the study to try on a laptop
