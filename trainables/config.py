@@ -57,6 +57,8 @@ class TrialConfig(BaseModel):
     def _absolute_folder(cls, dataset: str) -> str:
         """Workers run in folders of their own: a relative path would mean another place to each."""
         kind, colon, path = dataset.partition(":")
+        if "\0" in path:
+            raise ValueError(f"must be a path without a null byte, got {dataset!r}")
         try:
             return f"{kind}:{Path(path).expanduser().absolute()}" if colon and path else dataset
         except RuntimeError as error:

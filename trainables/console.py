@@ -17,10 +17,13 @@ import typer
 from pydantic import ValidationError
 from typer.main import get_command
 
+from trainables.config import TrialConfig
 from trainables.errors import EndedEarly, ExitCode, OptionError, UserError, explain
 from trainables.text import printable
+from vae_models import ModelConfig
 
 _UsageError: Any = typer.BadParameter.__mro__[1]  # Typer's, or Click's, which it once had: by no public name in both
+_FIELDS = TrialConfig.model_fields | ModelConfig.model_fields
 _ASKED_BY = {"model.image_shape": "image_size"}  # what is never typed itself -> what it follows from
 _SIDES = "sides that do: 28, 32, 40, 48, 56, 64, 80, 96, 112, 128 pixels, and their doubles"
 
@@ -207,7 +210,8 @@ def _with_options(text: str, command: Any) -> str:
     if found := re.match(r"(?:base\.)?([a-z_]+(?:\.[a-z_]+)*)(?= must | cannot )", first):
         path = _ASKED_BY.get(found[1], found[1])
         param = known.get(path.rpartition(".")[2] if "set" not in known else path)
-        shown = _shown(param) if param else f"--set {path}" if "set" in known and " must" in first else found[1]
+        is_field = "set" in known and path.rpartition(".")[2] in _FIELDS
+        shown = _shown(param) if param else f"--set {path}" if is_field else found[1]
         first = shown + first[found.end() :]
         way = way or (_SIDES if path != found[1] else _about(param) if param else "")
     first = re.sub(r"(?<![-.\w'])[a-z]+(?:_[a-z]+)+\b", lambda it: _shown(known.get(it[0])) or it[0], first)

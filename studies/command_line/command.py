@@ -12,6 +12,7 @@ from rich.console import Console
 
 from studies.command_line.options import Asked, built, defaults_of, with_options
 from studies.command_line.tables import print_plan, print_summary, warn_of_days
+from studies.record.driver_lock import DriverLock
 from studies.record.study_folder import StudyFolder
 from studies.run.checks import check
 from studies.run.options import Budget, Options, Resources, Sinks, Storage
@@ -47,13 +48,13 @@ def main(study: Study) -> None:
                 report=asked.report,
             )
         folder, screen = asked.out or Path("runs") / planned.name, Console(highlight=False, markup=False)
-        if asked.dry_run:
-            with checked_options():
-                print_plan(study, planned, folder, options, screen)
-            return
+        DriverLock(StudyFolder(folder).layout).refuse_in_use()
         with checked_options():
+            if asked.dry_run:
+                print_plan(study, planned, folder, options, screen)
+                return
             check(planned, StudyFolder(folder), options)
-        warn_of_days(planned, folder, options, screen)
+            warn_of_days(planned, folder, options, screen)
         is_interrupted = False
         with _reporting_kill(), silent_keys() if screen.is_terminal else nullcontext():
             try:

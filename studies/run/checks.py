@@ -4,10 +4,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.reading.ledger import read_ledger
+from analysis.reading.validation import read_question
 from cluster.access import check_address, refuse_vanishing
 from cluster.connect import connected
 from cluster.plan import Node, here, nodes, plan_slots
-from studies.record.driver_lock import DriverLock
 from studies.record.ledger import Trials, check_storage
 from studies.record.study_folder import StudyFolder
 from studies.run.options import Options, Resources
@@ -53,7 +54,10 @@ def check_data(study: Study, data_dir: Path | None, workers: int) -> None:
     _, rows, _ = training_images(study.base, data_dir)
     batch = min(study.base.batch_size, len(rows))
     if batch < workers:
-        raise UserError(f"a batch must hold at least 1 image a worker, got {batch} for {workers} workers")
+        raise UserError(
+            f"a batch must hold at least 1 image a worker, got {batch} for {workers} workers\n"
+            "lower --workers-per-trial and --final-workers, or raise --set batch_size or --limit-train"
+        )
 
 
 def _check_place(path: Path) -> None:
@@ -78,12 +82,8 @@ class Foreseen:
 
 def foresee(study: Study, folder: StudyFolder, options: Options) -> Foreseen:
     """Check, join the cluster that is asked for, if one is, and look at what it holds. Raises: UserError as `check`,
-    and where the folder is in use, or there is no room."""
+    and where there is no room."""
     study = check(study, folder, options)
-    if driver := DriverLock(folder.layout).driver():
-        raise UserError(
-            f"{folder.path} is in use: process {driver.pid} on {driver.host} runs it\nwait for it, or stop it"
-        )
     becomes, is_finished = _becomes(study, folder, options)
     resources = options.resources
     if resources.address in (None, "local"):
@@ -98,10 +98,8 @@ def _becomes(study: Study, folder: StudyFolder, options: Options) -> tuple[str, 
         return "new", False
     if options.fresh:
         return f"new; the study there is moved aside, to {folder.path.name}.<time>", False
-    from analysis.reading.study_record import read_study
-
-    record = read_study(folder.path)
-    trials, before = Trials(study, record.trials), int(record.info.get("trials", 0))
+    info, question = read_question(folder.layout)
+    trials, before = Trials(study, read_ledger(folder.layout, question)), int(info.get("trials", 0))
     done = f"{len(trials.ended())} of {study.trials} trials are done"
     if is_finished(trials, folder):
         return f"finished, {done}: nothing is left to train", True

@@ -87,7 +87,8 @@ def _planned_study(record: StudyRecord) -> Study:
         }
         return Study.of_question(info, **plan)
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{StudyLayout(record.folder).question} does not say what is planned: {error}") from error
+        fault = f"{StudyLayout(record.folder).question} does not say what is planned: {error}"
+        raise UserError(f"{fault}\nthe study's own command writes it anew") from error
 
 
 def prune(path: Path, keep: int, dry_run: bool) -> tuple[int, int]:

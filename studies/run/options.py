@@ -101,6 +101,8 @@ class Storage:
         for place in places:
             if not place.strip():
                 raise ValueError(f"--storage must be a database's URL or an object store's, got {place!r}")
+            if re.fullmatch(r"(s3|gs|gcs|abfs|abfss)://([/?].*)?", place):
+                raise ValueError(f"--storage must name a bucket, such as s3://bucket/path, got {place!r}")
             kind = "checkpoints" if _OBJECT_STORES.match(place) else "ledger"
             if kind in found:
                 raise ValueError(

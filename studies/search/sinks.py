@@ -148,9 +148,13 @@ def _answer(uri: str, ask: Callable[[], _Answer]) -> _Answer:
         raise UserError(f"MLflow cannot be reached at {where}\n{_reason(error)}") from error
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
+    """What was at the bottom of it: a library puts its own words around."""
+    while isinstance(error.__cause__ or error.__context__, OSError | RuntimeError | ValueError):
+        error = error.__cause__ or error.__context__ or error
     first = next(iter(str(error).strip().splitlines()), "")
-    return printable(without_passwords(f"{type(error).__name__}: {first}"))
+    said = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {first}"
+    return printable(without_passwords(said))
 
 
 class Sink:

@@ -11,13 +11,15 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from support.commands import ROOT
 from support.study_cases import synthetic
+
+from studies.command_line.command import main
 
 LONG = "n" * 300
 LIBRARIES = r"Traceback|pydantic|Input should|Value error|Usage:|Invalid value|validation error|RAY_TRAIN|\w+Error\b"
 """Words that are not ours."""
 
+PROGRAMS = {"digits": "studies.digits_vae", "main": "main"}
 WRONG = {
     "digits": [
         # numbers
@@ -54,6 +56,13 @@ WRONG = {
         ("--sampler ''", "--sampler must be one of tpe, gp, random, got ''"),
         ("--where val_rate", "--where must be METRIC<=NUMBER or METRIC>=NUMBER, got 'val_rate'"),
         ("--where 'val_größe<=20'", "--where must name one of val_bits_per_dim"),
+        ("--where 'val_rate<20'", "--where must be METRIC<=NUMBER"),
+        ("--where 'train_rate<=20'", "--where must name one of val_bits_per_dim"),
+        ("--where 'val_rate<=20 bits'", "--where must give val_rate in nats per image, got 'bits'"),
+        ("--where 'val_mse<=0'", "--where must have a limit above 0"),
+        ("--where 'val_mse<=nan'", "--where must be METRIC<=NUMBER"),
+        ("--where 'val_mse<=1e999'", "--where must have a limit above 0"),
+        ("--where 'val_mse<=1.2.3'", "--where must have a limit above 0"),
         ("--label x", "--label must be KEY=VALUE, each key once, got 'x'"),
         ("--accelerator ''", "--accelerator must be a type of accelerator, got ''"),
         ("--no-such-option", "there is no option --no-such-option"),
@@ -71,6 +80,14 @@ WRONG = {
         ("--label a=b --label a=c", "--label must be KEY=VALUE, each key once, got 'a=c'"),
         ("--storage sqlite:///a --storage sqlite:///b", "--storage must name one database and one object store"),
         ("--set batch_size=1 --final-workers 2", "a batch must hold at least 1 image a worker, got 1 for 2 workers"),
+        # what there is no room for on this machine
+        ("--workers-per-trial 60 --dry-run", "1 trial(s) at once of 60 worker(s) need room for 60 workers"),
+        ("--final-workers 60 --dry-run", "1 trial(s) at once of 60 worker(s) need room for 60 workers"),
+        ("--max-concurrent 99 --dry-run", "99 trial(s) at once of 1 worker(s) need room for 99 workers"),
+        ("--gpus-per-worker 1 --dry-run", "1 trial(s) at once of 1 worker(s) need room for 1 workers"),
+        ("--trials-per-gpu auto --dry-run", "--trials-per-gpu must find a GPU, got 1 node(s) without one"),
+        ("--label a=b --dry-run", "--label a=b must fit a node of the cluster, got 1 without"),
+        ("--accelerator H100 --dry-run", "--accelerator H100 must fit a node of the cluster, got 1 without"),
         # fields
         ("--set ''", "--set must be FIELD=VALUE, got ''"),
         ("--set =3", "--set must be FIELD=VALUE, got '=3'"),
@@ -92,7 +109,10 @@ WRONG = {
         ("""--set 'beta={"a": 1}'""", "--set beta must be a number, got {'a': 1}"),
         ("--set optimizer=sgd", "--set optimizer must be one of adam, adamw, got 'sgd'"),
         ("--set image_size=36", "--set image_size must be 28 for digits"),
-        ("--set dataset=imagefolder:/tmp --set image_size=36", "--set image_size must have sides that are multiples of 8"),
+        (
+            "--set dataset=imagefolder:/tmp --set image_size=36",
+            "--set image_size must have sides that are multiples of 8",
+        ),
         ("--set dataset=imagenet", "--set dataset must be one of mnist, "),
         ("--set dataset=imagefolder:~nobody-here/x", "--set dataset must be in a home that there is"),
         # places
@@ -109,6 +129,7 @@ WRONG = {
         ("--storage sqlite://", "--storage must outlive the command"),
         ("--storage sqlite:////nowhere/x.db", "--storage must be in a folder that can be written, got /nowhere/x.db"),
         ("--storage sqlite:////etc/passwd", "--storage must be a database of SQLite, got /etc/passwd"),
+        ("--storage s3://", "--storage must name a bucket, such as s3://bucket/path, got 's3://'"),
         ("--storage s3://key:secret@bucket", "--storage must hold no credentials of an object store"),
         ("--address ''", "--address must be host:port or auto, got ''"),
         ("--address 127.0.0.1:1", "no Ray cluster answers at 127.0.0.1:1"),
@@ -176,17 +197,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.chdir(tmp_path)
 
     def command(program: str, arguments: list[str]) -> SimpleNamespace:
+        module = importlib.import_module(PROGRAMS.get(program, f"{program}.__main__"))
+        monkeypatch.setattr(sys, "argv", [str(module.__file__), *arguments])
         with pytest.raises(SystemExit) as ended:
-            if program == "digits":
-                from studies.command_line.command import main
-                from studies.digits_vae import STUDY
-
-                monkeypatch.setattr(sys, "argv", [str(ROOT / "studies/digits_vae.py"), *arguments])
-                main(STUDY)
-            else:
-                module = importlib.import_module("main" if program == "main" else f"{program}.__main__")
-                monkeypatch.setattr(sys, "argv", [program, *arguments])
-                module.run(module.app)
+            main(module.STUDY) if program == "digits" else module.run(module.app)
         return SimpleNamespace(code=int(ended.value.code or 0), **capsys.readouterr()._asdict())
 
     return command

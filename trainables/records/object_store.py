@@ -1,5 +1,6 @@
 """Checkpoints in an object store, for clusters whose nodes share no folder."""
 
+import re
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ class Mirror:
             files.delete_file(f"{path}/probe")
             files.delete_dir(path)  # of use in file:// alone
         except (OSError, pa.ArrowException) as error:
-            reason = str(error).strip().splitlines()[-1]
+            reason = re.sub(r"^\[Errno \d+\] |\. Detail: .*", "", str(error).strip().splitlines()[-1])
             raise UserError(
                 f"--storage must be an object store that can be written, got {self.uri}: {reason}\n"
                 "check its name and region; credentials come from the environment, or the node's role"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # torch is for the process that measures
 
 _STEPS = 6  # at most measured, and at least 2
 _STEP_SECONDS = 3.0  # after which no third step is measured
+_FEW = 32  # images of a step that is tried first: of a large model a whole batch takes a CPU many seconds
 _EVALUATED = 500  # images at most, the evaluation's batch; no more than a training's, which takes as much
 _PATIENCE = 90.0  # seconds for a config
 
@@ -88,23 +89,33 @@ def _pace(config: TrialConfig, data_dir: Path | None, world: "World") -> Pace:
     from trainables.training.trial import load_pixels
 
     train, validation = load_pixels(config, data_dir, world.device)
-    part = validation.spread(min(_EVALUATED, max(2, config.batch_size)))
+    batch = min(config.batch_size, len(train))
     # compiling takes longer than this measurement
-    run = Run(config.replace({"epochs": max(2, config.epochs), "compile": False}), train, part, world)
-    next_epochs([run], track=lambda steps: islice(steps, 1))
-    marks: list[float] = []
-    next_epochs([run], track=lambda steps: _timed(steps, marks, world))
-    evaluated = _now(world) - marks[-1]
-    steps = np.diff(marks)
+    config = config.replace({"epochs": max(2, config.epochs), "compile": False})
+
+    def measured(images: int, steps: int) -> tuple[np.ndarray, float]:
+        """Seconds of steps of so many images, and of an evaluation of the part, after one of each to warm up."""
+        run, marks = Run(config.replace({"batch_size": images}), train, part, world), list[float]()
+        next_epochs([run], track=lambda all_steps: islice(all_steps, 1))
+        next_epochs([run], track=lambda all_steps: _timed(islice(all_steps, steps), marks, world))
+        return np.diff(marks), _now(world) - marks[-1]
+
+    images = min(batch, _FEW)
+    part = validation.spread(max(2, images))
+    steps, evaluated = measured(images, 3)
+    if steps.min() * batch / images < _STEP_SECONDS / 2:  # else what a step takes besides its images is nothing
+        images = batch
+        part = validation.spread(min(_EVALUATED, max(2, batch)))
+        steps, evaluated = measured(batch, _STEPS)
     error = 2 * steps.std(ddof=1) / np.sqrt(len(steps)) / steps.mean() if len(steps) > 1 else 0.5
-    whole = max(1, len(train) // min(config.batch_size, len(train)))
+    whole = len(train) // batch * batch / images
     seconds = whole * float(steps.mean()) + evaluated * len(validation) / len(part)
     return Pace(seconds, float(error), world.device.type)
 
 
 def _timed(steps: Iterable[int], marks: list[float], world: "World") -> Iterator[int]:
     """Some of the steps; when each began, and the last ended, goes into ``marks``."""
-    for step in islice(steps, _STEPS):
+    for step in steps:
         if len(marks) > 1 and _now(world) - marks[0] > _STEP_SECONDS:
             break
         marks.append(_now(world))

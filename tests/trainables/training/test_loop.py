@@ -232,4 +232,4 @@ def test_overrides_are_checked_paths() -> None:
         config.replace({"optimiser": "adam"})
     with pytest.raises(ValueError, match=r"model\.latent_dim") as refused:
         config.replace({"model.latent_dim": 0})
-    assert explain(refused.value) == "model.latent_dim: should be greater than or equal to 1, got 0"  # type: ignore[arg-type]
+    assert explain(refused.value) == "model.latent_dim must be at least 1, got 0"  # type: ignore[arg-type]
