@@ -177,7 +177,7 @@ def _usage(error: Any) -> str:
     elif param := getattr(error, "param", None):
         said = f"{_shown(param)} {'must be given' if kind == 'MissingParameter' else _rule(error)}"
         way = _about(param) or way
-    elif found := re.match(r"No such command '(.*)'", text):
+    elif found := re.match(r"No such command '(.*?)'", text):
         said, way = (
             f"there is no command {found[1]!r}",
             f"there are {', '.join(context.command.list_commands(context))}",
@@ -207,7 +207,7 @@ def _with_options(text: str, command: Any) -> str:
     commands = getattr(command, "commands", {"": command}).values()
     known = {param.name: param for each in commands for param in each.params}
     first, _, way = text.partition("\n")
-    if found := re.match(r"(?:base\.)?([a-z_]+(?:\.[a-z_]+)*)(?= must | cannot )", first):
+    if found := re.match(r"([a-z_]+(?:\.[a-z_]+)*)(?:\.\d+)?(?= must | cannot )", first):
         path = _ASKED_BY.get(found[1], found[1])
         param = known.get(path.rpartition(".")[2] if "set" not in known else path)
         is_field = "set" in known and path.rpartition(".")[2] in _FIELDS
@@ -215,8 +215,8 @@ def _with_options(text: str, command: Any) -> str:
         first = shown + first[found.end() :]
         way = way or (_SIDES if path != found[1] else _about(param) if param else "")
     first = re.sub(r"(?<![-.\w'])[a-z]+(?:_[a-z]+)+\b", lambda it: _shown(known.get(it[0])) or it[0], first)
-    option = re.match(r"--([a-z-]+)", first)
-    way = way or (option and _about(known.get(option[1].replace("-", "_")))) or "--help says what each option takes"
+    option, named = re.match(r"--[a-z_-]+", first), {name: param for param in known.values() for name in param.opts}
+    way = way or (option and _about(named.get(option[0]))) or "--help says what each option takes"
     return f"{first}\n{way}"
 
 

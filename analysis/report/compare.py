@@ -204,10 +204,10 @@ def compare_studies(folders: Sequence[Path | str], progress: ShowStep = lambda *
     fewer than two folders, the same folder twice, or as `analysis.load_trials`."""
     paths = [Path(folder).resolve() for folder in folders]
     if len(paths) < 2:
-        raise OptionError(f"a comparison needs at least 2 studies, got {len(paths)}")
+        raise OptionError(f"a comparison needs at least 2 studies, got {len(paths)}\ngive another")
     for path in paths:
         if paths.count(path) > 1:
-            raise OptionError(f"a study cannot be compared with itself, got {path} twice")
+            raise OptionError(f"a study cannot be compared with itself, got {path} twice\nleave out one")
     steps, studies = Steps(progress, len(paths) + 1), []
     for path in paths:
         steps(f"reading {path.name}")

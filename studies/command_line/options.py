@@ -118,8 +118,8 @@ class Asked:
             if not (key and equals) or key in labels:
                 raise ValueError(f"--label must be KEY=VALUE, each key once, got {text!r}")
             labels[key] = value
-        if self.accelerator == "":
-            raise ValueError("--accelerator must be a type of accelerator, got ''")
+        if self.accelerator is not None and not self.accelerator.strip():
+            raise ValueError(f"--accelerator must be a type of accelerator, got {self.accelerator!r}")
         return Placement(self.accelerator, labels)
 
 

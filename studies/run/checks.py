@@ -136,9 +136,8 @@ def _slots(
 def refuse_without_gpu(cluster: list[Node]) -> None:
     """Raises: UserError where no node has a GPU for several trials to share."""
     if not any(node.gpus for node in cluster):
-        raise UserError(
-            f"--trials-per-gpu must find a GPU, got {len(cluster)} node(s) without one\nleave it out, or use --address"
-        )
+        fault = f"--trials-per-gpu must find a GPU in the cluster, got {len(cluster)} node(s) without one"
+        raise UserError(f"{fault}\nleave it out, or use --address")
 
 
 def has_gpu() -> bool:

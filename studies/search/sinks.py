@@ -114,7 +114,7 @@ def _mlflow(uri: str, study: str) -> Opener:
 def _client(uri: str) -> Callable[[], Any]:
     """What makes MLflow's client of a URI."""
     where = without_passwords(uri)
-    if not re.match(r"[a-z][a-z0-9+.-]*:", uri):
+    if not re.match(r"[a-z][a-z0-9+.-]*:(?!/*$)", uri):
         raise UserError(
             f"--mlflow must be a tracking URI, got {where!r}\nsuch as http://host:5000 or sqlite:////folder/mlflow.db"
         )
@@ -149,12 +149,15 @@ def _answer(uri: str, ask: Callable[[], _Answer]) -> _Answer:
 
 
 def _reason(error: BaseException) -> str:
-    """What was at the bottom of it: a library puts its own words around."""
-    while isinstance(error.__cause__ or error.__context__, OSError | RuntimeError | ValueError):
-        error = error.__cause__ or error.__context__ or error
+    """What the system says where that is at the bottom of it, without a library's own words; else what the error says
+    first."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return printable(cause.strerror)
+        cause = cause.__cause__ or cause.__context__
     first = next(iter(str(error).strip().splitlines()), "")
-    said = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {first}"
-    return printable(without_passwords(said))
+    return printable(without_passwords(f"{type(error).__name__}: {first}"))
 
 
 class Sink:

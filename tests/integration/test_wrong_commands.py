@@ -85,7 +85,7 @@ WRONG = {
         ("--final-workers 60 --dry-run", "1 trial(s) at once of 60 worker(s) need room for 60 workers"),
         ("--max-concurrent 99 --dry-run", "99 trial(s) at once of 1 worker(s) need room for 99 workers"),
         ("--gpus-per-worker 1 --dry-run", "1 trial(s) at once of 1 worker(s) need room for 1 workers"),
-        ("--trials-per-gpu auto --dry-run", "--trials-per-gpu must find a GPU, got 1 node(s) without one"),
+        ("--trials-per-gpu auto --dry-run", "--trials-per-gpu must find a GPU in the cluster, got 1 node(s)"),
         ("--label a=b --dry-run", "--label a=b must fit a node of the cluster, got 1 without"),
         ("--accelerator H100 --dry-run", "--accelerator H100 must fit a node of the cluster, got 1 without"),
         # fields
@@ -99,6 +99,7 @@ WRONG = {
         ("--set model.width=16.5", "--set model.width must be a whole number, got 16.5"),
         ("--set model.latent_dim=1e9", "--set model.latent_dim must be at most 65,536, got 1000000000.0"),
         ("--set model.widths=[]", "--set model.widths must be a list of at least 1, got []"),
+        ("--set 'model.widths=[\"a\"]'", "--set model.widths must be a whole number, got 'a'"),
         ("--set model.widths=5", "--set model.widths must be a list, got 5"),
         ("--set model.architecture=linear", "--set model.width must be 32 with architecture linear"),
         ("--set model.image_shape=[1,8,8]", "--set model.image_shape must be left to the data set"),
@@ -133,6 +134,8 @@ WRONG = {
         ("--storage s3://key:secret@bucket", "--storage must hold no credentials of an object store"),
         ("--address ''", "--address must be host:port or auto, got ''"),
         ("--address 127.0.0.1:1", "no Ray cluster answers at 127.0.0.1:1"),
+        ("--mlflow http://", "--mlflow must be a tracking URI, got 'http://'"),
+        ("--mlflow http://127.0.0.1:1", "MLflow cannot be reached at http://127.0.0.1:1"),
         ("--mlflow ''", "--mlflow must be a tracking URI, got ''"),
         ("--mlflow sqlite:////nowhere/m.db", "--mlflow must be in a folder that can be written"),
     ],
@@ -155,6 +158,7 @@ WRONG = {
     ],
     "analysis": [
         ("nope", "there is no command 'nope'"),
+        ("compar", "there is no command 'compar'"),
         ("report", "STUDY must be given"),
         ("report /nowhere", "STUDY must be a folder, got '/nowhere', which is not there"),
         ("report ''", "STUDY must be a path, got '': it is empty"),

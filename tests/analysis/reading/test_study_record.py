@@ -92,7 +92,7 @@ def test_what_no_epoch_measured_is_named(name: str, value: object, rule: str, tm
         ({"storage": 3}, "storage must be text, got 3"),
         ({"base": {"beta": -1}}, "base.beta must be at least 0, got -1"),
         ({"space": {"beta": "x"}}, "space.beta: .*"),
-        ({"space": {"model.detph": BETA}}, "'model.detph' is no field of ModelConfig; its fields: .*"),
+        ({"space": {"model.detph": BETA}}, "'model.detph' is no field of ModelConfig"),
         ({"space": {"model.latent_dim": BETA}}, "model.latent_dim must be a whole number, got .*"),
     ],
 )
