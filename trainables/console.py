@@ -149,7 +149,8 @@ def run(app: typer.Typer, name: str | None = None, leave: Callable[[int], NoRetu
     except UserError as error:
         code, text = ExitCode.FAILED, str(error)
     except OSError as error:
-        code, text = ExitCode.FAILED, f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        fault = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        code, text = ExitCode.FAILED, f"{fault}\nonce the system lets it, the same command tries again"
     print(f"error: {printable(text)}", file=sys.stderr)
     leave(code)
 
@@ -216,17 +217,19 @@ def _with_options(text: str, command: Any) -> str:
         way = way or (_SIDES if path != found[1] else _about(param) if param else "")
     first = re.sub(r"(?<![-.\w'])[a-z]+(?:_[a-z]+)+\b", lambda it: _shown(known.get(it[0])) or it[0], first)
     option, named = re.match(r"--[a-z_-]+", first), {name: param for param in known.values() for name in param.opts}
-    way = way or (option and _about(named.get(option[0]))) or "--help says what each option takes"
-    return f"{first}\n{way}"
+    if option and (param := named.get(option[0])):
+        first, way = _shown(param) + first[option.end() :], way or _about(param)
+    return f"{first}\n{way or '--help says what each option takes'}"
 
 
 def _shown(param: Any) -> str:
-    """An option as it was typed, or its first name; an argument by its name."""
+    """An option as it was typed, the variable that has its value, or its first name; an argument by its name."""
     if param is None:
         return ""
     names = [name for name in param.opts if name.startswith("-")]
     typed = (name for name in names for word in sys.argv if word.partition("=")[0] == name)
-    return str(next(typed, names[0] if names else param.name.upper()))
+    variable = param.envvar if isinstance(param.envvar, str) and os.environ.get(param.envvar) else None
+    return str(next(typed, variable or (names[0] if names else param.name.upper())))
 
 
 def _about(param: Any) -> str:
