@@ -2,6 +2,8 @@
 
 import sys
 from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,9 +94,18 @@ def warn_of_days(study: Study, folder: Path, options: Options, console: Console)
         print_facts({"time": ["not known", *str(error).splitlines()]}, console)
         return
     if time.seconds > _LONG:
-        command = as_typed("python", *sys.argv, *smaller(study, folder))
+        command = as_typed("python", *_without_out(sys.argv), *smaller(study, folder))
         print_facts({"time": time.lines, "smaller": command}, console, whole=["smaller"])
-        print_text("Ctrl-C ends this one, and the same command goes on with it", console)
+        print_text("Ctrl-C, twice, ends this one at once; the same command goes on with it", console)
+
+
+def _without_out(arguments: Sequence[str]) -> list[str]:
+    """A command line without its folder."""
+    return [
+        word
+        for before, word in pairwise(["", *arguments])
+        if "--out" not in (before, word) and not word.startswith("--out=")
+    ]
 
 
 def _budget(study: Study, options: Options) -> list[str]:

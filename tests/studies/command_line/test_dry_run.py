@@ -137,7 +137,7 @@ def warned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Warned:
         pace = Pace(1.0, 0.1, "cpu")
         monkeypatch.setattr(tables, "has_gpu", lambda: False)
         monkeypatch.setattr(tables, "estimated", lambda *_: Estimate(pace, pace, seconds, seconds, seconds, ()))
-        monkeypatch.setattr(sys, "argv", ["my studies/digits.py", "--epochs", "300000"])
+        monkeypatch.setattr(sys, "argv", ["my studies/digits.py", "--out", "a (1)", "--out=b", "--epochs", "300000"])
         shown = StringIO()
         plan = STUDY.with_overrides({"epochs": 300_000})
         warn_of_days(plan, tmp_path / "a (1)", Options(), Console(file=shown, width=80))
@@ -152,6 +152,7 @@ def test_days_on_a_cpu_are_told_with_the_smaller_study_to_copy(warned: Warned, t
     (command,) = [line.removeprefix("smaller").strip() for line in lines if line.startswith("smaller")]
     words = shlex.split(command)
     assert words[:4] == ["python", "my studies/digits.py", "--epochs", "300000"]
+    assert [word for word in words if word.startswith("--out")] == ["--out"]
     assert words[words.index("--out") + 1] == str(tmp_path / "a (1)_small")
     assert words[-len(smaller(STUDY, Path("x"))) :][-2] == "--out"
 
