@@ -14,7 +14,6 @@ from studies.command_line.options import Asked, built, defaults_of, with_options
 from studies.command_line.tables import print_plan, print_summary, warn_of_days
 from studies.record.driver_lock import DriverLock
 from studies.record.study_folder import StudyFolder
-from studies.run.checks import check
 from studies.run.options import Budget, Options, Resources, Sinks, Storage
 from studies.study import Study
 from trainables import console
@@ -53,7 +52,6 @@ def main(study: Study) -> None:
             if asked.dry_run:
                 print_plan(study, planned, folder, options, screen)
                 return
-            check(planned, StudyFolder(folder), options)
             warn_of_days(planned, folder, options, screen)
         is_interrupted = False
         with _reporting_kill(), silent_keys() if screen.is_terminal else nullcontext():

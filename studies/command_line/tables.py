@@ -59,7 +59,7 @@ def print_plan(study: Study, planned: Study, folder: Path, options: Options, con
     }
     print_facts(plan, console)
     if not seen.is_finished:
-        print_facts({"time": _time(seen, options)}, console)
+        print_facts({"time".ljust(max(map(len, plan))): _time(seen, options)}, console)
 
 
 def _changed(study: Study, planned: Study) -> list[str]:

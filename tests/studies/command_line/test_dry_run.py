@@ -100,7 +100,7 @@ def test_a_dry_run_says_what_is_changed_and_how_long_it_takes(tmp_path: Path) ->
         "model.width: 16 -> 4",
         "beta is searched no more",
         "12 trials of 3 epochs",
-        "time  about ",
+        "time       about ",
         "by a few steps, +- ",
     ):
         assert part in done.stdout
