@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn
 
 from trainables.config import TrialConfig
-from trainables.console import Version, checked_options, command_line, run
+from trainables.console import Version, checked_options, command_line, folder_of, run, unwritable
 from trainables.data.catalog import NAMES
 from trainables.data.datasets import image_shape, load_dataset
 from trainables.errors import ExitCode, UserError
@@ -49,7 +49,10 @@ def train(
     image_size: Annotated[int | None, _option("image_size", "Side of an imagefolder's images.")] = None,
     limit_train: Annotated[int | None, _option("limit_train", "Train on at most this many images.")] = None,
     limit_val: Annotated[int | None, _option("limit_val", "Validate, and test, on at most this many images.")] = None,
-    data_dir: Annotated[Path | None, _option("data_dir", "Folder of the data sets.", envvar="VAE_DATA_DIR")] = None,
+    data_dir: Annotated[
+        Path | None,
+        _option("data_dir", "Folder of the data sets.", envvar="VAE_DATA_DIR", parser=folder_of, metavar="PATH"),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order and noise.")] = 0,
     _version: Version = False,
 ) -> None:
@@ -64,7 +67,9 @@ def train(
         images = {"dataset": dataset, "image_size": image_size, "limit_train": limit_train, "limit_val": limit_val}
         training = {"beta": beta, "epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
         config = TrialConfig.model_validate({"model": network, **images, **training})
-    load_pixels(config, data_dir, "cpu")  # an error now leaves nothing behind
+        load_pixels(config, data_dir, "cpu")  # an error now leaves nothing behind
+        if fault := unwritable(Path.cwd()):
+            raise UserError(f"the working folder must be one that can be written: {fault}\nthis one is {Path.cwd()}")
     console = Console(highlight=False, markup=False)
     for note in load_dataset(dataset, data_dir, image_size).notes:
         print_text(f"note: {note}", console)

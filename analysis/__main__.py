@@ -9,7 +9,18 @@ import typer
 from rich.console import Console
 
 from analysis.progress import progress_bar
-from trainables.console import command_group, run
+from trainables.console import (
+    checked_options,
+    command_group,
+    folder_of,
+    known_file_of,
+    known_folder_of,
+    new_file_of,
+    run,
+    unwritable,
+)
+from trainables.errors import UserError
+from trainables.records.study_layout import study_of
 from trainables.terminal import Column, print_facts, print_table, print_text
 from trainables.text import printable
 
@@ -54,21 +65,37 @@ _COMPARED_FRONTS = (
     Column("hours", "hours", ".2f"),
 )
 
+_RUNS, _PAGE = Path("runs"), Path("compare.html")
+_Study = Annotated[Path, typer.Argument(parser=study_of, help="The study's folder, such as runs/digits_vae.")]
 app = command_group("Figures, tables and a page to read, from a study's folder.")
 
 
 @app.command()
 def report(
-    study: Annotated[Path, typer.Argument(help="The study's folder, such as runs/digits_vae.")],
+    study: _Study,
     top: Annotated[int, typer.Option(min=1, help="How many of the best trials to draw.")] = 2,
-    data_dir: Annotated[Path | None, typer.Option(help="The data set's folder.  [default: the study's own]")] = None,
-    inception: Annotated[Path | None, typer.Option(help="Inception weights for the FID.  [default: no FID]")] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(parser=folder_of, metavar="PATH", help="The data set's folder.  [default: the study's own]"),
+    ] = None,
+    inception: Annotated[
+        Path | None,
+        typer.Option(parser=known_file_of, metavar="PATH", help="Inception weights for the FID.  [default: no FID]"),
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="The tables and the first screen alone, in seconds.")] = False,
 ) -> None:
     """Draw the best runs and the study, export the best models, and write report.html."""
     with progress_bar(Console(stderr=True)) as progress:
-        from analysis.report.report import write_report  # seconds of imports, which --help can do without
+        from analysis.measures.sample_quality import (
+            inception_distance,  # seconds of imports, which --help can do without
+        )
+        from analysis.report.report import write_report
 
+        with checked_options():
+            if fault := unwritable(study):
+                raise UserError(f"STUDY must be a folder that can be written, got {study}: {fault}")
+            if inception:
+                inception_distance(inception)
         paths = write_report(study, top, data_dir, progress, inception, quick)
     for name, path in paths.items():
         print(f"{name:8} {path}")
@@ -76,7 +103,7 @@ def report(
 
 @app.command()
 def best(
-    study: Annotated[Path, typer.Argument(help="The study's folder, such as runs/digits_vae.")],
+    study: _Study,
     rate: Annotated[float | None, typer.Option(help="The lowest distortion at no more rate, nats an image.")] = None,
     distortion: Annotated[float | None, typer.Option(help="The lowest rate at no more distortion, nats.")] = None,
     price: Annotated[float | None, typer.Option(help="The lowest distortion + PRICE x rate.")] = None,
@@ -97,8 +124,8 @@ def best(
 
 @app.command()
 def compare(
-    studies: Annotated[list[Path], typer.Argument(help="Two folders of studies, or more.")],
-    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("compare.html"),
+    studies: Annotated[list[Path], typer.Argument(parser=study_of, help="Two folders of studies, or more.")],
+    out: Annotated[Path, typer.Option(parser=new_file_of, metavar="PATH", help="The page to write.")] = _PAGE,
 ) -> None:
     """Studies beside each other: which answers better, in a table and a page. In a pipe: tab-separated values."""
     from analysis.report.compare import compare_studies, write_comparison
@@ -115,7 +142,9 @@ def compare(
 
 
 @app.command("list")
-def list_(folder: Annotated[Path, typer.Argument(help="Where studies are, at any depth.")] = Path("runs")) -> None:
+def list_(
+    folder: Annotated[Path, typer.Argument(parser=known_folder_of, help="Where studies are, at any depth.")] = _RUNS,
+) -> None:
     """The studies in a folder, how far they are, and the best that each has found. In a pipe: tab-separated values."""
     from analysis.report.compare import list_studies
 

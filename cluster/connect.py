@@ -104,8 +104,9 @@ def _checked(address: str, trusted_network: bool) -> str:
         try:
             address = ray_private.running_here()
         except ConnectionError as error:
+            found = str(error).partition(". ")[0].splitlines()[0]  # Ray goes on with its own options
             raise UserError(
-                f"--address auto must find one Ray cluster on this machine: {str(error).splitlines()[0]}\n"
+                f"--address auto must find one Ray cluster on this machine: {found}\n"
                 "start one with `ray start --head`, or give its host:port"
             ) from error
     if address != "auto":  # else `ray.init` finds it, on this machine

@@ -1,7 +1,6 @@
 """``python -m studies status runs/<study>``, and ``pause``, ``resume``, ``stop``, ``prune-checkpoints``."""
 
 import json
-import shlex
 import time
 from pathlib import Path
 from typing import Annotated
@@ -13,11 +12,12 @@ from studies.command_line.command import leave
 from studies.record.driver_lock import DriverLock
 from trainables.console import command_group, run
 from trainables.errors import UserError
-from trainables.records.study_layout import StudyLayout
+from trainables.records.study_layout import StudyLayout, study_of
 from trainables.terminal import print_facts
+from trainables.text import as_typed
 
 app = command_group("Look at studies and steer them, from any machine that sees their folders.")
-_StudyPath = Annotated[Path, typer.Argument(help="The study's folder, such as runs/digits_vae.")]
+_StudyPath = Annotated[Path, typer.Argument(parser=study_of, help="The study's folder, such as runs/digits_vae.")]
 _Wait = Annotated[bool, typer.Option(help="Wait until it is so: running epochs end first.")]
 # exit codes of ``status``; 1 and 2 are errors, as everywhere: see `trainables.errors.ExitCode`
 _FINISHED, _UNFINISHED, _RUNNING, _PAUSED = 0, 3, 4, 5
@@ -74,9 +74,7 @@ def prune_checkpoints(
 def _order(study: Path, what: str, phase: str | None, wait: bool) -> None:
     """Ask a driver, and wait until it has read that and is at ``phase``, or is gone where that is None. Raises:
     UserError where it is gone before."""
-    layout = StudyLayout(study.expanduser().resolve())
-    if not layout.question.exists():
-        raise UserError(f"no study at {study}\ngive the folder of one, such as runs/digits_vae")
+    layout = StudyLayout(study.resolve())
     lock = DriverLock(layout)
     driver = lock.driver()
     if driver is None:
@@ -97,7 +95,7 @@ def _order(study: Path, what: str, phase: str | None, wait: bool) -> None:
 
 def _status_of(study: Path) -> str:
     """A command to paste."""
-    return f"python -m studies status {shlex.quote(str(study))}"
+    return as_typed("python", "-m", "studies", "status", study)
 
 
 if __name__ == "__main__":

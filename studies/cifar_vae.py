@@ -1,7 +1,7 @@
 """CIFAR-10: how KL weight, latent size and depth trade rate against distortion on small colour photographs.
 
-The full-width network wants GPUs. On a laptop, make it smaller:
-python studies/cifar_vae.py --set model.width=16 --limit-train 4000 --trials 6 --epochs 2 --final-epochs 4
+The full-width network wants GPUs: on a laptop's cores it takes days. `--dry-run` says how long it takes here, and
+so does the command where there is no GPU, before it begins, with a smaller study to copy.
 """
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution

@@ -21,7 +21,9 @@ from trainables.space import extremes
 _FIXED = {"seed", "dataset", "image_size", "limit_val", "model.image_shape", "definitions"}
 _FINALS = {"rate_distortion": 3, "bits_per_dim": 1}
 _ARCHITECTURE = "model.architecture"
+_SIZES = {"batch_size", "model.latent_dim", "model.depth", "model.width"}
 _MOST_SEEDS = 99
+_MOST_TRIALS = 100_000  # a seed of more would be another's repeat: see `TrialConfig.of_repeat`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,12 +60,11 @@ class Study:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        at_least(1, trials=self.trials)
-        at_least(0, final_epochs=self.final_epochs, final=self.final, seeds=self.seeds, seed=self.seed)
+        self._check_counts()
         named(self.minimised)
         if not 0 <= self.prune < 1:
             raise ValueError(f"prune must be a quantile from 0 to below 1, got {self.prune}")
-        _ = self.limits
+        _refuse_contradictions(self.limits)
         if not callable(self.sampler):
             raise ValueError(f"sampler must be a function of a seed, got {self.sampler!r:.80}")
         if self.objective == "rate_distortion" and "model.likelihood" in self.space:
@@ -71,8 +72,6 @@ class Study:
                 "model.likelihood cannot be searched for rate and distortion: distortions under two likelihoods "
                 "cannot be compared; the objective bits_per_dim can"
             )
-        if self.seeds > _MOST_SEEDS:
-            raise ValueError(f"seeds must be at most {_MOST_SEEDS}, got {self.seeds}")
         for path, distribution in self.space.items():
             if path in _FIXED:
                 raise ValueError(f"{path} cannot be searched: trials that differ in it cannot be compared")
@@ -82,12 +81,19 @@ class Study:
                 for architecture in self._architectures():  # each has fields of its own
                     self.base.replace({_ARCHITECTURE: architecture, path: value})
 
+    def _check_counts(self) -> None:
+        at_least(1, trials=self.trials)
+        at_least(0, final_epochs=self.final_epochs, final=self.final, seeds=self.seeds, seed=self.seed)
+        for name, value, most in (("trials", self.trials, _MOST_TRIALS), ("seeds", self.seeds, _MOST_SEEDS)):
+            if value > most:
+                raise ValueError(f"{name} must be at most {most:,}, got {value:,}")
+
     def with_overrides(self, overrides: Mapping[str, Any]) -> "Study":
         """The same study around another base. A searched path that is set is searched no more; another data set brings
         its own image shape and study name. Raises: UserError for a data set that does not exist; ValueError for a
         path or value that the config refuses."""
         if "model.image_shape" in overrides:
-            raise ValueError("model.image_shape follows from the data set: set dataset or image_size")
+            raise ValueError("--set model.image_shape must be left to the data set\nset dataset or image_size")
         base, name = self.base.replace(overrides), self.name
         if base.dataset != self.base.dataset:  # ASCII: Ray Train takes no other names for its runs
             words = re.sub(r"[^a-z0-9]+", "_", PurePath(base.dataset).name.lower()).strip("_")
@@ -168,9 +174,14 @@ class Study:
 
     def largest(self) -> TrialConfig:
         """The base with the most of everything that takes memory."""
-        sizes = {"batch_size", "model.latent_dim", "model.depth", "model.width"} & self.space.keys()
-        most = {path: max(extremes(self.space[path])) for path in sizes}
+        most = {path: max(extremes(self.space[path])) for path in _SIZES & self.space.keys()}
         return self.base.replace({_ARCHITECTURE: min(self._architectures()), **most})  # convolutions before the others
+
+    def smallest(self) -> TrialConfig:
+        """The base with the least of it, but for the batch: small ones take longer."""
+        least = {path: min(extremes(self.space[path])) for path in (_SIZES - {"batch_size"}) & self.space.keys()}
+        linear = [kind for kind in self._architectures() if kind == "linear"]
+        return self.base.replace({_ARCHITECTURE: linear[0] if linear else max(self._architectures()), **least})
 
     def question(self) -> dict[str, Any]:
         """What makes this study this one, as JSON values: a study folder answers one question only."""
@@ -213,6 +224,14 @@ def _name(sampler: MakeSampler) -> str:
     known = (name for name, make in SAMPLERS.items() if make is sampler)
     name = getattr(sampler, "__qualname__", type(sampler).__qualname__)  # an object that is called has none
     return next(known, f"{sampler.__module__}.{name}")
+
+
+def _refuse_contradictions(limits: Sequence[Constraint]) -> None:
+    """Raises: ValueError for limits that nothing keeps to."""
+    for most in [limit for limit in limits if limit.sense == "<="]:
+        for least in [limit for limit in limits if limit.sense == ">=" and limit.name == most.name]:
+            if least.limit > most.limit:
+                raise ValueError(f"--where must leave room, got {least} and {most}\nleave out one")
 
 
 def _flat(values: Mapping[str, Any], path: str = "") -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Everything that determines a trial's result, as one frozen value."""
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -55,7 +56,12 @@ class TrialConfig(BaseModel):
     def _absolute_folder(cls, dataset: str) -> str:
         """Workers run in folders of their own: a relative path would mean another place to each."""
         kind, colon, path = dataset.partition(":")
-        return f"{kind}:{Path(path).expanduser().absolute()}" if colon and path else dataset
+        if "\0" in path:
+            raise ValueError(f"must be a path without a null byte, got {dataset!r}")
+        try:
+            return f"{kind}:{Path(path).expanduser().absolute()}" if colon and path else dataset
+        except RuntimeError as error:
+            raise ValueError(f"must be in a home that there is, got {dataset!r}") from error
 
     def beta_at(self, progress: float) -> float:
         """The KL weight after ``progress`` of ``epochs`` (a fraction of an epoch counts)."""
@@ -87,8 +93,7 @@ class TrialConfig(BaseModel):
             kind: type[BaseModel] = ModelConfig if parent == "model" else TrialConfig
             owner = values["model"] if parent == "model" else values
             if parent not in ("", "model") or name not in kind.model_fields or path == "model":
-                fields = ", ".join(name for name in kind.model_fields if name != "model")
-                raise ValueError(f"{path!r} is no field of {kind.__name__}; its fields: {fields}")
+                raise ValueError(_no_field(path, kind))
             owner[name] = value
         return TrialConfig.model_validate(values)
 
@@ -99,3 +104,12 @@ class TrialConfig(BaseModel):
     def of_repeat(self, repeat: int) -> "TrialConfig":
         """What the ``repeat``-th training of this trial with another seed trains, counted from 1."""
         return self.replace({"seed": (self.seed + repeat * _REPEAT_STRIDE) % 2**31})
+
+
+def _no_field(path: str, kind: type[BaseModel]) -> str:
+    fields = [name for name in kind.model_fields if name != "model"]
+    paths = [*TrialConfig.model_fields, *(f"model.{name}" for name in ModelConfig.model_fields)]
+    paths.remove("model")
+    near = get_close_matches(path, paths, n=1) or get_close_matches(f"model.{path}", paths, n=1)
+    meant = f"did you mean {near[0]}? " if near else ""
+    return f"{path!r} is no field of {kind.__name__}\n{meant}its fields: {', '.join(fields)}"

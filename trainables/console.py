@@ -1,16 +1,31 @@
-"""The one way in which this project's command lines are made, run, and say what went wrong."""
+"""The one way in which this project's command lines are made, run, and say what went wrong: in two lines, the option as
+it was typed, the rule and the value; then the way out."""
 
+import logging
+import os
+import re
 import sys
+import tempfile
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 from pydantic import ValidationError
+from typer.main import get_command
 
+from trainables.config import TrialConfig
 from trainables.errors import EndedEarly, ExitCode, OptionError, UserError, explain
 from trainables.text import printable
+from vae_models import ModelConfig
+
+_UsageError: Any = typer.BadParameter.__mro__[1]  # Typer's, or Click's, which it once had: by no public name in both
+_FIELDS = TrialConfig.model_fields | ModelConfig.model_fields
+_ASKED_BY = {"model.image_shape": "image_size"}  # what is never typed itself -> what it follows from
+_SIDES = "sides that do: 28, 32, 40, 48, 56, 64, 80, 96, 112, 128 pixels, and their doubles"
 
 
 def _print_version(asked: bool) -> None:
@@ -40,28 +55,183 @@ def command_group(help: str) -> typer.Typer:
     return app
 
 
+def path_of(text: str) -> Path:
+    """An option's or argument's path, its ``~`` replaced. Raises: typer.BadParameter for what cannot be one."""
+    try:
+        if not text:
+            raise ValueError("it is empty")
+        path = Path(text).expanduser()
+        with suppress(FileNotFoundError, NotADirectoryError):
+            path.stat()
+        return path
+    except (OSError, RuntimeError, ValueError) as error:  # too long, a loop of links; nobody's home; a null byte
+        reason = error.strerror if isinstance(error, OSError) else str(error).rstrip(".")
+        raise typer.BadParameter(f"must be a path, got {shortened(text)}: {reason}") from error
+
+
+def folder_of(text: str) -> Path:
+    """The path of a folder, which may not be there yet. Raises: typer.BadParameter."""
+    path = path_of(text)
+    if path.exists() and not path.is_dir():
+        raise typer.BadParameter(f"must be a folder, got {shortened(text)}, which is a file")
+    return path
+
+
+def known_folder_of(text: str) -> Path:
+    """The path of a folder that is there. Raises: typer.BadParameter."""
+    path = folder_of(text)
+    if not path.exists():
+        raise typer.BadParameter(f"must be a folder, got {shortened(text)}, which is not there")
+    if not os.access(path, os.R_OK | os.X_OK):
+        raise typer.BadParameter(f"must be a folder that can be read, got {shortened(text)}")
+    return path
+
+
+def known_file_of(text: str) -> Path:
+    """The path of a file that can be read. Raises: typer.BadParameter."""
+    path = path_of(text)
+    if not path.is_file() or not os.access(path, os.R_OK):
+        raise typer.BadParameter(f"must be a file that can be read, got {shortened(text)}")
+    return path
+
+
+def new_file_of(text: str) -> Path:
+    """The path of a file that can be written, tried now and not after hours. Raises: typer.BadParameter."""
+    path = path_of(text).absolute()
+    if path.is_dir():
+        raise typer.BadParameter(f"must be a file, got {shortened(text)}, which is a folder")
+    if fault := unwritable(path.parent):
+        raise typer.BadParameter(f"must be in a folder that can be written, got {shortened(text)}: {fault}")
+    return Path(text).expanduser()
+
+
+def unwritable(folder: Path) -> str:
+    """Why no file can be made in a folder; empty where one can be."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return ""
+    except OSError as error:
+        return error.strerror or str(error)
+
+
+def shortened(text: str) -> str:
+    """What was typed, as an error quotes it."""
+    return repr(text if len(text) <= 200 else f"{text[:120]}...{text[-40:]}")
+
+
 @contextmanager
 def checked_options() -> Iterator[None]:
-    """Inside, values of options become what they configure. Raises: OptionError for one that is refused."""
+    """Inside, values of options become what they configure, and what a command needs is looked at before it begins
+    anything. Raises: OptionError for what is refused."""
     try:
         yield
+    except OptionError:
+        raise
     except ValidationError as error:
-        raise OptionError(explain(error)) from error
-    except ValueError as error:
+        raise OptionError(explain(error).splitlines()[0]) from error
+    except (ValueError, UserError) as error:
         raise OptionError(str(error)) from error
 
 
 def run(app: typer.Typer, name: str | None = None, leave: Callable[[int], NoReturn] = sys.exit) -> None:
     """Run a command line, called ``name`` in its help, to the end of this process, which ``leave`` ends with one of
-    `ExitCode`. What a person can mend is told in a line or two."""
+    `ExitCode`. What a person can mend is told in two lines."""
+    _hush_libraries()
     try:
-        app(prog_name=name)
+        leave(app(prog_name=name, standalone_mode=False) or ExitCode.DONE)
     except EndedEarly as early:
         print(f"the study ended early: {early}; the same command goes on from there")
         leave(ExitCode.ENDED_EARLY)
+    except _UsageError as error:
+        code, text = ExitCode.WRONG_OPTION, _usage(error)
+    except OptionError as error:
+        code, text = ExitCode.WRONG_OPTION, _with_options(str(error), get_command(app))
     except UserError as error:
-        code, text = ExitCode.WRONG_OPTION if isinstance(error, OptionError) else ExitCode.FAILED, str(error)
+        code, text = ExitCode.FAILED, str(error)
     except OSError as error:
-        code, text = ExitCode.FAILED, f"{error.strerror}: {error.filename}" if error.filename else str(error)
+        fault = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        code, text = ExitCode.FAILED, f"{fault}\nonce the system lets it, the same command tries again"
     print(f"error: {printable(text)}", file=sys.stderr)
     leave(code)
+
+
+def _hush_libraries() -> None:
+    """Their warnings are for who writes programs with them: `python -W default` shows them."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    logging.getLogger().addHandler(logging.NullHandler())
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+
+
+def _usage(error: Any) -> str:
+    """Typer's or Click's error of usage in our words."""
+    text, context = str(error.message), error.ctx
+    way = f"`{context.command_path} --help` says what there is" if context else "--help says what there is"
+    kind = type(error).__name__
+    if kind == "NoArgsIsHelpError":
+        said, way = "a command must be given", context.get_help()
+    elif kind == "NoSuchOption":
+        near = " or ".join(error.possibilities or ())
+        said, way = f"there is no option {error.option_name}", f"did you mean {near}? {way}" if near else way
+    elif kind == "BadOptionUsage":
+        said = f"{error.option_name} must have {'a' if 'requires' in text else 'no'} value"
+    elif param := getattr(error, "param", None):
+        said = f"{_shown(param)} {'must be given' if kind == 'MissingParameter' else _rule(error)}"
+        way = _about(param) or way
+    elif found := re.match(r"No such command '(.*?)'", text):
+        said, way = (
+            f"there is no command {found[1]!r}",
+            f"there are {', '.join(context.command.list_commands(context))}",
+        )
+    elif found := re.match(r"Got unexpected extra arguments?(?:\(s\))? \((.*)\)", text):
+        said = f"there is no place for {found[1]!r}"
+    else:
+        said = text
+    return f"{said}\n{way}"
+
+
+def _rule(error: Any) -> str:
+    """What is wrong with a value: our own words, pydantic's kind of problem, or Click's words."""
+    cause, text = error.__cause__, str(error.message).removeprefix("Value error, ").rstrip(".")
+    if isinstance(cause, ValidationError) and cause.errors()[0]["type"] != "value_error":
+        return re.sub(r"^\S* ?(?=must)", "", explain(cause).splitlines()[0])
+    if found := re.match(r"'(.*)' is not one of (.*)", text, re.DOTALL):
+        return f"must be one of {found[2].replace(chr(39), '')}, got {found[1]!r}"
+    if found := re.match(r"'(.*)' is not a valid (\w+)", text, re.DOTALL):
+        kind = {"integer": "a whole number", "float": "a number"}.get(found[2], f"a {found[2]}")
+        return f"must be {kind}, got {found[1]!r}"
+    return text
+
+
+def _with_options(text: str, command: Any) -> str:
+    """An `OptionError`'s text with the fields in it as the options that were typed for them, and a way out."""
+    commands = getattr(command, "commands", {"": command}).values()
+    known = {param.name: param for each in commands for param in each.params}
+    first, _, way = text.partition("\n")
+    if found := re.match(r"([a-z_]+(?:\.[a-z_]+)*)(?:\.\d+)?(?= must | cannot )", first):
+        path = _ASKED_BY.get(found[1], found[1])
+        param = known.get(path.rpartition(".")[2] if "set" not in known else path)
+        is_field = "set" in known and path.rpartition(".")[2] in _FIELDS
+        shown = _shown(param) if param else f"--set {path}" if is_field else found[1]
+        first = shown + first[found.end() :]
+        way = way or (_SIDES if path != found[1] else _about(param) if param else "")
+    first = re.sub(r"(?<![-.\w'])[a-z]+(?:_[a-z]+)+\b", lambda it: _shown(known.get(it[0])) or it[0], first)
+    option, named = re.match(r"--[a-z_-]+", first), {name: param for param in known.values() for name in param.opts}
+    if option and (param := named.get(option[0])):
+        first, way = _shown(param) + first[option.end() :], way or _about(param)
+    return f"{first}\n{way or '--help says what each option takes'}"
+
+
+def _shown(param: Any) -> str:
+    """An option as it was typed, the variable that has its value, or its first name; an argument by its name."""
+    if param is None:
+        return ""
+    names = [name for name in param.opts if name.startswith("-")]
+    typed = (name for name in names for word in sys.argv if word.partition("=")[0] == name)
+    variable = param.envvar if isinstance(param.envvar, str) and os.environ.get(param.envvar) else None
+    return str(next(typed, variable or (names[0] if names else param.name.upper())))
+
+
+def _about(param: Any) -> str:
+    """What an option or an argument is for, as its help says."""
+    return f"{_shown(param)}: {param.help}" if param is not None and getattr(param, "help", None) else ""

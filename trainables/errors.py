@@ -5,14 +5,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
 
 
 class ExitCode(IntEnum):
     """What each command of this project exits with. `python -m studies status` has three more of its own."""
 
     DONE = 0
-    FAILED = 1  # something that the person at the keyboard can mend: `UserError`
-    WRONG_OPTION = 2  # the command line asks for what there is not: `OptionError`, and Typer's own
+    FAILED = 1  # it began, and could not be done: `UserError`; what was done before is kept
+    WRONG_OPTION = 2  # it asks for what cannot be, and so nothing was begun: `OptionError`, and Typer's own
     ENDED_EARLY = 3
     INTERRUPTED = 130  # Ctrl-C, as shells count it
 
@@ -33,12 +34,42 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C, after which what was under way has come to its end."""
 
 
+# pydantic's kinds of problem -> our rule, with what pydantic knows of it
+_RULES = {
+    "greater_than_equal": "at least {ge:,}",
+    "greater_than": "above {gt:,}",
+    "less_than_equal": "at most {le:,}",
+    "less_than": "below {lt:,}",
+    "multiple_of": "a multiple of {multiple_of}",
+    "finite_number": "a finite number",
+    "literal_error": "one of {expected}",
+    "too_short": "a list of at least {min_length}",
+    "too_long": "a list of at most {max_length}",
+    **dict.fromkeys(["int_type", "int_parsing", "int_parsing_size", "int_from_float"], "a whole number"),
+    **dict.fromkeys(["float_type", "float_parsing"], "a number"),
+    **dict.fromkeys(["bool_type", "bool_parsing"], "true or false"),
+    **dict.fromkeys(["tuple_type", "list_type"], "a list"),
+    **dict.fromkeys(["model_type", "model_attributes_type", "dict_type"], "an object of fields"),
+    "string_type": "text",
+}
+
+
 def explain(error: "ValidationError") -> str:
-    """A pydantic error as one line a problem: "model.latent_dim: must be at least 1, got 0"."""
-    lines = []
-    for problem in error.errors():
-        where = ".".join(str(part) for part in problem["loc"])
-        message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
-        got = "" if problem["type"] == "value_error" else f", got {problem['input']!r}"
-        lines.append(f"{where}: {message}{got}" if where else f"{message}{got}")
-    return "\n".join(lines)
+    """A pydantic error in our words, a line a problem: "model.latent_dim must be at least 1, got 0"."""
+    return "\n".join(map(_explained, error.errors()))
+
+
+def _explained(problem: "ErrorDetails") -> str:
+    path, known = ".".join(map(str, problem["loc"])), problem.get("ctx", {})
+    if problem["type"] == "value_error":  # ours: of a model's own field, of this one, or of anything
+        text = problem["msg"].removeprefix("Value error, ")
+        between = "." if problem["loc"][-1:] == ("model",) else " " if text.startswith("must") else ": "
+        return f"{path}{between}{text}" if path else text
+    if problem["type"] == "missing":
+        return f"{path} must be there"
+    rule = _RULES.get(problem["type"], "")
+    if "expected" in known:  # as pydantic lists them: "'adam' or 'adamw'"
+        known = known | {"expected": str(known["expected"]).replace(" or ", ", ").replace("'", "")}
+    known = {name: int(it) if isinstance(it, float) and it.is_integer() else it for name, it in known.items()}
+    said = f"must be {rule.format(**known)}" if rule else problem["msg"].removeprefix("Input ")
+    return f"{path} {said}, got {problem['input']!r:.200}".strip()

@@ -1,7 +1,10 @@
 """Text from elsewhere, before a person sees it."""
 
+import os
 import re
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 # what a URL's query may hold that nobody is to see
 SECRETS = ("password", "passwd", "pwd", "sslpassword", "access_key", "secret_key", "session_token")
@@ -26,3 +29,17 @@ def as_text(name: str) -> str:
 def examples(texts: Sequence[str], most: int = 3) -> str:
     """The first of some texts, in a row."""
     return ", ".join([*texts[:most], *(["..."] if len(texts) > most else [])])
+
+
+def as_typed(*words: str | Path) -> str:
+    """Words as a command line that a shell reads back as they are: with blanks and quotes, line ends and other control
+    characters, bytes that are no text, and paths that begin as an option does."""
+    return " ".join(map(_quoted, words))
+
+
+def _quoted(word: str | Path) -> str:
+    text = f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word)
+    if text.isprintable():
+        return shlex.quote(text)
+    plain = (c if c.isprintable() and c not in "\\'" else "".join(f"\\x{b:02x}" for b in os.fsencode(c)) for c in text)
+    return f"$'{''.join(plain)}'"

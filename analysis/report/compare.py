@@ -1,6 +1,7 @@
 """Studies beside each other: what lies in a folder, and which of several answers better."""
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,9 +27,11 @@ from analysis.report.page import render_template, rendered_charts, shown
 from analysis.statistics.excess import front_excess
 from analysis.statistics.pareto import reference_point, spread
 from analysis.statistics.resampling import Interval
-from trainables.errors import UserError
+from trainables.errors import OptionError, UserError
 from trainables.records.atomic_files import write_atomic
+from trainables.records.study_layout import QUESTION
 
+_KERNEL = ("/dev", "/proc", "/sys")
 _COUNTS = {state: style.word for state, style in STATES.items() if state != "WAITING"}  # state -> column of its trials
 _TEXTS = ["study", "folder", "dataset", "created", "fault"]
 _FRONTS = ["hypervolume", "hypervolume_low", "front_excess", "front_excess_low", "front_excess_high"]
@@ -201,10 +204,10 @@ def compare_studies(folders: Sequence[Path | str], progress: ShowStep = lambda *
     fewer than two folders, the same folder twice, or as `analysis.load_trials`."""
     paths = [Path(folder).resolve() for folder in folders]
     if len(paths) < 2:
-        raise UserError(f"a comparison needs at least 2 studies, got {len(paths)}")
+        raise OptionError(f"a comparison needs at least 2 studies, got {len(paths)}\ngive another")
     for path in paths:
         if paths.count(path) > 1:
-            raise UserError(f"a study cannot be compared with itself, got {path} twice")
+            raise OptionError(f"a study cannot be compared with itself, got {path} twice\nleave out one")
     steps, studies = Steps(progress, len(paths) + 1), []
     for path in paths:
         steps(f"reading {path.name}")
@@ -318,13 +321,22 @@ def list_studies(root: Path | str, progress: ShowStep = lambda *_: None) -> pd.D
     root = Path(root)
     if not root.is_dir():
         raise UserError(f"no folder at {root}")
-    folders = [path.parent for path in sorted(root.glob("**/study.json"))]
+    folders = sorted(_study_folders(root, progress))
     steps, rows = Steps(progress, len(folders)), []
     for folder in folders:
         steps(f"reading {folder.name}")
         name = root.resolve().name if folder == root else str(folder.relative_to(root))
         rows.append({"study": name, "folder": str(folder), **_summary(folder)})
     return _table(rows, _LISTED)
+
+
+def _study_folders(root: Path, progress: ShowStep) -> Iterator[Path]:
+    """Those at and below ``root``; what cannot be read, and what a kernel makes up as it is read, is passed over."""
+    for folder, names, files in os.walk(root):
+        progress(f"looking into {folder}", 0.0)
+        if QUESTION in files:
+            yield Path(folder)
+        names[:] = [name for name in names if str(Path(folder, name)) not in _KERNEL]
 
 
 def _summary(folder: Path) -> dict[str, object]:

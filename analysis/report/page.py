@@ -4,7 +4,6 @@ import base64
 import gzip
 import io
 import json
-import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,7 +27,7 @@ from analysis.measures.test_metrics import tables as metric_tables
 from analysis.reading.best_runs import Run
 from analysis.report.findings import Findings
 from analysis.report.front import front_table
-from trainables.text import without_passwords
+from trainables.text import as_typed, without_passwords
 
 _MOST_ROWS = 2000  # trials in the page's table, which a browser must hold
 _PAGE_BYTES = 5_900_000  # of the whole page, a third of which is plotly.js; pictures without room are linked to
@@ -72,7 +71,7 @@ def render(
         "missing": missing,
         "first": {name: path for name, path in figures.items() if name == FIRST},
         "others": {name: path for name, path in figures.items() if name != FIRST},
-        "quoted": shlex.quote(str(record.folder)),
+        "quoted": as_typed(record.folder),
         "sections": [(section, metric_tables(section.measured)) for section in sections],
         "drawn": {**study_figures(), **model_figures()},
         "folder": record.folder,

@@ -11,10 +11,13 @@ from typing import Any, NoReturn
 from rich.console import Console
 
 from studies.command_line.options import Asked, built, defaults_of, with_options
-from studies.command_line.tables import print_plan, print_summary
+from studies.command_line.tables import print_plan, print_summary, warn_of_days
+from studies.record.driver_lock import DriverLock
+from studies.record.study_folder import StudyFolder
 from studies.run.options import Budget, Options, Resources, Sinks, Storage
 from studies.study import Study
 from trainables import console
+from trainables.console import checked_options
 from trainables.errors import EndedEarly, ExitCode
 from trainables.terminal import print_text, silent_keys
 
@@ -31,7 +34,7 @@ def main(study: Study) -> None:
     """Run ``study`` as this process's command line; exits with one of `trainables.errors.ExitCode`."""
 
     def command(_version: console.Version = False, **values: Any) -> None:
-        with console.checked_options():
+        with checked_options():
             asked = built(Asked, values)
             planned = asked.planned(study)
             options = Options(
@@ -44,12 +47,12 @@ def main(study: Study) -> None:
                 report=asked.report,
             )
         folder, screen = asked.out or Path("runs") / planned.name, Console(highlight=False, markup=False)
-        if asked.dry_run:
-            from studies.record.study_folder import StudyFolder
-
-            own = planned if asked.fresh else StudyFolder(folder).own_definitions(planned)
-            print_plan(own, folder, options, screen)
-            return
+        DriverLock(StudyFolder(folder).layout).refuse_in_use()
+        with checked_options():
+            if asked.dry_run:
+                print_plan(study, planned, folder, options, screen)
+                return
+            warn_of_days(planned, folder, options, screen)
         is_interrupted = False
         with _reporting_kill(), silent_keys() if screen.is_terminal else nullcontext():
             try:

@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_origin, get_type_hints
@@ -11,18 +11,24 @@ from typer import Option
 
 from studies.sampling import SAMPLERS
 from studies.study import Study
+from trainables.console import folder_of
 from trainables.slots.resources import Placement
 
 _Fields = TypeVar("_Fields")
+_BOTH = ("epochs", "limit_train", "limit_val", "seed")  # fields of the base configuration that have an option, too
 _PLAN = ("trials", "final_epochs", "seeds", "seed", "prune")  # options whose defaults are the study's
+
+
+def _path(help: str, **more: Any) -> Any:
+    return Option(parser=folder_of, metavar="PATH", help=help, **more)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
     """What a study's command is asked besides `studies.run.options`; without a default here, it has the study's own."""
 
-    data_dir: Annotated[Path | None, Option(envvar="VAE_DATA_DIR", help="Folder of data sets and downloads.")] = None
-    out: Annotated[Path | None, Option(help="The study's folder. [default: runs/<its name>]")] = None
+    data_dir: Annotated[Path | None, _path("Folder of data sets and downloads.", envvar="VAE_DATA_DIR")] = None
+    out: Annotated[Path | None, _path("The study's folder. [default: runs/<its name>]")] = None
     trials: Annotated[int, Option(help="Trials in all; more than before extends.")]
     epochs: Annotated[int, Option(help="Epochs of a trial.")]
     final: Annotated[
@@ -64,18 +70,16 @@ class Asked:
 
     def planned(self, study: Study) -> Study:
         """The study with what is asked. Raises: UserError, ValueError: see `Study.with_overrides`."""
-        overrides = {name: getattr(self, name) for name in ("epochs", "limit_train", "limit_val", "seed")}
-        for text in self.set or []:
-            path, equals, value = text.partition("=")
-            if not equals:
-                raise ValueError(f"--set must be FIELD=VALUE, got {text!r}")
-            if path in overrides:
-                raise ValueError(f"{path} is set twice: use --{path.replace('_', '-')}, or --set once")
-            try:
-                overrides[path] = json.loads(value)
-            except ValueError:  # text
-                overrides[path] = value
-        plan = {name: getattr(self, name) for name in _PLAN}
+        overrides = {name: getattr(self, name) for name in _BOTH}
+        defaults, found = defaults_of(study), dict(self._set(study))
+        for path, value in found.items():
+            if path in _BOTH and overrides[path] not in (defaults[path], value):
+                option = f"--{path.replace('_', '-')}"
+                raise ValueError(
+                    f"{option} must be given once, got {overrides[path]}, and {value} by --set\nleave out one"
+                )
+        overrides |= found
+        plan = {name: getattr(self, name) for name in _PLAN} | {name: found[name] for name in {"seed"} & found.keys()}
         given: dict[str, Any] = {
             "objective": self.objective,
             "final": self.final,
@@ -83,7 +87,28 @@ class Asked:
         }
         given["sampler"] = SAMPLERS[self.sampler] if self.sampler else None
         plan |= {name: value for name, value in given.items() if value is not None}
+        if self.final and not plan["final_epochs"]:
+            raise ValueError(f"--final must be 0 where --final-epochs is 0, got {self.final}")
         return Study(**{**vars(study), **plan}).with_overrides(overrides)
+
+    def _set(self, study: Study) -> Iterator[tuple[str, Any]]:
+        """Path and value of each ``--set``, as far as each alone can be. Raises: ValueError."""
+        for text in self.set or []:
+            path, equals, written = text.partition("=")
+            if not (path and equals):
+                raise ValueError(f"--set must be FIELD=VALUE, got {text!r}\nsuch as --set model.width=16")
+            option = path.replace("_", "-")
+            if path in {each.name for each in fields(self)} - set(_BOTH):
+                raise ValueError(f"--set must name a field of the configuration, got {path!r}\nuse --{option}")
+            try:
+                value = json.loads(written)
+            except ValueError:  # text
+                value = written
+            if isinstance(value, bool) and path != "compile":
+                raise ValueError(f"--set {path} must not be true or false, got {written}")
+            if path in _BOTH:
+                study.base.replace({path: value})
+            yield path, value
 
     def placement(self) -> Placement:
         """Which nodes are wanted. Raises: ValueError for what is no label, or is given twice."""
@@ -93,12 +118,14 @@ class Asked:
             if not (key and equals) or key in labels:
                 raise ValueError(f"--label must be KEY=VALUE, each key once, got {text!r}")
             labels[key] = value
+        if self.accelerator is not None and not self.accelerator.strip():
+            raise ValueError(f"--accelerator must be a type of accelerator, got {self.accelerator!r}")
         return Placement(self.accelerator, labels)
 
 
 def defaults_of(study: Study) -> dict[str, Any]:
     """Those of `Asked` that are a study's own."""
-    base = {name: getattr(study.base, name) for name in ("epochs", "limit_train", "limit_val")}
+    base = {name: getattr(study.base, name) for name in _BOTH}
     return base | {name: getattr(study, name) for name in _PLAN}
 
 

@@ -1,27 +1,33 @@
 """What a study's command prints: its plan before anything starts, and a summary at the end."""
 
-import shlex
+import sys
 from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from analysis.reading.validation import flat
 from studies.record.ledger import by_state
 from studies.record.study_folder import StudyFolder
+from studies.run.checks import Foreseen, foresee, has_gpu
+from studies.run.estimate import estimated, may_take_long, smaller
 from studies.run.options import Options, Resources
 from studies.study import Study
 from trainables.config import TrialConfig
-from trainables.data.datasets import MissingDataError, load_dataset
+from trainables.data.datasets import MissingDataError, load_dataset, training_images
 from trainables.errors import UserError
 from trainables.records.study_layout import StudyLayout
 from trainables.space import describe
 from trainables.terminal import Column, print_facts, print_table, print_text
-from trainables.text import without_passwords
+from trainables.text import as_typed, without_passwords
 
 if TYPE_CHECKING:
     from analysis.reading.best_runs import Run
 
+_LONG = 3600.0  # seconds from which a study on a CPU is warned of
 _BEST = (  # of each run, the most important first
     Column("trial", "trial", is_text=True),
     Column("val_rate", "rate, nats", ".2f"),
@@ -36,20 +42,71 @@ _BEST = (  # of each run, the most important first
 )
 
 
-def print_plan(study: Study, folder: Path, options: Options, console: Console) -> None:
-    """The space, the budget and the resources; starts nothing. Raises: UserError where this machine has no room."""
-    base, storage = study.base, options.storage
+def print_plan(study: Study, planned: Study, folder: Path, options: Options, console: Console) -> None:
+    """What a command would do with a ``study`` as it is ``planned``, and about how long that takes, measured; starts
+    nothing. Raises: UserError as `studies.run.checks.foresee`."""
+    seen = foresee(planned, StudyFolder(folder), options)
+    base, storage = seen.study.base, options.storage
     kept = {"the ledger": storage.ledger and without_passwords(storage.ledger), "checkpoints": storage.checkpoints}
     plan = {
-        "study": [f"{study.name} in {folder}"],
+        "study": f"{planned.name} in {folder}: {seen.folder}",
         "data": _data(base, options.data_dir),
-        "minimised": [" and ".join(study.objectives), *study.where],
-        "space": [f"{path}: {describe(distribution)}" for path, distribution in study.space.items()],
-        "budget": _budget(study, options),
+        "changed": _changed(study, planned),
+        "minimised": [" and ".join(seen.study.objectives), *seen.study.where],
+        "space": [f"{path}: {describe(distribution)}" for path, distribution in planned.space.items()],
+        "budget": _budget(seen.study, options),
         "storage": [f"{what} in {place}" for what, place in kept.items() if place],
-        "resources": _resources(study, options.resources, StudyFolder(folder).pack),
+        "resources": _resources(seen, options.resources),
     }
     print_facts(plan, console)
+    if not seen.is_finished:
+        print_facts({"time".ljust(max(map(len, plan))): _time(seen, options)}, console)
+
+
+def _changed(study: Study, planned: Study) -> list[str]:
+    """What the options change of what the script declares."""
+    before, now = flat(study.base), flat(planned.base)
+    lines = [f"{path}: {before[path]} -> {it}" for path, it in now.items() if path != "model" and it != before[path]]
+    return lines + [f"{path} is searched no more" for path in study.space if path not in planned.space]
+
+
+def _time(seen: Foreseen, options: Options) -> list[str]:
+    if options.resources.address not in (None, "local"):
+        return ["not measured: the study runs elsewhere"]
+    try:
+        return estimated(seen.study, options, seen.slots, seen.slot).lines
+    except UserError as error:
+        return ["not known", *str(error).splitlines()]
+
+
+def warn_of_days(study: Study, folder: Path, options: Options, console: Console) -> None:
+    """Before a new study begins on this machine's CPU: where it takes more than an hour, say so, and what takes
+    minutes. Raises: UserError as `foresee`."""
+    is_new = options.fresh or not StudyFolder(folder).layout.question.exists()
+    if options.resources.address not in (None, "local") or not is_new or has_gpu():
+        return
+    if not may_take_long(study, len(training_images(study.base, options.data_dir)[1])):
+        return
+    print_text("no GPU is seen here: measuring how long this takes", console)
+    seen = foresee(study, StudyFolder(folder), options)
+    try:
+        time = estimated(seen.study, options, seen.slots, seen.slot)
+    except UserError as error:
+        print_facts({"time": ["not known", *str(error).splitlines()]}, console)
+        return
+    if time.seconds > _LONG:
+        command = as_typed("python", *_without_out(sys.argv), *smaller(study, folder))
+        print_facts({"time": time.lines, "smaller": command}, console, whole=["smaller"])
+        print_text("Ctrl-C, twice, ends this one at once; the same command goes on with it", console)
+
+
+def _without_out(arguments: Sequence[str]) -> list[str]:
+    """A command line without its folder."""
+    return [
+        word
+        for before, word in pairwise(["", *arguments])
+        if "--out" not in (before, word) and not word.startswith("--out=")
+    ]
 
 
 def _data(base: TrialConfig, data_dir: Path | None) -> list[str]:
@@ -88,27 +145,19 @@ def _pruned(study: Study) -> str:
     return f"pruned above the {study.prune:g} quantile at their own KL weight" if study.prune else "none pruned"
 
 
-def _resources(study: Study, resources: Resources, measured: int | None) -> list[str]:
-    from cluster.plan import here, plan_slots
-
-    if resources.address:
-        lines = [f"{resources.workers_per_trial} worker(s) a trial on {resources.address}"]
-    else:
-        share, most = resources.gpus_per_worker, resources.max_concurrent
-        is_measured = resources.asked_pack is None and resources.may_pack and here()[0].gpus > 0
-        pack = (measured or 1) if is_measured else (resources.asked_pack or 1)
-        count, slot = plan_slots(here(), resources.workers_per_trial, most, share, study.trials, pack)
-        plan_slots(here(), resources.final_workers, 1, resources.gpus_per_worker)
-        each = f"{slot.cpus_per_worker} CPU(s)" + (f", {slot.gpus_per_worker:g} GPU" if slot.gpus_per_worker else "")
-        trials = f"{count * slot.pack} trial(s) at once" + (f", {slot.pack} in turns" if slot.pack > 1 else "")
-        lines = [f"{trials}, on {count} x {slot.workers} worker(s) with {each}"]
-        if is_measured and measured is None:
-            lines.append(
-                "or several in turns on each GPU, as many as serve it best: that is measured first, and recorded"
-            )
-    where = [resources.placement.accelerator or "", *map("=".join, resources.placement.labels.items())]
-    if any(where):
-        lines.append(f"on nodes with {', '.join(filter(None, where))} alone")
+def _resources(seen: Foreseen, resources: Resources) -> list[str]:
+    slot, last = seen.slot, seen.last_slot
+    each = f"{slot.cpus_per_worker} CPU(s)" + (f", {slot.gpus_per_worker:g} GPU" if slot.gpus_per_worker else "")
+    trials = f"{seen.slots * slot.pack} trial(s) at once" + (f", {slot.pack} in turns" if slot.pack > 1 else "")
+    where = f" of {resources.address}" if resources.address else ""
+    lines = [f"{trials}, on {seen.slots} x {slot.workers} worker(s) with {each}{where}"]
+    if seen.measures_pack:
+        lines.append("or several in turns on each GPU, as many as serve it best: that is measured first, and recorded")
+    if seen.study.finals and last != slot:
+        lines.append(f"the last trainings on {last.workers} worker(s) with {last.cpus_per_worker} CPU(s)")
+    placement = [resources.placement.accelerator or "", *map("=".join, resources.placement.labels.items())]
+    if any(placement):
+        lines.append(f"on nodes with {', '.join(filter(None, placement))} alone")
     return lines
 
 
@@ -128,7 +177,7 @@ def print_summary(folder: Path, console: Console, report: bool) -> None:
         places["figures"] = layout.visu("").parent
         print_facts({what: str(path) for what, path in places.items()}, console, whole=places)
     else:
-        way = f"python -m analysis report {shlex.quote(str(folder))}"
+        way = as_typed("python", "-m", "analysis", "report", folder)
         print_facts({"to draw the report": way}, console, whole=["to draw the report"])
     if not runs:
         causes = frame["cause"].dropna().tolist()

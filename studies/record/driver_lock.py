@@ -47,9 +47,7 @@ class DriverLock:
             self._layout.request.unlink(missing_ok=True)  # of an earlier driver
             self.beat("starting")
         except Timeout as error:
-            driver = self.driver()
-            who = f"process {driver.pid} on {driver.host}" if driver else "another process"
-            raise UserError(f"{path} is in use: {who} runs this study\nwait for it, or stop it") from error
+            raise self._in_use(self.driver()) from error
         except OSError as error:
             raise UserError(f"{path} must be a folder that can be written: {error.strerror}") from error
         try:
@@ -59,6 +57,15 @@ class DriverLock:
                 self._layout.driver.unlink(missing_ok=True)
                 self._layout.request.unlink(missing_ok=True)
             lock.release()
+
+    def refuse_in_use(self) -> None:
+        """Raises: UserError where a driver is at work. Nothing is locked."""
+        if driver := self.driver():
+            raise self._in_use(driver)
+
+    def _in_use(self, driver: Driver | None) -> UserError:
+        who = f"process {driver.pid} on {driver.host}" if driver else "another process"
+        return UserError(f"{self._layout.path} is in use: {who} runs this study\nwait for it, or stop it")
 
     def beat(self, phase: str, order: str = "") -> None:
         """Show that this process drives the study, and what it is at. Raises: OSError."""

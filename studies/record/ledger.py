@@ -4,10 +4,12 @@ The driver alone writes it. Samplers are functions of a trial's number and of th
 definitions 1: a driver that was killed leaves nothing behind that the next one would need.
 """
 
+import re
 import time
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -15,14 +17,20 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy import create_engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import NoSuchModuleError
 
 from analysis.statistics.pareto import pareto_front, spread
+from studies.record.study_folder import StudyFolder
 from studies.study import Study
+from trainables.console import unwritable
 from trainables.errors import UserError
 from trainables.metrics import Metrics
 from trainables.records.storage_urls import OWNER
 from trainables.text import without_passwords
 
+_SQLITE = b"SQLite format 3\0"  # how a database's file begins
 State = Literal["complete", "pruned", "failed"]  # how a training ends
 CONSTRAINTS = "constraints"  # as Optuna's samplers and its dashboard both read them, which know no names of them
 BITS = "val_bits_per_dim"  # what the ledger notes of a trial of two objectives besides
@@ -219,6 +227,42 @@ def set_aside(study_name: str, url: str) -> str | None:
     return kept
 
 
+def check_storage(url: str) -> None:
+    """Raises: UserError where a storage cannot be opened; it is left as it is, and not made."""
+    try:
+        parts = make_url(url)
+        if parts.drivername.startswith("sqlite"):
+            path = Path(parts.database or "")
+            if path.exists():
+                with path.open("rb") as file:
+                    if file.read(len(_SQLITE)) not in (b"", _SQLITE):
+                        raise UserError(f"--storage must be a database of SQLite, got {path}, which is another file")
+            if fault := unwritable(path.parent):
+                raise UserError(f"--storage must be in a folder that can be written, got {path}: {fault}")
+        else:
+            create_engine(parts).connect().close()
+    except UserError:
+        raise
+    except Exception as error:  # any of SQLAlchemy's or a driver's
+        raise _unopened(url, error) from error
+
+
+def check_trials(known: int, folder: StudyFolder) -> None:
+    """Raises: UserError for a storage that has lost trials: they are asked for before they get a folder."""
+    folders = len(folder.layout.trial_folders())
+    if known < folders:
+        raise UserError(
+            f"the study's storage (study.db, or that of --storage) must know the {folders} trials in "
+            f"{folder.layout.trials}, got {known}\nrestore it, or use --fresh to move the study aside"
+        )
+
+
 def _unopened(url: str, error: Exception) -> UserError:
-    reason = str(error).strip().splitlines()[0]
+    """What a library says of it, without its own names."""
+    reason = re.sub(r"^\(\S+\) ", "", str(error).strip().splitlines()[0])
+    match error:
+        case NoSuchModuleError():
+            reason = f"there is no kind of database {url.partition(':')[0]!r}: use sqlite, postgresql or mysql"
+        case ModuleNotFoundError():
+            reason = f"install the package {error.name}"
     return UserError(f"the study's storage cannot be opened: {without_passwords(url)}\n{reason}")

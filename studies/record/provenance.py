@@ -3,7 +3,6 @@
 import os
 import platform
 import re
-import shlex
 import subprocess
 import sys
 from contextlib import suppress
@@ -15,7 +14,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from trainables.records.storage_urls import masked
-from trainables.text import SECRETS, without_passwords
+from trainables.text import SECRETS, as_typed, without_passwords
 
 _PACKAGES = ("vae-studies", "ray", "torch", "torchvision", "optuna", "numpy", "pandas", "scikit-learn")
 _ROOT = str(Path(__file__).parents[2])
@@ -26,7 +25,7 @@ def provenance() -> dict[str, Any]:
     """Command, versions, commit and machine."""
     return {
         "directory": str(Path.cwd()),
-        "command": without_passwords(shlex.join(["python", *_without_secrets(sys.argv)])),
+        "command": without_passwords(as_typed("python", *_without_secrets(sys.argv))),
         "versions": {"python": platform.python_version()} | _versions(),
         "git_commit": _output_of("git", "-C", _ROOT, "describe", "--always", "--dirty", "--abbrev=12") or None,
         "hardware": {

@@ -37,10 +37,7 @@ class StudyFolder:
         of the first command where this one names none. A password is in none of them."""
         lasting: dict[str, Any] = {"id": uuid.uuid4().hex, "created": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
         lasting |= {"storage": storage and masked(storage), "checkpoints": checkpoints, "pack": None}
-        if self.layout.question.exists():
-            lasting = self._claimed_before(study, lasting)
-        elif any(not path.match(PARTIAL) for path in self.path.iterdir()):
-            raise UserError(f"{self.path} is not empty and holds no study\nuse another --out")
+        lasting = self.check(study, lasting["storage"], checkpoints) or lasting
         record = study.question() | lasting | facts | provenance()
         for partial in self.path.glob(PARTIAL):
             partial.unlink()
@@ -60,6 +57,19 @@ class StudyFolder:
     def note_pack(self, pack: int) -> None:
         """Record it for the commands to come. Raises: OSError."""
         self._write({**self._recorded(), "pack": pack})
+
+    def check(
+        self, study: Study, storage: str | None = None, checkpoints: str | None = None, fresh: bool = False
+    ) -> dict[str, Any]:
+        """What lasts of the study that is here, and that this one is; nothing of no study, or one that is moved aside:
+        ``fresh``. Raises: as `claim`."""
+        asked = {"id": "", "created": "", "storage": storage and masked(storage), "checkpoints": checkpoints}
+        asked["pack"] = None
+        if self.layout.question.exists():
+            return {} if fresh else self._claimed_before(study, asked)
+        if self.path.exists() and any(not path.match(PARTIAL) for path in self.path.iterdir()):
+            raise UserError(f"{self.path} is not empty and holds no study\nuse another --out")
+        return {}
 
     def own_definitions(self, study: Study) -> Study:
         """The study by the definitions of the one that is here, and by its objective where none is asked. Raises:

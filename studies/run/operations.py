@@ -1,6 +1,5 @@
 """What can be asked of a study's folder from outside its driver."""
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,12 +11,13 @@ from studies.record.driver_lock import DriverLock
 from studies.record.front import Front
 from studies.record.ledger import Trials, by_state
 from studies.record.study_folder import StudyFolder
+from studies.run.checks import is_finished
 from studies.run.retraining import next_finals, next_repeats
-from studies.run.runner import is_finished
 from studies.study import Study
 from trainables.errors import UserError
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import STATES, TrialFolder
+from trainables.text import as_typed
 
 
 def status_of(path: Path) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def described(status: Mapping[str, Any]) -> dict[str, str]:
         found["best"] = f"trial {status['best']}: {status['best_bits_per_dim']:.4f} bits/dim"
     found["cost"] = f"{status['cpu_hours']:.3g} CPU hours, {status['gpu_hours']:.3g} GPU hours"
     if not (driver or status["is_finished"]):
-        found["go on by"] = f"cd {shlex.quote(status['directory'])} && {status['command']}"
+        found["go on by"] = f"{as_typed('cd', Path(status['directory']))} && {status['command']}"
     return found
 
 
@@ -87,7 +87,8 @@ def _planned_study(record: StudyRecord) -> Study:
         }
         return Study.of_question(info, **plan)
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{StudyLayout(record.folder).question} does not say what is planned: {error}") from error
+        fault = f"{StudyLayout(record.folder).question} does not say what is planned: {error}"
+        raise UserError(f"{fault}\nthe study's own command writes it anew") from error
 
 
 def prune(path: Path, keep: int, dry_run: bool) -> tuple[int, int]:

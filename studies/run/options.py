@@ -13,6 +13,7 @@ from studies.study import at_least
 from trainables.slots.resources import MOST_IN_TURNS, Placement
 from trainables.text import without_passwords
 
+_KINDS = {"ledger": "databases", "checkpoints": "object stores"}
 _OBJECT_STORES = re.compile(r"(s3|gs|gcs|abfs|abfss|file)://")
 
 
@@ -102,9 +103,15 @@ class Storage:
         """Tell them apart by their schemes. Raises: ValueError for two of a kind."""
         found: dict[str, str] = {}
         for place in places:
+            if not place.strip():
+                raise ValueError(f"--storage must be a database's URL or an object store's, got {place!r}")
+            if re.fullmatch(r"(s3|gs|gcs|abfs|abfss)://([/?].*)?", place):
+                raise ValueError(f"--storage must name a bucket, such as s3://bucket/path, got {place!r}")
             kind = "checkpoints" if _OBJECT_STORES.match(place) else "ledger"
             if kind in found:
-                raise ValueError(f"--storage must name one database and one object store at most, got two {kind}")
+                raise ValueError(
+                    f"--storage must name one database and one object store at most, got two {_KINDS[kind]}"
+                )
             if kind == "checkpoints" and ("@" in place or without_passwords(place) != place):
                 rule = "--storage must hold no credentials of an object store: each node finds them for itself"
                 raise ValueError(f"{rule}; got {without_passwords(place)}")

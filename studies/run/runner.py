@@ -1,6 +1,5 @@
 """Study -> slots and Tune -> finished ledger, repeats and final training."""
 
-import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -9,15 +8,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cluster.access import check_address, refuse_vanishing
 from cluster.connect import connected
 from cluster.plan import Node, chosen, most_at_once, nodes
 from cluster.preflight import Preflight
 from studies.record.driver_lock import DriverLock
 from studies.record.front import Front
-from studies.record.ledger import Ledger, Trials, set_aside
+from studies.record.ledger import Ledger, check_trials, set_aside
 from studies.record.provenance import has_bfloat16
 from studies.record.study_folder import StudyFolder
+from studies.run.checks import check, is_finished
 from studies.run.options import Options, Resources
 from studies.run.retraining import final_trainings, foresee, next_finals, next_repeats, repeats
 from studies.run.slot_pool import final_slot, following_nodes, open_slots, search_slots
@@ -26,26 +25,24 @@ from studies.search.sinks import Opener, Sink, openers
 from studies.study import Study
 from studies.watch.live_view import View
 from studies.watch.stopping import Stop, following_orders, graceful, wait_for_resume
-from trainables.data.datasets import load_dataset, training_images
+from trainables.console import checked_options
+from trainables.data.datasets import load_dataset
 from trainables.errors import EndedEarly, UserError
 from trainables.records.storage_urls import storage_url
 from trainables.records.trial_folder import METRICS, TrialFolder
 from trainables.terminal import print_text
+from trainables.text import as_typed
 
 
 def run(study: Study, out: Path, options: Options, console: Console) -> None:
     """Run or continue a study in ``out``. What was finished before stays. Raises: UserError; EndedEarly where it was
     stopped, or its budget is spent, before its plan was done."""
-    folder, resources = StudyFolder(out), options.resources
-    refuse_vanishing(folder.path)
-    try:
-        study.check_sampler()
-    except ValueError as error:
-        raise UserError(f"{error}\nuse another, or --sampler tpe") from error
-    check_data(study, options.data_dir, max(resources.workers_per_trial, resources.final_workers))
+    folder = StudyFolder(out)
+    DriverLock(folder.layout).refuse_in_use()
+    with checked_options():
+        check(study, folder, options)
     for note in load_dataset(study.base.dataset, options.data_dir, study.base.image_size).notes:
         print_text(f"note: {note}", console)
-    check_address(resources.address, resources.trusted_network)
     lock = DriverLock(folder.layout)
     with lock.acquired():
         if options.fresh:
@@ -70,11 +67,11 @@ def _opened(study: Study, folder: StudyFolder, options: Options) -> Iterator[Led
         url = storage_url(folder.path, storage.ledger) if storage.ledger else None
         record = folder.claim(study, url, storage.checkpoints, **facts)
         if not record["storage"] and not folder.layout.ledger.exists():
-            check_ledger(0, folder)
+            check_trials(0, folder)
         if mirror := folder.mirror(folder.path):
             mirror.check()
         ledger = Ledger(study, storage_url(folder.path, folder.storage()), record["id"])
-        check_ledger(ledger.count().total(), folder)
+        check_trials(ledger.count().total(), folder)
         yield ledger
     except UserError:
         if new and record and not folder.layout.trials.exists():
@@ -86,14 +83,6 @@ def _opened(study: Study, folder: StudyFolder, options: Options) -> Iterator[Led
         raise
 
 
-def check_data(study: Study, data_dir: Path | None, workers: int) -> None:
-    """Raises: UserError now for what would fail in every trial."""
-    _, rows, _ = training_images(study.base, data_dir)
-    batch = min(study.base.batch_size, len(rows))
-    if batch < workers:
-        raise UserError(f"a batch must hold at least 1 image a worker, got {batch} for {workers} workers")
-
-
 def faster_precision(study: Study, cluster: list[Node]) -> str:
     """What to say before a study begins in float32 on this machine alone, without a GPU, and its processor trains
     faster in bfloat16; nothing otherwise."""
@@ -101,21 +90,6 @@ def faster_precision(study: Study, cluster: list[Node]) -> str:
     if is_elsewhere or study.base.precision != "float32" or "precision" in study.space or not has_bfloat16():
         return ""
     return "this processor has bfloat16: --set precision=bf16 trains 1.1 to 1.9 times as fast, deep networks the most"
-
-
-def check_ledger(known: int, folder: StudyFolder) -> None:
-    """Raises: UserError for a storage that has lost trials: they are asked for before they get a folder."""
-    folders = len(folder.layout.trial_folders())
-    if known < folders:
-        raise UserError(
-            f"the study's storage (study.db, or that of --storage) must know the {folders} trials in "
-            f"{folder.layout.trials}, got {known}\nrestore it, or use --fresh to move the study aside"
-        )
-
-
-def is_finished(trials: Trials, folder: StudyFolder) -> bool:
-    """Whether nothing of the plan is left to train."""
-    return not trials_left(trials) and not next_finals(trials, folder) and not next_repeats(trials, folder)
 
 
 def _train(ledger: Ledger, folder: StudyFolder, lock: DriverLock, options: Options, console: Console) -> None:
@@ -131,7 +105,7 @@ def _train(ledger: Ledger, folder: StudyFolder, lock: DriverLock, options: Optio
         view = View(plan.name, plan.trials, plan.base.epochs, console, has_front=len(plan.objectives) > 1)
         view.known(ledger.count(), ledger.lowest_bits())
         view.front = Front.of(ledger)
-        view.resumed_by = f"python -m studies resume {shlex.quote(str(folder.path))}"
+        view.resumed_by = as_typed("python", "-m", "studies", "resume", folder.path)
         view.then = "the report" if options.report else ""
         stop.meter.open(plan.name)
         session = Session(ledger, folder, options.data_dir, view, stop)
@@ -169,15 +143,17 @@ def _train_all(session: Session, resources: Resources, preflight: Preflight, ope
     from studies.search import tune
 
     ledger, folder, view = session.ledger, session.folder, session.view
-    cluster = chosen(nodes(), resources.placement)
+    with checked_options():  # what there is no room for
+        cluster = chosen(nodes(), resources.placement)
+        last_slot = final_slot(resources, cluster)
     if len(cluster) > 1:
         view.phase(f"looking at {len(cluster)} nodes")
     preflight.check(cluster)
-    last_slot = final_slot(resources, cluster)
     final = final_trainings(session, last_slot.workers)
     left, retrained = trials_left(ledger), len(next_repeats(ledger, folder))
     if left or retrained:
-        count, slot = search_slots(resources, cluster, session, left, retrained)
+        with checked_options():
+            count, slot = search_slots(resources, cluster, session, left, retrained)
         stages, is_shared = [search_trials(session), repeats(session)], replace(slot, pack=1) == last_slot
         stages += [final] if is_shared else []
         foresee(session, last_slot.workers / slot.workers, alone=not is_shared)

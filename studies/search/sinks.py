@@ -8,15 +8,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
+from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+from trainables.console import unwritable
 from trainables.errors import UserError
 from trainables.metrics import Metrics
 from trainables.records.study_layout import StudyLayout
 from trainables.text import printable, without_passwords
 
+_Answer = TypeVar("_Answer")
 _START_SECONDS = 20.0  # how long a tracking server may take to answer at first; a new database is filled then
 _CLOSE_SECONDS = 60.0  # how long a sink may write on after the search's end
 # for a server that is not there, MLflow would try for minutes
@@ -86,9 +89,32 @@ def openers(tensorboard: bool, mlflow: str | None, study: str, layout: StudyLayo
     return found if mlflow is None else found | {"MLflow": _mlflow(mlflow, study)}
 
 
+def check_mlflow(uri: str, study: str) -> None:
+    """Raises: UserError where MLflow is not installed, or takes no runs at a URI; nothing is made there."""
+    client = _client(uri)
+    if path := re.fullmatch(r"(?:sqlite|file)://(/.*)", uri):
+        if fault := unwritable(Path(path[1].removeprefix("//")).parent):
+            raise UserError(f"--mlflow must be in a folder that can be written, got {without_passwords(uri)}: {fault}")
+        return
+    _answer(uri, lambda: client().get_experiment_by_name(study))
+
+
 def _mlflow(uri: str, study: str) -> Opener:
+    client_of = _client(uri)
+
+    def connect() -> Opener:
+        client = client_of()
+        found = client.get_experiment_by_name(study)
+        experiment = found.experiment_id if found else client.create_experiment(study)
+        return partial(_MlflowRun, client, experiment)
+
+    return _answer(uri, connect)
+
+
+def _client(uri: str) -> Callable[[], Any]:
+    """What makes MLflow's client of a URI."""
     where = without_passwords(uri)
-    if not re.match(r"[a-z][a-z0-9+.-]*:", uri):
+    if not re.match(r"[a-z][a-z0-9+.-]*:(?!/*$)", uri):
         raise UserError(
             f"--mlflow must be a tracking URI, got {where!r}\nsuch as http://host:5000 or sqlite:////folder/mlflow.db"
         )
@@ -99,18 +125,21 @@ def _mlflow(uri: str, study: str) -> Opener:
     except ImportError as error:
         raise UserError("--mlflow needs the package mlflow-skinny\npip install 'vae-studies[mlflow]'") from error
     logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # notices would tear the view; what goes wrong is raised
-    done: Future[Opener] = Future()
+    return partial(MlflowClient, uri)
+
+
+def _answer(uri: str, ask: Callable[[], _Answer]) -> _Answer:
+    """What MLflow answers in time. Raises: UserError where it does not."""
+    done: Future[_Answer] = Future()
 
     def connect() -> None:
         try:
-            client = MlflowClient(uri)
-            found = client.get_experiment_by_name(study)
-            experiment = found.experiment_id if found else client.create_experiment(study)
-            done.set_result(partial(_MlflowRun, client, experiment))
+            done.set_result(ask())
         except BaseException as error:
             done.set_exception(error)
 
     Thread(target=connect, daemon=True).start()  # one that hangs is left behind, and does not keep the process
+    where = without_passwords(uri)
     try:
         return done.result(_START_SECONDS)
     except TimeoutError as error:
@@ -119,7 +148,14 @@ def _mlflow(uri: str, study: str) -> Opener:
         raise UserError(f"MLflow cannot be reached at {where}\n{_reason(error)}") from error
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
+    """What the system says where that is at the bottom of it, without a library's own words; else what the error says
+    first."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return printable(cause.strerror)
+        cause = cause.__cause__ or cause.__context__
     first = next(iter(str(error).strip().splitlines()), "")
     return printable(without_passwords(f"{type(error).__name__}: {first}"))
 

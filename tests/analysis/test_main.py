@@ -27,9 +27,9 @@ def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def test_the_command_line_says_what_is_wrong(tmp_path: Path) -> None:
     missing = command("report", str(tmp_path / "none"))
-    assert missing.returncode == 1
-    assert missing.stderr.startswith(f"error: no study folder at {tmp_path}")
-    assert len(missing.stderr.splitlines()) <= 2
+    assert missing.returncode == 2
+    assert missing.stderr.startswith(f"error: STUDY must be a folder, got '{tmp_path}/none', which is not there")
+    assert len(missing.stderr.splitlines()) == 2
     assert command("report", "x", "--no-such-option").returncode == 2
     assert "report" in command().stdout + command("--help").stdout
 
@@ -40,12 +40,12 @@ def test_the_commands_say_what_is_wrong(tmp_path: Path) -> None:
     for arguments, message in [
         (("compare", two[0]), "a comparison needs at least 2 studies, got 1"),
         (("compare", two[0], two[0]), "cannot be compared with itself"),
-        (("compare", two[0], tmp_path / "none"), "no study folder at"),
-        (("compare", *two, "--out", tmp_path / "no" / "such.html"), "cannot write"),
-        (("list", tmp_path / "none"), "no folder at"),
+        (("compare", two[0], tmp_path / "none"), "STUDIES must be a folder"),
+        (("compare", *two, "--out", tmp_path / "no" / "such.html"), "--out must be in a folder that can be written"),
+        (("list", tmp_path / "none"), "FOLDER must be a folder"),
     ]:
         done = command(*arguments)
-        assert done.returncode == 1, done.stdout
+        assert done.returncode == 2, done.stdout
         assert message in done.stderr
         assert len(done.stderr.splitlines()) <= 2
     with pytest.raises(UserError):

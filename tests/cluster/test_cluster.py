@@ -207,7 +207,7 @@ def test_a_node_that_joins_is_used_unless_it_cannot_be(tmp_path: Path) -> None:
     )
     with local_cluster([1]) as cluster, log.open("w") as output:
         refused = script(*command, "--address", cluster.address, cwd=tmp_path)
-        assert refused.returncode == 1
+        assert refused.returncode == 2
         assert "2 trial(s) at once of 1 worker(s) need room for 2 workers" in refused.stderr
         study = subprocess.Popen(
             [sys.executable, *map(str, command[: command.index("--max-concurrent")]), "--address", cluster.address],
@@ -258,7 +258,7 @@ def test_a_node_that_joins_is_used_unless_it_cannot_be(tmp_path: Path) -> None:
             tmp_path / "c",
             cwd=tmp_path,
         )
-        assert nowhere.returncode == 1
+        assert nowhere.returncode == 2
         assert "--accelerator H100 --label zone=c must fit a node of the cluster" in nowhere.stderr
         assert "zone=b" in nowhere.stderr
         assert "Traceback" not in nowhere.stderr

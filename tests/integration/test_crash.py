@@ -15,9 +15,8 @@ import pytest
 from support.analysis_fixture import build_study
 
 from analysis import load_best, load_trials
-from studies.record.ledger import Ledger
+from studies.record.ledger import Ledger, check_trials
 from studies.record.study_folder import StudyFolder
-from studies.run.runner import check_ledger
 from studies.study import Study
 from trainables.config import TrialConfig
 from trainables.data import datasets as data
@@ -198,7 +197,7 @@ def test_a_torn_locked_or_emptied_ledger_is_one_clear_error(tmp_path: Path) -> N
     assert read(lambda: load_trials(folder.path)) is DAMAGED
     study = Study(name="digits_vae", base=TINY, space={}, trials=9)
     with pytest.raises(UserError, match=r"must know the \d trials .* got 0"):
-        check_ledger(0, folder)
+        check_trials(0, folder)
 
     locked = tmp_path / "locked.db"
     Ledger(study, f"sqlite:///{locked}")

@@ -91,12 +91,12 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(tmp_path: Path) 
     [
         (["--datset", "mnist"], 2, "--datset"),
         (["--model", "GAN"], 2, "GAN"),
-        (["--dataset", "imagenet"], 1, "imagenet"),
-        (["--latent_dim", "0"], 2, "model.latent_dim: should be greater than or equal to 1, got 0"),
-        (["--beta", "-1"], 2, "beta: should be greater than or equal to 0, got -1.0"),
+        (["--dataset", "imagenet"], 2, "imagenet"),
+        (["--latent_dim", "0"], 2, "--latent_dim must be at least 1, got 0"),
+        (["--beta", "-1"], 2, "--beta must be at least 0, got -1.0"),
         (["--lr", "nan"], 2, "lr"),
         (["--vae_mode", "deep"], 2, "deep"),
-        (["--dataset", "imagefolder:/nowhere"], 1, "/nowhere"),
+        (["--dataset", "imagefolder:/nowhere"], 2, "/nowhere"),
     ],
 )
 @pytest.mark.slow

@@ -623,7 +623,7 @@ def test_a_databases_password_is_not_in_the_studys_folder(
 def test_an_error_of_a_database_does_not_tell_its_password(tmp_path: Path) -> None:
     url = "postgresql://u:geheim@127.0.0.1:1/x"
     done = script(*STUDY, "--out", "s", "--storage", url, cwd=tmp_path)
-    assert done.returncode == 1, done.stdout + done.stderr
+    assert done.returncode == 2, done.stdout + done.stderr
     assert "storage cannot be opened" in done.stderr
     assert "geheim" not in done.stdout + done.stderr
     assert len(done.stderr.strip().splitlines()) == 2
@@ -676,7 +676,7 @@ def test_a_study_refuses_another_machine_before_it_sends_a_word(
     (tmp_path / ".ray/auth_token").write_text(WRONG)
     done = start(*STUDY, "--out", "s", *arguments, home=tmp_path, cwd=tmp_path, **environment)
     _, errors = done.communicate(timeout=120)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert errors.startswith(
         f"error: a cluster on another machine must be reached by TLS (RAY_USE_TLS=1), got {ELSEWHERE}:6379\n"
     )

@@ -1,5 +1,6 @@
 """Checkpoints in an object store, for clusters whose nodes share no folder."""
 
+import re
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -51,17 +52,17 @@ class Mirror:
 
     def check(self) -> None:
         """Raises: UserError where it cannot be written and read from here."""
-        name = f"probe-{uuid.uuid4().hex}"
         try:
-            files, path = self.place()
+            files, path = Mirror(self.uri, f"probe-{uuid.uuid4().hex}").place()
             files.create_dir(path)
-            with files.open_output_stream(f"{path}/{name}") as target:
+            with files.open_output_stream(f"{path}/probe") as target:
                 target.write(b"probe")
-            with files.open_input_stream(f"{path}/{name}") as source:
+            with files.open_input_stream(f"{path}/probe") as source:
                 source.read()
-            files.delete_file(f"{path}/{name}")
+            files.delete_file(f"{path}/probe")
+            files.delete_dir(path)  # of use in file:// alone
         except (OSError, pa.ArrowException) as error:
-            reason = str(error).strip().splitlines()[-1]
+            reason = re.sub(r"^\[Errno \d+\] |\. Detail: .*", "", str(error).strip().splitlines()[-1])
             raise UserError(
                 f"--storage must be an object store that can be written, got {self.uri}: {reason}\n"
                 "check its name and region; credentials come from the environment, or the node's role"

@@ -4,13 +4,19 @@ folder is `trial_folder`'s."""
 import re
 from pathlib import Path
 
+import typer
+
+from trainables.console import known_folder_of, shortened
+
+QUESTION = "study.json"
+
 
 class StudyLayout:
     """The paths below (and three beside) a study's folder ``path``. Nothing here reads or writes."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.question = path / "study.json"  # what was asked, by whom and where
+        self.question = path / QUESTION  # what was asked, by whom and where
         self.ledger = path / "study.db"  # the Optuna storage, where it is not elsewhere
         self.trials = path / "trials"  # the trials' folders: see `trainables.records.trial_folder`
         self.final = self.trials / "final"  # of the best configuration's last, longer training, once it is finished
@@ -65,3 +71,11 @@ class StudyLayout:
 def visu_name(dataset: str) -> str:
     """A data set's folder below ``visu``: "mnist_vae"; "imagefolder_vae" wherever its images are."""
     return re.sub(r"[^A-Za-z0-9_-]", "_", dataset.partition(":")[0]) + "_vae"
+
+
+def study_of(text: str) -> Path:
+    """The folder of a study that is there, of a command's argument. Raises: typer.BadParameter."""
+    path = known_folder_of(text)
+    if not (path / QUESTION).exists():
+        raise typer.BadParameter(f"must be a study's folder, got {shortened(text)}, which has no {QUESTION}")
+    return path if path.name not in ("", "..") else path.resolve()

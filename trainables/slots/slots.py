@@ -113,7 +113,10 @@ class Slots:
                     if (requests != earlier and not no_room) or (died and opening < _MAX_RESTARTS):
                         continue
                     self._lost.add(slot)
-                    cause = f"slot {slot} could not be opened: {str(error).strip().splitlines()[-1]}"
+                    reason = str(error).strip().splitlines()[-1]
+                    if "TIMEOUT" in reason:  # a variable of Ray's
+                        reason = f"no node had room for it within --patience {self.patience:g} seconds"
+                    cause = f"slot {slot} could not be opened: {reason}"
                     while not self._closing.is_set():  # again and again, as with close()
                         self.mailbox.lose.remote(slot, cause)
                         self._closing.wait(IDLE_SECONDS)

@@ -16,8 +16,8 @@ from support.small_study import CONFIG, row, session, study, train
 
 from studies.digits_vae import STUDY
 from studies.record.study_folder import StudyFolder
+from studies.run.checks import is_finished
 from studies.run.retraining import final_trainings, repeats
-from studies.run.runner import is_finished
 from studies.sampling import SAMPLERS
 from studies.search.lifecycle import Lifecycle, search_trials
 from studies.search.pruning import Peers
@@ -173,7 +173,7 @@ def test_a_command_that_asks_an_older_folder_for_more_leaves_it_alone(
 ) -> None:
     before = {path: path.read_bytes() for path in older.rglob("*") if path.is_file()}
     done = script(ROOT / "studies/digits_vae.py", *TYPED, "--out", older, *options, cwd=older.parent)
-    assert done.returncode == 1, done.stdout + done.stderr
+    assert done.returncode == 2, done.stdout + done.stderr
     assert done.stderr.startswith(f"error: {message}")
     assert len(done.stderr.splitlines()) == 2
     assert {path: path.read_bytes() for path in older.rglob("*") if path.is_file()} == before

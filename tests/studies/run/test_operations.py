@@ -170,8 +170,8 @@ def test_a_budget_of_hours_ends_a_study_in_order_and_the_same_command_goes_on(tm
     ("arguments", "message"),
     [
         (["status", "nowhere"], "nowhere"),
-        (["pause", "nowhere"], "no study at nowhere"),
-        (["stop", "nowhere"], "no study at nowhere"),
+        (["pause", "nowhere"], "STUDY must be a folder, got 'nowhere'"),
+        (["stop", "nowhere"], "STUDY must be a folder, got 'nowhere'"),
         (["prune-checkpoints", "nowhere"], "nowhere"),
         (["prune-checkpoints", "nowhere", "--keep", "0"], "--keep"),
         (["begin"], "begin"),

@@ -24,7 +24,7 @@ def test_resources_that_make_no_sense_are_refused(fields: dict, message: str) ->
 def test_storages_are_told_apart_and_credentials_of_object_stores_refused() -> None:
     both = Storage.of(["s3://bucket/a?region=eu-central-1", "sqlite:///x.db"])
     assert both == Storage(ledger="sqlite:///x.db", checkpoints="s3://bucket/a?region=eu-central-1")
-    with pytest.raises(ValueError, match="one database and one object store at most, got two ledger"):
+    with pytest.raises(ValueError, match="one database and one object store at most, got two databases"):
         Storage.of(["sqlite:///x.db", "sqlite:///y.db"])
     with pytest.raises(ValueError, match="no credentials") as refused:
         Storage.of(["s3://key:geheim@bucket/a"])

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from support.small_study import CONFIG, curve, row, session, study, train
 
+from studies.run.checks import is_finished
 from studies.run.retraining import final_trainings, next_finals, next_repeats, repeats
-from studies.run.runner import is_finished
 from studies.search.lifecycle import Lifecycle, Session, search_trials
 from trainables.config import TrialConfig
 from trainables.metrics import Metrics

@@ -9,8 +9,8 @@ import pytest
 from support.small_study import CONFIG, lifecycle, row, session, study, train
 
 from studies.record.ledger import Ledger
+from studies.run.checks import is_finished
 from studies.run.retraining import final_trainings, repeats
-from studies.run.runner import is_finished
 from studies.search.lifecycle import Lifecycle, Session, search_trials
 from trainables.errors import UserError
 from trainables.records.storage_urls import storage_url

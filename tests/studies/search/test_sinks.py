@@ -296,7 +296,7 @@ def test_a_password_in_the_uri_is_not_recorded(monkeypatch: pytest.MonkeyPatch) 
 def test_a_study_whose_sink_cannot_start_leaves_nothing(tmp_path: Path) -> None:
     study = ROOT / "studies/digits_vae.py"
     done = script(study, "--out", "s", "--mlflow", "http://me:secret@127.0.0.1:1", cwd=tmp_path)
-    assert done.returncode == 1, done.stdout
+    assert done.returncode == 2, done.stdout
     lines = done.stderr.strip().splitlines()
     assert lines[0] == "error: MLflow cannot be reached at http://me:***@127.0.0.1:1"
     assert len(lines) == 2, done.stderr

@@ -232,10 +232,12 @@ def test_a_deep_network_does_not_paint_all_black_at_a_high_learning_rate() -> No
 def test_overrides_are_checked_paths() -> None:
     config = TrialConfig()
     assert config.replace({"model.depth": 1, "beta": 2}).model.depth == 1
-    with pytest.raises(ValueError, match=r"'model\.detph' is no field of ModelConfig; its fields: .*depth"):
+    with pytest.raises(
+        ValueError, match=r"'model\.detph' is no field of ModelConfig\ndid you mean model\.depth\? its fields: .*depth"
+    ):
         config.replace({"model.detph": 1})
     with pytest.raises(ValueError, match="'optimiser' is no field of TrialConfig"):
         config.replace({"optimiser": "adam"})
     with pytest.raises(ValueError, match=r"model\.latent_dim") as refused:
         config.replace({"model.latent_dim": 0})
-    assert explain(refused.value) == "model.latent_dim: should be greater than or equal to 1, got 0"  # type: ignore[arg-type]
+    assert explain(refused.value) == "model.latent_dim must be at least 1, got 0"  # type: ignore[arg-type]

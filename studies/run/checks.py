@@ -1,0 +1,140 @@
+"""What a study's command looks at before it begins anything, and what it foresees. Nothing is written or started."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis.reading.ledger import read_ledger
+from analysis.reading.validation import read_question
+from cluster.access import check_address, refuse_vanishing
+from cluster.connect import connected
+from cluster.plan import Node, here, nodes, plan_slots
+from studies.record.ledger import Trials, check_storage
+from studies.record.study_folder import StudyFolder
+from studies.run.options import Options, Resources
+from studies.run.retraining import next_finals, next_repeats
+from studies.search.lifecycle import trials_left
+from studies.search.sinks import check_mlflow
+from studies.study import Study
+from trainables.console import unwritable
+from trainables.data.datasets import training_images
+from trainables.errors import UserError
+from trainables.records.object_store import Mirror
+from trainables.records.storage_urls import storage_url
+from trainables.slots.resources import Placement, SlotResources
+
+
+def check(study: Study, folder: StudyFolder, options: Options) -> Study:
+    """Look at all that can be looked at without a cluster: sampler, data, folder, storage, address, sinks. Returns the
+    study by the folder's definitions and objective. Raises: UserError for what cannot be."""
+    resources, storage = options.resources, options.storage
+    refuse_vanishing(folder.path)
+    try:
+        study.check_sampler()
+    except ValueError as error:
+        raise UserError(f"{error}\nuse another, or --sampler tpe") from error
+    check_data(study, options.data_dir, max(resources.workers_per_trial, resources.final_workers))
+    check_address(resources.address, resources.trusted_network)
+    _check_place(folder.path)
+    if not options.fresh:
+        study = folder.own_definitions(study)
+    url = storage.ledger and storage_url(folder.path, storage.ledger)
+    folder.check(study, url, storage.checkpoints, options.fresh)
+    if url:
+        check_storage(url)
+    if storage.checkpoints:
+        Mirror(storage.checkpoints, "").check()
+    if options.sinks.mlflow is not None:
+        check_mlflow(options.sinks.mlflow, study.name)
+    return study
+
+
+def check_data(study: Study, data_dir: Path | None, workers: int) -> None:
+    """Raises: UserError now for what would fail in every trial."""
+    _, rows, _ = training_images(study.base, data_dir)
+    batch = min(study.base.batch_size, len(rows))
+    if batch < workers:
+        raise UserError(
+            f"a batch must hold at least 1 image a worker, got {batch} for {workers} workers\n"
+            "lower --workers-per-trial and --final-workers, or raise --set batch_size or --limit-train"
+        )
+
+
+def _check_place(path: Path) -> None:
+    """Raises: UserError where a study's folder, or what is beside it, cannot be made or written."""
+    there = next(place for place in (path, *path.parents) if os.path.lexists(place))
+    fault = unwritable(there) or (there == path and unwritable(path.parent))
+    if fault:
+        raise UserError(f"--out must be a folder that can be written, got {path}: {fault}\nuse another --out")
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """What a command would do."""
+
+    study: Study  # by the folder's definitions
+    folder: str  # what becomes of it
+    is_finished: bool
+    slots: int
+    slot: SlotResources
+    last_slot: SlotResources
+    measures_pack: bool  # how many trials a GPU trains in turns is measured first
+
+
+def foresee(study: Study, folder: StudyFolder, options: Options) -> Foreseen:
+    """Check, join the cluster that is asked for, if one is, and look at what it holds. Raises: UserError as `check`,
+    and where there is no room."""
+    study = check(study, folder, options)
+    becomes, is_finished = _becomes(study, folder, options)
+    resources, known = options.resources, None if options.fresh else folder.pack
+    if resources.address in (None, "local"):
+        return Foreseen(study, becomes, is_finished, *_slots(study, resources, here(), _known_here(resources), known))
+    with connected(resources.address, resources.patience, resources.trusted_network):
+        return Foreseen(study, becomes, is_finished, *_slots(study, resources, nodes(), resources.placement, known))
+
+
+def _becomes(study: Study, folder: StudyFolder, options: Options) -> tuple[str, bool]:
+    """What becomes of the folder, and whether nothing is left to train there."""
+    if not folder.layout.question.exists():
+        return "new", False
+    if options.fresh:
+        return f"new; the study there is moved aside, to {folder.path.name}.<time>", False
+    info, question = read_question(folder.layout)
+    trials, before = Trials(study, read_ledger(folder.layout, question)), int(info.get("trials", 0))
+    done = f"{len(trials.ended())} of {study.trials} trials are done"
+    if is_finished(trials, folder):
+        return f"finished, {done}: nothing is left to train", True
+    if study.trials > before and trials_left(trials):
+        return f"extended from {before} trials to {study.trials}, {done}", False
+    return f"continued, {done}", False
+
+
+def is_finished(trials: Trials, folder: StudyFolder) -> bool:
+    """Whether nothing of the plan is left to train."""
+    return not trials_left(trials) and not next_finals(trials, folder) and not next_repeats(trials, folder)
+
+
+def _known_here(resources: Resources) -> Placement:
+    """The placement, as far as this machine alone is known to have it or not: of its GPU Ray knows the type."""
+    asked = resources.placement
+    labels = {key: value for key, value in asked.labels.items() if not key.startswith("ray.io/")}
+    return Placement(None if has_gpu() else asked.accelerator, labels)
+
+
+def _slots(
+    study: Study, resources: Resources, cluster: list[Node], placement: Placement, known: int | None
+) -> tuple[int, SlotResources, SlotResources, bool]:
+    """How many slots of which size for the search, and the one of the final trainings; and whether a pack is measured
+    first, unless it is ``known``."""
+    is_measured = resources.asked_pack is None and resources.may_pack and any(node.gpus for node in cluster)
+    pack = (known if is_measured else resources.asked_pack) or 1
+    share, most, workers = resources.gpus_per_worker, resources.max_concurrent, resources.workers_per_trial
+    count, slot = plan_slots(cluster, workers, most, share, study.trials, pack, placement)
+    last = plan_slots(cluster, resources.final_workers, 1, resources.gpus_per_worker, placement=placement)[1]
+    return count, slot, last, is_measured and known is None
+
+
+def has_gpu() -> bool:
+    """Whether this process may see a GPU, without the seconds and the memory that asking torch takes."""
+    devices = (Path("/dev/nvidiactl"), Path("/dev/kfd"))
+    return os.environ.get("CUDA_VISIBLE_DEVICES") != "" and any(device.exists() for device in devices)

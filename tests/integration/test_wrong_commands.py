@@ -1,0 +1,232 @@
+"""Commands that ask for what cannot be: each is told in two lines, before anything is begun, and exits with 2."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from support.study_cases import synthetic
+
+from studies.command_line.command import main
+
+LONG = "n" * 300
+LIBRARIES = r"Traceback|pydantic|Input should|Value error|Usage:|Invalid value|validation error|RAY_TRAIN|\w+Error\b"
+"""Words that are not ours."""
+
+PROGRAMS = {"digits": "studies.digits_vae", "main": "main"}
+WRONG = {
+    "digits": [
+        # numbers
+        ("--trials 0", "--trials must be at least 1, got 0"),
+        ("--trials -5", "--trials must be at least 1, got -5"),
+        ("--trials 1.5", "--trials must be a whole number, got '1.5'"),
+        ("--trials many", "--trials must be a whole number, got 'many'"),
+        ("--trials ''", "--trials must be a whole number, got ''"),
+        ("--trials 99999999999999999999", "--trials must be at most 100,000, got 99,999,999,999,999,999,999"),
+        ("--epochs 0", "--epochs must be at least 1, got 0"),
+        ("--epochs nan", "--epochs must be a whole number, got 'nan'"),
+        ("--limit-train 1", "--limit-train must be at least 2, got 1"),
+        ("--limit-val=-1", "--limit-val must be at least 2, got -1"),
+        ("--seed -1", "--seed must be at least 0, got -1"),
+        ("--seed 99999999999", "--seed must be below 2,147,483,648, got 99999999999"),
+        ("--seeds 100", "--seeds must be at most 99, got 100"),
+        ("--final -1", "--final must be at least 0, got -1"),
+        ("--final 3 --final-epochs 0", "--final must be 0 where --final-epochs is 0, got 3"),
+        ("--final-epochs -2", "--final-epochs must be at least 0, got -2"),
+        ("--prune 1", "--prune must be a quantile from 0 to below 1, got 1.0"),
+        ("--prune nan", "--prune must be a quantile from 0 to below 1, got nan"),
+        ("--prune much", "--prune must be a number, got 'much'"),
+        ("--patience 0", "--patience must be from 1 to 86,400 seconds, got 0.0"),
+        ("--max-hours nan", "--max-hours must be above 0 and below 1,000,000, got nan"),
+        ("--max-gpu-hours x", "--max-gpu-hours must be a number, got 'x'"),
+        ("--max-concurrent -1", "--max-concurrent must be at least 1, got -1"),
+        ("--workers-per-trial 0", "--workers-per-trial must be at least 1, got 0"),
+        ("--gpus-per-worker nan", "--gpus-per-worker must be at least 0, got nan"),
+        ("--trials-per-gpu 0", "--trials-per-gpu must be at least 1, got 0"),
+        ("--trials-per-gpu few", "--trials-per-gpu must be a number or auto, got 'few'"),
+        ("--pack 0", "--pack must be at least 1, got 0"),
+        # names
+        ("--objective speed", "--objective must be one of rate_distortion, bits_per_dim, got 'speed'"),
+        ("--sampler ''", "--sampler must be one of tpe, gp, random, got ''"),
+        ("--where val_rate", "--where must be METRIC<=NUMBER or METRIC>=NUMBER, got 'val_rate'"),
+        ("--where 'val_größe<=20'", "--where must name one of val_bits_per_dim"),
+        ("--where 'val_rate<20'", "--where must be METRIC<=NUMBER"),
+        ("--where 'train_rate<=20'", "--where must name one of val_bits_per_dim"),
+        ("--where 'val_rate<=20 bits'", "--where must give val_rate in nats per image, got 'bits'"),
+        ("--where 'val_mse<=0'", "--where must have a limit above 0"),
+        ("--where 'val_mse<=nan'", "--where must be METRIC<=NUMBER"),
+        ("--where 'val_mse<=1e999'", "--where must have a limit above 0"),
+        ("--where 'val_mse<=1.2.3'", "--where must have a limit above 0"),
+        ("--label x", "--label must be KEY=VALUE, each key once, got 'x'"),
+        ("--accelerator ''", "--accelerator must be a type of accelerator, got ''"),
+        ("--no-such-option", "there is no option --no-such-option"),
+        ("--trails 3", "there is no option --trails"),
+        ("-x", "there is no option -x"),
+        ("foo", "there is no place for 'foo'"),
+        ("''", "there is no place for ''"),
+        ("--trials", "--trials must have a value"),
+        ("--dry-run=3", "--dry-run must have no value"),
+        # what contradicts itself
+        ("--where 'val_rate<=20' --where 'val_rate>=30'", "--where must leave room, got val_rate>=30 and val_rate<=20"),
+        ("--trials-per-gpu 2 --gpus-per-worker 0.5", "--trials-per-gpu and --gpus-per-worker say the same"),
+        ("--pack 2 --workers-per-trial 2", "--pack must be 1 where a trial has several workers, got 2"),
+        ("--epochs 4 --set epochs=3", "--epochs must be given once, got 4, and 3 by --set"),
+        ("--label a=b --label a=c", "--label must be KEY=VALUE, each key once, got 'a=c'"),
+        ("--storage sqlite:///a --storage sqlite:///b", "--storage must name one database and one object store"),
+        ("--set batch_size=1 --final-workers 2", "a batch must hold at least 1 image a worker, got 1 for 2 workers"),
+        # what there is no room for on this machine
+        ("--workers-per-trial 60 --dry-run", "1 trial(s) at once of 60 worker(s) need room for 60 workers"),
+        ("--final-workers 60 --dry-run", "1 trial(s) at once of 60 worker(s) need room for 60 workers"),
+        ("--max-concurrent 99 --dry-run", "99 trial(s) at once of 1 worker(s) need room for 99 workers"),
+        ("--gpus-per-worker 1 --dry-run", "1 trial(s) at once of 1 worker(s) need room for 1 workers"),
+        ("--trials-per-gpu auto --dry-run", "--trials-per-gpu must find a GPU in the cluster, got 1 node(s)"),
+        ("--label a=b --dry-run", "--label a=b must fit a node of the cluster, got 1 without"),
+        ("--accelerator H100 --dry-run", "--accelerator H100 must fit a node of the cluster, got 1 without"),
+        # fields
+        ("--set ''", "--set must be FIELD=VALUE, got ''"),
+        ("--set =3", "--set must be FIELD=VALUE, got '=3'"),
+        ("--set epochs=x", "--epochs must be a whole number, got 'x'"),
+        ("--set trials=3", "--set must name a field of the configuration, got 'trials'"),
+        ("--set model.detph=1", "'model.detph' is no field of ModelConfig"),
+        ("--set model=3", "'model' is no field of TrialConfig"),
+        ("--set model.width=7", "--set model.width must be a multiple of 4, got 7"),
+        ("--set model.width=16.5", "--set model.width must be a whole number, got 16.5"),
+        ("--set model.latent_dim=1e9", "--set model.latent_dim must be at most 65,536, got 1000000000.0"),
+        ("--set model.widths=[]", "--set model.widths must be a list of at least 1, got []"),
+        ("--set 'model.widths=[\"a\"]'", "--set model.widths must be a whole number, got 'a'"),
+        ("--set model.widths=5", "--set model.widths must be a list, got 5"),
+        ("--set model.architecture=linear", "--set model.width must be 32 with architecture linear"),
+        ("--set model.image_shape=[1,8,8]", "--set model.image_shape must be left to the data set"),
+        ("--set lr=0", "--set lr must be above 0, got 0"),
+        ("--set lr=1e400", "--set lr must be a finite number, got inf"),
+        ("--set beta=null", "--set beta must be a number, got None"),
+        ("--set beta=true", "--set beta must not be true or false, got true"),
+        ("""--set 'beta={"a": 1}'""", "--set beta must be a number, got {'a': 1}"),
+        ("--set optimizer=sgd", "--set optimizer must be one of adam, adamw, got 'sgd'"),
+        ("--set image_size=36", "--set image_size must be 28 for digits"),
+        (
+            "--set dataset=imagefolder:/tmp --set image_size=36",
+            "--set image_size must have sides that are multiples of 8",
+        ),
+        ("--set dataset=imagenet", "--set dataset must be one of mnist, "),
+        ("--set dataset=imagefolder:~nobody-here/x", "--set dataset must be in a home that there is"),
+        # places
+        ("--out ''", "--out must be a path, got '': it is empty"),
+        ("--out ~nobody-here/x", "--out must be a path, got '~nobody-here/x'"),
+        ("--out /etc/passwd", "--out must be a folder, got '/etc/passwd', which is a file"),
+        ("--out /etc/passwd/x", "--out must be a folder that can be written, got /etc/passwd/x: Not a directory"),
+        ("--out /proc/x", "--out must be a folder that can be written, got /proc/x"),
+        (f"--out {LONG}", "--out must be a path, got 'nnn"),
+        ("--data-dir /etc/passwd", "--data-dir must be a folder, got '/etc/passwd', which is a file"),
+        ("--storage ''", "--storage must be a database's URL or an object store's, got ''"),
+        ("--storage nonsense", "--storage must be a database's URL, got 'nonsense'"),
+        ("--storage nonsense://", "the study's storage cannot be opened: nonsense://"),
+        ("--storage sqlite://", "--storage must outlive the command"),
+        ("--storage sqlite:////nowhere/x.db", "--storage must be in a folder that can be written, got /nowhere/x.db"),
+        ("--storage sqlite:////etc/passwd", "--storage must be a database of SQLite, got /etc/passwd"),
+        ("--storage s3://", "--storage must name a bucket, such as s3://bucket/path, got 's3://'"),
+        ("--storage s3://key:secret@bucket", "--storage must hold no credentials of an object store"),
+        ("--address ''", "--address must be host:port or auto, got ''"),
+        ("--address 127.0.0.1:1", "no Ray cluster answers at 127.0.0.1:1"),
+        ("--mlflow http://", "--mlflow must be a tracking URI, got 'http://'"),
+        ("--mlflow http://127.0.0.1:1", "MLflow cannot be reached at http://127.0.0.1:1"),
+        ("--mlflow ''", "--mlflow must be a tracking URI, got ''"),
+        ("--mlflow sqlite:////nowhere/m.db", "--mlflow must be in a folder that can be written"),
+    ],
+    "main": [
+        ("--model GAN", "--model must be one of VAE, got 'GAN'"),
+        ("--dataset imagenet", "--dataset must be one of mnist, "),
+        ("--latent_dim 0", "--latent_dim must be at least 1, got 0"),
+        ("--latent-dim 0", "--latent-dim must be at least 1, got 0"),
+        ("--latent_dim x", "--latent_dim must be a whole number, got 'x'"),
+        ("--beta -1", "--beta must be at least 0, got -1.0"),
+        ("--lr nan", "--lr must be a finite number, got nan"),
+        ("--vae_mode deep", "--vae_mode must be one of plain, pp, got 'deep'"),
+        ("--dataset imagefolder:/tmp --image_size 36", "--image_size must have sides that are multiples of 8"),
+        ("--dataset imagefolder:/tmp --image-size 4", "--image-size must be from 8 to 1024 pixels, got 4"),
+        ("--limit_train 1", "--limit_train must be at least 2, got 1"),
+        ("--epochs -1 --seed -1", "--epochs must be at least 1, got -1"),
+        ("--data_dir /etc/passwd", "--data_dir must be a folder, got '/etc/passwd', which is a file"),
+        ("--data-dir ~nobody-here", "--data-dir must be a path, got '~nobody-here'"),
+        ("--dataset imagefolder:~nobody-here", "--dataset must be in a home that there is"),
+    ],
+    "analysis": [
+        ("nope", "there is no command 'nope'"),
+        ("compar", "there is no command 'compar'"),
+        ("report", "STUDY must be given"),
+        ("report /nowhere", "STUDY must be a folder, got '/nowhere', which is not there"),
+        ("report ''", "STUDY must be a path, got '': it is empty"),
+        ("report /", "STUDY must be a study's folder, got '/', which has no study.json"),
+        ("report ~nobody-here", "STUDY must be a path, got '~nobody-here'"),
+        (f"report {LONG}", "STUDY must be a path, got 'nnn"),
+        ("report {study} --top 0", "--top must be at least 1, got '0'"),
+        ("report {study} --inception /nowhere", "--inception must be a file that can be read, got '/nowhere'"),
+        ("report {study} --inception /etc/passwd", "/etc/passwd must hold torch-fidelity's Inception weights"),
+        ("report {study} --data-dir /etc/passwd", "--data-dir must be a folder, got '/etc/passwd', which is a file"),
+        ("best {study} --rate x", "--rate must be a number, got 'x'"),
+        ("best {study} --rate -1", "--rate must be a number from 0 up, got -1"),
+        ("best {study} --rate 1 --knee", "a model is taken for one wish, got rate and knee"),
+        ("compare {study}", "a comparison needs at least 2 studies, got 1"),
+        ("compare {study} {study}", "a study cannot be compared with itself"),
+        ("compare {study} {study} --out /nowhere/x.html", "--out must be in a folder that can be written"),
+        ("compare {study} {study} --out /tmp", "--out must be a file, got '/tmp', which is a folder"),
+        ("list /etc/passwd", "FOLDER must be a folder, got '/etc/passwd', which is a file"),
+        ("list ''", "FOLDER must be a path, got '': it is empty"),
+    ],
+    "studies": [
+        ("status", "STUDY must be given"),
+        ("status /", "STUDY must be a study's folder, got '/'"),
+        ("status ''", "STUDY must be a path, got '': it is empty"),
+        ("stop /etc/passwd", "STUDY must be a folder, got '/etc/passwd', which is a file"),
+        ("pause ~nobody-here", "STUDY must be a path, got '~nobody-here'"),
+        ("prune-checkpoints {study} --keep 0", "--keep must be at least 1, got '0'"),
+    ],
+    "cluster": [
+        ("local --nodes 65", "--nodes must be at most 64, got '65'"),
+        ("local --workers-per-node x", "--workers-per-node must be a whole number, got 'x'"),
+    ],
+}
+Run = Callable[[str, list[str]], SimpleNamespace]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """A command in this process, from an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def command(program: str, arguments: list[str]) -> SimpleNamespace:
+        module = importlib.import_module(PROGRAMS.get(program, f"{program}.__main__"))
+        monkeypatch.setattr(sys, "argv", [str(module.__file__), *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main(module.STUDY) if program == "digits" else module.run(module.app)
+        return SimpleNamespace(code=int(ended.value.code or 0), **capsys.readouterr()._asdict())
+
+    return command
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return synthetic(tmp_path_factory.mktemp("studies") / "study", 4)
+
+
+@pytest.mark.parametrize(
+    ("program", "line", "message"), [(program, *case) for program, cases in WRONG.items() for case in cases]
+)
+def test_a_wrong_command_is_two_lines_and_leaves_nothing(
+    program: str, line: str, message: str, study: Path, tmp_path: Path, run: Run
+) -> None:
+    if program == "main" and "--dataset" not in line:
+        line += " --dataset digits"
+    done = run(program, shlex.split(line.replace("{study}", str(study))))
+    lines = done.err.splitlines()
+    assert done.code == 2, done
+    assert lines[0].startswith(f"error: {message}"), done.err
+    assert len(lines) == 2, done.err
+    assert re.search(LIBRARIES, done.err) is None, done.err
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,174 @@
+"""A command before it begins: what becomes of the folder, what it changes, and how long it takes."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from support.commands import ROOT, SMALL_STUDY, script
+from support.small_study import session, study, train
+
+from studies.command_line import tables
+from studies.command_line.tables import warn_of_days
+from studies.digits_vae import STUDY
+from studies.record.driver_lock import DriverLock
+from studies.record.study_folder import StudyFolder
+from studies.run.checks import foresee
+from studies.run.estimate import Estimate, _epochs, images_to_train, smaller, spoken
+from studies.run.options import Options, Resources, Sinks, Storage
+from studies.search.lifecycle import Lifecycle, search_trials
+from trainables.errors import UserError
+from trainables.training.probe import Pace
+
+
+@pytest.fixture
+def begun(tmp_path: Path) -> Path:
+    """A study of 4 trials, of which 2 are done."""
+    folder = StudyFolder(tmp_path / "s")
+    folder.path.mkdir()
+    record = folder.claim(study(), trials=4, seeds=0, final={"epochs": 0, "workers": 1, "trials": 0})
+    opened = session(folder.path, study(), record["id"])
+    trainings = Lifecycle(opened, [search_trials(opened)])
+    for _ in range(2):
+        job = trainings.next_job()
+        assert job is not None
+        train(trainings, job)
+    return folder.path
+
+
+def becomes(path: Path, options: Options = Options(), **plan: object) -> str:  # noqa: B008
+    return foresee(study(**({"final_epochs": 0} | plan)), StudyFolder(path), options).folder
+
+
+def test_what_becomes_of_a_folder_is_said_and_nothing_is_changed(begun: Path, tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert becomes(tmp_path / "none") == "new"
+    assert becomes(begun) == "continued, 2 of 4 trials are done"
+    assert becomes(begun, trials=9) == "extended from 4 trials to 9, 2 of 9 trials are done"
+    assert becomes(begun, trials=2) == "finished, 2 of 2 trials are done: nothing is left to train"
+    assert becomes(begun, Options(fresh=True)) == "new; the study there is moved aside, to s.<time>"
+    with pytest.raises(UserError, match=r"holds another study: .*beta.*\nuse another --out, or --fresh"):
+        becomes(begun, base=study().base.replace({"lr": 0.5}), space={"beta": STUDY.space["beta"]})
+    with pytest.raises(UserError, match=r"is not empty and holds no study"):
+        becomes(tmp_path)
+    with pytest.raises(UserError, match="--storage must be the one that"):
+        becomes(begun, Options(storage=Storage(ledger=f"sqlite:///{tmp_path}/other.db")))
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (Options(storage=Storage(ledger="sqlite:////nowhere/x.db")), "--storage must be in a folder"),
+        (Options(storage=Storage(checkpoints="file:///proc/x")), "--storage must be an object store that can be"),
+        (Options(sinks=Sinks(mlflow="nonsense")), "--mlflow must be a tracking URI"),
+        (Options(resources=Resources(max_concurrent=99)), "need room for 99 workers"),
+        (Options(resources=Resources(address="127.0.0.1:1")), "no Ray cluster answers"),
+    ],
+)
+def test_what_the_run_would_refuse_is_refused_now(tmp_path: Path, options: Options, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        foresee(study(), StudyFolder(tmp_path / "s"), options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_checkpoints_elsewhere_are_tried_and_nothing_stays(tmp_path: Path) -> None:
+    place = tmp_path / "store"
+    foresee(study(), StudyFolder(tmp_path / "s"), Options(storage=Storage(checkpoints=place.as_uri())))
+    assert list(place.iterdir()) == []
+
+
+def test_a_study_in_use_is_no_wrong_option(begun: Path, tmp_path: Path) -> None:
+    with DriverLock(StudyFolder(begun).layout).acquired():
+        done = script(ROOT / "studies/digits_vae.py", "--out", begun, "--dry-run", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "is in use: process" in done.stderr
+
+
+@pytest.mark.heavy
+def test_a_dry_run_says_what_is_changed_and_how_long_it_takes(tmp_path: Path) -> None:
+    done = script(*SMALL_STUDY, "--set", "epochs=3", "--set", "beta=2", "--dry-run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for part in (
+        "digits_vae in runs/digits_vae: new",
+        "epochs: 8 -> 3",
+        "model.width: 16 -> 4",
+        "beta is searched no more",
+        "12 trials of 3 epochs",
+        "time       about ",
+        "by a few steps, +- ",
+    ):
+        assert part in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_epochs_are_added_up_as_they_are_trained() -> None:
+    """8 epochs, looked at after 1, 2 and 4, of which a half goes on each time: 1 + 1/2 + 2/4 + 4/8 epochs."""
+    plan = study(base=study().base.replace({"epochs": 8}), trials=10, final_epochs=20, final=3)
+    assert _epochs(plan, 0.5, 1) == 6 * 8 + 4 * 2.5 + 3 * 20
+    assert _epochs(plan, 1.0, 1) == 10 * 8 + 3 * 20
+    assert _epochs(plan, 1.0, 2) == 10 * 8 / 2 + 3 * 20 / 2
+    assert _epochs(study(trials=1, final_epochs=0), 0.5, 4) == 3  # one trial takes one slot
+    assert _epochs(study(trials=4, final_epochs=0, seeds=2), 1.0, 1) == 4 * 3 + 3 * 2 * 3
+    assert images_to_train(study(trials=4, final_epochs=0), 1000) == 4 * 3 * 200
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.84, "0.84 s"), (59.9, "60 s"), (600, "10 min"), (5 * 3600, "5.0 h"), (50 * 86_400, "50 days")],
+)
+def test_times_are_spoken(seconds: float, text: str) -> None:
+    assert spoken(seconds) == text
+
+
+Warned = Callable[[float], list[str]]
+
+
+@pytest.fixture
+def warned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Warned:
+    """What a study of 300,000 epochs on digits says on a CPU, if it is measured to take so many seconds."""
+
+    def lines(seconds: float) -> list[str]:
+        pace = Pace(1.0, 0.1, "cpu")
+        monkeypatch.setattr(tables, "has_gpu", lambda: False)
+        monkeypatch.setattr(tables, "estimated", lambda *_: Estimate(pace, pace, seconds, seconds, seconds, ()))
+        monkeypatch.setattr(sys, "argv", ["my studies/digits.py", "--out", "a (1)", "--out=b", "--epochs", "300000"])
+        shown = StringIO()
+        plan = STUDY.with_overrides({"epochs": 300_000})
+        warn_of_days(plan, tmp_path / "a (1)", Options(), Console(file=shown, width=80))
+        return shown.getvalue().splitlines()
+
+    return lines
+
+
+def test_days_on_a_cpu_are_told_with_the_smaller_study_to_copy(warned: Warned, tmp_path: Path) -> None:
+    lines = warned(5 * 86_400)
+    assert "time     about 5.0 days, from 5.0 days to 5.0 days" in lines
+    (command,) = [line.removeprefix("smaller").strip() for line in lines if line.startswith("smaller")]
+    words = shlex.split(command)
+    assert words[:4] == ["python", "my studies/digits.py", "--epochs", "300000"]
+    assert [word for word in words if word.startswith("--out")] == ["--out"]
+    assert words[words.index("--out") + 1] == str(tmp_path / "a (1)_small")
+    assert words[-len(smaller(STUDY, Path("x"))) :][-2] == "--out"
+
+
+def test_minutes_are_not_warned_of(warned: Warned) -> None:
+    assert warned(600) == ["no GPU is seen here: measuring how long this takes"]
+
+
+def test_a_small_study_is_not_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    warn_of_days(STUDY, tmp_path / "s", Options(), Console())
+    assert capsys.readouterr().out == ""
+
+
+def test_the_smaller_study_is_one_that_a_study_can_be() -> None:
+    options = smaller(STUDY.with_overrides({"model.width": 64}), Path("runs/x"))
+    assert options == [
+        *("--set", "model.width=16", "--set", "batch_size=32", "--limit-train", "4000", "--limit-val", "1000"),
+        *("--trials", "6", "--epochs", "2", "--final-epochs", "4", "--out", "runs/x_small"),
+    ]

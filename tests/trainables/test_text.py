@@ -1,0 +1,44 @@
+"""Text before a person, or a shell, sees it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from trainables.text import as_typed
+
+WORDS = [
+    "plain",
+    "a b",
+    "",
+    "it's",
+    'a "b" $HOME `id` \\',
+    "Grüße 数字",
+    "a\nb'c\\x41",
+    "\x1b[2J",
+    "*?[a]",
+    "!x",
+    "~",
+    "-x",
+]
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_a_shell_reads_a_printed_command_as_it_was_meant(word: str) -> None:
+    line = as_typed("printf", "%s|%s", word, "end")
+    assert line.isprintable()
+    assert subprocess.run(["bash", "-c", line], capture_output=True, check=True).stdout == f"{word}|end".encode()
+
+
+def test_bytes_that_are_no_text_are_escaped() -> None:
+    name = os.fsdecode(b"caf\xe9 1")
+    line = as_typed("printf", "%s", name)
+    assert line.isascii()
+    assert subprocess.run(["bash", "-c", line], capture_output=True, check=True).stdout == b"caf\xe9 1"
+
+
+def test_a_path_is_no_option() -> None:
+    assert as_typed("ls", Path("-rf"), Path("a b")) == "ls ./-rf 'a b'"
