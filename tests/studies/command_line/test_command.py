@@ -75,7 +75,7 @@ def test_a_dry_run_says_what_of_a_folder_is_not_read_and_how_the_rest_is(tmp_pat
     assert "7 images, of which 1 validate: too few to tell which of two trials is better" in done.stdout
     (tmp_path / "photos/cat/000.png").write_bytes(b"")
     done = script(ROOT / "studies/cifar_vae.py", *dry, cwd=tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr == f"error: {tmp_path}/photos/cat/000.png is empty\nmend or remove it\n"
 
 
