@@ -14,9 +14,11 @@ from trainables.console import Version, checked_options, command_line, run
 from trainables.data.catalog import NAMES
 from trainables.data.datasets import image_shape, load_dataset
 from trainables.errors import ExitCode, UserError
+from trainables.machine import limit_threads
 from trainables.metrics import Metrics
 from trainables.records.study_layout import visu_name
 from trainables.records.trial_folder import TrialFolder
+from trainables.terminal import screen
 from trainables.training.checkpoint import load_weights
 from trainables.training.local import train_local
 from trainables.training.loop import NonFiniteError
@@ -64,7 +66,8 @@ def train(
         training = {"beta": beta, "epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
         config = TrialConfig.model_validate({"model": network, **images, **training})
     load_pixels(config, data_dir, "cpu")  # an error now leaves nothing behind
-    console = Console(highlight=False, markup=False)
+    console = screen()
+    limit_threads()
     folder = find_folder(Path("models") / model, config)
     _train(config, folder, data_dir, console)
     _finish(config, folder, data_dir, visualize, console)

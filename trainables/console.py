@@ -10,6 +10,7 @@ import typer
 from pydantic import ValidationError
 
 from trainables.errors import EndedEarly, ExitCode, OptionError, UserError, explain
+from trainables.process import settle
 from trainables.text import printable
 
 
@@ -54,6 +55,7 @@ def checked_options() -> Iterator[None]:
 def run(app: typer.Typer, name: str | None = None, leave: Callable[[int], NoReturn] = sys.exit) -> None:
     """Run a command line, called ``name`` in its help, to the end of this process, which ``leave`` ends with one of
     `ExitCode`. What a person can mend is told in a line or two."""
+    settle()
     try:
         app(prog_name=name)
     except EndedEarly as early:

@@ -24,6 +24,14 @@ _NAME_SHARE = 1 / 3  # of the width: a longer name has a line of its own
 _UNBOUNDED = 10_000  # the width of what is no terminal
 
 
+def screen(stderr: bool = False) -> Console:
+    """Where a command prints for a person. It is a terminal where one is there that can move its cursor, whatever a
+    variable such as FORCE_COLOR says: what goes into a pipe or a log has no control characters."""
+    stream = sys.stderr if stderr else sys.stdout
+    is_terminal = stream.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
+    return Console(stderr=stderr, highlight=False, markup=False, force_terminal=is_terminal)
+
+
 @contextmanager
 def silent_keys() -> Iterator[None]:
     """Inside, the keyboard's terminal does not show what is typed, such as the ^C that would push a board out of its

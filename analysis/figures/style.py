@@ -1,13 +1,15 @@
 """How every figure looks: sizes that read from the back of a room, colours that everyone can tell apart."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache, wraps
 from itertools import cycle
 from textwrap import fill
 from typing import Any, NamedTuple, ParamSpec
 
 import matplotlib as mpl
+import matplotlib.style
 import numpy as np
 from matplotlib import patheffects
 from matplotlib.axes import Axes
@@ -88,12 +90,19 @@ STATES = {
 }
 
 
+@contextmanager
+def house_style(**more: Any) -> Iterator[None]:
+    """Inside, figures look like this whatever the caller's own settings, or those in a person's matplotlibrc."""
+    with mpl.style.context(["default", _STYLE | more]):
+        yield
+
+
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     """The drawing function, under this style whatever the caller's own settings."""
 
     @wraps(draw)
     def inner(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with mpl.rc_context(_STYLE):
+        with house_style():
             return draw(*args, **kwargs)
 
     return inner

@@ -14,9 +14,9 @@ from studies.command_line.options import Asked, built, defaults_of, with_options
 from studies.command_line.tables import print_plan, print_summary
 from studies.run.options import Budget, Options, Resources, Sinks, Storage
 from studies.study import Study
-from trainables import console
+from trainables import console, terminal
 from trainables.errors import EndedEarly, ExitCode
-from trainables.terminal import print_text, silent_keys
+from trainables.process import ENDING
 
 # for a shell: what to do where nothing more comes from the study's process before it has ended: give a terminal its
 # cursor and its keys back, and print
@@ -43,7 +43,7 @@ def main(study: Study) -> None:
                 fresh=asked.fresh,
                 report=asked.report,
             )
-        folder, screen = asked.out or Path("runs") / planned.name, Console(highlight=False, markup=False)
+        folder, screen = asked.out or Path("runs") / planned.name, terminal.screen()
         if asked.dry_run:
             from studies.record.study_folder import StudyFolder
 
@@ -51,12 +51,15 @@ def main(study: Study) -> None:
             print_plan(own, folder, options, screen)
             return
         is_interrupted = False
-        with _reporting_kill(), silent_keys() if screen.is_terminal else nullcontext():
+        with _reporting_kill(), terminal.silent_keys() if screen.is_terminal else nullcontext():
             try:
                 _run(planned, folder, options, screen)
             except KeyboardInterrupt:  # typer would say that it was aborted
-                signal.signal(signal.SIGINT, signal.SIG_IGN)  # once more changes nothing
-                print_text(f"interrupted: {folder} keeps what is done; the same command goes on from there", screen)
+                for number in (signal.SIGINT, *ENDING):  # once more changes nothing
+                    signal.signal(number, signal.SIG_IGN)
+                terminal.print_text(
+                    f"interrupted: {folder} keeps what is done; the same command goes on from there", screen
+                )
                 is_interrupted = True
         if is_interrupted:
             leave(ExitCode.INTERRUPTED)

@@ -1,6 +1,5 @@
 """By what command, with which versions and on what machine a study was made, for its record."""
 
-import os
 import platform
 import shlex
 import subprocess
@@ -13,6 +12,7 @@ from typing import Any
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from trainables.machine import cores
 from trainables.records.storage_urls import masked
 from trainables.text import SECRETS, without_passwords
 
@@ -30,7 +30,7 @@ def provenance() -> dict[str, Any]:
         "git_commit": _output_of("git", "-C", _ROOT, "describe", "--always", "--dirty", "--abbrev=12") or None,
         "hardware": {
             "machine": platform.machine(),
-            "cpus": os.cpu_count(),
+            "cpus": cores(),  # that the driver may use
             # torch would take a second to import, and memory on each
             "gpus": _output_of("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").splitlines(),
         },
