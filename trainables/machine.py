@@ -25,7 +25,7 @@ def cores() -> int:
 
 def memory() -> int:
     """Bytes of memory that this process, and what it starts, may take."""
-    most = [psutil.virtual_memory().total]
+    most: list[int] = [psutil.virtual_memory().total]
     texts = [*_limits("memory", "memory.max"), *_limits("memory", "memory.limit_in_bytes")]
     most += [int(text) for text in texts if text.isdecimal()]
     if a_node := _number(os.environ, "SLURM_MEM_PER_NODE"):  # in MB, as the next; 0: all of it

@@ -32,8 +32,8 @@ def settle() -> None:
     # libraries' warnings are not for who runs a command, nor for Ray's processes to die of
     os.environ.pop("PYTHONWARNINGS", None)
     warnings.simplefilter("ignore")
-    warnings.simplefilter("always", StudyWarning)
-    warnings.showwarning = _show
+    warnings.simplefilter("default", StudyWarning)  # each once
+    warnings.showwarning = _show  # type: ignore[assignment]
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 

@@ -1,7 +1,8 @@
 """A study's folder, read as a whole and checked: the Optuna ledger says which trials exist, with which parameters, and
 how they ended; the trials' folders hold what every epoch measured. Nothing here writes."""
 
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from analysis.reading.ledger import read_ledger
-from analysis.reading.validation import best_row, column, flat, read_epochs, read_question
+from analysis.reading.validation import best_row, column, flat, no_epochs, read_epochs, read_question
 from trainables.config import TrialConfig
-from trainables.errors import UserError
+from trainables.errors import StudyWarning, UserError
 from trainables.metrics import Metrics
 from trainables.objective import OBJECTIVES, Constraint, values
 from trainables.records.study_layout import StudyLayout
@@ -49,6 +50,9 @@ class StudyRecord:
     objective: str  # of `trainables.objective.OBJECTIVES`
     where: list[Constraint]
     epochs: list[np.ndarray]  # what each trial reported, by its number: see `analysis.reading.validation.read_epochs`
+    faults: dict[int, str] = field(
+        default_factory=dict
+    )  # what is wrong with a trial's record, which has no epochs here
 
     @cached_property
     def _base(self) -> dict[str, Any]:
@@ -108,8 +112,9 @@ class StudyRecord:
 
 
 def read_study(folder: StudyRecord | Path | str) -> StudyRecord:
-    """Everything the folder says, with one query for all trials; a study that is read already is what it is. Raises:
-    UserError where the folder is missing, or holds no whole study."""
+    """Everything the folder says, with one query for all trials; a study that is read already is what it is. A trial
+    whose record is damaged, or not what the ledger says, is without epochs, with a `StudyWarning`. Raises: UserError
+    where the folder is missing, or holds no whole study, or none of its records can be read."""
     if isinstance(folder, StudyRecord):
         return folder
     layout = StudyLayout(Path(folder))
@@ -122,13 +127,40 @@ def read_study(folder: StudyRecord | Path | str) -> StudyRecord:
         rule = f"must know the {folders} trials in {layout.trials}, got {len(trials)}"
         raise UserError(f"the study's ledger {rule}\nrestore {lost}")
     records = [TrialFolder(layout.trial(trial.number)) for trial in trials]
-    epochs = [read_epochs(record) for record in records]
+    faults: dict[int, str] = {}
+    epochs = [_epochs_of(record, number, faults) for number, record in enumerate(records)]
     study = StudyRecord(
         layout.path, info, question.base, question.space, trials, question.objective, question.where, epochs
     )
     for record, trial in zip(records, trials, strict=True):
-        _check(record, trial, study)
-    return study
+        if trial.number not in faults:
+            try:
+                _check(record, trial, study)
+            except UserError as error:
+                faults[trial.number] = str(error)
+    return _without(study, faults)
+
+
+def _epochs_of(record: TrialFolder, number: int, faults: dict[int, str]) -> np.ndarray:
+    """A trial's epochs; none where it is at fault."""
+    try:
+        return read_epochs(record)
+    except UserError as error:
+        faults[number] = str(error)
+        return no_epochs()
+
+
+def _without(study: StudyRecord, faults: dict[int, str]) -> StudyRecord:
+    """The study without the epochs of the trials at fault, each of which is told of. Raises: UserError where no other
+    has any."""
+    if not faults:
+        return study
+    kept = [no_epochs() if number in faults else epochs for number, epochs in enumerate(study.epochs)]
+    if not any(map(len, kept)):
+        raise UserError(next(iter(faults.values())))
+    for number, fault in sorted(faults.items()):
+        warnings.warn(StudyWarning(f"trial {number} is left out: {fault}"), stacklevel=3)
+    return replace(study, epochs=kept, faults=faults)
 
 
 def seconds_held(epochs: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError
 
 from trainables.machine import cores
 from trainables.records.storage_urls import masked
-from trainables.text import SECRETS, without_passwords
+from trainables.text import SECRETS, legible, without_passwords
 
 _PACKAGES = ("vae-studies", "ray", "torch", "torchvision", "optuna", "numpy", "pandas", "scikit-learn")
 _ROOT = str(Path(__file__).parents[2])
@@ -24,8 +24,8 @@ _SECONDS = 10.0  # how long a command may take to say what this machine is
 def provenance() -> dict[str, Any]:
     """Command, versions, commit and machine."""
     return {
-        "directory": str(Path.cwd()),
-        "command": without_passwords(shlex.join(["python", *_without_secrets(sys.argv)])),
+        "directory": legible(str(Path.cwd())),
+        "command": legible(without_passwords(shlex.join(["python", *_without_secrets(sys.argv)]))),
         "versions": {"python": platform.python_version()} | _versions(),
         "git_commit": _output_of("git", "-C", _ROOT, "describe", "--always", "--dirty", "--abbrev=12") or None,
         "hardware": {

@@ -36,10 +36,11 @@ class StudyFolder:
         Returns what is in study.json then: ``id`` and ``created`` for good, and the ``storage`` and the ``checkpoints``
         of the first command where this one names none. A password is in none of them."""
         lasting: dict[str, Any] = {"id": uuid.uuid4().hex, "created": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+        own = (self.layout.lock, self.layout.driver)
         lasting |= {"storage": storage and masked(storage), "checkpoints": checkpoints}
         if self.layout.question.exists():
             lasting = self._claimed_before(study, lasting)
-        elif any(not path.match(PARTIAL) for path in self.path.iterdir()):
+        elif any(not path.match(PARTIAL) and path not in own for path in self.path.iterdir()):
             raise UserError(f"{self.path} is not empty and holds no study\nuse another --out")
         record = study.question() | lasting | facts | provenance()
         for partial in self.path.glob(PARTIAL):
@@ -130,11 +131,16 @@ class StudyFolder:
             self.path.rmdir()
 
     def move_aside(self) -> Path | None:
-        """Keep what is there under another name, and start over; None where there is nothing."""
+        """Keep what is there under another name, and start over; None where there is nothing. Raises: UserError
+        where the folder cannot be moved."""
         if not self.layout.question.exists():
             return None
         kept = self.path.with_name(f"{self.path.name}.{time.strftime('%Y%m%d-%H%M%S')}")
-        self.path.rename(kept)
+        try:
+            self.path.rename(kept)
+        except OSError as error:  # a mount, or in a folder that cannot be written
+            fault = f"{self.path} cannot be moved aside to {kept.name}: {error.strerror}"
+            raise UserError(f"{fault}\nuse another --out, or move what is in it yourself") from error
         self.path.mkdir()
         self._record = None
         return kept

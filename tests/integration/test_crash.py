@@ -204,7 +204,7 @@ def test_a_torn_locked_or_emptied_ledger_is_one_clear_error(tmp_path: Path) -> N
     Ledger(study, f"sqlite:///{locked}")
     with sqlite3.connect(locked) as other:
         other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(UserError, match=r"storage cannot be opened: .*locked\.db"):
+        with pytest.raises(UserError, match=r"locked\.db is locked: another program holds it"):
             Ledger(study, f"sqlite:///{locked}?timeout=1")
 
 

@@ -16,6 +16,7 @@ from trainables.data.download import download
 from trainables.data.sources import Source, find
 from trainables.data.splits import holdout, limit
 from trainables.errors import UserError
+from trainables.text import legible
 
 _PREPARED_FORMAT = 3  # a change of what is prepared, or how, makes every old copy stale
 _DEFAULT_IMAGE_SIZE = 32
@@ -142,7 +143,7 @@ def _open(folder: Path) -> Dataset:
     meta, arrays = read_arrays(folder)
     train = Split(arrays["train_images"], arrays["train_labels"])
     test = Split(arrays["test_images"], arrays["test_labels"])
-    return Dataset(meta["name"], train, test, tuple(meta["classes"]), arrays["validation_rows"])
+    return Dataset(meta["name"], train, test, tuple(map(legible, meta["classes"])), arrays["validation_rows"])
 
 
 def _short_hash(*parts: object) -> str:

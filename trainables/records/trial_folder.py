@@ -136,7 +136,7 @@ class TrialFolder:
         now = time.strftime(_TIME)
         line = "{} rank {}: process {} on {}, node {}, log {}\n"
         if lines := [line.format(now, it.rank, it.pid, it.host, it.node, it.log) for it in places]:
-            with self._workers.open("a") as file:
+            with self._workers.open("a", encoding="utf-8") as file:
                 file.writelines(lines)
 
     def taken_up(self) -> list[datetime]:
