@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, wraps
-from itertools import cycle
+from itertools import accumulate, cycle
 from textwrap import fill
 from typing import Any, NamedTuple, ParamSpec
 
@@ -132,9 +132,25 @@ def class_styles(count: int) -> list[tuple[Any, str]]:
 def plain(text: object) -> str:
     """Text that matplotlib shows as it is: no formula between dollars, no label hidden by its underscore, and no boxes
     for letters that the font lacks, which are escaped."""
-    known = _letters() | {ord("\n")}
-    escaped = "".join(it if ord(it) in known else it.encode("unicode_escape").decode() for it in str(text))
-    shown = escaped.replace("$", r"\$")
+    return _without_markup("\n".join("".join(map(_drawn, line)) for line in str(text).split("\n")))
+
+
+def short_name(text: str, width: int) -> str:
+    """A name from elsewhere, such as a class's, as `plain` has it: in one line, of at most ``width`` characters, those
+    of escapes counted."""
+    drawn = list(map(_drawn, text))
+    ends = list(accumulate(map(len, drawn)))
+    if ends and ends[-1] > width:
+        drawn = [*(each for each, end in zip(drawn, ends, strict=True) if end < width), "…"]
+    return _without_markup("".join(drawn))
+
+
+def _drawn(letter: str) -> str:
+    return letter if ord(letter) in _letters() else letter.encode("unicode_escape").decode()
+
+
+def _without_markup(text: str) -> str:
+    shown = text.replace("$", r"\$")
     return f" {shown}" if shown.startswith("_") else shown
 
 
