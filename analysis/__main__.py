@@ -10,6 +10,7 @@ from rich.console import Console
 
 from analysis.progress import progress_bar
 from trainables.console import command_group, run
+from trainables.machine import limit_threads
 from trainables.terminal import Column, print_facts, print_table, print_text, screen
 from trainables.text import printable
 
@@ -69,6 +70,7 @@ def report(
     with progress_bar(screen(stderr=True)) as progress:
         from analysis.report.report import write_report  # seconds of imports, which --help can do without
 
+        limit_threads()
         paths = write_report(study, top, data_dir, progress, inception, quick)
     for name, path in paths.items():
         print(f"{name:8} {path}")

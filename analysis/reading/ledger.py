@@ -1,5 +1,6 @@
 """A study's Optuna storage, read by someone who does not trust it."""
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -35,7 +36,7 @@ def read_ledger(layout: StudyLayout, question: Question) -> list[FrozenTrial]:
             if not path.is_file():
                 raise UserError(f"{layout.path} is not a study's folder: {path.name} is missing")
             # quoted twice: SQLAlchemy reads the URL, then SQLite the path in it
-            url = f"sqlite:///file:{quote(quote(str(path.resolve())))}?mode=ro&uri=true"
+            url = f"sqlite:///file:{quote(quote(os.fsencode(path.resolve())))}?mode=ro&uri=true"
             _refuse_programs(path)
         trials = _read(unmasked(url), question, shown)
     except (optuna.exceptions.OptunaError, SQLAlchemyError, sqlite3.Error, *_DAMAGE) as error:
@@ -70,7 +71,7 @@ def _read(url: str, question: Question, shown: str) -> list[FrozenTrial]:
 def _refuse_programs(path: Path) -> None:
     """Refuse a SQLite file that computes something when it is read: Optuna's is of plain tables. Raises: UserError
     where it has a view, a trigger, a virtual table or a computed column; sqlite3.Error where it is no database."""
-    uri = f"file:{quote(str(path.resolve()))}?mode=ro"
+    uri = f"file:{quote(os.fsencode(path.resolve()))}?mode=ro"
     with closing(sqlite3.connect(uri, READ_SECONDS, uri=True)) as ledger:
         for kind, name, text in ledger.execute("SELECT type, name, sql FROM sqlite_master"):
             columns = ledger.execute("SELECT hidden FROM pragma_table_xinfo(?)", (name,))

@@ -28,6 +28,7 @@ from analysis.statistics.pareto import reference_point, spread
 from analysis.statistics.resampling import Interval
 from trainables.errors import UserError
 from trainables.records.atomic_files import write_atomic
+from trainables.text import legible
 
 _COUNTS = {state: style.word for state, style in STATES.items() if state != "WAITING"}  # state -> column of its trials
 _TEXTS = ["study", "folder", "dataset", "created", "fault"]
@@ -43,6 +44,7 @@ _LISTED += ["val_bits_per_dim", "fault"]
 
 def _table(rows: list[dict[str, object]], columns: list[str]) -> pd.DataFrame:
     """The dtypes are the same of no rows."""
+    rows = [{name: legible(it) if isinstance(it, str) else it for name, it in row.items()} for row in rows]
     return pd.DataFrame(rows, columns=columns).astype({name: _KINDS.get(name, "Int64") for name in columns})
 
 
@@ -212,7 +214,7 @@ def compare_studies(folders: Sequence[Path | str], progress: ShowStep = lambda *
     steps("comparing")
     bases = [study.record.base for study in studies]
     comparable = len({(it.dataset, it.image_size, it.limit_val, it.definitions) for it in bases}) == 1
-    return Comparison(_compared(labels(paths), studies, comparable), comparable)
+    return Comparison(_compared([*map(legible, labels(paths))], studies, comparable), comparable)
 
 
 def _likelihoods(studies: list[StudyContext]) -> list[str]:

@@ -15,7 +15,8 @@ from studies.command_line.tables import print_plan, print_summary
 from studies.run.options import Budget, Options, Resources, Sinks, Storage
 from studies.study import Study
 from trainables import console, terminal
-from trainables.errors import EndedEarly, ExitCode
+from trainables.errors import EndedEarly, ExitCode, UserError
+from trainables.machine import limit_threads
 from trainables.process import ENDING
 
 # for a shell: what to do where nothing more comes from the study's process before it has ended: give a terminal its
@@ -111,14 +112,27 @@ def _run(study: Study, folder: Path, options: Options, screen: Console) -> None:
 
 
 def _show(folder: Path, options: Options, screen: Console) -> None:
-    """The summary, and the report first, unless the one that is there was drawn after the study's last change."""
-    if options.report:
-        from analysis.progress import progress_bar
-        from analysis.report.report import is_current, write_report
-
-        if not is_current(folder):
-            if not screen.is_terminal:
-                screen.print("drawing the report")
-            with progress_bar(screen) as progress:
-                write_report(folder, data_dir=options.data_dir, progress=progress)
+    """The summary, and the report first. Raises: UserError where that cannot be drawn, after the summary."""
+    try:
+        if options.report:
+            _draw(folder, options, screen)
+    except Exception as error:  # also of a library: what was trained for hours is told of all the same
+        print_summary(folder, screen, report=False)
+        fault = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        what, _, way_out = fault.partition("\n")
+        text = f"the study is done, but its report could not be drawn: {what}\n{way_out or 'mend that'}"
+        raise UserError(f"{text}; then run the command above") from error
     print_summary(folder, screen, options.report)
+
+
+def _draw(folder: Path, options: Options, screen: Console) -> None:
+    """The report, unless the one that is there was drawn after the study's last change."""
+    from analysis.progress import progress_bar
+    from analysis.report.report import is_current, write_report
+
+    if not is_current(folder):
+        limit_threads()
+        if not screen.is_terminal:
+            screen.print("drawing the report")
+        with progress_bar(screen) as progress:
+            write_report(folder, data_dir=options.data_dir, progress=progress)

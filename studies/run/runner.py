@@ -29,6 +29,7 @@ from trainables.data.datasets import training_images
 from trainables.errors import EndedEarly, UserError
 from trainables.records.storage_urls import storage_url
 from trainables.records.trial_folder import METRICS, TrialFolder
+from trainables.text import legible
 
 
 def run(study: Study, out: Path, options: Options, console: Console) -> None:
@@ -36,6 +37,9 @@ def run(study: Study, out: Path, options: Options, console: Console) -> None:
     stopped, or its budget is spent, before its plan was done."""
     folder, resources = StudyFolder(out), options.resources
     refuse_vanishing(folder.path)
+    for option, path in (("--out", folder.path), ("--data-dir", options.data_dir)):
+        if path and legible(str(path)) != str(path):
+            raise UserError(f"{option} must be a path in UTF-8, as databases and Ray write it, got {path}\nuse another")
     try:
         study.check_sampler()
     except ValueError as error:
