@@ -222,7 +222,7 @@ def set_aside(study_name: str, url: str) -> str | None:
 
 def _unopened(url: str, error: Exception) -> UserError:
     shown = without_passwords(url)
-    if fault := out_of_reach(shown.removeprefix("sqlite:///"), error):
+    if fault := out_of_reach(shown.removeprefix("sqlite:///").partition("?")[0], error):
         return UserError(fault)
     reason = str(error).strip().splitlines()[0]
     return UserError(f"the study's storage cannot be opened: {shown}\n{reason}")

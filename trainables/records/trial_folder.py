@@ -114,7 +114,7 @@ class TrialFolder:
         except FileNotFoundError:
             return [], 0
         except (OSError, ValueError) as error:
-            raise UserError(f"{self.metrics} cannot be read: {error}") from error
+            raise UserError(f"{self.metrics} cannot be read: {error}\nrestore it, or its permissions") from error
         whole = content[: content.rfind(b"\n") + 1]
         return [self._parsed(number, line) for number, line in enumerate(whole.splitlines(), start=1)], len(whole)
 
