@@ -15,9 +15,11 @@ import psutil
 from cluster.ray_private import is_copied_for_a_job
 from trainables.errors import UserError
 from trainables.process import closed_folder
+from trainables.text import legible
 
 _CONNECT_SECONDS = 5.0
 _ADDRESS_HINT = "it is that of the head's `ray start --head`, such as 10.0.0.1:6379, and not the dashboard's"
+_ANOTHER = "set RAY_TMPDIR to a folder with room"
 _ROOM_BYTES = 16 << 20  # what Ray writes while it starts, and its first logs
 # of what may hold them: a socket's path has 107 bytes at most, and Ray's end like this
 _LONGEST_ROOT = 107 - len(f"/ray-{os.getuid()}/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store")
@@ -75,26 +77,33 @@ def temporary_root() -> Path:
             rule = f"RAY_TMPDIR must have at most {_LONGEST_ROOT} bytes, as the paths of sockets have 107"
             raise UserError(f"{rule}, got {size}: {root}\nset it to a shorter one")
         variable, root = None, Path("/tmp")
-    what, way_out = f"{variable or 'the temporary folder'} {root}", "set RAY_TMPDIR to a folder with room"
+    what = f"{variable or 'the temporary folder'} {root}"
+    if legible(str(root)) != str(root):
+        raise UserError(f"{what} must have a name in UTF-8, as Ray writes it\n{_ANOTHER}")
+    check_room(root, what)
+    return root
+
+
+def check_room(folder: Path, what: str) -> None:
+    """Raises: UserError where Ray could not write its first files in a folder, which is called ``what``: it would say
+    so in a log of its own."""
     try:
-        str(root).encode()
-        with tempfile.TemporaryFile(dir=root) as probe:
+        with tempfile.TemporaryFile(dir=folder) as probe:
             os.posix_fallocate(probe.fileno(), 0, _ROOM_BYTES)
-    except UnicodeEncodeError as error:
-        raise UserError(f"{what} must have a name in UTF-8, as Ray writes it\n{way_out}") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             fault = f"is full: Ray needs {_ROOM_BYTES >> 20} MiB there ({error.strerror})"
         else:
             fault = f"must be a folder that can be written: {error.strerror}"
-        raise UserError(f"{what} {fault}\n{way_out}") from error
-    return root
+        raise UserError(f"{what} {fault}\n{_ANOTHER}") from error
 
 
 def private_folder() -> Path:
     """A folder for what Ray writes, below one that no other user of this machine enters: Ray opens its own to all,
     sockets and logs too. Raises: as `temporary_root`."""
-    return closed_folder(temporary_root(), "ray") / "ray"
+    folder = closed_folder(temporary_root(), "ray")
+    check_room(folder, f"the temporary folder {folder}")  # it may be a mount of its own
+    return folder / "ray"
 
 
 def check_address(address: str | None, trusted_network: bool = False) -> str | None:

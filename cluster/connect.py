@@ -72,6 +72,8 @@ def connected(address: str | None, patience: float = PATIENCE, trusted_network: 
     except UserError:
         raise
     except Exception as error:  # a node that does not come up in time is no class of its own
+        if address is None:
+            private_folder()  # what is full by now says so itself
         raise _not_joined(address, error) from error
     finally:
         meanwhile.join()  # a process that ends in the middle of an import says so
@@ -89,6 +91,7 @@ def _options_here() -> dict[str, Any]:
     }
     if (most := memory()) < psutil.virtual_memory().total:
         options["object_store_memory"] = max(_LEAST_STORE_BYTES, int(_STORE_SHARE * most))
+        options |= ray_private.options_of_memory(most - options["object_store_memory"])
     return options | ray_private.options_of_temp_dir(str(private_folder()))
 
 

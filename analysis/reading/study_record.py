@@ -2,7 +2,7 @@
 how they ended; the trials' folders hold what every epoch measured. Nothing here writes."""
 
 import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -113,8 +113,8 @@ class StudyRecord:
 
 def read_study(folder: StudyRecord | Path | str) -> StudyRecord:
     """Everything the folder says, with one query for all trials; a study that is read already is what it is. A trial
-    whose record is damaged, or not what the ledger says, is without epochs, with a `StudyWarning`. Raises: UserError
-    where the folder is missing, or holds no whole study, or none of its records can be read."""
+    whose record is torn is without epochs, with a `StudyWarning`. Raises: UserError where the folder is missing, or
+    holds no whole study, or none of its records can be read, or one contradicts the ledger."""
     if isinstance(folder, StudyRecord):
         return folder
     layout = StudyLayout(Path(folder))
@@ -128,39 +128,34 @@ def read_study(folder: StudyRecord | Path | str) -> StudyRecord:
         raise UserError(f"the study's ledger {rule}\nrestore {lost}")
     records = [TrialFolder(layout.trial(trial.number)) for trial in trials]
     faults: dict[int, str] = {}
-    epochs = [_epochs_of(record, number, faults) for number, record in enumerate(records)]
+    found = [_recorded(record, trial, faults) for record, trial in zip(records, trials, strict=True)]
+    epochs = [rows for rows, _ in found]
     study = StudyRecord(
-        layout.path, info, question.base, question.space, trials, question.objective, question.where, epochs
+        layout.path, info, question.base, question.space, trials, question.objective, question.where, epochs, faults
     )
-    for record, trial in zip(records, trials, strict=True):
+    for (_, config), trial, record in zip(found, trials, records, strict=True):
         if trial.number not in faults:
-            try:
-                _check(record, trial, study)
-            except UserError as error:
-                faults[trial.number] = str(error)
-    return _without(study, faults)
-
-
-def _epochs_of(record: TrialFolder, number: int, faults: dict[int, str]) -> np.ndarray:
-    """A trial's epochs; none where it is at fault."""
-    try:
-        return read_epochs(record)
-    except UserError as error:
-        faults[number] = str(error)
-        return no_epochs()
-
-
-def _without(study: StudyRecord, faults: dict[int, str]) -> StudyRecord:
-    """The study without the epochs of the trials at fault, each of which is told of. Raises: UserError where no other
-    has any."""
-    if not faults:
-        return study
-    kept = [no_epochs() if number in faults else epochs for number, epochs in enumerate(study.epochs)]
-    if not any(map(len, kept)):
+            _check(config, trial, study, record.path)
+    if faults and not any(map(len, epochs)):
         raise UserError(next(iter(faults.values())))
-    for number, fault in sorted(faults.items()):
-        warnings.warn(StudyWarning(f"trial {number} is left out: {fault}"), stacklevel=3)
-    return replace(study, epochs=kept, faults=faults)
+    for number, fault in faults.items():
+        warnings.warn(StudyWarning(f"trial {number} is left out: {fault}"), stacklevel=2)
+    return study
+
+
+def _recorded(record: TrialFolder, trial: FrozenTrial, faults: dict[int, str]) -> tuple[np.ndarray, TrialConfig | None]:
+    """A trial's epochs, and where it has some its config; nothing where its record is torn, which is noted."""
+    try:
+        epochs, is_complete = read_epochs(record), trial.state == TrialState.COMPLETE
+        config = record.config() if len(epochs) or is_complete else None
+        known = max(len(trial.intermediate_values), config.epochs if config and is_complete else 0)
+        if known > len(epochs):  # a record is written before the ledger
+            rule = f"must hold the {known} epochs that the ledger knows, got {len(epochs)}"
+            raise UserError(f"{record.metrics} {rule}: it was cut off\nrestore it")
+        return epochs, config
+    except UserError as error:
+        faults[trial.number] = str(error)
+        return no_epochs(), None
 
 
 def seconds_held(epochs: np.ndarray) -> np.ndarray:
@@ -168,16 +163,13 @@ def seconds_held(epochs: np.ndarray) -> np.ndarray:
     return np.column_stack([column(epochs, "cpu_seconds"), column(epochs, "gpu_seconds")])
 
 
-def _check(record: TrialFolder, trial: FrozenTrial, study: StudyRecord) -> None:
-    """A trial's record and its line in the ledger vouch for each other. Raises: UserError where they contradict each
-    other: one of them is damaged, or another's."""
+def _check(held: TrialConfig | None, trial: FrozenTrial, study: StudyRecord, path: Path) -> None:
+    """A trial's record, in ``path`` with the config ``held``, and its line in the ledger vouch for each other. Raises:
+    UserError where they contradict each other: one of them is altered, or another's."""
     config, best = study.config(trial), study.best[trial.number]
     reported, bits = trial.intermediate_values, column(study.epochs[trial.number], "val_bits_per_dim").tolist()
     told = values(study.objective, config, best) if config and best else None
-    if len(reported) > len(bits):  # a record is written before the ledger
-        rule = f"must hold the {len(reported)} epochs that the ledger knows, got {len(bits)}"
-        raise UserError(f"{record.metrics} {rule}: it was cut off\nrestore it")
-    if bits and config is not None and record.config() != config:
+    if bits and config is not None and held != config:
         fault = "its config is not what the ledger says that was drawn"
     elif any(not 1 <= epoch <= len(bits) or bits[epoch - 1] != value for epoch, value in reported.items()):
         fault = "its metrics are not those that the ledger was told"
@@ -185,5 +177,5 @@ def _check(record: TrialFolder, trial: FrozenTrial, study: StudyRecord) -> None:
         fault = f"the ledger's value is {trial.values}"
     else:
         return
-    both = f"{record.path} and the study's ledger"
+    both = f"{path} and the study's ledger"
     raise UserError(f"{both} contradict each other: {fault}\nrestore the one or the other")

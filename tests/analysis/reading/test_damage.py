@@ -42,14 +42,22 @@ def _unreadable(path: Path) -> None:
     path.mkdir()
 
 
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes().partition(b"\n")[0] + b"\n")
+
+
+def _removed(path: Path) -> None:
+    path.unlink()
+
+
 @pytest.mark.parametrize("name", ["metrics.jsonl", "config.json"])
-@pytest.mark.parametrize("tear", [_flipped, _emptied, _unreadable])
+@pytest.mark.parametrize("tear", [_flipped, _emptied, _unreadable, _cut, _removed])
 def test_a_torn_record_leaves_out_its_trial_alone(name: str, tear: Callable[[Path], None], tmp_path: Path) -> None:
     folder = build_study(tmp_path / "study")
     whole, epochs, best = load_trials(folder), load_epochs(folder), ranked_runs(folder)[0]
     torn = folder / "trials" / f"{best.number:04d}" / name
     tear(torn)
-    with pytest.warns(StudyWarning, match=rf"trial {best.number} is left out: .*{torn}") as said:
+    with pytest.warns(StudyWarning, match=rf"trial {best.number} is left out: .*{torn.name}") as said:
         trials = load_trials(folder)
     assert "\n" in str(said[0].message)  # the way out
     others = whole["number"] != best.number
