@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 @contextmanager
 def study(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
     """A study of many short epochs that runs, and none of its processes after the context."""
-    command = [sys.executable, *SMALL_STUDY, "--trials", "2", "--set", "epochs=400", "--no-report", "--out", folder]
+    command = [sys.executable, *SMALL_STUDY, "--trials", "2", "--epochs", "400", "--no-report", "--out", folder]
     with (folder.parent / "said").open("w") as said:
         process = subprocess.Popen([*map(str, command), *options], stdout=said, stderr=said, text=True, process_group=0)
     try:
