@@ -28,7 +28,7 @@ def screen(stderr: bool = False) -> Console:
     """Where a command prints for a person. It is a terminal where one is there that can move its cursor, whatever
     FORCE_COLOR and COLUMNS say: what goes into a pipe or a log has no control characters."""
     stream = sys.stderr if stderr else sys.stdout
-    is_terminal = stream.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
+    is_terminal = stream is not None and stream.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
     width = None if is_terminal else _UNBOUNDED
     return Console(stderr=stderr, highlight=False, markup=False, force_terminal=is_terminal, width=width)
 
