@@ -128,7 +128,7 @@ def read_study(folder: StudyRecord | Path | str) -> StudyRecord:
         raise UserError(f"the study's ledger {rule}\nrestore {lost}")
     records = [TrialFolder(layout.trial(trial.number)) for trial in trials]
     faults: dict[int, str] = {}
-    found = [_recorded(record, trial, faults) for record, trial in zip(records, trials, strict=True)]
+    found = [_recorded(*each, question.objective, faults) for each in zip(records, trials, strict=True)]
     epochs = [rows for rows, _ in found]
     study = StudyRecord(
         layout.path, info, question.base, question.space, trials, question.objective, question.where, epochs, faults
@@ -143,12 +143,16 @@ def read_study(folder: StudyRecord | Path | str) -> StudyRecord:
     return study
 
 
-def _recorded(record: TrialFolder, trial: FrozenTrial, faults: dict[int, str]) -> tuple[np.ndarray, TrialConfig | None]:
+def _recorded(
+    record: TrialFolder, trial: FrozenTrial, objective: str, faults: dict[int, str]
+) -> tuple[np.ndarray, TrialConfig | None]:
     """A trial's epochs, and where it has some its config; nothing where its record is torn, which is noted."""
     try:
-        epochs, is_complete = read_epochs(record), trial.state == TrialState.COMPLETE
-        config = record.config() if len(epochs) or is_complete else None
-        known = max(len(trial.intermediate_values), config.epochs if config and is_complete else 0)
+        epochs, known = read_epochs(record), len(trial.intermediate_values)
+        config = record.config() if len(epochs) or trial.state == TrialState.COMPLETE else None
+        if config and trial.state == TrialState.COMPLETE and len(epochs) < config.epochs:
+            told = values(objective, config, best_row(epochs, config)) if len(epochs) else None
+            known = known if told == trial.values else config.epochs
         if known > len(epochs):  # a record is written before the ledger
             rule = f"must hold the {known} epochs that the ledger knows, got {len(epochs)}"
             raise UserError(f"{record.metrics} {rule}: it was cut off\nrestore it")
