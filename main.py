@@ -14,10 +14,11 @@ from trainables.console import Version, checked_options, command_line, folder_of
 from trainables.data.catalog import NAMES
 from trainables.data.datasets import image_shape, load_dataset
 from trainables.errors import ExitCode, UserError
+from trainables.machine import limit_threads
 from trainables.metrics import Metrics
 from trainables.records.study_layout import visu_name
 from trainables.records.trial_folder import TrialFolder
-from trainables.terminal import print_text
+from trainables.terminal import print_text, screen
 from trainables.training.checkpoint import load_weights
 from trainables.training.local import train_local
 from trainables.training.loop import NonFiniteError
@@ -70,9 +71,10 @@ def train(
         load_pixels(config, data_dir, "cpu")  # an error now leaves nothing behind
         if fault := unwritable(Path.cwd()):
             raise UserError(f"the working folder must be one that can be written: {fault}\nthis one is {Path.cwd()}")
-    console = Console(highlight=False, markup=False)
+    console = screen()
     for note in load_dataset(dataset, data_dir, image_size).notes:
         print_text(f"note: {note}", console)
+    limit_threads()
     folder = find_folder(Path("models") / model, config)
     _train(config, folder, data_dir, console)
     _finish(config, folder, data_dir, visualize, console)

@@ -20,8 +20,9 @@ from trainables.console import (
     unwritable,
 )
 from trainables.errors import UserError
+from trainables.machine import limit_threads
 from trainables.records.study_layout import study_of
-from trainables.terminal import Column, print_facts, print_table, print_text
+from trainables.terminal import Column, print_facts, print_table, print_text, screen
 from trainables.text import printable
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def report(
     quick: Annotated[bool, typer.Option("--quick", help="The tables and the first screen alone, in seconds.")] = False,
 ) -> None:
     """Draw the best runs and the study, export the best models, and write report.html."""
-    with progress_bar(Console(stderr=True)) as progress:
+    with progress_bar(screen(stderr=True)) as progress:
         from analysis.measures.sample_quality import (
             inception_distance,  # seconds of imports, which --help can do without
         )
@@ -96,6 +97,7 @@ def report(
                 raise UserError(f"STUDY must be a folder that can be written, got {study}: {fault}")
             if inception:
                 inception_distance(inception)
+        limit_threads()
         paths = write_report(study, top, data_dir, progress, inception, quick)
     for name, path in paths.items():
         print(f"{name:8} {path}")
@@ -130,12 +132,12 @@ def compare(
     """Studies beside each other: which answers better, in a table and a page. In a pipe: tab-separated values."""
     from analysis.report.compare import compare_studies, write_comparison
 
-    with progress_bar(Console(stderr=True)) as progress:
+    with progress_bar(screen(stderr=True)) as progress:
         comparison = compare_studies(studies, progress)
     page = write_comparison(comparison, out)
-    screen, notes = _screens()
+    tables, notes = _screens()
     unknown = "no trial is complete, or no area: fewer than 2 are, or the studies cannot be compared"
-    print_table(_rows(comparison.table), _COMPARED_FRONTS if comparison.by_fronts else _COMPARED, screen, unknown)
+    print_table(_rows(comparison.table), _COMPARED_FRONTS if comparison.by_fronts else _COMPARED, tables, unknown)
     for sentence in comparison.findings:
         print_text(sentence, notes)
     print_facts({"page": str(page)}, notes, whole=["page"])
@@ -148,14 +150,14 @@ def list_(
     """The studies in a folder, how far they are, and the best that each has found. In a pipe: tab-separated values."""
     from analysis.report.compare import list_studies
 
-    with progress_bar(Console(stderr=True)) as progress:
+    with progress_bar(screen(stderr=True)) as progress:
         found = list_studies(folder, progress)
     if not len(found):
         print(f"no studies in {folder}")
         return
-    screen, notes = _screens()
+    tables, notes = _screens()
     unknown = "no trial is complete, or no front: one number is minimised"
-    print_table(_rows(found), _LISTED, screen, unknown)
+    print_table(_rows(found), _LISTED, tables, unknown)
     if older := ", ".join(found.loc[found["definitions"] == 1, "study"]):
         print_text(f"by definitions 1, whose bits per dimension are not those of the others: {older}", notes)
     for study, fault in zip(found["study"], found["fault"], strict=True):
@@ -165,8 +167,8 @@ def list_(
 
 def _screens() -> tuple[Console, Console]:
     """Where a table goes, and where what is said of it: not into a pipe, which gets data alone."""
-    screen = Console(highlight=False, markup=False)
-    return screen, Console(highlight=False, markup=False, stderr=not screen.is_terminal)
+    tables = screen()
+    return tables, screen(stderr=not tables.is_terminal)
 
 
 def _rows(frame: "pd.DataFrame") -> list[dict[str, Any]]:

@@ -1,6 +1,5 @@
 """``python -m cluster local --nodes 2``: a Ray cluster of several nodes on this machine, to try things on."""
 
-import os
 import signal
 import time
 from contextlib import suppress
@@ -11,6 +10,7 @@ import typer
 from cluster.local_cluster import local_cluster
 from trainables.console import command_group, run
 from trainables.errors import UserError
+from trainables.machine import cores_for_workers
 
 app = command_group("A Ray cluster of several nodes on this machine, to try things on.")
 
@@ -25,7 +25,7 @@ def local(
 ) -> None:
     """Start the nodes, say how to use them, and stop them at Ctrl-C. Each is a `ray start` of its own, with
     its own raylet; all their processes end with this one, unless it is killed."""
-    each = workers_per_node or max(1, (os.cpu_count() or 1) // nodes)
+    each = workers_per_node or max(1, cores_for_workers() // nodes)
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts background jobs deaf to Ctrl-C
         signal.signal(number, signal.default_int_handler)
     with suppress(KeyboardInterrupt):

@@ -1,10 +1,10 @@
 """How a cluster is reached, and by whom: its address, the token, encryption, and folders that others do not enter."""
 
+import errno
 import ipaddress
 import os
 import secrets
 import socket
-import stat
 import tempfile
 from contextlib import suppress
 from itertools import chain
@@ -14,9 +14,15 @@ import psutil
 
 from cluster.ray_private import is_copied_for_a_job
 from trainables.errors import UserError
+from trainables.process import closed_folder
+from trainables.text import legible
 
 _CONNECT_SECONDS = 5.0
 _ADDRESS_HINT = "it is that of the head's `ray start --head`, such as 10.0.0.1:6379, and not the dashboard's"
+_ANOTHER = "set RAY_TMPDIR to a folder with room"
+_ROOM_BYTES = 16 << 20  # what Ray writes while it starts, and its first logs
+# of what may hold them: a socket's path has 107 bytes at most, and Ray's end like this
+_LONGEST_ROOT = 107 - len(f"/ray-{os.getuid()}/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store")
 _TOKEN_VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
 
@@ -26,10 +32,20 @@ def _token_path() -> Path | None:
 
 
 def ensure_token() -> None:
-    """Make the token that the processes of a cluster show each other, unless there is one; mode 0600."""
+    """Make the token that the processes of a cluster show each other, unless there is one; mode 0600. Where the home
+    cannot be written it is beside what Ray writes, and a variable says so to Ray. Raises: as `temporary_root`."""
     path = _token_path()
-    if path is None:
+    if path is None or (path.is_file() and os.access(path, os.R_OK)):
         return
+    try:
+        _make_token(path)
+    except OSError:
+        path = private_folder().with_name("auth_token")
+        _make_token(path)
+        os.environ["RAY_AUTH_TOKEN_PATH"] = str(path)
+
+
+def _make_token(path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
     # whole and closed to others from the moment that it has its name; who comes second takes the first's
     handle, new = tempfile.mkstemp(dir=path.parent)
@@ -51,17 +67,43 @@ def use_token() -> None:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
+def temporary_root() -> Path:
+    """Where Ray may write: RAY_TMPDIR, else TMPDIR, else /tmp; /tmp too where TMPDIR is too long for a socket's path.
+    Raises: UserError where it cannot be written, is full, or RAY_TMPDIR too long."""
+    variable = next((name for name in ("RAY_TMPDIR", "TMPDIR") if os.environ.get(name)), None)
+    root = Path(os.path.realpath(os.environ[variable])) if variable else Path("/tmp")
+    if variable and (size := len(os.fsencode(root))) > _LONGEST_ROOT:
+        if variable == "RAY_TMPDIR":
+            rule = f"RAY_TMPDIR must have at most {_LONGEST_ROOT} bytes, as the paths of sockets have 107"
+            raise UserError(f"{rule}, got {size}: {root}\nset it to a shorter one")
+        variable, root = None, Path("/tmp")
+    what = f"{variable or 'the temporary folder'} {root}"
+    if legible(str(root)) != str(root):
+        raise UserError(f"{what} must have a name in UTF-8, as Ray writes it\n{_ANOTHER}")
+    check_room(root, what)
+    return root
+
+
+def check_room(folder: Path, what: str) -> None:
+    """Raises: UserError where Ray could not write its first files in a folder, which is called ``what``: it would say
+    so in a log of its own."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            os.posix_fallocate(probe.fileno(), 0, _ROOM_BYTES)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            fault = f"is full: Ray needs {_ROOM_BYTES >> 20} MiB there ({error.strerror})"
+        else:
+            fault = f"must be a folder that can be written: {error.strerror}"
+        raise UserError(f"{what} {fault}\n{_ANOTHER}") from error
+
+
 def private_folder() -> Path:
     """A folder for what Ray writes, below one that no other user of this machine enters: Ray opens its own to all,
-    sockets and logs too. Short, as the paths of sockets have 107 bytes at most."""
-    path = Path(f"/tmp/ray-{os.getuid()}")
-    with suppress(FileExistsError):
-        path.mkdir(mode=0o700)
-    found = path.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        path = Path(tempfile.mkdtemp(prefix="ray-"))
-    path.chmod(0o700)
-    return path / "ray"
+    sockets and logs too. Raises: as `temporary_root`."""
+    folder = closed_folder(temporary_root(), "ray")
+    check_room(folder, f"the temporary folder {folder}")  # it may be a mount of its own
+    return folder / "ray"
 
 
 def check_address(address: str | None, trusted_network: bool = False) -> str | None:
@@ -73,16 +115,22 @@ def check_address(address: str | None, trusted_network: bool = False) -> str | N
         return "auto" if address == "auto" else None
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal() or "/" in host:
-        raise UserError(f"--address must be host:port or auto, got {address!r}\n{_ADDRESS_HINT}")
+        raise UserError(f"{said_by(address)} must be host:port or auto, got {address!r}\n{_ADDRESS_HINT}")
     refuse_eavesdroppers(address, trusted_network)
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
+        leave_out = "unset RAY_ADDRESS" if said_by(address) == "RAY_ADDRESS" else "leave --address out"
         raise UserError(
             f"no Ray cluster answers at {address}: {error}\n"
-            "start one with `ray start --head`, or leave --address out to run on this machine"
+            f"start one with `ray start --head`, or {leave_out} to run on this machine"
         ) from error
     return address
+
+
+def said_by(address: str) -> str:
+    """The name of what says an address: a variable that a person may have forgotten, or the option."""
+    return "RAY_ADDRESS" if address == os.environ.get("RAY_ADDRESS") else "--address"
 
 
 def refuse_eavesdroppers(address: str, trusted_network: bool) -> None:
@@ -94,12 +142,13 @@ def refuse_eavesdroppers(address: str, trusted_network: bool) -> None:
     try:
         found = [ipaddress.ip_address(info[4][0]) for info in socket.getaddrinfo(host, None)]
     except (OSError, UnicodeError, ValueError) as error:
-        raise UserError(f"no Ray cluster answers at {address}: {error}\n{_ADDRESS_HINT}") from error
+        fault = f"no Ray cluster answers at {address}, as {said_by(address)} says: {error}"
+        raise UserError(f"{fault}\n{_ADDRESS_HINT}") from error
     own = (a for a in chain(*psutil.net_if_addrs().values()) if a.family in (socket.AF_INET, socket.AF_INET6))
     here = {ipaddress.ip_address(a.address.partition("%")[0]) for a in own}
     if not all(ip.is_loopback or ip in here for ip in found):
         raise UserError(
-            f"a cluster on another machine must be reached by TLS (RAY_USE_TLS=1), got {address}\n"
+            f"a cluster on another machine must be reached by TLS (RAY_USE_TLS=1), got {said_by(address)} {address}\n"
             "--trusted-network says that nobody else can listen there; see cluster/README.md"
         )
 

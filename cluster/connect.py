@@ -2,19 +2,23 @@
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
+from types import FrameType
 from typing import Any
 
 import psutil
 
 from cluster import ray_private, sessions
-from cluster.access import check_address, ensure_token, private_folder, refuse_eavesdroppers, use_token
+from cluster.access import check_address, ensure_token, private_folder, refuse_eavesdroppers, said_by, use_token
 from trainables.errors import ExitCode, UserError
+from trainables.machine import cores_for_workers, memory
+from trainables.process import ENDING
 from trainables.slots.resources import START_ATTEMPTS
 
 ANSWER_SECONDS = 15.0
@@ -34,6 +38,7 @@ _DRIVER_ENVIRONMENT = {
 }
 # who else looks at the cluster finds the training runs; it costs 2 s of a core before the first trial
 _SHARED_ENVIRONMENT = {"RAY_TRAIN_ENABLE_STATE_TRACKING": "1"}
+_STORE_SHARE, _LEAST_STORE_BYTES = 0.2, 80 << 20  # of the memory, for Ray's objects, of which a study has few
 # a worker that does not answer does not say goodbye either; Train would wait for 30 s
 _WORKER_ENVIRONMENT = {"TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": "5"}
 _own_sessions: list[Path] = []  # folders of the clusters that this process has started
@@ -58,16 +63,19 @@ def connected(address: str | None, patience: float = PATIENCE, trusted_network: 
     meanwhile.start()
     try:
         if address is None:
-            options: dict[str, Any] = {"include_dashboard": True, "dashboard_host": "127.0.0.1"}
-            options |= ray_private.options_of_temp_dir(str(private_folder()))
+            options = _options_here()
         else:
             address = _checked(address, trusted_network)
             # a cluster that starts here hands this process's environment on; a running one needs to be told
             options = {"runtime_env": {"env_vars": _WORKER_ENVIRONMENT}}
-        context = ray.init(address=address or "local", logging_level=logging.ERROR, log_to_driver=False, **options)
+        options |= {"address": address or "local", "logging_level": logging.ERROR, "log_to_driver": False}
+        with _signals_held():
+            context = ray.init(**options)
     except UserError:
         raise
     except Exception as error:  # a node that does not come up in time is no class of its own
+        if address is None:
+            private_folder()  # what is full by now says so itself
         raise _not_joined(address, error) from error
     finally:
         meanwhile.join()  # a process that ends in the middle of an import says so
@@ -85,6 +93,47 @@ def _forget_sessions() -> None:
     """Remove what the clusters that this process started, and that are gone, have left."""
     while _own_sessions:
         sessions.remove(_own_sessions.pop())
+
+
+def _options_here() -> dict[str, Any]:
+    """What a cluster on this machine is started with: the cores and the memory that this process may use, not all that
+    the machine has. Raises: as `cluster.access.temporary_root`."""
+    options: dict[str, Any] = {
+        "include_dashboard": True,
+        "dashboard_host": "127.0.0.1",
+        "num_cpus": cores_for_workers(),
+    }
+    if (most := memory()) < psutil.virtual_memory().total:
+        options["object_store_memory"] = max(_LEAST_STORE_BYTES, int(_STORE_SHARE * most))
+        options |= ray_private.options_of_memory(most - options["object_store_memory"])
+    return options | ray_private.options_of_temp_dir(str(private_folder()))
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Inside, what ends a command waits until Ray's processes are there: Python loses a Ctrl-C that comes while it
+    forks. A second one does not wait. The processes that are started inside do not hear SIGTERM and SIGHUP, which
+    systemd, Slurm and shells send to all of them at once: those are the driver's to answer, as Ctrl-C is, from which
+    Ray keeps them itself. They end with the driver."""
+    numbers, held = (signal.SIGINT, *ENDING), list[int]()
+    before = {it: found for it in numbers if (found := signal.getsignal(it)) not in (signal.SIG_IGN, None)}
+
+    def hold(number: int, frame: FrameType | None) -> None:
+        if held:
+            signal.default_int_handler(number, frame)
+        held.append(number)
+
+    for number in before:
+        signal.signal(number, hold)
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if held:
+        raise KeyboardInterrupt
 
 
 def _set_environment(address: str | None, patience: float) -> None:
@@ -153,9 +202,9 @@ def check_is_ray(address: str) -> None:
         ray_private.ask_whether_alive(address, ANSWER_SECONDS)
     except grpc.RpcError as error:
         if error.code() == grpc.StatusCode.UNAUTHENTICATED:
-            fault = f"the cluster at {address} asks for a token that this process does not have"
+            fault = f"the cluster at {address}, as {said_by(address)} says, asks for a token that this process lacks"
             raise UserError(f"{fault}\ncopy the head's ~/.ray/auth_token to this machine, with mode 0600") from error
         raise UserError(
             f"what listens at {address} does not answer as a Ray cluster ({error.code().name.lower()})\n"
-            "give the port of its head (6379, unless `ray start --head --port` said another)"
+            f"{said_by(address)} must have the port of its head (6379, unless `ray start --head --port` said another)"
         ) from error

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from cluster import ray_private
-from cluster.access import ensure_token
+from cluster.access import ensure_token, temporary_root
 from trainables.errors import UserError
 
 # without the second the dashboard knows of no training runs
@@ -82,7 +82,7 @@ class LocalCluster:
 @contextmanager
 def local_cluster(cpus: Sequence[int]) -> Iterator[LocalCluster]:
     """A cluster of one node for each of ``cpus``, the first the head; gone at the end. Raises: as `add_node`."""
-    folder = Path(tempfile.mkdtemp(prefix="ray-"))  # short: socket paths below it have 107 bytes at most
+    folder = Path(tempfile.mkdtemp(prefix="ray-", dir=temporary_root()))  # short, as sockets' paths are
     cluster = LocalCluster(folder)
     ensure_token()
     try:

@@ -1,13 +1,13 @@
 """What a cluster holds, and how many slots fit."""
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from trainables.config import TrialConfig
 from trainables.errors import UserError
+from trainables.machine import cores_for_workers
 from trainables.slots.resources import Placement, SlotResources
 
 
@@ -65,7 +65,7 @@ def here() -> list[Node]:
     """This machine as a node, without starting anything."""
     import torch
 
-    return [Node(os.cpu_count() or 1, torch.cuda.device_count())]
+    return [Node(cores_for_workers(), torch.cuda.device_count())]
 
 
 def plan_slots(

@@ -49,10 +49,20 @@ def silence_notices() -> None:
 def options_of_temp_dir(path: str) -> dict[str, str]:
     """What `ray.init` takes to keep its files below ``path``; nothing, and then below /tmp/ray, where it takes that no
     more."""
+    return {"_temp_dir": path} if _is_taken("_temp_dir") else {}
+
+
+def options_of_memory(size: int) -> dict[str, int]:
+    """What `ray.init` takes to count so many bytes of memory; nothing, and then all that the machine has, where it
+    takes that no more."""
+    return {"_memory": size} if _is_taken("_memory") else {}
+
+
+def _is_taken(name: str) -> bool:
+    """Whether `ray.init` takes a keyword argument that only its documentation names, where Python keeps that."""
     import ray
 
-    # one of its keyword arguments that only its documentation names
-    return {"_temp_dir": path} if "_temp_dir" in str(ray.init.__doc__) else {}
+    return ray.init.__doc__ is None or name in ray.init.__doc__
 
 
 def running_here() -> str:

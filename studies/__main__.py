@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from studies.command_line.command import leave
 from studies.record.driver_lock import DriverLock
 from trainables.console import command_group, run
 from trainables.errors import UserError
 from trainables.records.study_layout import StudyLayout, study_of
-from trainables.terminal import print_facts
+from trainables.terminal import print_facts, screen
 from trainables.text import as_typed
 
 app = command_group("Look at studies and steer them, from any machine that sees their folders.")
@@ -34,7 +33,7 @@ def status(study: _StudyPath, as_json: Annotated[bool, typer.Option("--json", he
     if as_json:
         print(json.dumps(found, indent=2))
     else:
-        print_facts(described(found), Console(highlight=False, markup=False), whole=["study", "go on by"])
+        print_facts(described(found), screen(), whole=["study", "go on by"])
     if found["driver"] is None:
         raise SystemExit(_FINISHED if found["is_finished"] else _UNFINISHED)
     raise SystemExit(_PAUSED if found["driver"]["phase"] == "paused" else _RUNNING)

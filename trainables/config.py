@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from trainables.metrics import Metrics
+from trainables.text import legible
 from vae_models import ModelConfig
 
 _REPEAT_STRIDE = 100_003  # between the seeds of a trial's repeats: no study has as many trials, so none is another's
@@ -55,6 +56,8 @@ class TrialConfig(BaseModel):
     @classmethod
     def _absolute_folder(cls, dataset: str) -> str:
         """Workers run in folders of their own: a relative path would mean another place to each."""
+        if legible(dataset) != dataset:
+            raise ValueError(f"must be a path in UTF-8, as records write it, got {legible(dataset)}")
         kind, colon, path = dataset.partition(":")
         if "\0" in path:
             raise ValueError(f"must be a path without a null byte, got {dataset!r}")

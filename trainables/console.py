@@ -1,12 +1,10 @@
 """The one way in which this project's command lines are made, run, and say what went wrong: in two lines, the option as
 it was typed, the rule and the value; then the way out."""
 
-import logging
 import os
 import re
 import sys
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
@@ -19,6 +17,7 @@ from typer.main import get_command
 
 from trainables.config import TrialConfig
 from trainables.errors import EndedEarly, ExitCode, OptionError, UserError, explain
+from trainables.process import settle
 from trainables.text import printable
 from vae_models import ModelConfig
 
@@ -136,7 +135,7 @@ def checked_options() -> Iterator[None]:
 def run(app: typer.Typer, name: str | None = None, leave: Callable[[int], NoReturn] = sys.exit) -> None:
     """Run a command line, called ``name`` in its help, to the end of this process, which ``leave`` ends with one of
     `ExitCode`. What a person can mend is told in two lines."""
-    _hush_libraries()
+    settle()
     try:
         leave(app(prog_name=name, standalone_mode=False) or ExitCode.DONE)
     except EndedEarly as early:
@@ -153,14 +152,6 @@ def run(app: typer.Typer, name: str | None = None, leave: Callable[[int], NoRetu
         code, text = ExitCode.FAILED, f"{fault}\nonce the system lets it, the same command tries again"
     print(f"error: {printable(text)}", file=sys.stderr)
     leave(code)
-
-
-def _hush_libraries() -> None:
-    """Their warnings are for who writes programs with them: `python -W default` shows them."""
-    if not sys.warnoptions:
-        warnings.simplefilter("ignore")
-    logging.getLogger().addHandler(logging.NullHandler())
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 
 
 def _usage(error: Any) -> str:

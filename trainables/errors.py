@@ -22,6 +22,10 @@ class UserError(Exception):
     """A mistake the person at the keyboard can mend. Its text, a line or two, names the thing, the rule, the value."""
 
 
+class StudyWarning(UserWarning):
+    """What a person should know of a study that goes on; said as a `UserError` is."""
+
+
 class OptionError(UserError):
     """A command line's option with a value that it cannot have."""
 

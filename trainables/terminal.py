@@ -24,6 +24,15 @@ _NAME_SHARE = 1 / 3  # of the width: a longer name has a line of its own
 _UNBOUNDED = 10_000  # the width of what is no terminal
 
 
+def screen(stderr: bool = False) -> Console:
+    """Where a command prints for a person. It is a terminal where one is there that can move its cursor, whatever
+    FORCE_COLOR and COLUMNS say: what goes into a pipe or a log has no control characters."""
+    stream = sys.stderr if stderr else sys.stdout
+    is_terminal = stream is not None and stream.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
+    width = None if is_terminal else _UNBOUNDED
+    return Console(stderr=stderr, highlight=False, markup=False, force_terminal=is_terminal, width=width)
+
+
 @contextmanager
 def silent_keys() -> Iterator[None]:
     """Inside, the keyboard's terminal does not show what is typed, such as the ^C that would push a board out of its

@@ -15,15 +15,15 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
 
 
+def legible(text: str) -> str:
+    """``text`` that any file can hold: what is no letter, as in a file's name that is not UTF-8, is escaped."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def without_passwords(text: str) -> str:
     """``text`` with the passwords of its URLs masked."""
     masked = re.sub(r"(://[^:/@\s]*):\S*@", r"\1:***@", text)
     return re.sub(rf"([?&](?:{'|'.join(SECRETS)})=)[^&\s]*", r"\1***", masked)
-
-
-def as_text(name: str) -> str:
-    """A file's name, in which bytes that are no UTF-8 are written out."""
-    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def examples(texts: Sequence[str], most: int = 3) -> str:

@@ -6,12 +6,11 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 from matplotlib.figure import Figure
 from PIL import Image
 
 from analysis.figures.registry import ModelContext, StudyContext, model_figures, study_figures
-from analysis.figures.style import draw_note
+from analysis.figures.style import draw_note, house_style
 from trainables.records.atomic_files import write_atomic
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ def save_figure(figure: Figure, path: Path) -> Path:
 
 def _rendered(figure: Figure, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    with warnings.catch_warnings(), mpl.rc_context({"pdf.fonttype": 42}):
+    with warnings.catch_warnings(), house_style(**{"pdf.fonttype": 42}):
         warnings.simplefilter("ignore", UserWarning)  # a class name may have letters that the font lacks
         figure.savefig(buffer, **options)
     return buffer.getvalue()

@@ -1,13 +1,15 @@
 """How every figure looks: sizes that read from the back of a room, colours that everyone can tell apart."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache, wraps
-from itertools import cycle
+from itertools import accumulate, cycle
 from textwrap import fill
 from typing import Any, NamedTuple, ParamSpec
 
 import matplotlib as mpl
+import matplotlib.style
 import numpy as np
 from matplotlib import patheffects
 from matplotlib.axes import Axes
@@ -88,12 +90,19 @@ STATES = {
 }
 
 
+@contextmanager
+def house_style(**more: Any) -> Iterator[None]:
+    """Inside, figures look like this whatever the caller's own settings, or those in a person's matplotlibrc."""
+    with mpl.style.context(["default", _STYLE | more]):
+        yield
+
+
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     """The drawing function, under this style whatever the caller's own settings."""
 
     @wraps(draw)
     def inner(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with mpl.rc_context(_STYLE):
+        with house_style():
             return draw(*args, **kwargs)
 
     return inner
@@ -123,9 +132,25 @@ def class_styles(count: int) -> list[tuple[Any, str]]:
 def plain(text: object) -> str:
     """Text that matplotlib shows as it is: no formula between dollars, no label hidden by its underscore, and no boxes
     for letters that the font lacks, which are escaped."""
-    known = _letters() | {ord("\n")}
-    escaped = "".join(it if ord(it) in known else it.encode("unicode_escape").decode() for it in str(text))
-    shown = escaped.replace("$", r"\$")
+    return _without_markup("\n".join("".join(map(_drawn, line)) for line in str(text).split("\n")))
+
+
+def short_name(text: str, width: int) -> str:
+    """A name from elsewhere, such as a class's, as `plain` has it: in one line, of at most ``width`` characters, those
+    of escapes counted."""
+    drawn = list(map(_drawn, text))
+    ends = list(accumulate(map(len, drawn)))
+    if ends and ends[-1] > width:
+        drawn = [*(each for each, end in zip(drawn, ends, strict=True) if end < width), "…"]
+    return _without_markup("".join(drawn))
+
+
+def _drawn(letter: str) -> str:
+    return letter if ord(letter) in _letters() else letter.encode("unicode_escape").decode()
+
+
+def _without_markup(text: str) -> str:
+    shown = text.replace("$", r"\$")
     return f" {shown}" if shown.startswith("_") else shown
 
 

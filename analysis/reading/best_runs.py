@@ -1,5 +1,6 @@
 """The best runs of a study: ranked, exported."""
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from analysis.reading.study_record import StudyRecord, read_study
 from analysis.reading.validation import best_row, read_epochs
 from analysis.statistics.pareto import spread
 from trainables.config import TrialConfig
-from trainables.errors import UserError
+from trainables.errors import StudyWarning, UserError
 from trainables.metrics import Metrics
 from trainables.records.atomic_files import write_atomic
 from trainables.records.study_layout import StudyLayout
@@ -83,12 +84,16 @@ def longest(trial: Run, runs: Iterable[Run]) -> Run:
 
 
 def final_runs(folder: Path) -> list[Run]:
-    """The last, longer trainings that have all their epochs."""
+    """The last, longer trainings that have all their epochs; one that is damaged is left out, with a `StudyWarning`."""
     found = []
     for path in StudyLayout(folder).finals():
         record = TrialFolder(path)
-        epochs = read_epochs(record)
-        if len(epochs) and len(epochs) == (config := record.config()).epochs:
+        try:
+            epochs, config = read_epochs(record), record.config()
+        except UserError as error:
+            warnings.warn(StudyWarning(f"{path.name} is left out: {error}"), stacklevel=2)
+            continue
+        if len(epochs) and len(epochs) == config.epochs:
             number = path.name.partition("_")[2]
             label = f"final of trial {int(number)}" if number else "final"
             found.append(Run(label, path.name, record, config, best_row(epochs, config)))

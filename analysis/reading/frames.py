@@ -1,6 +1,7 @@
 """A study -> tidy DataFrames: a row a trial, a trial and epoch, or a training of a trial with another seed. Columns of
 metrics follow from `trainables.metrics.EPOCH`."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from analysis.reading.study_record import StudyRecord, read_study, seconds_held
 from analysis.reading.validation import best_row, column, read_epochs
 from analysis.statistics.excess import excess
 from analysis.statistics.pareto import pareto_front
+from trainables.errors import StudyWarning, UserError
 from trainables.metrics import EPOCH, VALIDATION
 from trainables.objective import Constraint
 from trainables.records.study_layout import StudyLayout
@@ -91,7 +93,8 @@ def load_repeats(folder: StudyRecord | Path | str) -> pd.DataFrame:
     ``cause`` (str).
 
     The search chose its best trials for values that are low by chance too; the repeats alone say how good a
-    configuration is. Those of another config than the ledger's trial, as when a folder was mixed up, are left out.
+    configuration is. Those of another config than the ledger's trial, as when a folder was mixed up, are left out, and
+    those that are damaged, with a `StudyWarning`.
     Raises: UserError as `load_trials`."""
     study = read_study(folder)
     rows: list[dict[str, object]] = []
@@ -103,8 +106,14 @@ def load_repeats(folder: StudyRecord | Path | str) -> pd.DataFrame:
             if not again or not record.holds(again):
                 continue
             row: dict[str, object] = {"number": trial.number, "repeat": repeat, "seed": again.seed}
-            epochs = read_epochs(record)
-            if cause := record.cause():
+            try:
+                epochs, cause = read_epochs(record), record.cause()
+            except UserError as error:
+                warnings.warn(
+                    StudyWarning(f"repeat {repeat} of trial {trial.number} is left out: {error}"), stacklevel=2
+                )
+                continue
+            if cause:
                 rows.append(row | {"state": "FAIL", "cause": cause})
             elif len(epochs) == again.epochs:
                 rows.append(row | {"state": "COMPLETE", **best_row(epochs, again)})

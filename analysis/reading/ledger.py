@@ -1,5 +1,6 @@
 """A study's Optuna storage, read by someone who does not trust it."""
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -15,7 +16,7 @@ from analysis.reading.optuna_private import stored_trials
 from analysis.reading.validation import LARGEST, Question
 from trainables.errors import UserError
 from trainables.objective import OBJECTIVES
-from trainables.records.storage_urls import OWNER, unmasked
+from trainables.records.storage_urls import OWNER, READ_SECONDS, out_of_reach, patient, unmasked
 from trainables.records.study_layout import StudyLayout
 from trainables.space import extremes
 
@@ -35,11 +36,14 @@ def read_ledger(layout: StudyLayout, question: Question) -> list[FrozenTrial]:
             if not path.is_file():
                 raise UserError(f"{layout.path} is not a study's folder: {path.name} is missing")
             # quoted twice: SQLAlchemy reads the URL, then SQLite the path in it
-            url = f"sqlite:///file:{quote(quote(str(path.resolve())))}?mode=ro&uri=true"
+            url = f"sqlite:///file:{quote(quote(os.fsencode(path.resolve())))}?mode=ro&uri=true"
             _refuse_programs(path)
         trials = _read(unmasked(url), question, shown)
     except (optuna.exceptions.OptunaError, SQLAlchemyError, sqlite3.Error, *_DAMAGE) as error:
         cut = Path(f"{shown}-journal").exists() or Path(f"{shown}-wal").exists()
+        fault = out_of_reach(shown, error)
+        if fault and ("is locked" in fault or not cut):
+            raise UserError(fault) from error
         way_out = "its last write was cut short: the study's command, run again, mends it" if cut else "restore it"
         # the error's own text may hold the storage's password
         raise UserError(f"{shown} is not a whole Optuna ledger ({type(error).__name__})\n{way_out}") from error
@@ -52,7 +56,7 @@ def read_ledger(layout: StudyLayout, question: Question) -> list[FrozenTrial]:
 
 
 def _read(url: str, question: Question, shown: str) -> list[FrozenTrial]:
-    storage = optuna.storages.RDBStorage(url, skip_table_creation=True)
+    storage = optuna.storages.RDBStorage(url, patient(url, READ_SECONDS), skip_table_creation=True)
     try:
         if question.name not in [study.study_name for study in storage.get_all_studies()]:
             raise UserError(f"{shown} holds no study named {question.name!r}, as study.json says")
@@ -67,8 +71,8 @@ def _read(url: str, question: Question, shown: str) -> list[FrozenTrial]:
 def _refuse_programs(path: Path) -> None:
     """Refuse a SQLite file that computes something when it is read: Optuna's is of plain tables. Raises: UserError
     where it has a view, a trigger, a virtual table or a computed column; sqlite3.Error where it is no database."""
-    uri = f"file:{quote(str(path.resolve()))}?mode=ro"
-    with closing(sqlite3.connect(uri, uri=True)) as ledger:
+    uri = f"file:{quote(os.fsencode(path.resolve()))}?mode=ro"
+    with closing(sqlite3.connect(uri, READ_SECONDS, uri=True)) as ledger:
         for kind, name, text in ledger.execute("SELECT type, name, sql FROM sqlite_master"):
             columns = ledger.execute("SELECT hidden FROM pragma_table_xinfo(?)", (name,))
             plain = kind == "index" or (kind == "table" and not any(hidden for (hidden,) in columns))

@@ -1,7 +1,8 @@
 """A study's folder, read as a whole and checked: the Optuna ledger says which trials exist, with which parameters, and
 how they ended; the trials' folders hold what every epoch measured. Nothing here writes."""
 
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from analysis.reading.ledger import read_ledger
-from analysis.reading.validation import best_row, column, flat, read_epochs, read_question
+from analysis.reading.validation import best_row, column, flat, no_epochs, read_epochs, read_question
 from trainables.config import TrialConfig
-from trainables.errors import UserError
+from trainables.errors import StudyWarning, UserError
 from trainables.metrics import Metrics
 from trainables.objective import OBJECTIVES, Constraint, values
 from trainables.records.study_layout import StudyLayout
@@ -49,6 +50,9 @@ class StudyRecord:
     objective: str  # of `trainables.objective.OBJECTIVES`
     where: list[Constraint]
     epochs: list[np.ndarray]  # what each trial reported, by its number: see `analysis.reading.validation.read_epochs`
+    faults: dict[int, str] = field(
+        default_factory=dict
+    )  # what is wrong with a trial's record, which has no epochs here
 
     @cached_property
     def _base(self) -> dict[str, Any]:
@@ -108,8 +112,9 @@ class StudyRecord:
 
 
 def read_study(folder: StudyRecord | Path | str) -> StudyRecord:
-    """Everything the folder says, with one query for all trials; a study that is read already is what it is. Raises:
-    UserError where the folder is missing, or holds no whole study."""
+    """Everything the folder says, with one query for all trials; a study that is read already is what it is. A trial
+    whose record is torn is without epochs, with a `StudyWarning`. Raises: UserError where the folder is missing, or
+    holds no whole study, or none of its records can be read, or one contradicts the ledger."""
     if isinstance(folder, StudyRecord):
         return folder
     layout = StudyLayout(Path(folder))
@@ -122,13 +127,39 @@ def read_study(folder: StudyRecord | Path | str) -> StudyRecord:
         rule = f"must know the {folders} trials in {layout.trials}, got {len(trials)}"
         raise UserError(f"the study's ledger {rule}\nrestore {lost}")
     records = [TrialFolder(layout.trial(trial.number)) for trial in trials]
-    epochs = [read_epochs(record) for record in records]
+    faults: dict[int, str] = {}
+    found = [_recorded(*each, question.objective, faults) for each in zip(records, trials, strict=True)]
+    epochs = [rows for rows, _ in found]
     study = StudyRecord(
-        layout.path, info, question.base, question.space, trials, question.objective, question.where, epochs
+        layout.path, info, question.base, question.space, trials, question.objective, question.where, epochs, faults
     )
-    for record, trial in zip(records, trials, strict=True):
-        _check(record, trial, study)
+    for (_, config), trial, record in zip(found, trials, records, strict=True):
+        if trial.number not in faults:
+            _check(config, trial, study, record.path)
+    if faults and not any(map(len, epochs)):
+        raise UserError(next(iter(faults.values())))
+    for number, fault in faults.items():
+        warnings.warn(StudyWarning(f"trial {number} is left out: {fault}"), stacklevel=2)
     return study
+
+
+def _recorded(
+    record: TrialFolder, trial: FrozenTrial, objective: str, faults: dict[int, str]
+) -> tuple[np.ndarray, TrialConfig | None]:
+    """A trial's epochs, and where it has some its config; nothing where its record is torn, which is noted."""
+    try:
+        epochs, known = read_epochs(record), len(trial.intermediate_values)
+        config = record.config() if len(epochs) or trial.state == TrialState.COMPLETE else None
+        if config and trial.state == TrialState.COMPLETE and len(epochs) < config.epochs:
+            told = values(objective, config, best_row(epochs, config)) if len(epochs) else None
+            known = known if told == trial.values else config.epochs
+        if known > len(epochs):  # a record is written before the ledger
+            rule = f"must hold the {known} epochs that the ledger knows, got {len(epochs)}"
+            raise UserError(f"{record.metrics} {rule}: it was cut off\nrestore it")
+        return epochs, config
+    except UserError as error:
+        faults[trial.number] = str(error)
+        return no_epochs(), None
 
 
 def seconds_held(epochs: np.ndarray) -> np.ndarray:
@@ -136,16 +167,13 @@ def seconds_held(epochs: np.ndarray) -> np.ndarray:
     return np.column_stack([column(epochs, "cpu_seconds"), column(epochs, "gpu_seconds")])
 
 
-def _check(record: TrialFolder, trial: FrozenTrial, study: StudyRecord) -> None:
-    """A trial's record and its line in the ledger vouch for each other. Raises: UserError where they contradict each
-    other: one of them is damaged, or another's."""
+def _check(held: TrialConfig | None, trial: FrozenTrial, study: StudyRecord, path: Path) -> None:
+    """A trial's record, in ``path`` with the config ``held``, and its line in the ledger vouch for each other. Raises:
+    UserError where they contradict each other: one of them is altered, or another's."""
     config, best = study.config(trial), study.best[trial.number]
     reported, bits = trial.intermediate_values, column(study.epochs[trial.number], "val_bits_per_dim").tolist()
     told = values(study.objective, config, best) if config and best else None
-    if len(reported) > len(bits):  # a record is written before the ledger
-        rule = f"must hold the {len(reported)} epochs that the ledger knows, got {len(bits)}"
-        raise UserError(f"{record.metrics} {rule}: it was cut off\nrestore it")
-    if bits and config is not None and record.config() != config:
+    if bits and config is not None and held != config:
         fault = "its config is not what the ledger says that was drawn"
     elif any(not 1 <= epoch <= len(bits) or bits[epoch - 1] != value for epoch, value in reported.items()):
         fault = "its metrics are not those that the ledger was told"
@@ -153,5 +181,5 @@ def _check(record: TrialFolder, trial: FrozenTrial, study: StudyRecord) -> None:
         fault = f"the ledger's value is {trial.values}"
     else:
         return
-    both = f"{record.path} and the study's ledger"
+    both = f"{path} and the study's ledger"
     raise UserError(f"{both} contradict each other: {fault}\nrestore the one or the other")

@@ -54,6 +54,11 @@ def read_epochs(record: TrialFolder) -> np.ndarray:
     return np.array(values, np.float64).reshape(-1, len(_NAMES))
 
 
+def no_epochs() -> np.ndarray:
+    """Those of a trial that has reported none."""
+    return np.empty((0, len(_NAMES)))
+
+
 def column(epochs: np.ndarray, name: str) -> np.ndarray:
     """One metric of `read_epochs`, (its epochs,)."""
     return np.asarray(epochs[:, _NAMES.index(name)])

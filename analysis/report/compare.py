@@ -30,6 +30,7 @@ from analysis.statistics.resampling import Interval
 from trainables.errors import OptionError, UserError
 from trainables.records.atomic_files import write_atomic
 from trainables.records.study_layout import QUESTION
+from trainables.text import legible
 
 _KERNEL = ("/dev", "/proc", "/sys")
 _COUNTS = {state: style.word for state, style in STATES.items() if state != "WAITING"}  # state -> column of its trials
@@ -46,6 +47,7 @@ _LISTED += ["val_bits_per_dim", "fault"]
 
 def _table(rows: list[dict[str, object]], columns: list[str]) -> pd.DataFrame:
     """The dtypes are the same of no rows."""
+    rows = [{name: legible(it) if isinstance(it, str) else it for name, it in row.items()} for row in rows]
     return pd.DataFrame(rows, columns=columns).astype({name: _KINDS.get(name, "Int64") for name in columns})
 
 
@@ -215,7 +217,7 @@ def compare_studies(folders: Sequence[Path | str], progress: ShowStep = lambda *
     steps("comparing")
     bases = [study.record.base for study in studies]
     comparable = len({(it.dataset, it.image_size, it.limit_val, it.definitions) for it in bases}) == 1
-    return Comparison(_compared(labels(paths), studies, comparable), comparable)
+    return Comparison(_compared([*map(legible, labels(paths))], studies, comparable), comparable)
 
 
 def _likelihoods(studies: list[StudyContext]) -> list[str]:

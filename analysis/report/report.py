@@ -66,7 +66,7 @@ def _write_all(
     record: StudyRecord, top: int, data_dir: Path | str | None, steps: Steps, inception: Path | None
 ) -> dict[str, Path]:
     """`write_report` of a study that is read already; of 0 trials the quick one."""
-    missing: list[str] = []
+    missing = [f"Trial {number} is left out: {fault}" for number, fault in record.faults.items()]
     layout, study = StudyLayout(record.folder), StudyContext(record, _load_data(record, data_dir, missing))
     write_atomic(layout.trials_csv, study.trials.to_csv(index=False))
     write_atomic(layout.trials_parquet, study.trials.to_parquet(index=False))

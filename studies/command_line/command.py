@@ -16,10 +16,11 @@ from studies.record.driver_lock import DriverLock
 from studies.record.study_folder import StudyFolder
 from studies.run.options import Budget, Options, Resources, Sinks, Storage
 from studies.study import Study
-from trainables import console
+from trainables import console, terminal
 from trainables.console import checked_options
-from trainables.errors import EndedEarly, ExitCode
-from trainables.terminal import print_text, silent_keys
+from trainables.errors import EndedEarly, ExitCode, UserError
+from trainables.machine import limit_threads
+from trainables.process import ENDING
 
 # for a shell: what to do where nothing more comes from the study's process before it has ended: give a terminal its
 # cursor and its keys back, and print
@@ -46,7 +47,7 @@ def main(study: Study) -> None:
                 fresh=asked.fresh,
                 report=asked.report,
             )
-        folder, screen = asked.out or Path("runs") / planned.name, Console(highlight=False, markup=False)
+        folder, screen = asked.out or Path("runs") / planned.name, terminal.screen()
         DriverLock(StudyFolder(folder).layout).refuse_in_use()
         with checked_options():
             if asked.dry_run:
@@ -54,12 +55,15 @@ def main(study: Study) -> None:
                 return
             warn_of_days(planned, folder, options, screen)
         is_interrupted = False
-        with _reporting_kill(), silent_keys() if screen.is_terminal else nullcontext():
+        with _reporting_kill(), terminal.silent_keys() if screen.is_terminal else nullcontext():
             try:
                 _run(planned, folder, options, screen)
             except KeyboardInterrupt:  # typer would say that it was aborted
-                signal.signal(signal.SIGINT, signal.SIG_IGN)  # once more changes nothing
-                print_text(f"interrupted: {folder} keeps what is done; the same command goes on from there", screen)
+                for number in (signal.SIGINT, *ENDING):  # once more changes nothing
+                    signal.signal(number, signal.SIG_IGN)
+                terminal.print_text(
+                    f"interrupted: {folder} keeps what is done; the same command goes on from there", screen
+                )
                 is_interrupted = True
         if is_interrupted:
             leave(ExitCode.INTERRUPTED)
@@ -111,14 +115,27 @@ def _run(study: Study, folder: Path, options: Options, screen: Console) -> None:
 
 
 def _show(folder: Path, options: Options, screen: Console) -> None:
-    """The summary, and the report first, unless the one that is there was drawn after the study's last change."""
-    if options.report:
-        from analysis.progress import progress_bar
-        from analysis.report.report import is_current, write_report
-
-        if not is_current(folder):
-            if not screen.is_terminal:
-                screen.print("drawing the report")
-            with progress_bar(screen) as progress:
-                write_report(folder, data_dir=options.data_dir, progress=progress)
+    """The summary, and the report first. Raises: UserError where that cannot be drawn, after the summary."""
+    try:
+        if options.report:
+            _draw(folder, options, screen)
+    except Exception as error:  # also of a library: what was trained for hours is told of all the same
+        print_summary(folder, screen, report=False)
+        fault = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        what, _, way_out = fault.partition("\n")
+        text = f"the study is done, but its report could not be drawn: {what}\n{way_out or 'mend that'}"
+        raise UserError(f"{text}; then run the command above") from error
     print_summary(folder, screen, options.report)
+
+
+def _draw(folder: Path, options: Options, screen: Console) -> None:
+    """The report, unless the one that is there was drawn after the study's last change."""
+    from analysis.progress import progress_bar
+    from analysis.report.report import is_current, write_report
+
+    if not is_current(folder):
+        limit_threads()
+        if not screen.is_terminal:
+            screen.print("drawing the report")
+        with progress_bar(screen) as progress:
+            write_report(folder, data_dir=options.data_dir, progress=progress)

@@ -40,16 +40,18 @@ class DriverLock:
     def acquired(self) -> Iterator[None]:
         """One driver at a time; the lock goes with the process that has it. Raises: UserError where another driver is
         at work, or the folder cannot be written."""
-        path, lock = self._layout.path, FileLock(self._layout.lock)
+        path = self._layout.path
         try:
             path.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self._layout.lock)
             lock.acquire(timeout=0)
             self._layout.request.unlink(missing_ok=True)  # of an earlier driver
             self.beat("starting")
         except Timeout as error:
             raise self._in_use(self.driver()) from error
-        except OSError as error:
-            raise UserError(f"{path} must be a folder that can be written: {error.strerror}") from error
+        except (OSError, NotImplementedError) as error:  # the second of a file system without locks
+            fault = f"{path} must be a folder that can be written: {getattr(error, 'strerror', None) or error}"
+            raise UserError(f"{fault}\nuse another --out") from error
         try:
             yield
         finally:
@@ -75,7 +77,7 @@ class DriverLock:
     def driver(self) -> Driver | None:
         """Who drives the study now, seen from this machine or another one; None where nobody does."""
         try:
-            driver = Driver(**json.loads(self._layout.driver.read_text()))
+            driver = Driver(**json.loads(self._layout.driver.read_text("utf-8")))
             silent = time.time() - self._layout.driver.stat().st_mtime
         except (OSError, ValueError, TypeError):
             return None
@@ -96,6 +98,6 @@ class DriverLock:
     def request(self) -> tuple[str, str]:
         """What `ask` asked of the driver, and the order's name; empty where nothing. Raises: OSError."""
         with suppress(FileNotFoundError):
-            what, _, order = self._layout.request.read_text().strip().partition(" ")
+            what, _, order = self._layout.request.read_text("utf-8").strip().partition(" ")
             return what, order
         return "", ""

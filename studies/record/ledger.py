@@ -27,8 +27,8 @@ from studies.study import Study
 from trainables.console import unwritable
 from trainables.errors import UserError
 from trainables.metrics import Metrics
-from trainables.records.storage_urls import OWNER
-from trainables.text import without_passwords
+from trainables.records.storage_urls import OWNER, WRITE_SECONDS, out_of_reach, patient
+from trainables.text import legible, without_passwords
 
 _SQLITE = b"SQLite format 3\0"  # how a database's file begins
 State = Literal["complete", "pruned", "failed"]  # how a training ends
@@ -103,7 +103,7 @@ class Ledger(Trials):
         self._live: dict[int, Trial] = {}  # those that this driver runs
         pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=2)  # of definitions 1 alone
         try:
-            self._storage = optuna.storages.RDBStorage(url)
+            self._storage = optuna.storages.RDBStorage(url, patient(url, WRITE_SECONDS))
             directions = [StudyDirection.MINIMIZE for _ in study.objectives]
             self._study = optuna.create_study(
                 storage=self._storage, study_name=study.name, directions=directions, pruner=pruner, load_if_exists=True
@@ -182,7 +182,7 @@ class Ledger(Trials):
                 trial.set_user_attr(BITS, best[BITS])
             told = self.plan.values(config, best) if state == "complete" else None
         if cause:
-            trial.set_user_attr("cause", cause)
+            trial.set_user_attr("cause", legible(cause))
         self._study.tell(self._live.pop(number), told, STATES[state])
 
     def _trial_id(self, number: int) -> int:
@@ -217,11 +217,12 @@ def by_state(counts: Mapping[str, int], are_running: bool = False) -> str:
 def set_aside(study_name: str, url: str) -> str | None:
     """Rename a study in an external storage, so that a fresh one can take its name; None without one."""
     try:
-        if study_name not in optuna.get_all_study_names(url):
+        storage = optuna.storages.RDBStorage(url, patient(url, WRITE_SECONDS))
+        if study_name not in optuna.get_all_study_names(storage):
             return None
         kept = f"{study_name}-{time.strftime('%Y%m%d-%H%M%S')}"
-        optuna.copy_study(from_study_name=study_name, from_storage=url, to_storage=url, to_study_name=kept)
-        optuna.delete_study(study_name=study_name, storage=url)
+        optuna.copy_study(from_study_name=study_name, from_storage=storage, to_storage=storage, to_study_name=kept)
+        optuna.delete_study(study_name=study_name, storage=storage)
     except Exception as error:
         raise _unopened(url, error) from error
     return kept
@@ -259,10 +260,13 @@ def check_trials(known: int, folder: StudyFolder) -> None:
 
 def _unopened(url: str, error: Exception) -> UserError:
     """What a library says of it, without its own names."""
+    shown = without_passwords(url)
+    if fault := out_of_reach(shown.removeprefix("sqlite:///").partition("?")[0], error):
+        return UserError(fault)
     reason = re.sub(r"^\(\S+\) ", "", str(error).strip().splitlines()[0])
     match error:
         case NoSuchModuleError():
             reason = f"there is no kind of database {url.partition(':')[0]!r}: use sqlite, postgresql or mysql"
         case ModuleNotFoundError():
             reason = f"install the package {error.name}"
-    return UserError(f"the study's storage cannot be opened: {without_passwords(url)}\n{reason}")
+    return UserError(f"the study's storage cannot be opened: {shown}\n{reason}")

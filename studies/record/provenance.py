@@ -1,6 +1,5 @@
 """By what command, with which versions and on what machine a study was made, for its record."""
 
-import os
 import platform
 import re
 import subprocess
@@ -13,8 +12,9 @@ from typing import Any
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from trainables.machine import cores
 from trainables.records.storage_urls import masked
-from trainables.text import SECRETS, as_typed, without_passwords
+from trainables.text import SECRETS, as_typed, legible, without_passwords
 
 _PACKAGES = ("vae-studies", "ray", "torch", "torchvision", "optuna", "numpy", "pandas", "scikit-learn")
 _ROOT = str(Path(__file__).parents[2])
@@ -24,13 +24,13 @@ _SECONDS = 10.0  # how long a command may take to say what this machine is
 def provenance() -> dict[str, Any]:
     """Command, versions, commit and machine."""
     return {
-        "directory": str(Path.cwd()),
-        "command": without_passwords(as_typed("python", *_without_secrets(sys.argv))),
+        "directory": legible(str(Path.cwd())),
+        "command": legible(without_passwords(as_typed("python", *_without_secrets(sys.argv)))),
         "versions": {"python": platform.python_version()} | _versions(),
         "git_commit": _output_of("git", "-C", _ROOT, "describe", "--always", "--dirty", "--abbrev=12") or None,
         "hardware": {
             "machine": platform.machine(),
-            "cpus": os.cpu_count(),
+            "cpus": cores(),  # that the driver may use
             # torch would take a second to import, and memory on each
             "gpus": _output_of("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").splitlines(),
         },

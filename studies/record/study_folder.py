@@ -67,7 +67,9 @@ class StudyFolder:
         asked["pack"] = None
         if self.layout.question.exists():
             return {} if fresh else self._claimed_before(study, asked)
-        if self.path.exists() and any(not path.match(PARTIAL) for path in self.path.iterdir()):
+        own = (self.layout.lock, self.layout.driver)
+        others = self.path.iterdir() if self.path.exists() else ()
+        if any(not path.match(PARTIAL) and path not in own for path in others):
             raise UserError(f"{self.path} is not empty and holds no study\nuse another --out")
         return {}
 
@@ -153,11 +155,16 @@ class StudyFolder:
             self.path.rmdir()
 
     def move_aside(self) -> Path | None:
-        """Keep what is there under another name, and start over; None where there is nothing."""
+        """Keep what is there under another name, and start over; None where there is nothing. Raises: UserError
+        where the folder cannot be moved."""
         if not self.layout.question.exists():
             return None
         kept = self.path.with_name(f"{self.path.name}.{time.strftime('%Y%m%d-%H%M%S')}")
-        self.path.rename(kept)
+        try:
+            self.path.rename(kept)
+        except OSError as error:  # a mount, or in a folder that cannot be written
+            fault = f"{self.path} cannot be moved aside to {kept.name}: {error.strerror}"
+            raise UserError(f"{fault}\nuse another --out, or move what is in it yourself") from error
         self.path.mkdir()
         self._record = None
         return kept

@@ -22,6 +22,7 @@ from trainables.errors import UserError
 from trainables.records.object_store import Mirror
 from trainables.records.storage_urls import storage_url
 from trainables.slots.resources import Placement, SlotResources
+from trainables.text import legible
 
 
 def check(study: Study, folder: StudyFolder, options: Options) -> Study:
@@ -29,6 +30,9 @@ def check(study: Study, folder: StudyFolder, options: Options) -> Study:
     study by the folder's definitions and objective. Raises: UserError for what cannot be."""
     resources, storage = options.resources, options.storage
     refuse_vanishing(folder.path)
+    for option, path in (("--out", folder.path), ("--data-dir", options.data_dir)):
+        if path and legible(str(path)) != str(path):
+            raise UserError(f"{option} must be a path in UTF-8, as databases and Ray write it, got {path}\nuse another")
     try:
         study.check_sampler()
     except ValueError as error:

@@ -1,6 +1,7 @@
 """Trainings after the search: trials of the front, or the best ones, with other seeds, and longer ones."""
 
 import shutil
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from studies.record.study_folder import StudyFolder
 from studies.search.lifecycle import Session, TrainingRun, trials_left
 from studies.watch.time_left import Stage
 from trainables.config import TrialConfig
-from trainables.errors import UserError
+from trainables.errors import StudyWarning, UserError
 from trainables.records.trial_folder import TrialFolder
 
 _REPEATED = 3  # trials that are repeated
@@ -41,15 +42,22 @@ def next_repeats(trials: Trials, folder: StudyFolder) -> list[tuple[FrozenTrial,
         for repeat in range(1, trials.plan.seeds + 1):
             config = trials.plan.base.of_trial(trial.number, trial.params).of_repeat(repeat)
             record = TrialFolder(folder.layout.repeat(trial.number, repeat))
-            if not _is_trained(folder, record, config) and not (record.holds(config) and record.cause()):
+            if not _is_trained(folder, record, config):
                 found.append((trial, repeat, config))
     return found
 
 
 def _is_trained(folder: StudyFolder, record: TrialFolder, config: TrialConfig) -> bool:
-    """Whether it has all its epochs, and its weights are here."""
+    """Whether it has all its epochs, and its weights are here; or it failed. One whose record is damaged is left alone,
+    with a `StudyWarning`: the others need not wait for it."""
+    if not record.holds(config):
+        return False
     is_here = record.best.exists() or not folder.mirror(record.path)
-    return record.holds(config) and len(record.rows()) == config.epochs and is_here
+    try:
+        return bool(record.cause()) or (len(record.rows()) == config.epochs and is_here)
+    except UserError as error:
+        warnings.warn(StudyWarning(f"{record.path.name} is left alone: {error}"), stacklevel=2)
+        return True
 
 
 @dataclass(frozen=True, eq=False)

@@ -133,8 +133,11 @@ def _train(ledger: Ledger, folder: StudyFolder, lock: DriverLock, options: Optio
 
 def _gpu_seconds_before(folder: StudyFolder) -> float:
     """What the study's recorded epochs took of GPUs."""
-    records = (TrialFolder(path.parent) for path in folder.path.rglob(METRICS))
-    return sum(row.get("gpu_seconds", 0.0) for record in records for row in record.rows())
+    spent = 0.0
+    for path in folder.path.rglob(METRICS):
+        with suppress(UserError):  # what cannot be read is told of where it is to go on
+            spent += sum(row.get("gpu_seconds", 0.0) for row in TrialFolder(path.parent).rows())
+    return spent
 
 
 def _train_all(session: Session, resources: Resources, preflight: Preflight, openers: Mapping[str, Opener]) -> None:

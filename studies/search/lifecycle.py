@@ -27,6 +27,7 @@ from studies.watch.time_left import Stage
 from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.metrics import Metrics
+from trainables.records.storage_urls import out_of_reach
 from trainables.records.trial_folder import TrialFolder
 from trainables.slots.messages import Assignment, Job, Underway
 
@@ -121,6 +122,11 @@ def search_trials(session: Session) -> Iterator[TrainingRun]:
     for number in chain(map(ledger.resume, interrupted), (ledger.ask() for _ in range(new))):
         record, parameters = TrialFolder(folder.layout.trial(number)), ledger.parameters(number)
         config = ledger.plan.base.of_trial(number, parameters)
+        try:
+            record.rows()
+        except UserError as error:  # the others need not wait for it
+            session.view.note(f"trial {number} is left as it is: {error}")
+            continue
         yield _SearchTrial(folder, record, config, number, parameters, ledger, peers)
 
 
@@ -235,7 +241,7 @@ class Lifecycle:
         except UserError as error:
             self.stop.fail(str(error))
         except (OSError, SQLAlchemyError, StorageInternalError) as error:
-            self.stop.fail(f"{type(error).__name__}: {error}")
+            self.stop.fail(out_of_reach("the study's ledger", error) or f"{type(error).__name__}: {error}")
 
     def close(self) -> None:
         """Leave what still runs as a crash would, and let the sinks write what they were told."""

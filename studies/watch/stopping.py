@@ -11,6 +11,7 @@ from studies.watch.live_view import View
 from studies.watch.prometheus import Meter
 from trainables.errors import EndedEarly, Interrupted, UserError
 from trainables.metrics import Metrics
+from trainables.process import ENDING
 
 _WATCH_SECONDS = 1.0  # how often a driver looks for orders, and shows that it lives
 
@@ -79,8 +80,9 @@ class Stop:
 
 @contextmanager
 def graceful(view: View, stop: Stop) -> Iterator[None]:
-    """The first Ctrl-C lets the running epochs end, the second does not. SIGTERM counts as Ctrl-C."""
-    signals = (signal.SIGINT, signal.SIGTERM)
+    """The first Ctrl-C lets the running epochs end, the second does not. What else ends a command (`ENDING`) counts as
+    Ctrl-C, unless it is ignored, as a hang-up under nohup."""
+    signals = [it for it in (signal.SIGINT, *ENDING) if it is signal.SIGINT or signal.getsignal(it) != signal.SIG_IGN]
 
     def first(*_: object) -> None:
         stop.interrupt()

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from trainables.terminal import Column, print_facts, print_table, print_text
+from trainables.terminal import Column, print_facts, print_table, print_text, screen
 
 COLUMNS = (
     Column("study", "study", is_text=True),
@@ -109,3 +109,34 @@ def test_a_sentence_keeps_its_words() -> None:
     print_text("well-known " * 12, Console(file=shown, width=33, force_terminal=True, color_system=None))
     assert set(shown.getvalue().split()) == {"well-known"}
     assert max(map(len, shown.getvalue().splitlines())) <= 33
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "variables", "expected"),
+    [
+        (True, {"TERM": "xterm-256color"}, True),
+        (True, {"TERM": "xterm", "NO_COLOR": "1"}, True),
+        (True, {"TERM": "dumb"}, False),  # as of an editor, which shows a line an event
+        (False, {"TERM": "xterm", "FORCE_COLOR": "1", "TTY_COMPATIBLE": "1"}, False),
+        (False, {"TERM": "xterm", "COLUMNS": "7"}, False),
+    ],
+)
+def test_a_screen_is_what_it_is_whatever_variables_say(
+    is_terminal: bool, variables: dict[str, str], expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stream(StringIO):
+        def isatty(self) -> bool:
+            return is_terminal
+
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.stdout", stream := Stream())
+    found = screen()
+    assert found.is_terminal == expected
+    found.print("x " * 100)
+    assert expected or stream.getvalue() == "x " * 100 + "\n"
+
+
+def test_a_command_that_nobody_can_see_prints_to_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", None)
+    screen().print("x")

@@ -32,7 +32,8 @@ def folder_from(given: str | Path | None, variable: str, default: str) -> Path:
     try:
         return Path(path).expanduser().resolve()
     except (OSError, RuntimeError, ValueError) as error:  # nobody's home, a loop of links, a null byte
-        raise UserError(f"{str(path)!r} must be the path of a folder: {error}") from error
+        way_out = "give another" if given else f"set {variable} to another"
+        raise UserError(f"{str(path)!r} must be the path of a folder: {error}\n{way_out}") from error
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ from trainables.data.download import download, not_there
 from trainables.data.sources import Source, find
 from trainables.data.splits import holdout, limit
 from trainables.errors import UserError
-from trainables.text import as_text, printable
+from trainables.text import legible, printable
 
 _DEFAULT_IMAGE_SIZE = 32
 _TEST_FRACTION = 0.2  # of the sets that come without a test split
@@ -163,7 +163,7 @@ def _prepare(folder: Path, lock: Path, name: str, root: Path, source: Source) ->
         rows, held_out = np.arange(len(labels)), np.arange(len(test[1]))
     # once for all: what every training holds out must not depend on the library of its day
     validation_rows = holdout(labels[rows])[1] if len(rows) > 1 else np.empty(0, int)
-    about = {"name": as_text(name), "place": _place(name, root), "classes": source.classes}
+    about = {"name": legible(name), "place": _place(name, root), "classes": source.classes}
     about["source"] = _short_hash(source.stamps, source.format)
     with _counting(f"preparing {Path(name).name}", len(rows) + len(held_out)) as count:
         arrays = {
@@ -201,7 +201,7 @@ def _open(folder: Path, name: str, notes: tuple[str, ...]) -> Dataset:
     meta, arrays = read_arrays(folder)
     train = Split(arrays["train_images"], arrays["train_labels"])
     test = Split(arrays["test_images"], arrays["test_labels"])
-    rows, classes = arrays["validation_rows"], tuple(meta["classes"])
+    rows, classes = arrays["validation_rows"], tuple(map(legible, meta["classes"]))
     if len(rows) < _FEW:
         count = len(train.labels) + len(test.labels)
         few = f"{count:,} images, of which {len(rows):,} validate: too few to tell which of two trials is better"

@@ -14,7 +14,7 @@ import numpy as np
 from trainables.data.pictures import endings, read_picture
 from trainables.errors import UserError
 from trainables.records.atomic_files import refuse_escapes
-from trainables.text import as_text, examples
+from trainables.text import examples, legible
 
 # what systems leave in folders, and hidden files and folders: nobody means these
 _LITTER = {"__macosx", "@eadir", "thumbs.db", "ehthumbs.db", "desktop.ini", "lost+found"}
@@ -106,7 +106,7 @@ def find_pictures(root: Path) -> PictureFolder:
     if not classes:
         found = "\n".join(["; ".join(["found none", *notes[:1]]), *notes[1:]])
         raise UserError(f"{root} must hold pictures (such as png, jpg, webp, tif) in CLASS/, or directly, {found}")
-    return PictureFolder(classes, tuple(map(as_text, notes)))
+    return PictureFolder(classes, tuple(map(legible, notes)))
 
 
 def _left_out(

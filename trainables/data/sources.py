@@ -14,7 +14,7 @@ from trainables.data.catalog import CATALOG, FOLDERS, Version
 from trainables.data.picture_folder import Pictures, find_pictures
 from trainables.data.readers import Labelled, PublishedFile, Shape, is_published
 from trainables.errors import UserError
-from trainables.text import as_text, examples
+from trainables.text import examples, legible
 
 _FORMAT, _PICTURES_FORMAT = 3, 4  # a change of what is read, or how, makes every old prepared copy stale
 _MOST_FOLDERS, _MOST_ENTRIES = 100, 10_000  # of a layer, and of a folder, that are looked at for published files
@@ -57,7 +57,7 @@ def _pictures(root: Path, shape: Shape) -> Source:
     labels = np.repeat(np.arange(len(found.classes), dtype=np.int64), [*map(len, found.classes.values())])
     pictures: Any = Pictures(paths, shape)
     return Source(
-        tuple(map(as_text, found.classes)),
+        tuple(map(legible, found.classes)),
         _stamps(root, paths),
         lambda: ((pictures, labels), None),
         _PICTURES_FORMAT,

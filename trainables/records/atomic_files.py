@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from trainables.errors import UserError
+from trainables.text import legible
 
 _SEAL = "content_sha256"
 _HASH_DIGITS = 16
@@ -26,7 +27,7 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.partial")
     try:
         with partial.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            file.write(legible(content).encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
@@ -85,10 +86,21 @@ def unseal(text: bytes | str) -> dict[str, Any]:
         raise ValueError(f"it has no {_SEAL}")
     if rest[:_HASH_DIGITS] != digest(body.rstrip().removesuffix(b",")).encode():
         raise ValueError(f"its content is not what its {_SEAL} says")
-    values = orjson.loads(data)
+    values = _parsed(data)
     if not isinstance(values, dict) or values.pop(_SEAL, None) is None:
         raise ValueError(f"it has no {_SEAL} of its own")
     return values
+
+
+def _parsed(data: bytes) -> Any:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:  # strict about text: a name of a file that is not UTF-8 is none to it
+        return json.loads(data, parse_constant=_no_number)
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def digest(content: bytes) -> str:

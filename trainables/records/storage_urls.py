@@ -1,8 +1,10 @@
 """Where a study's Optuna storage is, and whose study in it this is. Passwords stay out of files."""
 
 import os
+import sqlite3
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -12,6 +14,10 @@ from trainables.records.study_layout import StudyLayout
 from trainables.text import SECRETS
 
 OWNER = "folder"  # the user attribute of an Optuna study that says whose it is: the ``id`` in study.json
+READ_SECONDS, WRITE_SECONDS = 30.0, 300.0
+"""How long a SQLite ledger that another program holds is waited for: by who looks at it, and by a study that runs."""
+_HELD = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL")
+_OUT_OF_REACH = ("SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH", "SQLITE_READONLY", "SQLITE_FULL", "SQLITE_NOMEM")
 _unmasked: dict[str, str] = {}  # masked URL -> the one with its password, of those that this process has seen
 
 
@@ -29,6 +35,31 @@ def storage_url(folder: Path, storage: str | None) -> str:
             raise UserError(f"--storage must outlive the command, got {storage!r}, which is in memory alone")
         return _sqlite_url(Path(url.database).absolute())  # relative, it would be another file elsewhere
     return storage
+
+
+def patient(url: str, seconds: float) -> dict[str, Any]:
+    """What SQLAlchemy's engine takes to wait for a SQLite file so long, unless the URL itself says how long; other
+    databases wait by themselves."""
+    is_asked = url.startswith("sqlite") and "timeout" not in make_url(url).query
+    return {"connect_args": {"timeout": seconds}} if is_asked else {}
+
+
+def out_of_reach(shown: str, error: BaseException) -> str | None:
+    """What is said of a ledger, ``shown`` so, which is whole as far as anybody knows and cannot be had now: another
+    program holds it, its disk is full or gone, it may not be opened. None for any other error, of SQLite, SQLAlchemy or
+    Optuna."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, sqlite3.Error):
+        found = found.__cause__ or found.__context__
+    name = getattr(found, "sqlite_errorname", None) or ""
+    if name.startswith(_HELD):
+        held = f"{shown} is locked: another program holds it, or its file system does not answer"
+        return f"{held}\nclose what has it open (a browser of databases, a backup), and run the same command again"
+    if name.startswith(_OUT_OF_REACH) or (name.startswith("SQLITE_IOERR") and name != "SQLITE_IOERR_SHORT_READ"):
+        return (
+            f"{shown} cannot be had: {found} ({name})\nsee to its disk and its permissions; the file is left as it is"
+        )
+    return None
 
 
 def masked(url: str) -> str:

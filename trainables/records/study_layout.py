@@ -1,6 +1,7 @@
 """Where everything of a study is: its folders and the files directly in its own, each said once. What is in a trial's
 folder is `trial_folder`'s."""
 
+import os
 import re
 from pathlib import Path
 
@@ -12,7 +13,7 @@ QUESTION = "study.json"
 
 
 class StudyLayout:
-    """The paths below (and three beside) a study's folder ``path``. Nothing here reads or writes."""
+    """The paths below (and three beside) a study's folder ``path``. Nothing here reads a file, or writes one."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -25,10 +26,31 @@ class StudyLayout:
         self.trials_csv = path / "trials.csv"  # a row a trial
         self.trials_parquet = path / "trials.parquet"  # the same with its types
         self.models = path / "models" / "VAE"  # the best models, exported
-        # held by the driver; beside the folder, as the folder may be moved aside under the lock
-        self.lock = path.with_name(f".{path.name}.lock")
-        self.driver = path.with_name(f".{path.name}.driver")  # who drives the study, rewritten while it does
-        self.request = path.with_name(f".{path.name}.request")  # what is asked of the driver
+
+    @property
+    def lock(self) -> Path:
+        """Held by the driver."""
+        return self._of_driver("lock")
+
+    @property
+    def driver(self) -> Path:
+        """Who drives the study, rewritten while it does."""
+        return self._of_driver("driver")
+
+    @property
+    def request(self) -> Path:
+        """What is asked of the driver."""
+        return self._of_driver("request")
+
+    def _of_driver(self, what: str) -> Path:
+        """Beside the folder, as that may be moved aside under the lock. But in it where it is a mount, whose neighbours
+        are not those of whoever else mounts it, or where the folder above cannot be written."""
+        within = self.path / f".study.{what}"
+        if os.path.ismount(self.path):
+            return within
+        lock = self.path.with_name(f".{self.path.name}.lock")
+        has_place = os.access(self.path.parent, os.W_OK) or lock.exists()
+        return lock.with_suffix(f".{what}") if has_place else within
 
     def trial(self, number: int) -> Path:
         """The folder of a trial of the search."""

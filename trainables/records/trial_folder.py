@@ -114,7 +114,7 @@ class TrialFolder:
         except FileNotFoundError:
             return [], 0
         except (OSError, ValueError) as error:
-            raise UserError(f"{self.metrics} cannot be read: {error}") from error
+            raise UserError(f"{self.metrics} cannot be read: {error}\nrestore it, or its permissions") from error
         whole = content[: content.rfind(b"\n") + 1]
         return [self._parsed(number, line) for number, line in enumerate(whole.splitlines(), start=1)], len(whole)
 
@@ -136,7 +136,7 @@ class TrialFolder:
         now = time.strftime(_TIME)
         line = "{} rank {}: process {} on {}, node {}, log {}\n"
         if lines := [line.format(now, it.rank, it.pid, it.host, it.node, it.log) for it in places]:
-            with self._workers.open("a") as file:
+            with self._workers.open("a", encoding="utf-8") as file:
                 file.writelines(lines)
 
     def taken_up(self) -> list[datetime]:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from analysis.figures.images import decode, unit
 from analysis.figures.model.recon import COLUMNS, show_pairs
 from analysis.figures.registry import ModelContext, ModelFigure
-from analysis.figures.style import plain, styled
+from analysis.figures.style import short_name, styled
 from trainables.training.evaluate import BATCH
 
 _NAME_LENGTH = 12
@@ -52,7 +52,7 @@ def draw_extremes(extremes: Extremes) -> Figure:
     )
     for k, (axes, kind) in enumerate(zip(figure.subplots(2, 1), ("best", "worst"), strict=True)):
         shown = zip(extremes.mse[extremes.rows[k]], extremes.names[k], strict=True)
-        below = [f"{error:.4f}\n{plain(name[:_NAME_LENGTH])}".strip() for error, name in shown]
+        below = [f"{error:.4f}\n{short_name(name, _NAME_LENGTH)}".strip() for error, name in shown]
         pairs = np.stack([extremes.originals[k], extremes.decoded[k]])
         show_pairs(axes, pairs, COLUMNS, [f"{kind}:\noriginal", "decoded"], below)
     return figure

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures.images import decode, unit, varied_rows
 from analysis.figures.registry import ModelContext, ModelFigure
-from analysis.figures.style import draw_note, plain, shorten, show_tiles, styled
+from analysis.figures.style import draw_note, short_name, show_tiles, styled
 from analysis.measures.codes import encode
 
 _PAIRS, _STEPS = 4, 9
@@ -72,9 +72,7 @@ def draw_interp(interp: Interpolations | str) -> Figure:
     for axes, ends, decoded, (first, last) in zip(blocks, interp.ends, interp.decoded, interp.names, strict=True):
         left, right = (np.stack([end, end])[:, None] for end in ends)
         centres = show_tiles(axes, np.concatenate([left, decoded, right], 1), ["linear", "spherical"])
-        axes.set_title(
-            f"{plain(shorten(first, 40))} → {plain(shorten(last, 40))}", loc="left", fontsize=13, weight="bold"
-        )
+        axes.set_title(f"{short_name(first, 40)} → {short_name(last, 40)}", loc="left", fontsize=13, weight="bold")
     blocks[-1].set_xticks(centres, ["image", *(str(Fraction(k, steps - 1)) for k in range(steps)), "image"])
     blocks[-1].set_xlabel("share of the way")
     return figure

@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 from analysis.figures.images import decode, unit, varied_rows
 from analysis.figures.model.kl_latents import compute_kl_latents
 from analysis.figures.registry import ModelContext, ModelFigure
-from analysis.figures.style import OKABE_ITO, Look, latents, plain, shorten, show_tiles, styled
+from analysis.figures.style import OKABE_ITO, Look, latents, short_name, show_tiles, styled
 
 _ROWS, _POSITIONS, _REACH = 8, 13, 3.0
 
@@ -64,7 +64,7 @@ def draw_traversal(traversal: Traversal) -> Figure:
         axes.add_patch(Rectangle(corner, width + 2 * margin, height + 2 * margin, **look))
     most = f"the {rows} of largest KL of " if rows < traversal.latent_dim else ""
     figure.suptitle(
-        f"Latent traversals of a test image (class {plain(shorten(traversal.name, 30))}): "
+        f"Latent traversals of a test image (class {short_name(traversal.name, 30)}): "
         f"{most}{latents(traversal.latent_dim)}; framed: its own code",
         fontsize=14,
     )

@@ -18,7 +18,19 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 
 from analysis.figures.registry import StudyFigure
 from analysis.figures.study._judged import GOOD_TO_BAD, GOOD_TO_BAD_MAP, Judged
-from analysis.figures.style import HALO, OKABE_ITO, STATES, TITLES, Look, log_ticks, plain, shorten, styled, wrapped
+from analysis.figures.style import (
+    HALO,
+    OKABE_ITO,
+    STATES,
+    TITLES,
+    Look,
+    log_ticks,
+    plain,
+    short_name,
+    shorten,
+    styled,
+    wrapped,
+)
 
 _LONGEST = 22  # characters of a name, or of a choice, in a line
 _FEW = 8  # whole numbers that are shown as separate values
@@ -150,7 +162,7 @@ def _draw_axes(axes: Axes, upright: list[Axis]) -> None:
         text: Look = {"ha": align, "va": "center", "fontsize": 12, "path_effects": HALO, "zorder": 7}
         for height, label in axis.ticks:
             axes.plot([place, place + 0.012 * side], [height, height], color="0.25", lw=1.3, zorder=6)
-            axes.text(place + 0.025 * side, height, plain(shorten(label, _LONGEST)), **text)
+            axes.text(place + 0.025 * side, height, short_name(label, _LONGEST), **text)
     axes.set_xticks(range(len(upright)), [plain(wrapped(axis.title, _LONGEST)) for axis in upright])
     axes.xaxis.tick_top()
     axes.tick_params(axis="x", length=0, pad=12, labelsize=14)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from support.commands import ROOT
 
-from analysis.figures.style import plain, show_tiles, styled
+from analysis.figures.files import save_figure
+from analysis.figures.style import draw_note, plain, short_name, show_tiles, styled
 
 
 @pytest.mark.parametrize(
@@ -47,3 +52,46 @@ def test_pictures_that_end_in_white_have_a_frame_and_missing_ones_none() -> None
     show_tiles(axes, images, gap=2)
     (frame,) = axes.patches
     assert (frame.get_x(), frame.get_y(), frame.get_width(), frame.get_height()) == (9.5, -0.5, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("cat", "cat"),
+        ("0123456789ab", "0123456789ab"),
+        ("0123456789abc", "0123456789a…"),
+        ("two\nlines", r"two\nlines"),
+        ("猫猫猫", r"\u732b…"),  # an escape is whole, or left out
+        ("$" * 20, r"\$" * 11 + "…"),  # of a dollar its escape is not drawn
+        ("", ""),
+    ],
+)
+def test_a_name_has_one_line_of_at_most_so_many_characters(name: str, shown: str) -> None:
+    assert short_name(name, 12) == shown
+
+
+_DRAW = """
+from pathlib import Path
+from analysis.figures.files import save_figure
+from analysis.figures.style import draw_note
+save_figure(draw_note("100 % of a_b"), Path("note.png"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("settings", "variables"),
+    [
+        ("text.usetex: True\nsavefig.bbox: tight\nfont.family: no such font", {}),
+        ("pdf.compression: 0\nfigure.dpi: 30\npath.sketch: 1, 2, 3\naxes.formatter.use_locale: True", {}),
+        ("", {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}),
+        ("", {"MPLBACKEND": "TkAgg", "DISPLAY": ""}),
+        ("backend: nonsense", {"MPLBACKEND": "nonsense", "LC_ALL": "de_DE.UTF-8"}),
+    ],
+)
+def test_a_persons_own_settings_change_no_figure(settings: str, variables: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "matplotlibrc").write_text(settings)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | variables
+    subprocess.run([sys.executable, "-c", _DRAW], cwd=tmp_path, env=environment, check=True, timeout=60)
+    save_figure(draw_note("100 % of a_b"), tmp_path / "plain.png")
+    for kind in (".png", ".pdf"):
+        assert (tmp_path / "note").with_suffix(kind).read_bytes() == (tmp_path / "plain").with_suffix(kind).read_bytes()

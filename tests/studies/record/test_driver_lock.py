@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
 
+import pytest
+
 from studies.record.driver_lock import DriverLock
+from studies.record.study_folder import StudyFolder
+from studies.study import Study
+from trainables.config import TrialConfig
+from trainables.errors import UserError
 from trainables.records.study_layout import StudyLayout
+
+STUDY = Study(name="small", base=TrialConfig(), space={}, trials=1)
 
 
 def test_a_driver_is_seen_from_its_own_machine_and_from_others(tmp_path: Path) -> None:
@@ -33,3 +42,45 @@ def test_a_driver_is_seen_from_its_own_machine_and_from_others(tmp_path: Path) -
         beat.write_text(json.dumps(later))
         assert lock.driver() is None
     assert [path.name for path in tmp_path.iterdir() if path.name != ".s.lock"] == ["s"]
+
+
+@pytest.mark.parametrize("what", ["a mount", "in a folder of others"])
+def test_a_folder_without_a_place_beside_it_holds_its_lock(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "out"
+    path.mkdir()
+    if what == "a mount":
+        monkeypatch.setattr(os.path, "ismount", lambda found: Path(found) == path)
+    else:
+        monkeypatch.setattr(os, "access", lambda found, _: Path(found) != tmp_path)
+    first, second = DriverLock(StudyLayout(path)), DriverLock(StudyLayout(path))
+    with first.acquired():
+        assert second.driver() == first.driver() is not None
+        with pytest.raises(UserError, match="is in use"), second.acquired():
+            pass
+        assert [each.name for each in tmp_path.iterdir()] == ["out"]
+        assert StudyFolder(path).claim(STUDY)["id"]  # it is as good as empty
+    assert second.driver() is None
+
+
+def test_a_reader_who_may_not_write_beside_a_study_sees_who_drives_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = StudyLayout(tmp_path / "out")
+    with DriverLock(layout).acquired():
+        monkeypatch.setattr(os, "access", lambda *_: False)
+        assert DriverLock(layout).driver() is not None
+
+
+def test_a_study_that_cannot_be_moved_aside_is_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = StudyFolder(tmp_path / "out")
+    folder.path.mkdir()
+    folder.claim(STUDY)
+
+    def busy(*_: object) -> None:
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+
+    monkeypatch.setattr(Path, "rename", busy)
+    with pytest.raises(UserError, match=r"out cannot be moved aside to out\..*: Device or resource busy\nuse another"):
+        folder.move_aside()

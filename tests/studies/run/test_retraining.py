@@ -13,6 +13,7 @@ from studies.run.checks import is_finished
 from studies.run.retraining import final_trainings, next_finals, next_repeats, repeats
 from studies.search.lifecycle import Lifecycle, Session, search_trials
 from trainables.config import TrialConfig
+from trainables.errors import StudyWarning
 from trainables.metrics import Metrics
 from trainables.records.trial_folder import TrialFolder
 
@@ -108,6 +109,20 @@ def test_longer_ones_are_trained_anew(tmp_path: Path) -> None:
     begun, opened = run(tmp_path, final_epochs=6)
     assert begun == [f"final training of trial {number}" for number in chosen]
     assert [len(record.rows()) for record in finals(opened).values()] == [6, 6, 6]
+
+
+@pytest.mark.parametrize("where", ["trials/final_*", "repeats/*/01"])
+def test_a_torn_record_is_left_alone_and_the_others_are_trained(tmp_path: Path, where: str) -> None:
+    run(tmp_path, seeds=1)
+    torn, again, *_ = sorted(tmp_path.glob(f"{where}/metrics.jsonl"))
+    torn.write_bytes(torn.read_bytes()[1:])
+    again.unlink()  # of another, which is to be trained anew
+    with pytest.warns(StudyWarning, match=rf"{torn.parent.name} is left alone: line 1 of {torn} is damaged"):
+        begun, opened = run(tmp_path, seeds=1)
+    assert len(begun) == 1
+    assert again.exists()
+    with pytest.warns(StudyWarning):
+        assert is_finished(opened.ledger, opened.folder)
 
 
 def test_what_is_repeated_is_on_the_front(tmp_path: Path) -> None:

@@ -61,6 +61,26 @@ def test_records_of_another_ledger_are_not_taken_for_a_trials_own(tmp_path: Path
     assert len(stale.rows()) == 3
 
 
+def test_an_interrupted_trial_with_a_torn_record_is_left_as_it_is_and_the_others_go_on(tmp_path: Path) -> None:
+    planned = study(trials=3)
+    trainings, _ = lifecycle(tmp_path, planned)
+    for _ in range(2):
+        job = trainings.next_job()
+        assert job is not None
+        assert trainings.report(job.id, row(1, 5.0))
+        assert trainings.report(job.id, row(2, 4.0))
+    torn = TrialFolder(StudyLayout(tmp_path).trial(0))
+    torn.metrics.write_bytes(torn.metrics.read_bytes().replace(b"5.0", b"5.1", 1))
+    trainings, opened = lifecycle(tmp_path, planned)  # after a kill
+    jobs = [trainings.next_job() for _ in range(3)]
+    assert [job and job.id for job in jobs] == ["1", "2", None]
+    assert not opened.stop.error
+    trainings, opened = lifecycle(tmp_path, planned)
+    assert opened.ledger.interrupted() == [0, 1, 2]  # once it is restored, it goes on
+    with pytest.raises(UserError, match=r"line 1 of .* is damaged"):
+        torn.rows()
+
+
 class Tune:
     """Runs a lifecycle's trainings to their ends, as Tune would."""
 

@@ -12,7 +12,7 @@ from support.commands import ROOT
 from support.image_sets import error_of, write_mnist, write_pictures
 
 from trainables.config import TrialConfig
-from trainables.data.datasets import image_shape, load_dataset
+from trainables.data.datasets import _open, image_shape, load_dataset
 from trainables.errors import UserError
 from trainables.training.trial import load_pixels
 
@@ -63,6 +63,16 @@ def test_a_new_picture_or_size_makes_a_new_prepared_copy(tmp_path):
     assert load_dataset(name) is load_dataset(name)
     write_pictures(tmp_path / "own", {"c": 5})
     assert load_dataset(name).classes == ("a", "b", "c")
+
+
+def test_classes_of_any_name_are_read_again(tmp_path):
+    names = sorted([os.fsdecode(b"caf\xe9"), "猫", "x" * 200, "a\nb", "$1$", "<b>"])
+    write_pictures(tmp_path / "own", dict.fromkeys(names, 3))
+    for _ in range(2):
+        found = load_dataset(f"imagefolder:{tmp_path / 'own'}").classes
+        assert found == tuple(name.replace("\udce9", r"\udce9") for name in names)
+        "".join(found).encode()
+        _open.cache_clear()
 
 
 def test_a_copy_whose_source_is_gone_is_not_used(tmp_path, no_network):

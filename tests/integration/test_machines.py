@@ -1,0 +1,69 @@
+"""Studies on machines as they are: told to end by those who run them, with outputs that nobody reads any more."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+from support.commands import SMALL_STUDY
+
+from cluster.local_cluster import descendants
+
+pytestmark = pytest.mark.slow
+
+
+@contextmanager
+def study(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """A study of many short epochs that runs, and none of its processes after the context."""
+    command = [sys.executable, *SMALL_STUDY, "--trials", "2", "--epochs", "400", "--no-report", "--out", folder]
+    with (folder.parent / "said").open("w") as said:
+        process = subprocess.Popen([*map(str, command), *options], stdout=said, stderr=said, text=True, process_group=0)
+    try:
+        yield process
+    finally:
+        for each in descendants(process.pid):
+            with suppress(psutil.Error):
+                each.kill()
+        process.wait()
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
+    ends = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("everyone", [False, True], ids=["its process group", "each of its processes"])
+def test_sigterm_to_all_of_a_study_ends_it_as_ctrl_c(everyone: bool, tmp_path: Path) -> None:
+    """A shell and Slurm send it to the group, systemd to each process of the unit."""
+    said = tmp_path / "said"
+    with study(tmp_path / "run") as process:
+        wait_for(lambda: "epoch 1" in said.read_text())
+        if everyone:
+            for each in reversed(descendants(process.pid)):
+                each.terminate()
+        else:
+            os.killpg(process.pid, signal.SIGTERM)
+        assert process.wait(60) == 130, said.read_text()
+    assert "stopping after the running epochs" in said.read_text()
+    assert said.read_text().splitlines()[-1].startswith("interrupted: ")
+
+
+@pytest.mark.parametrize("kind", ["gcs_server", "raylet"])
+def test_ctrl_c_while_ray_starts_is_not_lost(kind: str, tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    with study(tmp_path / "run") as process:
+        wait_for(lambda: any(each.name() == kind for each in descendants(process.pid)))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130, said.read_text()
+    assert "Traceback" not in said.read_text()
+    assert said.read_text().splitlines()[-1].startswith("interrupted: ")

@@ -1,0 +1,34 @@
+"""What is written is read again, whatever the text."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import orjson
+import pytest
+
+from trainables.records.atomic_files import digest, seal, unseal, write_atomic
+
+TEXTS = ["cat", "猫", "👩\u200d👩\u200d👧", "e\u0301", "\x00\x1b[31m\u2028", "a\n\r\tb", '"\\', "\ud800", "x" * 70_000]
+
+
+@pytest.mark.parametrize("text", [*TEXTS, os.fsdecode(b"caf\xe9")])
+def test_any_text_in_a_sealed_record_comes_back(text: str, tmp_path: Path) -> None:
+    write_atomic(tmp_path / "record", seal({text: [text]}))
+    assert unseal((tmp_path / "record").read_bytes()) == {text: [text]}
+
+
+def test_a_page_with_a_name_that_is_not_utf_8_is_utf_8(tmp_path: Path) -> None:
+    write_atomic(tmp_path / "page", os.fsdecode(b"caf\xe9 \xc3\xa9"))
+    assert (tmp_path / "page").read_text("utf-8") == r"caf\udce9 é"
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_no_number_of_json_is_refused_beside_any_text(number: str) -> None:
+    body = f'{{"name": "\\udce9", "value": {number}'
+    sealed = f'{body}, "content_sha256": "{digest(body.encode())}"}}'
+    with pytest.raises(ValueError, match="is no number of JSON"):
+        unseal(sealed)
+    with pytest.raises(orjson.JSONDecodeError):
+        orjson.loads(sealed)

@@ -1,0 +1,95 @@
+"""The cores and the memory that a process may use, in worlds made for it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from trainables import machine
+
+GIB = 1 << 30
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of control groups on a machine of 64 cores and 256 GiB, without Slurm."""
+    own = tmp_path / "self"
+    own.write_text("")
+    monkeypatch.setattr(machine, "_CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(machine, "_OWN_CGROUPS", own)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"total": 256 * GIB}))
+    for name in os.environ:
+        if name.startswith("SLURM_"):
+            monkeypatch.delenv(name)
+    return tmp_path
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text + "\n")
+
+
+def test_without_a_limit_all_is_there(world: Path) -> None:
+    assert (machine.cores(), machine.memory()) == (64, 256 * GIB)
+    write(world / "self", "0::/")
+    write(world / "cgroup/cpu.max", "max 100000")
+    write(world / "cgroup/memory.max", "max")
+    assert (machine.cores(), machine.memory()) == (64, 256 * GIB)
+
+
+@pytest.mark.parametrize(("quota", "cores"), [("350000 100000", 3), ("50000 100000", 1), ("9000000 100000", 64)])
+def test_a_quota_of_the_second_version(quota: str, cores: int, world: Path) -> None:
+    write(world / "self", "0::/job/step")
+    write(world / "cgroup/job/step/cpu.max", quota)
+    write(world / "cgroup/job/memory.max", str(8 * GIB))  # of the group above: it holds below, too
+    write(world / "cgroup/job/step/memory.max", "max")
+    assert (machine.cores(), machine.memory()) == (cores, 8 * GIB)
+
+
+def test_a_quota_of_the_first_version_in_a_container(world: Path) -> None:
+    # the path is the host's, and what is mounted is the container's own group
+    write(world / "self", "4:memory:/docker/abc\n3:cpu,cpuacct:/docker/abc\n1:name=systemd:/docker/abc")
+    write(world / "cgroup/cpu/cpu.cfs_quota_us", "200000")
+    write(world / "cgroup/cpu/cpu.cfs_period_us", "100000")
+    write(world / "cgroup/memory/memory.limit_in_bytes", str(4 * GIB))
+    assert (machine.cores(), machine.memory()) == (2, 4 * GIB)
+    write(world / "cgroup/cpu/cpu.cfs_quota_us", "-1")
+    write(world / "cgroup/memory/memory.limit_in_bytes", "9223372036854771712")
+    assert (machine.cores(), machine.memory()) == (64, 256 * GIB)
+
+
+@pytest.mark.parametrize(
+    ("variables", "cores", "gib"),
+    [
+        ({"SLURM_CPUS_PER_TASK": "4", "SLURM_MEM_PER_CPU": "2048"}, 4, 8),
+        ({"SLURM_CPUS_ON_NODE": "16", "SLURM_MEM_PER_NODE": "32768"}, 16, 32),
+        ({"SLURM_CPUS_ON_NODE": "16", "SLURM_CPUS_PER_TASK": "2", "SLURM_MEM_PER_NODE": "0"}, 2, 256),
+        ({"SLURM_CPUS_PER_TASK": "many", "SLURM_CPUS_ON_NODE": "0"}, 64, 256),
+    ],
+)
+def test_what_slurm_gave(
+    variables: dict[str, str], cores: int, gib: int, world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert (machine.cores(), machine.memory()) == (cores, gib * GIB)
+
+
+@pytest.mark.parametrize(("gib", "workers"), [(256, 64), (4, 3), (1, 1)])
+def test_workers_are_no_more_than_their_memory_holds(gib: int, workers: int, world: Path) -> None:
+    write(world / "self", "0::/")
+    write(world / "cgroup/memory.max", str(gib * GIB))
+    assert machine.cores_for_workers() == workers
+
+
+def test_affinity_counts_for_cores_and_threads() -> None:
+    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\nfrom trainables import machine\n"
+    code += "import torch; torch.set_num_threads(7); machine.limit_threads()\n"
+    code += "print(machine.cores(), torch.get_num_threads())"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).split() == ["1", "1"]

@@ -1,0 +1,76 @@
+"""What of this machine a process may use: its cores and its memory, as affinity, control groups and Slurm leave them.
+A count of the machine's own would have as many threads, trials and workers compete for what there is."""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import psutil
+
+_CGROUPS = Path("/sys/fs/cgroup")
+_OWN_CGROUPS = Path("/proc/self/cgroup")
+_SLURM_CORES = ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE")
+_WORKER_BYTES = 768 << 20  # of a process that trains on a CPU, its libraries included
+_RAY_BYTES = 1536 << 20  # of the driver, and of Ray's own processes
+
+
+def cores() -> int:
+    """Cores that this process may use at once, at least 1: of a quota of 3.5 they are 3."""
+    most = [float(len(os.sched_getaffinity(0)))]
+    most += [quota for text in _limits("cpu", "cpu.max") if (quota := _quota(text))]
+    most += [quota for text in _limits("cpu", "cpu.cfs_quota_us", "cpu.cfs_period_us") if (quota := _quota(text))]
+    most += [number for name in _SLURM_CORES if (number := _number(os.environ, name))]
+    return max(1, int(min(most)))
+
+
+def memory() -> int:
+    """Bytes of memory that this process, and what it starts, may take."""
+    most: list[int] = [psutil.virtual_memory().total]
+    texts = [*_limits("memory", "memory.max"), *_limits("memory", "memory.limit_in_bytes")]
+    most += [int(text) for text in texts if text.isdecimal()]
+    if a_node := _number(os.environ, "SLURM_MEM_PER_NODE"):  # in MB, as the next; 0: all of it
+        most.append(a_node << 20)
+    if a_core := _number(os.environ, "SLURM_MEM_PER_CPU"):
+        most.append((a_core << 20) * (_number(os.environ, "SLURM_CPUS_ON_NODE") or cores()))
+    return min(most)
+
+
+def cores_for_workers() -> int:
+    """Cores to give to workers of one core or more, at least 1: no more than their memory has room for."""
+    return max(1, min(cores(), (memory() - _RAY_BYTES) // _WORKER_BYTES))
+
+
+def limit_threads() -> None:
+    """Have torch use no more threads in this process than it has cores. A person's lower number stays."""
+    import torch
+
+    torch.set_num_threads(min(torch.get_num_threads(), cores()))
+
+
+def _limits(controller: str, *files: str) -> Iterator[str]:
+    """What these ``files`` hold, joined by a blank, for this process's control group and for each above it: of both
+    versions of control groups, wherever a container has mounted its own as the root."""
+    try:
+        groups = [line.split(":", 2) for line in _OWN_CGROUPS.read_text().splitlines()]
+    except OSError:
+        return
+    for _, controllers, path in groups:
+        if controllers and controller not in controllers.split(","):
+            continue
+        for root in [_CGROUPS / controller] if controllers else [_CGROUPS, _CGROUPS / "unified"]:
+            own = root / path.lstrip("/")
+            for folder in [own, *own.parents]:
+                if folder.is_relative_to(root) and all((folder / name).is_file() for name in files):
+                    yield " ".join((folder / name).read_text().strip() for name in files)
+
+
+def _quota(text: str) -> float | None:
+    """The cores in "150000 100000", microseconds in each so many; None without a limit, "max 100000" or "-1 100000"."""
+    quota, _, period = text.partition(" ")
+    return int(quota) / int(period) if quota.isdecimal() and period.isdecimal() and int(period) else None
+
+
+def _number(variables: Mapping[str, str], name: str) -> int | None:
+    """A variable's whole number from 1; None where it has none."""
+    text = variables.get(name, "")
+    return int(text) or None if text.isdecimal() else None

@@ -1,0 +1,109 @@
+"""What a command makes of the process that it was started in: its streams, its signals, what a person's own settings
+would do to it. Libraries are left as they are found; only `trainables.console.run` calls `settle`."""
+
+import getpass
+import io
+import logging
+import os
+import signal
+import stat
+import sys
+import tempfile
+import warnings
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TextIO
+
+from trainables.errors import StudyWarning
+from trainables.text import printable
+
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+"""What ends a command as Ctrl-C does: what systemd, Docker and Slurm send, and a terminal that is gone."""
+
+
+def settle() -> None:
+    """Make this process ready for a command, before it writes anything."""
+    _open_streams()
+    _have_name_and_home()
+    sys.stdout, sys.stderr = _unfailing(sys.stdout, 1), _unfailing(sys.stderr, 2)
+    for number in ENDING:
+        if signal.getsignal(number) == signal.SIG_DFL:  # under nohup a hang-up stays ignored
+            signal.signal(number, signal.default_int_handler)
+    # libraries' warnings are for who writes programs with them (`python -W default`), and not for Ray's processes to die of
+    theirs = os.environ.pop("PYTHONWARNINGS", "").split(",")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    if not set(sys.warnoptions) - set(theirs):
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("default", StudyWarning)  # each once
+        warnings.showwarning = _show  # type: ignore[assignment]
+    logging.getLogger().addHandler(logging.NullHandler())
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+
+
+def _open_streams() -> None:
+    """Have the three standard descriptors taken where they were closed (`>&-`): the next file that is opened would get
+    their number, and what a library prints."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+
+
+def _have_name_and_home() -> None:
+    """Have what libraries ask for where this user is in no list of users, as in a container: a name, and a home."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["USER"] = f"user-{os.getuid()}"
+    try:
+        Path.home()
+    except RuntimeError:
+        with suppress(OSError):  # without it, what needs one says so
+            os.environ["HOME"] = str(closed_folder(Path(tempfile.gettempdir()), "home"))
+
+
+def closed_folder(root: Path, name: str) -> Path:
+    """A folder of this user's in ``root``, such as ray-1000, that no other user enters; a new one where another has
+    taken that name. Raises: OSError."""
+    path = root / f"{name}-{os.getuid()}"
+    with suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        path = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=root))
+    path.chmod(0o700)
+    return path
+
+
+def _unfailing(stream: TextIO | None, descriptor: int) -> TextIO:
+    """A standard stream that takes any text, escaped where its encoding lacks letters, and that nobody need read. What
+    has taken its place, such as a notebook's, is left as it is."""
+    if stream is not None and getattr(stream, "buffer", None) is None:
+        return stream
+    written = io.BufferedWriter(_Unheard(descriptor, "w", closefd=False))
+    encoding = stream.encoding if stream else "utf-8"
+    at_once = descriptor == 2 or os.isatty(descriptor)
+    return io.TextIOWrapper(written, encoding, "backslashreplace", line_buffering=at_once)
+
+
+class _Unheard(io.FileIO):
+    """A standard stream's file. Where nobody reads it any more (`| head`, a terminal that was closed, a log on a full
+    disk), what is written goes nowhere: a training does not end for that."""
+
+    def write(self, content: Any) -> int:
+        try:
+            return super().write(content) or 0
+        except BlockingIOError:
+            raise
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+            return super().write(content) or 0
+
+
+def _show(message: Warning | str, category: type[Warning], *_: object) -> None:
+    """Print a warning of this project's, in the style of its errors."""
+    if issubclass(category, StudyWarning):
+        print(f"warning: {printable(str(message))}", file=sys.stderr)
