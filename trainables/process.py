@@ -29,7 +29,7 @@ def settle() -> None:
     for number in ENDING:
         if signal.getsignal(number) == signal.SIG_DFL:  # under nohup a hang-up stays ignored
             signal.signal(number, signal.default_int_handler)
-    # libraries' warnings are for who writes programs with them (`python -W default`): Ray's processes must not die of one
+    # libraries' warnings are for who writes programs with them (`python -W default`); Ray's must not die of one
     theirs = os.environ.pop("PYTHONWARNINGS", "").split(",")
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     if not set(sys.warnoptions) - set(theirs):
