@@ -30,6 +30,7 @@ _LISTED = (
     Column("pruned", "pruned"),
     Column("failed", "failed"),
     Column("running", "running"),
+    Column("interrupted", "interrupted"),
     Column("created", "created", ".10", is_text=True),
 )
 _COMPARED = (

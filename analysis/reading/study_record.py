@@ -11,11 +11,13 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from analysis.reading.ledger import read_ledger
+from analysis.reading.states import states_of
 from analysis.reading.validation import best_row, column, flat, read_epochs, read_question
 from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.metrics import Metrics
 from trainables.objective import OBJECTIVES, Constraint, values
+from trainables.records.driver import Driver, driver_of
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
 
@@ -48,6 +50,7 @@ class StudyRecord:
     trials: list[FrozenTrial]  # by number
     objective: str  # of `trainables.objective.OBJECTIVES`
     where: list[Constraint]
+    driver: Driver | None  # who runs it
     epochs: list[np.ndarray]  # what each trial reported, by its number: see `analysis.reading.validation.read_epochs`
 
     @cached_property
@@ -68,6 +71,11 @@ class StudyRecord:
     def searched(self) -> dict[str, BaseDistribution]:
         """Column -> distribution, of what is searched."""
         return {self.columns[path]: distribution for path, distribution in self.space.items()}
+
+    @cached_property
+    def states(self) -> list[str]:
+        """How each trial stands, of `analysis.reading.states.WORDS`, by its number."""
+        return states_of(self.trials, self.driver is not None and self.driver.is_training)
 
     @property
     def has_front(self) -> bool:
@@ -123,8 +131,9 @@ def read_study(folder: StudyRecord | Path | str) -> StudyRecord:
         raise UserError(f"the study's ledger {rule}\nrestore {lost}")
     records = [TrialFolder(layout.trial(trial.number)) for trial in trials]
     epochs = [read_epochs(record) for record in records]
+    driver = driver_of(StudyLayout(layout.path.resolve()))  # a link to a folder is that folder
     study = StudyRecord(
-        layout.path, info, question.base, question.space, trials, question.objective, question.where, epochs
+        layout.path, info, question.base, question.space, trials, question.objective, question.where, driver, epochs
     )
     for record, trial in zip(records, trials, strict=True):
         _check(record, trial, study)

@@ -1,5 +1,6 @@
 """What a study says, in sentences computed from its numbers."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,9 +10,10 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from analysis.figures.plane import RateDistortion, pca_sentence
 from analysis.figures.registry import StudyContext
-from analysis.figures.style import STATES, TITLES
+from analysis.figures.style import TITLES
 from analysis.reading.best_runs import Run, longest
 from analysis.reading.frames import complete_bits, repeats_of
+from analysis.reading.states import by_state
 from analysis.reading.validation import column, read_epochs
 from analysis.report.front import front_trials
 from analysis.report.mattered import edge_sentences, importance_sentence, listed, search_sentences
@@ -95,8 +97,7 @@ def question(study: StudyContext) -> str:
     base, rows = record.base, None if data is None else len(data.training_rows())
     images = f", {rows:,} training images" if rows else ""
     ranges = [f"{TITLES.get(name, name)} {_range(found)}" for name, found in record.searched.items()]
-    counts = study.trials["state"].value_counts()
-    states = ", ".join(f"{counts[state]} {style.word}" for state, style in STATES.items() if counts.get(state))
+    states = by_state(Counter(record.states))
     return (
         f"{base.dataset}{images}; {_counted(base.epochs, 'epoch')}; {', '.join(ranges)}; "
         f"{_counted(len(study.trials), 'trial')}{f' ({states})' if states else ''}, seed {record.info.get('seed', 0)}"
@@ -209,8 +210,12 @@ def last_gain(values: np.ndarray) -> tuple[float, float]:
 
 def _unfinished(trials: pd.DataFrame) -> Iterator[str]:
     """A warning while there is more to come."""
+    stopped = int((trials["state"] == "INTERRUPTED").sum())
     if not len(trials):
         yield "The study has no trials yet."
+    elif stopped:
+        left = "1 trial is interrupted" if stopped == 1 else f"{stopped} trials are interrupted"
+        yield f"The search was stopped before its end, and these numbers may still change: {left}, and nobody runs it."
     elif trials["state"].isin(["RUNNING", "WAITING"]).any():
         yield "The search is not over, and these numbers may still change."
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from studies.record.ledger import by_state
+from analysis.reading.states import by_state
 from studies.run.options import Options, Resources
 from studies.study import Study
 from trainables.errors import UserError

@@ -157,7 +157,7 @@ def test_of_two_objectives_it_says_what_to_take_and_whether_more_would_change_it
     )
     # D + beta R by epoch: 917, 868, 879 of trial 0; 919, 903, 902 of trial 1; 892.7, 858.2, 853.7 of trial 4
     assert "2 of its 3 trials gained at least 1% of all their gain in the last epoch: more epochs may move it." in more
-    assert "depth 0 to 1; 6 trials (3 complete, 1 pruned, 1 failed, 1 running), seed 0" in found.asked
+    assert "depth 0 to 1; 6 trials (3 complete, 1 pruned, 1 failed, 1 interrupted), seed 0" in found.asked
     assert any("bends at trial 0 (β 1, latent size 8)" in note for note in found.notes)
     one = said(build_study(tmp_path / "one", SIX[:1], objective="rate_distortion"))
     assert one.answer[0].startswith("The front of rate against distortion is one trial: trial 0 (13.0 nats of rate;")
@@ -177,9 +177,10 @@ def test_the_commonest_cause_of_failures_is_beside_their_number(tmp_path: Path) 
         ["complete", 1, ""],
         ["pruned", 1, ""],
         ["failed", 3, "a (2 of 3)"],
-        ["running", 1, ""],
+        ["interrupted", 1, ""],
     ]
-    assert said(tmp_path / "s").notes[0] == "The search is not over, and these numbers may still change."
+    stopped = "The search was stopped before its end, and these numbers may still change: 1 trial is interrupted, "
+    assert said(tmp_path / "s").notes[0] == f"{stopped}and nobody runs it."
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,24 @@ def test_a_timeline_by_hand() -> None:
     assert timeline.unit == ("seconds", 1.0)
 
 
+def test_an_interrupted_trial_ran_for_as_long_as_its_epochs_took() -> None:
+    trials = [ran(0, "COMPLETE", 0, 40), ran(1, "RUNNING", 5, None), ran(2, "RUNNING", 30, None)]
+    epochs = {0: np.full(4, 10.0), 1: np.full(2, 10.0), 2: np.full(2, 15.0)}
+    timeline = compute_timeline(trials, epoch_seconds=epochs.__getitem__, are_running=False)
+    assert timeline.state.tolist() == ["COMPLETE", "INTERRUPTED", "INTERRUPTED"]
+    assert timeline.start.tolist() == [0, 5, 30]
+    assert timeline.end.tolist() == [40, 25, 60]
+    assert [trace.name for trace in timeline_chart(timeline).data] == ["complete", "interrupted"]
+
+
+def test_a_trial_that_was_interrupted_again_has_the_epochs_of_each_time() -> None:
+    trials = [ran(0, "COMPLETE", 0, NIGHT + 450), ran(1, "RUNNING", 0, None)]
+    taken = {1: [datetime(2026, 1, 1) + timedelta(seconds=it) for it in (0.0, NIGHT)], 0: [datetime(2026, 1, 1)]}
+    epochs = {0: np.zeros(0), 1: np.full(9, 100.0)}
+    timeline = compute_timeline(trials, taken.__getitem__, epochs.__getitem__, are_running=False)
+    assert (timeline.end - timeline.start)[timeline.number == 1].tolist() == [500, 400]
+
+
 NIGHT = 36_000.0
 
 
