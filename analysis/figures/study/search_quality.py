@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from analysis.figures.plotly_style import NEUTRAL, add_dots, add_line, whole_ticks
 from analysis.figures.registry import StudyContext, StudyFigure
 from analysis.figures.style import OKABE_ITO, STATES, Look, styled, whole_numbers
+from analysis.reading.frames import eligible
 from analysis.statistics.pareto import hypervolume, pareto_front, reference_point
 
 _LAST = 0.25  # of the epochs, in which the front grows still or no more
@@ -31,14 +32,10 @@ class SearchQuality:
     has_front: bool  # whether it is a search of two objectives
     number: np.ndarray
     state: np.ndarray
+    may_be_on_front: np.ndarray  # bool: complete, and within the study's limits where a trial is
     epochs: np.ndarray  # trained by the end of each trial, all together
-    volume: np.ndarray  # of the complete trials' front by then, as a share of the last; 0 before the first
+    volume: np.ndarray  # of these trials' front by then, as a share of the last; 0 before the first
     saved: int  # epochs that pruned trials did not train
-
-    @property
-    def complete(self) -> int:
-        """Complete trials."""
-        return int((self.state == "COMPLETE").sum())
 
     @property
     def grew(self) -> np.ndarray:
@@ -52,9 +49,9 @@ class SearchQuality:
 
     @property
     def growth(self) -> float | None:
-        """The share of the hypervolume that the last part of the epochs brought; None of fewer than 2 complete
-        trials."""
-        if self.complete < 2:
+        """The share of the hypervolume that the last part of the epochs brought; None of fewer than 2 trials that may be
+        on the front."""
+        if self.may_be_on_front.sum() < 2:
             return None
         before = self.volume[self.epochs <= self.last_part]
         return float(1 - (before[-1] if len(before) else 0.0))
@@ -77,10 +74,12 @@ class SearchQuality:
         """Why there is nothing to draw, if so."""
         if not self.has_front:
             return "A search of one objective has no front that could grow"
-        if self.complete > 1:
+        count = int(self.may_be_on_front.sum())
+        if count > 1:
             return ""
-        so_far = "there is 1" if self.complete else "there are 0"
-        return f"How the front grew takes 2 complete trials; {so_far} so far"
+        within = " within the study's limits" * bool((self.state == "COMPLETE").sum() > count)
+        so_far = "there is 1" if count else "there are 0"
+        return f"How the front grew takes 2 complete trials{within}; {so_far} so far"
 
 
 def compute_search_quality(study: StudyContext) -> SearchQuality:
@@ -91,10 +90,10 @@ def compute_search_quality(study: StudyContext) -> SearchQuality:
     shown = trials.iloc[order]
     state, epochs = shown["state"].astype(str).to_numpy(), shown["epochs"].to_numpy(int)
     full = np.array([config.epochs if config else 0 for config in planned], dtype=int)[order]
-    points = shown[["val_rate", "val_distortion"]].to_numpy(float)
-    volume = growing_hypervolume(np.where((state == "COMPLETE")[:, None], points, np.nan))
-    saved = int((full - epochs)[state == "PRUNED"].sum())
-    return SearchQuality(study.record.has_front, shown["number"].to_numpy(int), state, epochs.cumsum(), volume, saved)
+    points, kept = shown[["val_rate", "val_distortion"]].to_numpy(float), eligible(shown, study.record.where)
+    volume = growing_hypervolume(np.where(kept[:, None], points, np.nan))
+    saved, number = int((full - epochs)[state == "PRUNED"].sum()), shown["number"].to_numpy(int)
+    return SearchQuality(study.record.has_front, number, state, kept, epochs.cumsum(), volume, saved)
 
 
 def growing_hypervolume(points: np.ndarray) -> np.ndarray:
