@@ -181,27 +181,23 @@ def parallel_chart(parallel: Parallel) -> go.Figure | None:
 
 
 def _line_colors(parallel: Parallel) -> Look:
-    """Colours as in the figure, of lines that can have no outline: those that have one there are of its colour. Complete
-    trials are in [0, 1] of the colour bar; pruned ones are below, the front or the best above."""
+    """Colours as in the figure, of lines that can have no outline: those that have one there are of its colour. In the
+    bar complete trials are in [0, 1], pruned ones below, and the front or the best above."""
     values, complete, marked = parallel.values, parallel.complete, parallel.marked
     shown = values[complete] if complete.any() else values
     low, span = float(shown.min()), float(np.ptp(shown)) or 1.0
     color = np.where(complete, (values - low) / span, -_BAND)
     color[marked] = 1 + _BAND
-    bottom, top = (0.0 if complete.all() else -1.5 * _BAND), 1 + 1.5 * _BAND * bool(marked.any())
+    (good, bad), half = GOOD_TO_BAD, _BAND / 2
+    bottom, top = 0.0 if complete.all() else -3 * half, 1 + 3 * half if marked.any() else 1.0
+    steps = [(-3 * half, _PRUNED), (-half, _PRUNED), (-half, good), (0.0, good)]
+    steps += [(1.0, bad), (1 + half, bad), (1 + half, _MARKED), (1 + 3 * half, _MARKED)]
+    scale = [[(place - bottom) / (top - bottom), look] for place, look in steps if bottom <= place <= top]
     ticks = [((place - low) / span, label) for place, label in parallel.judged.ticks(low, low + span)]
     ticks += [] if complete.all() else [(-_BAND, STATES["PRUNED"].word)]
     ticks += [(1 + _BAND, parallel.judged.mark(parallel.numbers[marked]))] if marked.any() else []
-    steps = [(-1.5 * _BAND, _PRUNED), (-_BAND / 2, _PRUNED), (-_BAND / 2, GOOD_TO_BAD[0]), (0.0, GOOD_TO_BAD[0])]
-    steps += [
-        (1.0, GOOD_TO_BAD[1]),
-        (1 + _BAND / 2, GOOD_TO_BAD[1]),
-        (1 + _BAND / 2, _MARKED),
-        (1 + 1.5 * _BAND, _MARKED),
-    ]
-    scale = [[(place - bottom) / (top - bottom), look] for place, look in steps if bottom <= place <= top]
-    bar = {"title": {"text": parallel.judged.short}}
-    bar |= {"tickvals": [place for place, _ in ticks], "ticktext": [escape(label) for _, label in ticks]}
+    places, labels = [place for place, _ in ticks], [escape(label) for _, label in ticks]
+    bar: Look = {"title": {"text": parallel.judged.short}, "tickvals": places, "ticktext": labels}
     return {"color": color, "cmin": bottom, "cmax": top, "colorscale": scale, "showscale": True, "colorbar": bar}
 
 

@@ -49,8 +49,8 @@ class SearchQuality:
 
     @property
     def growth(self) -> float | None:
-        """The share of the hypervolume that the last part of the epochs brought; None of fewer than 2 trials that may be
-        on the front."""
+        """The share of the hypervolume that the last part of the epochs brought; None of fewer than 2 trials that may
+        be on the front."""
         if self.may_be_on_front.sum() < 2:
             return None
         before = self.volume[self.epochs <= self.last_part]
