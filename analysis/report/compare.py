@@ -317,7 +317,7 @@ def list_studies(root: Path | str, progress: ShowStep = lambda *_: None) -> pd.D
     unknown, if they are. Raises: UserError where there is no such folder."""
     root = Path(root)
     if not root.is_dir():
-        raise UserError(f"no folder at {root}")
+        raise UserError(f"no folder at {root}\ngive the one that studies are in, such as runs")
     folders = [path.parent for path in sorted(root.glob("**/study.json"))]
     steps, rows = Steps(progress, len(folders)), []
     for folder in folders:

@@ -59,11 +59,11 @@ def findings(study: StudyContext, importance: Importance, plane: RateDistortion)
     return Findings([text for text in answer if text], asked, [*unfinished, bend, *pruned, *collapse(front)])
 
 
-def _asked_of(run: Run) -> str:
-    """What tells its config from the others'."""
+def _network(run: Run) -> str:
+    """What of it is searched as a rule."""
     model = run.config.model
-    kind = f"depth {model.depth}" if model.architecture == "convolutional" else f"architecture {model.architecture}"
-    return f"KL weight {run.config.beta:.3g}, latent size {model.latent_dim} and {kind}"
+    kind = f"depth {model.depth}" if model.architecture == "convolutional" else model.architecture
+    return f"latent size {model.latent_dim}, {kind}"
 
 
 def to_take(study: StudyContext) -> str:
@@ -76,7 +76,7 @@ def to_take(study: StudyContext) -> str:
     taken: dict[str, list[str]] = {}  # by run: where the front is short, one of them is the answer to two wishes
     for place, run in places.items():
         if run is not None:
-            taken.setdefault(_described(longest(run, study.runs)), []).append(place)
+            taken.setdefault(_told(longest(run, study.runs)), []).append(place)
     if len(taken) == 1:
         return f"The front of rate against distortion is one trial: {next(iter(taken))}."
     (first, wishes), *others = taken.items()
@@ -84,11 +84,8 @@ def to_take(study: StudyContext) -> str:
     return f"{parts[0][0].upper()}{'; '.join(parts)[1:]}."
 
 
-def _described(run: Run) -> str:
-    """Its name, its rate, and its architecture."""
-    model = run.config.model
-    kind = f"depth {model.depth}" if model.architecture == "convolutional" else model.architecture
-    return f"{run.label} ({run.best['val_rate']:.1f} nats of rate; latent size {model.latent_dim}, {kind})"
+def _told(run: Run) -> str:
+    return f"{run.label} ({run.best['val_rate']:.1f} nats of rate; {_network(run)})"
 
 
 def question(study: StudyContext) -> str:
@@ -120,7 +117,7 @@ def _best_trial(searched: list[Run], repeats: pd.DataFrame) -> str:
     """And whether it is separable from the runner-up."""
     best = searched[0]
     bits = [run.best["val_bits_per_dim"] for run in searched[:2]]
-    said = f"The best trial is {best.label}, with {_asked_of(best)}: "
+    said = f"The best trial is {best.label}, with KL weight {best.config.beta:.3g}, {_network(best)}: "
     said += f"{bits[0]:.4f} bits per dimension on the validation images"
     if len(searched) < 2:
         return f"{said}; no other is complete to compare it with."

@@ -66,7 +66,7 @@ def test_the_winner_is_told_from_the_runner_up_by_other_seeds_alone(
             len(best),
             0,
         ]
-    assert answer[0].startswith("The best trial is trial 4, with KL weight 0.5, latent size 16 and depth 1")
+    assert answer[0].startswith("The best trial is trial 4, with KL weight 0.5, latent size 16, depth 1: ")
     assert verdict in answer[0]
     assert len(answer) == 3
     assert "KL weight β (70%) and depth (30%)" in answer[1]

@@ -95,6 +95,21 @@ def test_with_too_little_the_figure_says_so(ran: list[Ran], words: str, tmp_path
     assert ("53 %" in pruning_sentence(found)) == any(each.state == "PRUNED" for each in ran)  # 8 of 15 epochs
 
 
+def test_the_hypervolume_is_of_the_trials_within_the_limits(tmp_path: Path) -> None:
+    """Of one that grows beyond them there is no word; and where all but one are, there is no growth."""
+    ran = [Ran(at(1.0), [(1.0 + k, 12.0 - k)] * 3) for k in range(4)]
+    found = quality(front_study(tmp_path / "two", ran, where=["val_rate<=2"]))
+    assert found.may_be_on_front.tolist() == [True, True, False, False]
+    np.testing.assert_allclose(found.volume, [11 / 21, 1, 1, 1])
+    assert found.growth == pytest.approx(0)
+    alone = quality(front_study(tmp_path / "one", ran, where=["val_rate<=1"]))
+    assert growth_sentence(alone) == (
+        "How the front grew takes 2 complete trials within the study's limits; there is 1 so far."
+    )
+    none = quality(front_study(tmp_path / "none", ran, where=["val_rate<=0.5"]))  # so all count
+    assert none.may_be_on_front.all()
+
+
 def test_a_study_of_one_objective_has_no_such_figure(six: Path) -> None:
     found = quality(six)
     assert not FIGURE.shown(found)
