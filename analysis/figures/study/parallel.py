@@ -22,7 +22,7 @@ from analysis.figures.style import HALO, OKABE_ITO, STATES, TITLES, Look, log_ti
 
 _LONGEST = 22  # characters of a name, or of a choice, in a line
 _PRUNED, _MARKED = "#cccccc", OKABE_ITO["vermillion"]
-_BAND = 0.12  # of a colour bar, beyond the complete trials' colours
+_BAND = 0.2  # of a colour bar, beyond the complete trials' colours
 _FEW = 8  # whole numbers that are shown as separate values
 
 
@@ -165,39 +165,41 @@ def parallel_chart(parallel: Parallel) -> go.Figure | None:
     """Drag along an axis to keep the trials that cross it there."""
     if len(parallel.values) < 2:
         return None
-    order = np.lexsort([-parallel.values, parallel.marked, parallel.complete])  # what matters is drawn last, above
     dimensions = [
         {
             "label": escape(axis.title.replace("\n", " ")),
-            "values": axis.position[order],
+            "values": axis.position,
             "range": [0, 1],
             "tickvals": [position for position, _ in axis.ticks],
             "ticktext": [escape(shorten(label, _LONGEST)) for _, label in axis.ticks],
         }
         for axis in parallel.axes
     ]
-    look = _line_colors(parallel)
-    return go.Figure(go.Parcoords(dimensions=dimensions, line=look | {"color": look["color"][order]}))
+    room = {"x": [0, 0.92]}  # for the last axis's title
+    return go.Figure(go.Parcoords(dimensions=dimensions, line=_line_colors(parallel), domain=room))
 
 
 def _line_colors(parallel: Parallel) -> Look:
     """Colours as in the figure, of lines that can have no outline: those that have one there are of its colour. In the
-    bar complete trials are in [0, 1], pruned ones below, and the front or the best above."""
+    bar complete trials are in [0, 1], the best at 1, as plotly draws what is higher above what is lower; the front or
+    the best is beyond, and pruned ones are below."""
     values, complete, marked = parallel.values, parallel.complete, parallel.marked
     shown = values[complete] if complete.any() else values
-    low, span = float(shown.min()), float(np.ptp(shown)) or 1.0
-    color = np.where(complete, (values - low) / span, -_BAND)
+    low, high = float(shown.min()), float(shown.max())
+    span = high - low or 1.0
+    color = np.where(complete, (high - values) / span, -_BAND)
     color[marked] = 1 + _BAND
     (good, bad), half = GOOD_TO_BAD, _BAND / 2
     bottom, top = 0.0 if complete.all() else -3 * half, 1 + 3 * half if marked.any() else 1.0
-    steps = [(-3 * half, _PRUNED), (-half, _PRUNED), (-half, good), (0.0, good)]
-    steps += [(1.0, bad), (1 + half, bad), (1 + half, _MARKED), (1 + 3 * half, _MARKED)]
+    steps = [(-3 * half, _PRUNED), (-half, _PRUNED), (-half, bad), (0.0, bad)]
+    steps += [(1.0, good), (1 + half, good), (1 + half, _MARKED), (1 + 3 * half, _MARKED)]
     scale = [[(place - bottom) / (top - bottom), look] for place, look in steps if bottom <= place <= top]
-    ticks = [((place - low) / span, label) for place, label in parallel.judged.ticks(low, low + span)]
+    ticks = [((high - place) / span, label) for place, label in parallel.judged.ticks(low, high)]
     ticks += [] if complete.all() else [(-_BAND, STATES["PRUNED"].word)]
     ticks += [(1 + _BAND, parallel.judged.mark(parallel.numbers[marked]))] if marked.any() else []
     places, labels = [place for place, _ in ticks], [escape(label) for _, label in ticks]
-    bar: Look = {"title": {"text": parallel.judged.short}, "tickvals": places, "ticktext": labels}
+    bar: Look = {"title": {"text": parallel.judged.short, "side": "top"}, "tickvals": places, "ticktext": labels}
+    bar |= {"orientation": "h", "y": -0.08, "yanchor": "top", "thickness": 16, "tickfont": {"size": 11}}
     return {"color": color, "cmin": bottom, "cmax": top, "colorscale": scale, "showscale": True, "colorbar": bar}
 
 

@@ -233,7 +233,7 @@ def _add_sizes(figure: go.Figure, plane: RateDistortion) -> None:
     few, shown = len(plane.label) <= _LABELLED, _labelled(plane, (8.0, 3.5))
     beside: Look = {"textposition": "top right" if few else "bottom left", "hoverinfo": "skip", "name": _SIZES}
     if shown:
-        sizes = [str(size) for size in plane.latent_dim[shown]]
+        sizes = [f"\u2002{size}\u2002" for size in plane.latent_dim[shown]]  # beside the marker, not on it
         figure.add_scatter(x=plane.rate[shown], y=plane.distortion[shown], mode="text", text=sizes, **beside)
     for handle in _number_handles(plane):
         if handle.get_label() != _SIZES:

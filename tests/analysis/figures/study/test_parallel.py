@@ -34,9 +34,9 @@ def test_the_chart_has_the_lines_and_the_colours_of_the_figure(six: Path) -> Non
     (lines,) = chart.data
     low, high, scale = lines.line.cmin, lines.line.cmax, [color for _, color in lines.line.colorscale]
     assert low < 0 < 1 < high
-    assert lines.line.color.tolist() == pytest.approx([-0.12, 1, 0.4, 1.12])  # pruned, then by value, then the best
+    assert lines.line.color.tolist() == pytest.approx([0.6, 0, -0.2, 1.2])
     assert (scale[0], scale[-1]) == ("#cccccc", OKABE_ITO["vermillion"])
-    assert lines.dimensions[-1]["values"].tolist() == parallel.positions[[2, 1, 0, 3], -1].tolist()
+    assert lines.dimensions[-1]["values"].tolist() == parallel.positions[:, -1].tolist()
     assert {"pruned", "best: trial 4"} <= set(lines.line.colorbar.ticktext)
 
 
