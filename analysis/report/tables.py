@@ -22,7 +22,7 @@ def study_tables(study: StudyContext) -> dict[str, pd.DataFrame]:
     """By title, those that have rows."""
     tables = {"How the trials ended": _states_table(study.trials)}
     if study.record.has_front:
-        tables["With other seeds: means, with 95 % intervals"] = _front_repeats_table(study)
+        tables["With other seeds: means ± 95 %"] = _front_repeats_table(study)
         tables["The best trial of each band of KL weights"] = best_by_band(study.trials, study.record)
     else:
         tables["With other seeds"] = _repeats_table(study.repeats)
@@ -83,7 +83,7 @@ def _repeats_table(repeats: pd.DataFrame) -> pd.DataFrame:
 
 def _front_repeats_table(study: StudyContext) -> pd.DataFrame:
     """A row a trial that was repeated, by its rate: the means of rate, distortion and D + beta R at its own KL weight
-    over what its other seeds gave, with the ends of Student's t intervals, beside what the search had, which chose it
+    over what its other seeds gave, and half of Student's t intervals, beside what the search had, which chose it
     for that; and which trial comes next at that weight."""
     trials, rows = complete_trials(study.trials).sort_values("val_rate"), []
     for trial in trials[trials["number"].isin(study.repeats["number"])].to_dict("records"):
@@ -97,7 +97,7 @@ def _front_repeats_table(study: StudyContext) -> pd.DataFrame:
                 "rate (nats)": _mean(rate),
                 "distortion (nats)": _mean(distortion),
                 "D + βR (nats)": _mean(distortion + beta * rate),
-                "D + βR of the search (nats)": float(trial["val_distortion"] + beta * trial["val_rate"]),
+                "in the search (nats)": float(trial["val_distortion"] + beta * trial["val_rate"]),
                 "seeds": len(rate),
                 "failed": int((of["state"] == "FAIL").sum()),
                 "at its own KL weight": _next_words(certainty(study.trials, study.repeats, number)),
@@ -111,7 +111,7 @@ def _mean(values: np.ndarray) -> str:
     interval = t_interval(values)
     if interval is None:
         return f"{values[0]:.2f}" if len(values) else ""
-    return f"{interval.estimate:.2f} ({interval.low:.2f} to {interval.high:.2f})"
+    return f"{interval.estimate:.2f} ± {interval.high - interval.estimate:.2f}"
 
 
 def _next_words(found: Certainty) -> str:

@@ -234,14 +234,14 @@ def test_other_seeds_of_two_objectives_have_the_trade_off_with_intervals(tmp_pat
     folder = build_study(tmp_path / "study", objective="rate_distortion")
     for number, bits in {4: [2.40, 2.41, 2.43], 0: [2.60, 2.61, 2.62], 1: [2.5]}.items():
         repeat(folder, number, bits)
-    table = tables(folder)["With other seeds: means, with 95 % intervals"].set_index("trial")
+    table = tables(folder)["With other seeds: means ± 95 %"].set_index("trial")
     assert table.index.tolist() == [1, 0, 4]  # by their rate
     of = load_repeats(folder).groupby("number").get_group(4)
     values = (of["val_distortion"] + 0.5 * of["val_rate"]).to_numpy()
     low, high = stats.t.interval(0.95, 2, values.mean(), stats.sem(values))
-    assert table.loc[4, "D + βR (nats)"] == f"{values.mean():.2f} ({low:.2f} to {high:.2f})"
+    assert table.loc[4, "D + βR (nats)"] == f"{values.mean():.2f} ± {(high - low) / 2:.2f}"
     trial = load_trials(folder).set_index("number").loc[4]
-    assert table.loc[4, "D + βR of the search (nats)"] == trial["val_distortion"] + 0.5 * trial["val_rate"]
+    assert table.loc[4, "in the search (nats)"] == trial["val_distortion"] + 0.5 * trial["val_rate"]
     assert table.loc[4, "at its own KL weight"] == "18.00 nats ahead of trial 0 (+14.88 to +21.12)"
     assert table.loc[1, ["rate (nats)", "seeds", "failed", "at its own KL weight"]].tolist() == ["8.00", 1, 0, ""]
 
