@@ -76,7 +76,7 @@ def _sure(choice: Choice) -> str:
         return f"{words}, and no other trial is complete"
     if found.difference is not None:
         gap = found.difference.interval
-        return f"{words}: it lies {gap.estimate:+.2f} nats from it, 95 % interval {gap.low:+.2f} to {gap.high:+.2f}"
+        return f"{words}: it lies {gap.estimate:+.2f} nats from it, 95% interval {gap.low:+.2f} to {gap.high:+.2f}"
     where = f"{found.ahead:.2f} nats ahead of" if found.ahead >= 0 else f"{-found.ahead:.2f} nats behind"
     return f"{words}, {where} trial {found.rival} at its own KL weight; --seeds 3 of the study tells merit from luck"
 

@@ -186,7 +186,7 @@ def _excesses(studies: list[Compared]) -> Iterator[str]:
     )
     yield (
         "These are means over a front's trials of distortion + β rate minus the lowest of the others' trials at the "
-        f"same β, with 95 % intervals from {best.low:+.2f} to {best.high:+.2f} and from {next_best.low:+.2f} to "
+        f"same β, with 95% intervals from {best.low:+.2f} to {best.high:+.2f} and from {next_best.low:+.2f} to "
         f"{next_best.high:+.2f}."
     )
 

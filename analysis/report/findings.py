@@ -145,7 +145,7 @@ def separability_clause(names: list[str], repeats: list[pd.DataFrame]) -> str:
     verdict = f"separable, and {better} is better" if found.separable else "not separable"
     return (
         f"with {seeds} the two are {verdict}: {names[1]} lies {gap.estimate:+.4f} bits from {names[0]}, "
-        f"95 % interval {gap.low:+.4f} to {gap.high:+.4f}"
+        f"95% interval {gap.low:+.4f} to {gap.high:+.4f}"
     )
 
 

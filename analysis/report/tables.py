@@ -22,7 +22,7 @@ def study_tables(study: StudyContext) -> dict[str, pd.DataFrame]:
     """By title, those that have rows."""
     tables = {"How the trials ended": _states_table(study.trials)}
     if study.record.has_front:
-        tables["With other seeds: means ± 95 %"] = _front_repeats_table(study)
+        tables["With other seeds: means ± 95%"] = _front_repeats_table(study)
         tables["The best trial of each band of KL weights"] = best_by_band(study.trials, study.record)
     else:
         tables["With other seeds"] = _repeats_table(study.repeats)

@@ -59,8 +59,8 @@ class SearchQuality:
     @property
     def title(self) -> str:
         """What it sums up to, in a line or two."""
-        growth = f"the front's hypervolume grew by {100 * (self.growth or 0):.1f} % over the last quarter of the epochs"
-        saved = f"\npruning saved {100 * self.saved_share:.0f} % of the epochs of all trials" if self.saved else ""
+        growth = f"the front's hypervolume grew by {self.growth or 0:.1%} over the last quarter of the epochs"
+        saved = f"\npruning saved {self.saved_share:.0%} of the epochs of all trials" if self.saved else ""
         return growth + saved
 
     @property
@@ -118,8 +118,8 @@ def growth_sentence(found: SearchQuality) -> str:
     more = "more trials may still widen it" if found.growth >= _GROWS else "more trials may change little"
     less = "at least" if found.growth >= _GROWS else "less than"
     return (
-        f"The front's hypervolume grew by {100 * found.growth:.1f} % over the last quarter of the epochs, {less} "
-        f"{100 * _GROWS:.0f} %: {more}."
+        f"The front's hypervolume grew by {found.growth:.1%} over the last quarter of the epochs, {less} "
+        f"{_GROWS:.0%}: {more}."
     )
 
 
@@ -129,8 +129,7 @@ def pruning_sentence(found: SearchQuality) -> str:
     if not pruned:
         return ""
     which = "the trial that was pruned" if pruned == 1 else f"the {pruned} trials that were pruned"
-    saved = f"{100 * found.saved_share:.0f} %"
-    return f"Pruning saved {saved} of the epochs that all trials would have trained: those of {which}."
+    return f"Pruning saved {found.saved_share:.0%} of the epochs that all trials would have trained: those of {which}."
 
 
 @styled
@@ -165,7 +164,7 @@ def search_quality_chart(found: SearchQuality) -> go.Figure:
         (STATES["PRUNED"].word, found.state == "PRUNED", np.full(len(volume), 2.5), _TICK),
     ):
         if chosen.any():
-            text = [f"trial {number}: {share:.1f} %" for number, share in zip(found.number, volume, strict=True)]
+            text = [f"trial {number}: {share:.1f}%" for number, share in zip(found.number, volume, strict=True)]
             hover: Look = {"text": np.array(text)[chosen], "name": name, "marker": marker}
             add_dots(figure, found.epochs[chosen], y[chosen], "%{text}<br>%{x} epochs", **hover)
     figure.update_layout(title={"text": found.title.replace("\n", "; "), "font": {"size": 14}})

@@ -62,7 +62,7 @@ class Timeline:
         stopped = float(self.stops[:, 1].sum())
         name, size = _unit_of(stopped)
         cut = f"; {stopped / size:.3g} {name} in which none ran are cut out" if stopped else ""
-        return f"{whole}, idle {100 * self.idle:.0f} % of the time{out}{cut}"
+        return f"{whole}, idle {self.idle:.0%} of the time{out}{cut}"
 
 
 def _unit_of(seconds: float) -> tuple[str, float]:

@@ -234,7 +234,7 @@ def test_other_seeds_of_two_objectives_have_the_trade_off_with_intervals(tmp_pat
     folder = build_study(tmp_path / "study", objective="rate_distortion")
     for number, bits in {4: [2.40, 2.41, 2.43], 0: [2.60, 2.61, 2.62], 1: [2.5]}.items():
         repeat(folder, number, bits)
-    table = tables(folder)["With other seeds: means ± 95 %"].set_index("trial")
+    table = tables(folder)["With other seeds: means ± 95%"].set_index("trial")
     assert table.index.tolist() == [1, 0, 4]  # by their rate
     of = load_repeats(folder).groupby("number").get_group(4)
     values = (of["val_distortion"] + 0.5 * of["val_rate"]).to_numpy()

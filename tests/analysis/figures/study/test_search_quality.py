@@ -55,13 +55,12 @@ def test_the_front_s_growth_by_hand(tmp_path: Path) -> None:
     assert found.grew.tolist() == [True, False, False, True, False, False]
     assert found.last_part == 9.75
     assert found.growth == pytest.approx(0)
-    assert (
-        "grew by 0.0 % over the last quarter of the epochs, less than 1 %: more trials may change"
-        in growth_sentence(found)
+    assert "grew by 0.0% over the last quarter of the epochs, less than 1%: more trials may change" in growth_sentence(
+        found
     )
     assert found.saved == 2
     assert pruning_sentence(found) == (
-        "Pruning saved 13 % of the epochs that all trials would have trained: those of the trial that was pruned."
+        "Pruning saved 13% of the epochs that all trials would have trained: those of the trial that was pruned."
     )
 
 
@@ -72,7 +71,7 @@ def test_a_front_that_grows_at_the_end_may_grow_on(tmp_path: Path) -> None:
     reference = (4.3, 12.3)
     whole = hypervolume(np.arange(1.0, 5), 12.0 - np.arange(4), reference)
     assert found.growth == pytest.approx(1 - hypervolume(before[:, 0], before[:, 1], reference) / whole)
-    assert growth_sentence(found).endswith("at least 1 %: more trials may still widen it.")
+    assert growth_sentence(found).endswith("at least 1%: more trials may still widen it.")
     assert pruning_sentence(found) == ""
 
 
@@ -92,7 +91,7 @@ def test_with_too_little_the_figure_says_so(ran: list[Ran], words: str, tmp_path
     assert FIGURE.shown(found)
     assert words in FIGURE.note(found)
     assert words in growth_sentence(found)
-    assert ("53 %" in pruning_sentence(found)) == any(each.state == "PRUNED" for each in ran)  # 8 of 15 epochs
+    assert ("53%" in pruning_sentence(found)) == any(each.state == "PRUNED" for each in ran)  # 8 of 15 epochs
 
 
 def test_the_hypervolume_is_of_the_trials_within_the_limits(tmp_path: Path) -> None:
