@@ -149,7 +149,7 @@ def draw_search_quality(found: SearchQuality) -> Figure:
     axes.set(xlabel=_EPOCHS_LABEL, ylabel=_VOLUME_LABEL, xlim=(0, found.epochs[-1]), ylim=(0, 105))
     whole_numbers(axes.xaxis)
     axes.grid(True)
-    axes.legend(loc="center", bbox_to_anchor=(0.5, 0.3))
+    figure.legend(loc="outside lower center", ncols=3)
     axes.set_title(found.title, loc="left", fontsize=13, color="0.25")
     return figure
 
