@@ -55,6 +55,16 @@ class Wish:
 
 
 @dataclass(frozen=True)
+class Neighbours:
+    """Of a run, on the front of several: all None of one that is alone there."""
+
+    shorter: Run | None = None  # the next with a shorter code, a lower rate
+    faithful: Run | None = None  # the next with more faithful images, a lower distortion
+    better: Run | None = None
+    """One that is as good in both and better in one, so that the run is not on the front, and has no neighbours."""
+
+
+@dataclass(frozen=True)
 class Choice:
     """The run to take."""
 
@@ -62,7 +72,7 @@ class Choice:
     wish: Wish
     run: Run
     is_met: bool  # False: no run meets the wish, and this one comes nearest
-    beside: "Neighbours"  # among all finished runs
+    beside: Neighbours  # among all finished runs
     trials: pd.DataFrame  # `analysis.load_trials` of the study
 
 
@@ -87,16 +97,6 @@ def _plane(runs: list[Run]) -> tuple[np.ndarray, np.ndarray]:
     """Rates and distortions, (N,) and (N,)."""
     rate, distortion = (np.array([run.best[name] for run in runs]) for name in ("val_rate", "val_distortion"))
     return rate, distortion
-
-
-@dataclass(frozen=True)
-class Neighbours:
-    """Of a run, on the front of several: all None of one that is alone there."""
-
-    shorter: Run | None = None  # the next with a shorter code, a lower rate
-    faithful: Run | None = None  # the next with more faithful images, a lower distortion
-    better: Run | None = None
-    """One that is as good in both and better in one, so that the run is not on the front, and has no neighbours."""
 
 
 def neighbours(run: Run, runs: list[Run]) -> Neighbours:
