@@ -1,6 +1,7 @@
 """``python -m analysis report runs/<study>``, ``... best``, ``... compare runs/a runs/b``, ``... list runs``."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,9 @@ from trainables.text import printable
 
 if TYPE_CHECKING:
     import pandas as pd
+
+# torch's threads wait asleep: on a machine that others use, those that spin take three times the CPU, and longer
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # what a terminal shows, the most important first
 _LISTED = (
