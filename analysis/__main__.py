@@ -1,6 +1,7 @@
 """``python -m analysis report runs/<study>``, ``... best``, ``... compare runs/a runs/b``, ``... list runs``."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,6 +29,9 @@ from trainables.text import printable
 if TYPE_CHECKING:
     import pandas as pd
 
+# torch's threads wait asleep: on a machine that others use, those that spin take three times the CPU, and longer
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 # what a terminal shows, the most important first
 _LISTED = (
     Column("study", "study", is_text=True),
@@ -42,6 +46,7 @@ _LISTED = (
     Column("pruned", "pruned"),
     Column("failed", "failed"),
     Column("running", "running"),
+    Column("interrupted", "interrupted"),
     Column("created", "created", ".10", is_text=True),
 )
 _COMPARED = (

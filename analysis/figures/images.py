@@ -5,15 +5,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from trainables.training.evaluate import BATCH
+from analysis.measures.codes import batch_size, device_of
 from vae_models import VAE
 
 
 @torch.no_grad()
 def decode(model: VAE, z_NZ: np.ndarray) -> np.ndarray:
     """Codes (N, Z) -> images (N, C, H, W) float32 in [0, 1]."""
-    device = next(model.parameters()).device
-    parts = torch.from_numpy(z_NZ).float().split(BATCH)
+    device = device_of(model)
+    parts = torch.from_numpy(z_NZ).float().split(batch_size(model.config.dimensions, device))
     return np.concatenate([model.decode(part.to(device)).cpu().numpy() for part in parts])
 
 

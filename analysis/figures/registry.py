@@ -55,7 +55,7 @@ class StudyContext:
     @cached_property
     def runs(self) -> list[Run]:
         """The complete trials, and the final training once it is finished, best first."""
-        return ranked_runs(self.record)
+        return ranked_runs(self.record, self.trials)
 
     @property
     def searched_runs(self) -> list[Run]:

@@ -22,6 +22,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from analysis.reading.states import WORDS
+
 P = ParamSpec("P")
 Look = dict[str, Any]
 """Options of how something is drawn."""
@@ -82,11 +84,12 @@ class StateStyle(NamedTuple):
 
 
 STATES = {
-    "COMPLETE": StateStyle("complete", OKABE_ITO["blue"], "-", "solid"),
-    "PRUNED": StateStyle("pruned", FADED, "--", "dash"),
-    "FAIL": StateStyle("failed", OKABE_ITO["vermillion"], ":", "dot"),
-    "RUNNING": StateStyle("running", OKABE_ITO["green"], "-.", "dashdot"),
-    "WAITING": StateStyle("waiting", FADED, "-", "solid"),
+    "COMPLETE": StateStyle(WORDS["COMPLETE"], OKABE_ITO["blue"], "-", "solid"),
+    "PRUNED": StateStyle(WORDS["PRUNED"], FADED, "--", "dash"),
+    "FAIL": StateStyle(WORDS["FAIL"], OKABE_ITO["vermillion"], ":", "dot"),
+    "RUNNING": StateStyle(WORDS["RUNNING"], OKABE_ITO["green"], "-.", "dashdot"),
+    "INTERRUPTED": StateStyle(WORDS["INTERRUPTED"], OKABE_ITO["purple"], "-.", "dashdot"),
+    "WAITING": StateStyle(WORDS["WAITING"], FADED, "-", "solid"),
 }
 
 

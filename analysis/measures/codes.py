@@ -1,6 +1,7 @@
 """What every measure starts from, a trained model and its test images as posteriors, and what a metric of the test set
 is: each file of this room declares its own, beside what computes them. N images of C x H x W, Z latents."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from torchmetrics.image.fid import FrechetInceptionDistance
 
 TRADE_OFF, CODE = "The trade-off", "The code"  # titles that several parts share
+# decoded at once: more would not stay in a CPU's caches, and take it three times as long
+PIXELS = {"cpu": 100_000, "cuda": 10_000_000}
 
 
 class Codes(NamedTuple):
@@ -79,13 +82,20 @@ def device_of(model: VAE) -> torch.device:
     return next(model.parameters()).device
 
 
+def batch_size(dimensions: int, device: torch.device) -> int:
+    """How many images of so many numbers are encoded or decoded at once."""
+    return max(1, min(BATCH, PIXELS[device.type] // dimensions))
+
+
 def batches(
-    model: VAE, images: np.ndarray, size: int, rows: np.ndarray | None = None
+    model: VAE, images: np.ndarray, rows: np.ndarray | None = None, size: int | None = None
 ) -> Iterator[tuple[np.ndarray, Tensor]]:
     """Images, (N, C, H, W) uint8, or some rows of them, in order and where the model is: positions among them, and
-    (B, C, H, W) in [0, 1]."""
+    (B, C, H, W) in [0, 1], ``size`` or `batch_size` at once."""
     device = device_of(model)
-    return Pixels(images, rows, device).in_order(size, World(device=device))
+    return Pixels(images, rows, device).in_order(
+        size or batch_size(math.prod(images.shape[1:]), device), World(device=device)
+    )
 
 
 def chosen_rows(count: int, most: int, seed: int) -> np.ndarray:
@@ -96,7 +106,7 @@ def chosen_rows(count: int, most: int, seed: int) -> np.ndarray:
 @torch.no_grad()
 def encode(model: VAE, images: np.ndarray) -> Codes:
     """(N, C, H, W) uint8 -> the posteriors' means and log-variances, on the CPU wherever the model is."""
-    parts = [model.encode(x) for _, x in batches(model, images, BATCH)]
+    parts = [model.encode(x) for _, x in batches(model, images)]
     return Codes(*(torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True)))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from analysis.measures.codes import batches
-from trainables.training.evaluate import BATCH, row_noise
+from trainables.training.evaluate import row_noise
 from vae_models import VAE
 from vae_models.elbo import loss
 
@@ -30,7 +30,7 @@ def image_losses(model: VAE, images: np.ndarray, chosen: np.ndarray) -> ImageLos
     image's noise is that of `trainables.training.evaluate.evaluate`."""
     noise = row_noise(len(images), model.config.latent_dim)[chosen]
     parts = []
-    for rows, x in batches(model, images, BATCH, chosen):
+    for rows, x in batches(model, images, chosen):
         posterior = model.encode(x)
         output = model.decoder(posterior.sample(noise[rows].to(x.device)))
         _, distortion, nats = loss(output, posterior, x, model.likelihood, 1.0)

@@ -10,7 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.measures.codes import TRADE_OFF, Metric, Part, Subject, batches, chosen_rows, device_of, posteriors
+from analysis.measures.codes import (
+    PIXELS,
+    TRADE_OFF,
+    Metric,
+    Part,
+    Subject,
+    batches,
+    chosen_rows,
+    device_of,
+    posteriors,
+)
 from analysis.statistics.resampling import standard_error
 from trainables.training.evaluate import encoded
 from vae_models import VAE
@@ -21,8 +31,6 @@ from vae_models.vae import Posterior
 LIKELIHOOD_IMAGES, LIKELIHOOD_SAMPLES = 100, 50
 _FEW_EFFECTIVE = 10.0  # samples, below which the bound may lie far under the likelihood
 IMAGES = 50  # of a batch, of which each step draws one sample or more
-# decoded at once, which bounds the memory whatever the image size and K; few stay in a CPU's caches
-PIXELS = {"cpu": 100_000, "cuda": 10_000_000}
 
 
 class Bound(NamedTuple):
@@ -58,7 +66,7 @@ def iwae(
     generator = torch.Generator(device_of(model)).manual_seed(seed)
     parts = [
         _batch_weights(model, x, encoded(model, x, rows, known), sigma, samples, generator)
-        for rows, x in batches(model, images, IMAGES)
+        for rows, x in batches(model, images, size=IMAGES)
     ]
     total, squares, logs = (torch.cat(column) for column in zip(*parts, strict=True))
     found = total - math.log(samples), logs / samples, (2 * total - squares).exp()

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from analysis.measures.codes import Metric, Part, Subject, batches, chosen_rows, posteriors
-from trainables.training.evaluate import BATCH
 
 _IMAGES = 2_000  # at most: windows of 11 pixels are a CPU's work
 _SSIM_SIDE = 6  # of the smallest image that the SSIM's window of 11 pixels can be reflected into
@@ -24,7 +23,7 @@ def reconstruction_quality(subject: Subject) -> dict[str, float]:
 
     images, found = subject.data.test.images, []
     chosen = chosen_rows(len(images), _IMAGES, subject.seed)
-    for rows, x in batches(subject.model, images, BATCH // 5, chosen):
+    for rows, x in batches(subject.model, images, chosen):
         image = subject.model.decode(posteriors(subject.codes, chosen[rows], x.device).mean)
         psnr = peak_signal_noise_ratio(image, x, data_range=1.0, reduction="none", dim=(1, 2, 3))
         ssim = torch.full_like(psnr, math.nan)

@@ -15,9 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.measures.codes import Metric, Part, Subject, batches, device_of
+from analysis.measures.codes import Metric, Part, Subject, batch_size, batches, device_of
 from trainables.errors import UserError
-from trainables.training.evaluate import BATCH
 from vae_models import VAE
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def sample_quality(subject: Subject) -> dict[str, float]:
     model, images, seed = subject.model, subject.data.test.images, subject.seed
     count = max(1, min(_SAMPLES, len(images), _NUMBERS // math.prod(images.shape[1:])))
     rows = np.random.default_rng(seed).permutation(len(images))[:count]
-    ((_, real),) = batches(model, images, count, rows)
+    ((_, real),) = batches(model, images, rows, size=count)
     real_ND, fake_MD = real.flatten(1), torch.cat([*prior_samples(model, count, seed)]).flatten(1)
     apart = distances(real_ND, fake_MD)
     found = {"mmd": mmd(apart), "sliced_wasserstein": sliced_wasserstein(real_ND, fake_MD, seed)}
@@ -58,11 +57,13 @@ def sample_quality(subject: Subject) -> dict[str, float]:
 
 
 @torch.no_grad()
-def prior_samples(model: VAE, count: int, seed: int = 0, size: int = BATCH) -> Iterator[Tensor]:
-    """``model.sample(count, seed)`` in batches of ``size``, (B, C, H, W) in [0, 1] on the model's device."""
+def prior_samples(model: VAE, count: int, seed: int = 0, size: int | None = None) -> Iterator[Tensor]:
+    """``model.sample(count, seed)`` in batches of ``size``, or of `batch_size`, (B, C, H, W) in [0, 1] on the
+    model's device."""
     noise = torch.randn(count, model.config.latent_dim, generator=torch.Generator().manual_seed(seed))
-    for z_BZ in torch.split(noise, size):
-        yield model.decode(z_BZ.to(device_of(model)))
+    device = device_of(model)
+    for z_BZ in torch.split(noise, size or batch_size(model.config.dimensions, device)):
+        yield model.decode(z_BZ.to(device))
 
 
 def distances(real_ND: Tensor, fake_MD: Tensor) -> Distances:

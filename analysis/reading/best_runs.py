@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from analysis.reading.frames import load_trials
 from analysis.reading.study_record import StudyRecord, read_study
 from analysis.reading.validation import best_row, read_epochs
@@ -54,10 +56,11 @@ class Run:
         return model
 
 
-def ranked_runs(folder: StudyRecord | Path | str) -> list[Run]:
+def ranked_runs(folder: StudyRecord | Path | str, trials: pd.DataFrame | None = None) -> list[Run]:
     """The complete trials, and the finished final trainings, best first: by ``val_bits_per_dim``, or of two objectives
     the front's, its knee first and then spread over it, and the others by their ``excess``; a trial follows its final
-    training. Raises: UserError where the folder is missing, or holds no whole study."""
+    training. ``trials`` are its `load_trials`, where they are at hand. Raises: UserError where the folder is missing,
+    or holds no whole study."""
     study = read_study(folder)
     runs = []
     for trial, best in zip(study.trials, study.best, strict=True):
@@ -69,7 +72,7 @@ def ranked_runs(folder: StudyRecord | Path | str) -> list[Run]:
     runs += [run for run in final_runs(study.folder) if run.config not in trained]  # no longer, so the same run
     if not study.has_front:
         return sorted(runs, key=lambda run: run.best["val_bits_per_dim"])
-    trials = load_trials(study)
+    trials = load_trials(study) if trials is None else trials
     front = trials[trials["front"]]
     spread_out = spread(front["val_rate"].to_numpy(), front["val_distortion"].to_numpy(), len(front))
     first, others = front["number"].iloc[spread_out], trials[~trials["front"]].sort_values("excess", kind="stable")

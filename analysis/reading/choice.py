@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from analysis.reading.best_runs import Run, longest, ranked_runs
+from analysis.reading.frames import load_trials
 from analysis.reading.study_record import StudyRecord, read_study
 from analysis.statistics.pareto import knee, pareto_front
 from trainables.errors import OptionError, UserError
 from trainables.metrics import Metrics
 from vae_models import VAE
 
+_MORE = "more --trials or --epochs of the study may help"
 _WISHES = ["rate", "distortion", "price", "bits", "knee"]
 
 
@@ -52,6 +55,16 @@ class Wish:
 
 
 @dataclass(frozen=True)
+class Neighbours:
+    """Of a run, on the front of several: all None of one that is alone there."""
+
+    shorter: Run | None = None  # the next with a shorter code, a lower rate
+    faithful: Run | None = None  # the next with more faithful images, a lower distortion
+    better: Run | None = None
+    """One that is as good in both and better in one, so that the run is not on the front, and has no neighbours."""
+
+
+@dataclass(frozen=True)
 class Choice:
     """The run to take."""
 
@@ -59,27 +72,43 @@ class Choice:
     wish: Wish
     run: Run
     is_met: bool  # False: no run meets the wish, and this one comes nearest
-    shorter: Run | None  # the next on the front of all finished runs with a shorter code, a lower rate
-    faithful: Run | None  # the next with more faithful images, a lower distortion
+    beside: Neighbours  # among all finished runs
+    trials: pd.DataFrame  # `analysis.load_trials` of the study
 
 
 def choose(folder: StudyRecord | Path | str, wish: Wish | None = None) -> Choice:
     """Among the complete trials and the finished final trainings, those within the study's limits where a trial is.
     Raises: UserError as `ranked_runs`, and where there is none."""
     study, wish = read_study(folder), wish or Wish()
-    ranked = ranked_runs(study)
-    runs = [run for run in ranked if all(limit.violation(run.best) <= 0 for limit in study.where)] or ranked
+    trials = load_trials(study)
+    runs = within_limits(study, ranked_runs(study, trials))
     if not runs:
-        raise UserError(f"no trial of {study.folder} is complete, so there is no model to take")
+        raise UserError(f"no trial of {study.folder} is complete, so there is no model to take\n{_MORE}")
+    at, is_met = _meeting(wish, runs, *_plane(runs))
+    return Choice(study, wish, runs[at], is_met, neighbours(runs[at], runs), trials)
+
+
+def within_limits(study: StudyRecord, runs: list[Run]) -> list[Run]:
+    """Those of a study's runs that keep to its limits; all where none does."""
+    return [run for run in runs if all(limit.violation(run.best) <= 0 for limit in study.where)] or runs
+
+
+def _plane(runs: list[Run]) -> tuple[np.ndarray, np.ndarray]:
+    """Rates and distortions, (N,) and (N,)."""
     rate, distortion = (np.array([run.best[name] for run in runs]) for name in ("val_rate", "val_distortion"))
-    at, is_met = _meeting(wish, runs, rate, distortion)
-    front = np.flatnonzero(pareto_front(rate, distortion))
-    shorter, faithful = front[rate[front] < rate[at]], front[distortion[front] < distortion[at]]
-    return Choice(
-        study,
-        wish,
-        runs[at],
-        is_met,
+    return rate, distortion
+
+
+def neighbours(run: Run, runs: list[Run]) -> Neighbours:
+    """Of one of these runs."""
+    rate, distortion = _plane(runs)
+    own, front = (run.best["val_rate"], run.best["val_distortion"]), np.flatnonzero(pareto_front(rate, distortion))
+    x, y = rate[front], distortion[front]
+    better = front[(x <= own[0]) & (y <= own[1]) & ((x < own[0]) | (y < own[1]))]
+    if len(better):
+        return Neighbours(better=runs[better[distortion[better].argmin()]])
+    shorter, faithful = front[x < own[0]], front[y < own[1]]
+    return Neighbours(
         runs[shorter[rate[shorter].argmax()]] if len(shorter) else None,
         runs[faithful[distortion[faithful].argmax()]] if len(faithful) else None,
     )
@@ -121,7 +150,7 @@ def run_at_rank(study: StudyRecord, rank: int) -> Run:
     """Raises: UserError where the study has no such run."""
     runs = ranked_runs(study)
     if not runs:
-        raise UserError(f"no trial of {study.folder} is complete, so there is no model to take")
+        raise UserError(f"no trial of {study.folder} is complete, so there is no model to take\n{_MORE}")
     if not 0 <= rank < len(runs):
         raise UserError(f"rank must be below the number of finished runs in {study.folder}, {len(runs)}, got {rank}")
     return runs[rank]

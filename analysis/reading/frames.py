@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from optuna.distributions import IntDistribution
 
+from analysis.reading.states import WORDS
 from analysis.reading.study_record import StudyRecord, read_study, seconds_held
 from analysis.reading.validation import best_row, column, read_epochs
 from analysis.statistics.excess import excess
@@ -20,7 +21,6 @@ from trainables.objective import Constraint
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
 
-STATES = ["WAITING", "RUNNING", "COMPLETE", "PRUNED", "FAIL"]
 _WHOLE = {"number", "epochs", "best_epoch", "latent_dim", "depth", *(metric.name for metric in EPOCH if metric.whole)}
 _OF_REPEATS = ("val_bits_per_dim", "val_rate", "val_distortion", "val_nelbo")
 
@@ -29,18 +29,19 @@ def load_trials(folder: StudyRecord | Path | str) -> pd.DataFrame:
     """One row a trial of the search, by number.
 
     Columns: ``number epochs best_epoch latent_dim depth val_active_units`` (Int64, NA where unknown),
-    ``state`` (category of `STATES`), ``beta seconds cpu_hours gpu_hours`` and the validation set's other metrics
-    (float64, NaN where unknown), ``cause`` (str, NaN unless it failed), and whatever else was searched, named by the
-    last part of its path. ``val_*`` are those of the best epoch (`TrialConfig.criterion`). ``excess`` (float64):
-    D + beta R there minus the lowest that any trial of the study has at the same beta, nats per image. ``front``
-    (bool): complete, within the study's limits (where a trial is), and no other such is better in rate and distortion.
+    ``state`` (category of `analysis.reading.states.WORDS`), ``beta seconds cpu_hours gpu_hours`` and the validation
+    set's other metrics (float64, NaN where unknown), ``cause`` (str, NaN unless it failed), and whatever else was
+    searched, named by the last part of its path. ``val_*`` are those of the best epoch (`TrialConfig.criterion`).
+    ``excess`` (float64): D + beta R there minus the lowest that any trial of the study has at the same beta, nats per
+    image. ``front`` (bool): complete, within the study's limits (where a trial is), and no other such is better in
+    rate and distortion.
     ``epochs`` counts the reported ones, ``seconds`` is what they took together, ``cpu_hours`` and ``gpu_hours`` what
     they held over all workers (a packed trial its share). Units and meanings: `trainables.metrics.EPOCH`. Raises:
     UserError where the folder is missing, or holds no whole study."""
     study = read_study(folder)
     records = []
-    for trial, epochs, best in zip(study.trials, study.epochs, study.best, strict=True):
-        record = {"number": trial.number, "state": trial.state.name, "epochs": len(epochs), **study.parameters(trial)}
+    for trial, state, epochs, best in zip(study.trials, study.states, study.epochs, study.best, strict=True):
+        record = {"number": trial.number, "state": state, "epochs": len(epochs), **study.parameters(trial)}
         if best:
             record |= {"best_epoch": best["epoch"]} | {name: best[name] for name in VALIDATION}
             record["seconds"] = float(column(epochs, "epoch_seconds").sum())
@@ -142,5 +143,5 @@ def _typed(frame: pd.DataFrame, study: StudyRecord) -> pd.DataFrame:
     """The documented dtypes, whatever the rows hold: an empty study has them too."""
     whole = _WHOLE | {name for name, dist in study.searched.items() if isinstance(dist, IntDistribution)}
     kinds: dict[str, Any] = dict.fromkeys((*VALIDATION, "beta", "seconds", "cpu_hours", "gpu_hours"), "float64")
-    kinds |= dict.fromkeys(whole, "Int64") | {"state": pd.CategoricalDtype(STATES), "cause": "str"}
+    kinds |= dict.fromkeys(whole, "Int64") | {"state": pd.CategoricalDtype(list(WORDS)), "cause": "str"}
     return frame.astype({name: kind for name, kind in kinds.items() if name in frame})

@@ -34,7 +34,7 @@ def read_ledger(layout: StudyLayout, question: Question) -> list[FrozenTrial]:
             path = Path((url and make_url(url).database) or layout.ledger)
             shown = str(path)
             if not path.is_file():
-                raise UserError(f"{layout.path} is not a study's folder: {path.name} is missing")
+                raise UserError(f"{layout.path} is not a study's folder: {path.name} is missing\nrestore it")
             # quoted twice: SQLAlchemy reads the URL, then SQLite the path in it
             url = f"sqlite:///file:{quote(quote(os.fsencode(path.resolve())))}?mode=ro&uri=true"
             _refuse_programs(path)

@@ -12,11 +12,13 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from analysis.reading.ledger import read_ledger
+from analysis.reading.states import states_of
 from analysis.reading.validation import best_row, column, flat, no_epochs, read_epochs, read_question
 from trainables.config import TrialConfig
 from trainables.errors import StudyWarning, UserError
 from trainables.metrics import Metrics
 from trainables.objective import OBJECTIVES, Constraint, values
+from trainables.records.driver import Driver, driver_of
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
 
@@ -49,6 +51,7 @@ class StudyRecord:
     trials: list[FrozenTrial]  # by number
     objective: str  # of `trainables.objective.OBJECTIVES`
     where: list[Constraint]
+    driver: Driver | None  # who runs it
     epochs: list[np.ndarray]  # what each trial reported, by its number: see `analysis.reading.validation.read_epochs`
     faults: dict[int, str] = field(
         default_factory=dict
@@ -72,6 +75,11 @@ class StudyRecord:
     def searched(self) -> dict[str, BaseDistribution]:
         """Column -> distribution, of what is searched."""
         return {self.columns[path]: distribution for path, distribution in self.space.items()}
+
+    @cached_property
+    def states(self) -> list[str]:
+        """How each trial stands, of `analysis.reading.states.WORDS`, by its number."""
+        return states_of(self.trials, self.driver is not None and self.driver.is_training)
 
     @property
     def has_front(self) -> bool:
@@ -130,8 +138,18 @@ def read_study(folder: StudyRecord | Path | str) -> StudyRecord:
     faults: dict[int, str] = {}
     found = [_recorded(*each, question.objective, faults) for each in zip(records, trials, strict=True)]
     epochs = [rows for rows, _ in found]
+    driver = driver_of(StudyLayout(layout.path.resolve()))  # a link to a folder is that folder
     study = StudyRecord(
-        layout.path, info, question.base, question.space, trials, question.objective, question.where, epochs, faults
+        layout.path,
+        info,
+        question.base,
+        question.space,
+        trials,
+        question.objective,
+        question.where,
+        driver,
+        epochs,
+        faults,
     )
     for (_, config), trial, record in zip(found, trials, records, strict=True):
         if trial.number not in faults:

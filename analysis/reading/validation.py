@@ -16,6 +16,7 @@ from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
 from trainables.space import extremes
 
+_WAY_OUT = "give the folder of one, such as runs/digits_vae; `python -m analysis list` finds them"
 LARGEST = 1e18  # of a metric; what is larger, infinite or NaN was not written by the loop
 _NAMES = [metric.name for metric in EPOCH]
 
@@ -112,9 +113,9 @@ class Question(BaseModel):
 def read_question(layout: StudyLayout) -> tuple[dict[str, Any], Question]:
     """A folder's study.json, as it is and checked. Raises: UserError where the folder or the file is no study's."""
     if not layout.path.is_dir():
-        raise UserError(f"no study folder at {layout.path}")
+        raise UserError(f"no study folder at {layout.path}\n{_WAY_OUT}")
     if not layout.question.is_file():
-        raise UserError(f"{layout.path} is not a study's folder: {layout.question.name} is missing")
+        raise UserError(f"{layout.path} is not a study's folder: {layout.question.name} is missing\n{_WAY_OUT}")
     refuse_escapes(layout.path, unread=layout.ray.name)
     try:
         info = unseal(read_bounded(layout.question))

@@ -5,7 +5,7 @@ from typing import Any
 from analysis.reading.best_runs import Run
 from analysis.reading.certainty import Certainty, certainty
 from analysis.reading.choice import Choice, price_of
-from analysis.reading.frames import load_repeats, load_trials
+from analysis.reading.frames import load_repeats
 from analysis.report.front import certainty_words
 from trainables.metrics import VALIDATION
 
@@ -49,17 +49,19 @@ def best_facts(choice: Choice) -> dict[str, str | list[str]]:
 
 def _neighbours(choice: Choice) -> list[str]:
     """What the run costs and brings, next to either neighbour."""
-    own, lines = choice.run.best, []
-    for run, less, more in ((choice.shorter, "rate", "distortion"), (choice.faithful, "distortion", "rate")):
+    own, beside, lines = choice.run.best, choice.beside, []
+    if beside.better:
+        rate, distortion = (own[name] - beside.better.best[name] for name in ("val_rate", "val_distortion"))
+        return [f"{beside.better.label} has {rate:.2f} nats less rate, and {distortion:.2f} less distortion"]
+    for run, less, more in ((beside.shorter, "rate", "distortion"), (beside.faithful, "distortion", "rate")):
         if run is None:
             lines.append(f"no run of the front has a lower {less}")
             continue
         saved = own[f"val_{less}"] - run.best[f"val_{less}"]
         paid = run.best[f"val_{more}"] - own[f"val_{more}"]
-        price = abs(price_of(own, run.best))
         lines.append(
             f"{run.label} has {saved:.2f} nats less {less} and {paid:.2f} more {more}: "
-            f"{price:.3g} nats of distortion for a nat of rate"
+            f"{price_of(own, run.best):.3g} nats of distortion for a nat of rate"
         )
     return lines
 
@@ -74,19 +76,19 @@ def _sure(choice: Choice) -> str:
         return f"{words}, and no other trial is complete"
     if found.difference is not None:
         gap = found.difference.interval
-        return f"{words}: it lies {gap.estimate:+.2f} nats from it, 95 % interval {gap.low:+.2f} to {gap.high:+.2f}"
+        return f"{words}: it lies {gap.estimate:+.2f} nats from it, 95% interval {gap.low:+.2f} to {gap.high:+.2f}"
     where = f"{found.ahead:.2f} nats ahead of" if found.ahead >= 0 else f"{-found.ahead:.2f} nats behind"
     return f"{words}, {where} trial {found.rival} at its own KL weight; --seeds 3 of the study tells merit from luck"
 
 
 def _certainty(choice: Choice) -> Certainty:
-    return certainty(load_trials(choice.study), load_repeats(choice.study), choice.run.number)
+    return certainty(choice.trials, load_repeats(choice.study), choice.run.number)
 
 
 def best_json(choice: Choice) -> dict[str, Any]:
     """What `python -m analysis best --json` prints: see analysis/README.md. JSON values; what is unknown is None."""
     found = None if choice.run.is_final else _certainty(choice)
-    neighbours = {"shorter": choice.shorter, "faithful": choice.faithful}
+    neighbours = {"shorter": choice.beside.shorter, "faithful": choice.beside.faithful, "better": choice.beside.better}
     return {
         "study": str(choice.study.folder),
         "wish": {"kind": choice.wish.kind, "value": choice.wish.value},

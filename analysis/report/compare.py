@@ -116,8 +116,8 @@ class Comparison:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """One row a study: ``study folder dataset`` (str), ``trials complete pruned failed running epochs front
-        best_trial latent_dim depth`` (Int64), ``hypervolume hypervolume_low front_excess front_excess_low
+        """One row a study: ``study folder dataset`` (str), ``trials complete pruned failed running interrupted
+        epochs front best_trial latent_dim depth`` (Int64), ``hypervolume hypervolume_low front_excess front_excess_low
         front_excess_high beta val_bits_per_dim val_rate val_distortion val_nelbo final_bits_per_dim hours`` (float64,
         NaN where unknown). ``front`` counts its trials; ``beta`` to ``val_nelbo`` are of ``best_trial``, of two
         objectives the knee of the front. Nats per image, nats squared. See `Compared`."""
@@ -191,7 +191,7 @@ def _excesses(studies: list[Compared]) -> Iterator[str]:
     )
     yield (
         "These are means over a front's trials of distortion + β rate minus the lowest of the others' trials at the "
-        f"same β, with 95 % intervals from {best.low:+.2f} to {best.high:+.2f} and from {next_best.low:+.2f} to "
+        f"same β, with 95% intervals from {best.low:+.2f} to {best.high:+.2f} and from {next_best.low:+.2f} to "
         f"{next_best.high:+.2f}."
     )
 
@@ -316,13 +316,13 @@ def _differences(comparison: Comparison) -> list[list[str]]:
 
 def list_studies(root: Path | str, progress: ShowStep = lambda *_: None) -> pd.DataFrame:
     """The studies below a folder: one row each, by name. Columns ``study folder dataset created`` (str),
-    ``definitions trials complete pruned failed running`` (Int64); of two objectives how many trials are on the
-    ``front``, the ``knee`` or what is in its middle (Int64), and that one's ``val_rate val_distortion`` (float64); the
-    lowest ``val_bits_per_dim`` of a complete trial (float64), and ``fault`` (str): why its other columns are unknown,
-    if they are. Raises: UserError where there is no such folder."""
+    ``definitions trials complete pruned failed running interrupted`` (Int64); of two objectives how many trials are on
+    the ``front``, the ``knee`` or what is in its middle (Int64), and that one's ``val_rate val_distortion`` (float64);
+    the lowest ``val_bits_per_dim`` of a complete trial (float64), and ``fault`` (str): why its other columns are
+    unknown, if they are. Raises: UserError where there is no such folder."""
     root = Path(root)
     if not root.is_dir():
-        raise UserError(f"no folder at {root}")
+        raise UserError(f"no folder at {root}\ngive the one that studies are in, such as runs")
     folders = sorted(_study_folders(root, progress))
     steps, rows = Steps(progress, len(folders)), []
     for folder in folders:

@@ -1,5 +1,6 @@
 """What a study says, in sentences computed from its numbers."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,9 +10,10 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from analysis.figures.plane import RateDistortion, pca_sentence
 from analysis.figures.registry import StudyContext
-from analysis.figures.style import STATES, TITLES
+from analysis.figures.style import TITLES
 from analysis.reading.best_runs import Run, longest
 from analysis.reading.frames import complete_bits, repeats_of
+from analysis.reading.states import by_state
 from analysis.reading.validation import column, read_epochs
 from analysis.report.front import front_trials
 from analysis.report.mattered import edge_sentences, importance_sentence, listed, search_sentences
@@ -57,11 +59,11 @@ def findings(study: StudyContext, importance: Importance, plane: RateDistortion)
     return Findings([text for text in answer if text], asked, [*unfinished, bend, *pruned, *collapse(front)])
 
 
-def _asked_of(run: Run) -> str:
-    """What tells its config from the others'."""
+def _network(run: Run) -> str:
+    """What of it is searched as a rule."""
     model = run.config.model
-    kind = f"depth {model.depth}" if model.architecture == "convolutional" else f"architecture {model.architecture}"
-    return f"KL weight {run.config.beta:.3g}, latent size {model.latent_dim} and {kind}"
+    kind = f"depth {model.depth}" if model.architecture == "convolutional" else model.architecture
+    return f"latent size {model.latent_dim}, {kind}"
 
 
 def to_take(study: StudyContext) -> str:
@@ -74,7 +76,7 @@ def to_take(study: StudyContext) -> str:
     taken: dict[str, list[str]] = {}  # by run: where the front is short, one of them is the answer to two wishes
     for place, run in places.items():
         if run is not None:
-            taken.setdefault(_described(longest(run, study.runs)), []).append(place)
+            taken.setdefault(_told(longest(run, study.runs)), []).append(place)
     if len(taken) == 1:
         return f"The front of rate against distortion is one trial: {next(iter(taken))}."
     (first, wishes), *others = taken.items()
@@ -82,11 +84,8 @@ def to_take(study: StudyContext) -> str:
     return f"{parts[0][0].upper()}{'; '.join(parts)[1:]}."
 
 
-def _described(run: Run) -> str:
-    """Its name, its rate, and its architecture."""
-    model = run.config.model
-    kind = f"depth {model.depth}" if model.architecture == "convolutional" else model.architecture
-    return f"{run.label} ({run.best['val_rate']:.1f} nats of rate; latent size {model.latent_dim}, {kind})"
+def _told(run: Run) -> str:
+    return f"{run.label} ({run.best['val_rate']:.1f} nats of rate; {_network(run)})"
 
 
 def question(study: StudyContext) -> str:
@@ -95,8 +94,7 @@ def question(study: StudyContext) -> str:
     base, rows = record.base, None if data is None else len(data.training_rows())
     images = f", {rows:,} training images" if rows else ""
     ranges = [f"{TITLES.get(name, name)} {_range(found)}" for name, found in record.searched.items()]
-    counts = study.trials["state"].value_counts()
-    states = ", ".join(f"{counts[state]} {style.word}" for state, style in STATES.items() if counts.get(state))
+    states = by_state(Counter(record.states))
     return (
         f"{base.dataset}{images}; {_counted(base.epochs, 'epoch')}; {', '.join(ranges)}; "
         f"{_counted(len(study.trials), 'trial')}{f' ({states})' if states else ''}, seed {record.info.get('seed', 0)}"
@@ -119,7 +117,7 @@ def _best_trial(searched: list[Run], repeats: pd.DataFrame) -> str:
     """And whether it is separable from the runner-up."""
     best = searched[0]
     bits = [run.best["val_bits_per_dim"] for run in searched[:2]]
-    said = f"The best trial is {best.label}, with {_asked_of(best)}: "
+    said = f"The best trial is {best.label}, with KL weight {best.config.beta:.3g}, {_network(best)}: "
     said += f"{bits[0]:.4f} bits per dimension on the validation images"
     if len(searched) < 2:
         return f"{said}; no other is complete to compare it with."
@@ -147,7 +145,7 @@ def separability_clause(names: list[str], repeats: list[pd.DataFrame]) -> str:
     verdict = f"separable, and {better} is better" if found.separable else "not separable"
     return (
         f"with {seeds} the two are {verdict}: {names[1]} lies {gap.estimate:+.4f} bits from {names[0]}, "
-        f"95 % interval {gap.low:+.4f} to {gap.high:+.4f}"
+        f"95% interval {gap.low:+.4f} to {gap.high:+.4f}"
     )
 
 
@@ -209,8 +207,12 @@ def last_gain(values: np.ndarray) -> tuple[float, float]:
 
 def _unfinished(trials: pd.DataFrame) -> Iterator[str]:
     """A warning while there is more to come."""
+    stopped = int((trials["state"] == "INTERRUPTED").sum())
     if not len(trials):
         yield "The study has no trials yet."
+    elif stopped:
+        left = "1 trial is interrupted" if stopped == 1 else f"{stopped} trials are interrupted"
+        yield f"The search was stopped before its end, and these numbers may still change: {left}, and nobody runs it."
     elif trials["state"].isin(["RUNNING", "WAITING"]).any():
         yield "The search is not over, and these numbers may still change."
 

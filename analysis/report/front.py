@@ -12,7 +12,7 @@ from analysis.measures.codes import chosen_rows
 from analysis.measures.held_out import image_losses
 from analysis.reading.best_runs import Run
 from analysis.reading.certainty import Certainty, certainty
-from analysis.reading.choice import price_of
+from analysis.reading.choice import neighbours, price_of, within_limits
 from analysis.reading.validation import column, read_epochs
 from analysis.statistics.pareto import spread
 from analysis.statistics.resampling import standard_error, t_interval
@@ -43,18 +43,18 @@ def _by_rate(runs: list[Run]) -> list[Run]:
 def front_table(study: StudyContext, most: int = _MOST_ROWS) -> pd.DataFrame:
     """A row a run of `front_runs`, by rate, of more than ``most`` those spread over the front: on the validation images
     at its best epoch, rate and distortion in nats per image, and how many of distortion each nat of rate saves that it
-    has more than the row above; the mean squared error of pixels in [0, 1]."""
+    has more than the shorter one of its `neighbours` among all runs; the mean squared error of pixels in [0, 1]."""
     rows: list[dict[str, object]] = []
-    runs = spread_out(front_runs(study), most)
-    for above, run in zip([None, *runs], runs, strict=False):
+    every = within_limits(study.record, study.runs)
+    for run in spread_out(front_runs(study), most):
         model, best = run.config.model, run.best
-        saved = math.nan if above is None else price_of(above.best, best)
+        shorter = neighbours(run, every).shorter
         rows.append(
             {
                 "run": run.label,
                 "rate (nats)": best["val_rate"],
                 "distortion (nats)": best["val_distortion"],
-                "a nat saves": saved if saved >= 0 else math.nan,  # a longer training may beat its trial in both
+                "a nat saves": price_of(shorter.best, best) if shorter else math.nan,
                 "MSE": best["val_mse"],
                 "bits/dim": best["val_bits_per_dim"],
                 BETA_LABEL: run.config.beta,

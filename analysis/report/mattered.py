@@ -18,6 +18,8 @@ from analysis.statistics.importance import Importance
 from analysis.statistics.resampling import Interval
 
 _NOTHING = 0.005  # a share that is shown as 0 %
+# nats of excess, which two digits do not show; that of each trial which is the best at its own KL weight is 0
+_TIE = 0.005
 _INDICATIVE = 20  # complete trials below which an importance is called a hint
 
 
@@ -79,31 +81,44 @@ def search_sentences(study: StudyContext) -> list[str]:
 
 def best_by_band(trials: pd.DataFrame, study: StudyRecord) -> pd.DataFrame:
     """A row a band of neighbouring KL weights, low ones first: how many ``trials`` are in it (complete, and within the
-    study's limits where one is), the ``best`` of them by excess with its latent size, its depth and what else of
-    the model was searched, its rate and distortion, and how many ``nats behind`` in excess the best of another
-    architecture, the ``next``, is."""
+    study's limits where one is), the ``best`` of them by excess, or all that tie, with their latent sizes, depths and
+    what else of the model was searched, their rates and distortions, and how many ``nats behind`` in excess the best of
+    another architecture than theirs, the ``next``, is."""
     known = trials[eligible(trials, study.where)].sort_values("excess", kind="stable")
     of_model = [column for path, column in study.columns.items() if path.startswith("model.")]
     rows = []
     for _, inside in known.groupby(bands(known["beta"].to_numpy(float))):
-        best, others = inside.iloc[0], inside[(inside[of_model] != inside[of_model].iloc[0]).any(axis=1)]
+        tied = inside[inside["excess"] < inside["excess"].min() + _TIE].sort_values("val_rate", kind="stable")
+        kinds = inside[of_model].astype(str).agg(" ".join, axis=1)  # a choice may be of any kind
+        others = inside[~kinds.isin(kinds[tied.index])]
         row = {
-            TITLES["beta"]: _from_to(inside["beta"].min(), inside["beta"].max()),
+            TITLES["beta"]: _from_to(inside["beta"], ".3g"),
             "trials": len(inside),
-            "best": f"trial {best['number']}",
-            **{TITLES.get(column, column): best[column] for column in of_model},
-            "rate, nats": float(best["val_rate"]),
-            "distortion, nats": float(best["val_distortion"]),
+            "best": f"trial{'s' * (len(tied) > 1)} {listed(tied['number'].astype(str).tolist())}",
+            **{TITLES.get(column, column): _either(tied[column]) for column in of_model},
+            "rate, nats": _one_or_from_to(tied["val_rate"]),
+            "distortion, nats": _one_or_from_to(tied["val_distortion"]),
         }
         if len(others):
             after = others.iloc[0]
-            words = ", ".join(f"{TITLES.get(it, it)} {after[it]}" for it in of_model if after[it] != best[it])
+            apart = [it for it in of_model if after[it] not in tied[it].tolist()] or of_model
+            words = ", ".join(f"{TITLES.get(it, it)} {after[it]}" for it in apart)
             row |= {"next architecture": f"trial {after['number']} ({words})"}
-            row |= {"nats behind": float(after["excess"] - best["excess"])}
+            row |= {"nats behind": float(after["excess"] - inside["excess"].min())}
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _from_to(low: float, high: float) -> str:
+def _either(values: pd.Series) -> object:
+    """What all have, or such as "8 or 16"."""
+    different = dict.fromkeys(values)
+    return next(iter(different)) if len(different) == 1 else " or ".join(map(str, different))
+
+
+def _one_or_from_to(nats: pd.Series) -> object:
+    return float(nats.iloc[0]) if len(nats) == 1 else _from_to(nats, ".2f")
+
+
+def _from_to(values: pd.Series, style: str) -> str:
     """Such as "0.1 to 2.5", or "1"."""
-    return " to ".join(dict.fromkeys((f"{low:.3g}", f"{high:.3g}")))
+    return " to ".join(dict.fromkeys((format(values.min(), style), format(values.max(), style))))

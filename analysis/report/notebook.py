@@ -1,5 +1,6 @@
 """A study in a notebook: it shows itself as a table."""
 
+from collections import Counter
 from html import escape
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pandas as pd
 from analysis.figures.registry import StudyContext
 from analysis.reading.best_runs import Run
 from analysis.reading.choice import run_at_rank
+from analysis.reading.states import by_state
 from analysis.reading.study_record import read_study
 from trainables.text import printable
 from vae_models import VAE
@@ -35,8 +37,7 @@ class StudyView(StudyContext):
     @property
     def title(self) -> str:
         """The study's name, and how many of its trials ended how."""
-        counts = self.trials["state"].value_counts()
-        states = ", ".join(f"{count} {str(state).lower()}" for state, count in counts.items() if count)
+        states = by_state(Counter(self.record.states))
         return f"{printable(self.record.info['name'])}: {len(self.trials)} trials ({states or 'none yet'})"
 
     @property

@@ -4,7 +4,8 @@ import base64
 import gzip
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -129,14 +130,14 @@ def _templates() -> jinja2.Environment:
     return environment
 
 
-def _images(paths: Iterable[Path], room: int) -> dict[Path, str]:
+def _images(paths: Sequence[Path], room: int) -> dict[Path, str]:
     """The data of those pictures that find ``room`` (bytes), as URIs."""
     found: dict[Path, str] = {}
-    for path in paths:
-        uri = _data_uri(path)
-        if len(uri) <= room:
-            found[path] = uri
-            room -= len(uri)
+    with ThreadPoolExecutor() as pool:  # the encoder lets other threads work
+        for path, uri in zip(paths, pool.map(_data_uri, paths), strict=True):
+            if len(uri) <= room:
+                found[path] = uri
+                room -= len(uri)
     return found
 
 

@@ -2,23 +2,30 @@
 
 from itertools import permutations
 
+import numpy as np
 import pandas as pd
 
 from analysis.figures.registry import StudyContext
-from analysis.figures.style import STATES
-from analysis.reading.frames import complete_bits, repeats_of
+from analysis.figures.style import STATES, TITLES
+from analysis.reading.certainty import Certainty, certainty
+from analysis.reading.frames import complete_bits, complete_trials, repeats_of
 from analysis.report.mattered import best_by_band
+from analysis.statistics.resampling import t_interval
 from analysis.statistics.separability import Rank, ranks, separable
 from trainables.text import printable, without_passwords
 
 _LONGEST_CAUSE = 160  # characters
+_NATS = ("rate", "distortion")
 
 
 def study_tables(study: StudyContext) -> dict[str, pd.DataFrame]:
     """By title, those that have rows."""
-    tables = {"How the trials ended": _states_table(study.trials), "With other seeds": _repeats_table(study.repeats)}
+    tables = {"How the trials ended": _states_table(study.trials)}
     if study.record.has_front:
+        tables["With other seeds: means ± 95%"] = _front_repeats_table(study)
         tables["The best trial of each band of KL weights"] = best_by_band(study.trials, study.record)
+    else:
+        tables["With other seeds"] = _repeats_table(study.repeats)
     return {title: table for title, table in tables.items() if len(table)}
 
 
@@ -72,6 +79,49 @@ def _repeats_table(repeats: pd.DataFrame) -> pd.DataFrame:
     ]
     table = pd.DataFrame(rows)
     return table.sort_values("bits/dim, mean", kind="stable") if len(table) else table
+
+
+def _front_repeats_table(study: StudyContext) -> pd.DataFrame:
+    """A row a trial that was repeated, by its rate: the means of rate, distortion and D + beta R at its own KL weight
+    over what its other seeds gave, and half of Student's t intervals, beside what the search had, which chose it
+    for that; and which trial comes next at that weight."""
+    trials, rows = complete_trials(study.trials).sort_values("val_rate"), []
+    for trial in trials[trials["number"].isin(study.repeats["number"])].to_dict("records"):
+        number, beta = int(trial["number"]), float(trial["beta"])
+        of = repeats_of(study.repeats, number)
+        rate, distortion = (of.loc[of["state"] == "COMPLETE", f"val_{it}"].to_numpy(float) for it in _NATS)
+        rows.append(
+            {
+                "trial": number,
+                TITLES["beta"]: beta,
+                "rate (nats)": _mean(rate),
+                "distortion (nats)": _mean(distortion),
+                "D + βR (nats)": _mean(distortion + beta * rate),
+                "in the search (nats)": float(trial["val_distortion"] + beta * trial["val_rate"]),
+                "seeds": len(rate),
+                "failed": int((of["state"] == "FAIL").sum()),
+                "at its own KL weight": _next_words(certainty(study.trials, study.repeats, number)),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _mean(values: np.ndarray) -> str:
+    """With its interval, where there is one."""
+    interval = t_interval(values)
+    if interval is None:
+        return f"{values[0]:.2f}" if len(values) else ""
+    return f"{interval.estimate:.2f} ± {interval.high - interval.estimate:.2f}"
+
+
+def _next_words(found: Certainty) -> str:
+    """How a trial stands to the next that was repeated too."""
+    if found.difference is None:
+        return ""
+    gap = found.difference.interval
+    verdict = f"{abs(gap.estimate):.2f} nats {'ahead of' if gap.estimate > 0 else 'behind'} trial {found.rival}"
+    verdict = verdict if found.difference.separable else f"not separable from trial {found.rival}"
+    return f"{verdict} ({gap.low:+.2f} to {gap.high:+.2f})"
 
 
 def _place(rank: Rank) -> dict[str, str]:

@@ -22,7 +22,7 @@ class Difference:
 def separable(a: np.ndarray, b: np.ndarray) -> Difference | None:
     """Whether repeated values of two configurations, one a seed, differ: Welch's interval of the difference
     of means (Welch 1947, Biometrika 34(1-2)), which needs neither equal spreads nor equal numbers. Of normal
-    values it holds the truth in 96 % of cases with 3 against 3, but in 91 % with 8 against 2.
+    values it holds the truth in 96% of cases with 3 against 3, but in 91% with 8 against 2.
 
     Takes (M,), (K,); values that are not finite are left out. None where it cannot be told: fewer than 2
     values on a side, or no spread on either, as repeats that agree to the last digit are no other seeds."""
@@ -47,8 +47,8 @@ class Rank:
 def ranks(values: Sequence[np.ndarray], draws: int = 10_000, seed: int = 0) -> list[Rank]:
     """Each configuration's rank, by `separable` of its pairs (Mogstad et al. 2024, Rev. Econ. Stud. 91(1), without
     a correction for the number of pairs, so that ranks never contradict the verdict on a pair). Of 2 equal
-    configurations the intervals are disjoint in 2 to 5 % of cases, of 3 in 1 to 2 %, with 2 to 5 seeds; a
-    percentile bootstrap of so few seeds separates up to 30 %. How often one is first comes of draws of the means,
+    configurations the intervals are disjoint in 2 to 5% of cases, of 3 in 1 to 2%, with 2 to 5 seeds; a
+    percentile bootstrap of so few seeds separates up to 30%. How often one is first comes of draws of the means,
     mean + s / sqrt(M) t with M - 1 degrees of freedom.
 
     Takes (M,) repeated values of each of K configurations, finite, M >= 1 and their own; returns K ranks."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from analysis.reading.states import by_state
 from analysis.reading.validation import flat
-from studies.record.ledger import by_state
 from studies.record.study_folder import StudyFolder
 from studies.run.checks import Foreseen, foresee, has_gpu
 from studies.run.estimate import estimated, may_take_long, smaller

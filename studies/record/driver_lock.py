@@ -3,31 +3,18 @@
 import json
 import os
 import socket
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import psutil
 from filelock import FileLock, Timeout
 
 from trainables.errors import UserError
 from trainables.records.atomic_files import write_atomic
+from trainables.records.driver import Driver, driver_of
 from trainables.records.study_layout import StudyLayout
-
-_BEAT_SECONDS = 60.0  # a driver on another machine that was silent for so long counts as gone
-
-
-@dataclass(frozen=True)
-class Driver:
-    """The process that runs a study."""
-
-    pid: int
-    host: str
-    began: float  # when, in seconds since 1970; a later process may have the same pid
-    phase: str  # "starting", "running", "pausing", "paused" or "stopping"
-    order: str = ""  # the last that it has read: see `DriverLock.ask`
 
 
 class DriverLock:
@@ -75,19 +62,8 @@ class DriverLock:
         write_atomic(self._layout.driver, json.dumps(asdict(driver)))
 
     def driver(self) -> Driver | None:
-        """Who drives the study now, seen from this machine or another one; None where nobody does."""
-        try:
-            driver = Driver(**json.loads(self._layout.driver.read_text("utf-8")))
-            silent = time.time() - self._layout.driver.stat().st_mtime
-        except (OSError, ValueError, TypeError):
-            return None
-        if driver.host != socket.gethostname():
-            return driver if silent < _BEAT_SECONDS else None
-        with suppress(psutil.Error):
-            process = psutil.Process(driver.pid)
-            if abs(process.create_time() - driver.began) < 1 and process.status() != psutil.STATUS_ZOMBIE:
-                return driver
-        return None
+        """Who drives the study now: see `trainables.records.driver.driver_of`."""
+        return driver_of(self._layout)
 
     def ask(self, what: str) -> str:
         """Ask the driver to "pause", to "resume" or to "stop"; returns the order's name. Raises: OSError."""

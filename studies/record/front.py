@@ -72,7 +72,7 @@ class Front:
             text += f"; area {_short(self.hypervolume)} nats²"
         if self.added is not None:
             last = f"last {self.recent} trials" if self.recent > 1 else "last trial"
-            text += f", {self.added:.1%} of it by the {last}".replace("%", " %")
+            text += f", {self.added:.1%} of it by the {last}"
         return text
 
     @property

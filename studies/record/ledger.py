@@ -8,7 +8,7 @@ import re
 import time
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -203,15 +203,6 @@ def suggest(trial: Trial, path: str, distribution: BaseDistribution) -> Any:
         case CategoricalDistribution(choices=choices):
             return trial.suggest_categorical(path, choices)
     raise ValueError(f"{distribution!r} is no distribution that can be searched")
-
-
-def by_state(counts: Mapping[str, int], are_running: bool = False) -> str:
-    """{"COMPLETE": 3, "RUNNING": 1} -> "3 complete, 1 interrupted", where nothing runs."""
-    names = {} if are_running else {"RUNNING": "interrupted", "WAITING": "interrupted"}
-    shown: Counter[str] = Counter()
-    for state, count in counts.items():
-        shown[names.get(state, state.lower())] += count
-    return ", ".join(f"{count} {name}" for name, count in shown.items() if count)
 
 
 def set_aside(study_name: str, url: str) -> str | None:

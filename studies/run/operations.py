@@ -1,15 +1,19 @@
 """What can be asked of a study's folder from outside its driver."""
 
+import argparse
+import shlex
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from analysis.reading.best_runs import ranked_runs
+from analysis.reading.states import by_state
 from analysis.reading.study_record import StudyRecord, read_study
 from studies.record.driver_lock import DriverLock
 from studies.record.front import Front
-from studies.record.ledger import Trials, by_state
+from studies.record.ledger import Trials
 from studies.record.study_folder import StudyFolder
 from studies.run.checks import is_finished
 from studies.run.retraining import next_finals, next_repeats
@@ -23,7 +27,7 @@ from trainables.text import as_typed
 def status_of(path: Path) -> dict[str, Any]:
     """How far a study is, as ``status --json`` prints it. Raises: UserError where there is no whole study."""
     record, folder = read_study(path), StudyFolder(path)
-    trials, driver = Trials(_planned_study(record), record.trials), DriverLock(folder.layout).driver()
+    trials = Trials(_planned_study(record), record.trials)
     cpu_hours, gpu_hours = record.hours
     best, front = next(iter(trials.chosen(1)), None), Front.of(trials)
     left = [f"{len(repeats)} repeats"] if (repeats := next_repeats(trials, folder)) else []
@@ -31,10 +35,10 @@ def status_of(path: Path) -> dict[str, Any]:
     return {
         "folder": str(folder.path),
         "name": record.info["name"],
-        "driver": driver and asdict(driver),
+        "driver": record.driver and asdict(record.driver),
         "is_finished": is_finished(trials, folder),
         "planned": trials.plan.trials,
-        "counts": dict(trials.count()),  # by state; of those that are RUNNING without a driver, none runs
+        "counts": dict(Counter(record.states)),  # by state: see `analysis.reading.states.WORDS`
         "left": left,  # to be trained after the search
         "definitions": trials.plan.base.definitions,  # of what is measured: `TrialConfig.definitions`
         "objective": trials.plan.minimised,
@@ -57,7 +61,7 @@ def described(status: Mapping[str, Any]) -> dict[str, str]:
     else:
         state = "finished" if status["is_finished"] else "not running"
     done = sum(counts.get(name, 0) for name in ("COMPLETE", "PRUNED", "FAIL"))
-    states = by_state(counts, are_running=bool(driver) and driver["phase"] != "paused")
+    states = by_state(counts)
     older = ", by definitions 1" * (status["definitions"] == 1)
     found = {"study": f"{status['name']} in {status['folder']}{older}", "state": state}
     found["trials"] = f"{done} of {status['planned']} done" + (f" ({states})" if states else "")
@@ -70,8 +74,21 @@ def described(status: Mapping[str, Any]) -> dict[str, str]:
         found["best"] = f"trial {status['best']}: {status['best_bits_per_dim']:.4f} bits/dim"
     found["cost"] = f"{status['cpu_hours']:.3g} CPU hours, {status['gpu_hours']:.3g} GPU hours"
     if not (driver or status["is_finished"]):
-        found["go on by"] = f"{as_typed('cd', Path(status['directory']))} && {status['command']}"
+        found["go on by"] = f"{as_typed('cd', Path(status['directory']))} && {_going_on(status)}"
     return found
+
+
+def _going_on(status: Mapping[str, Any]) -> str:
+    """The command that goes on with a study: with its folder, where that was copied or moved there since."""
+    options = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    options.add_argument("--out", default=f"runs/{status['name']}", type=lambda text: Path(text).expanduser())
+    try:
+        found, others = options.parse_known_args(shlex.split(status["command"]))
+    except (ValueError, argparse.ArgumentError):  # nobody's command
+        return str(status["command"])
+    if Path(status["directory"], found.out).resolve() == Path(status["folder"]):
+        return str(status["command"])
+    return as_typed(*others, "--out", Path(status["folder"]))
 
 
 def _planned_study(record: StudyRecord) -> Study:

@@ -143,7 +143,7 @@ def test_ctrl_c_keeps_what_is_done_and_leaves_no_process(tmp_path: Path, presses
     assert "Traceback" not in output + errors
     _, alive = psutil.wait_procs(started, timeout=30)
     assert alive == []
-    assert list(load_trials(tmp_path / "s")["state"]) == ["RUNNING"]
+    assert list(load_trials(tmp_path / "s")["state"]) == ["INTERRUPTED"]
     # the epochs that were reported are recorded, and the checkpoint to go on from is there
     assert 2 <= len(record.rows()) < 400
     assert load_latest(record.checkpoints, record.config(), "cpu") is not None

@@ -185,7 +185,7 @@ def difference(expected: Path, got: Path, concurrent: int) -> str:
     """What a crash changed, in words; empty if nothing."""
     wanted, found = load_trials(expected), load_trials(got)
     if concurrent > 1:
-        ends = [sorted(zip(f["number"], f["state"] != "RUNNING", strict=True)) for f in (wanted, found)]
+        ends = [sorted(zip(f["number"], f["state"] != "INTERRUPTED", strict=True)) for f in (wanted, found)]
         return "" if ends[0] == ends[1] else f"trials {ends[1]}"
     for name, frames in (("trials", (wanted, found)), ("epochs", (load_epochs(expected), load_epochs(got)))):
         left, right = (f.drop(columns=TIMES, errors="ignore") for f in frames)

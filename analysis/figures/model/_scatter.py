@@ -10,7 +10,7 @@ _LEGEND_CLASSES = 24
 
 
 def scatter(axes: Axes, coordinates: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> None:
-    """Points, (N, 2), by class in a mixed order, and each class's name at its median."""
+    """Points, (N, 2), by class in a mixed order, and each class's name at its median, where there are several."""
     styles = class_styles(len(classes))
     size = float(np.clip(60_000 / max(1, len(labels)), 9, 40))
     order = np.random.default_rng(0).permutation(len(labels))
@@ -19,7 +19,7 @@ def scatter(axes: Axes, coordinates: np.ndarray, labels: np.ndarray, classes: tu
             color, marker = styles[label]
             points = coordinates[part[labels[part] == label]]
             axes.scatter(points[:, 0], points[:, 1], s=size, color=color, marker=marker, alpha=0.75, linewidths=0)
-    if len(classes) > _LEGEND_CLASSES:
+    if not 1 < len(classes) <= _LEGEND_CLASSES:
         return
     present = np.unique(labels)
     medians = [np.median(coordinates[labels == label], axis=0) for label in present]
@@ -44,7 +44,9 @@ def apart(places_K2: np.ndarray, width: float = 0.12, height: float = 0.036) -> 
 
 
 def legend(axes: Axes, classes: tuple[str, ...]) -> None:
-    """Class names beside the axes; of very many classes, the first ones."""
+    """Class names beside the axes; of very many classes, the first ones, and of one class none."""
+    if len(classes) == 1:
+        return
     styles = class_styles(len(classes))[:_LEGEND_CLASSES]
     handles = [axes.plot([], [], marker, color=color, markersize=9)[0] for color, marker in styles]
     names, more = [short_name(name, _LONGEST) for name in classes[:_LEGEND_CLASSES]], len(classes) - len(styles)

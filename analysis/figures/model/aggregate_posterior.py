@@ -78,7 +78,7 @@ def _draw_norms(axes: Axes, norms: np.ndarray, latent_dim: int) -> None:
     _histogram(axes, norms, low, high, OKABE_ITO["blue"], "q(z)")
     x = np.linspace(max(low, 1e-3), high, 400)
     axes.plot(x, prior.pdf(x), color="black", linewidth=1.5, label="prior")
-    axes.plot([], [], color=OKABE_ITO["vermillion"], linewidth=5, label="90 % of posterior means")
+    axes.plot([], [], color=OKABE_ITO["vermillion"], linewidth=5, label="90% of posterior means")
     axes.set_title(f"norm |z| over the chi distribution of {latents(latent_dim)}", fontsize=12)
     axes.set_xlabel("|z|")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3, columnspacing=1, handlelength=1.2)

@@ -84,4 +84,5 @@ FIGURE = ModelFigure(
     caption="Each class's mean code, decoded, and how far apart these means lie.",
     compute=compute_class_means,
     draw=draw_class_means,
+    possible=lambda model: model.dataset is not None and len(model.dataset.classes) > 1,
 )

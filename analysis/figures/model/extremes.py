@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 
 from analysis.figures.images import decode, unit
 from analysis.figures.model.recon import COLUMNS, show_pairs
 from analysis.figures.registry import ModelContext, ModelFigure
 from analysis.figures.style import short_name, styled
-from trainables.training.evaluate import BATCH
+from analysis.measures.codes import batches, posteriors
 
 _NAME_LENGTH = 12
 
@@ -25,17 +26,20 @@ class Extremes:
     names: list[list[str]]  # classes of the best and of the worst; empty strings where there is one class
 
 
+@torch.no_grad()
 def compute_extremes(context: ModelContext) -> Extremes:
     """Reconstruct the whole test set from its posterior means, in batches."""
-    model, mean_NZ, test, classes = context.model, context.codes.mean_NZ, context.data.test, context.data.classes
-    parts = [slice(start, start + BATCH) for start in range(0, len(mean_NZ), BATCH)]
-    errors = [((unit(test.images[part]) - decode(model, mean_NZ[part])) ** 2).mean((1, 2, 3)) for part in parts]
-    mse = np.concatenate(errors)
+    model, codes, test, classes = context.model, context.codes, context.data.test, context.data.classes
+    errors = [
+        (model.decode(posteriors(codes, rows, x.device).mean) - x).square().mean((1, 2, 3))
+        for rows, x in batches(model, test.images)
+    ]
+    mse = torch.cat(errors).cpu().numpy()
     order = np.argsort(mse, kind="stable")
     count = min(COLUMNS, max(1, len(order) // 2))
     rows = np.stack([order[:count], order[::-1][:count]])
     originals = unit(test.images[rows])
-    decoded = decode(model, mean_NZ[rows.ravel()]).reshape(originals.shape)
+    decoded = decode(model, codes.mean_NZ[rows.ravel()]).reshape(originals.shape)
     names = [[classes[k] if len(classes) > 1 else "" for k in test.labels[kind]] for kind in rows]
     return Extremes(mse, rows, originals, decoded, names)
 

@@ -28,7 +28,7 @@ _MARK: Look = {"color": "0.3", "lw": 1.8, "ls": "-.", "zorder": 1}
 @dataclass(frozen=True)
 class Curve:
     """What a Gaussian process through all trials expects at one latent size and the depth of one panel, and
-    the 95 % band of that mean; each (G,)."""
+    the 95% band of that mean; each (G,)."""
 
     latent_dim: int
     beta: np.ndarray
@@ -119,7 +119,7 @@ def _typical(sizes: np.ndarray) -> list[int]:
 
 @styled
 def draw_bits_by_beta(found: BitsByBeta) -> Figure:
-    """A panel a depth; colour is the latent size, of a dot and of the mean expected with its 95 % band."""
+    """A panel a depth; colour is the latent size, of a dot and of the mean expected with its 95% band."""
     trials = found.trials
     rows, columns = panel_grid(len(found.panels))
     figure = Figure(figsize=({1: 11, 2: 14}.get(columns, 15.5), 6.5 if rows == 1 else 9.5))
@@ -182,7 +182,7 @@ FIGURE = StudyFigure(
     title="Bits per dimension by KL weight",
     order=20,
     caption="Bits per dimension against KL weight, a panel a depth; colour is the latent size. A line is what a "
-    "Gaussian process through the complete trials expects of one latent size, and the band that mean's 95 % "
+    "Gaussian process through the complete trials expects of one latent size, and the band that mean's 95% "
     "interval, beyond which single trials scatter. Fewer than 15 complete trials have none. Under the Gaussian "
     "likelihood the lowest bits are no discovery: training at β is training a Gaussian of variance β (pixels in "
     "[-1, 1]), and bits are counted with the width that fits the residuals, so they are fewest near β = σ² (Rybkin "

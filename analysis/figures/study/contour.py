@@ -157,9 +157,8 @@ def draw_contours(contours: Contours) -> Figure:
             axis.set_ticks(places, list(map(plain, labels)))
         if max(len(label) for _, label in _ticks(x)) > _UPRIGHT:
             axes.tick_params(axis="x", labelrotation=20)
-    bar = figure.colorbar(
-        ScalarMappable(**colors), ax=figure.axes, label=contours.judged.label, pad=0.01, extend="both"
-    )
+    look: Look = {"label": contours.judged.short, "pad": 0.01, "extend": "both"}
+    bar = figure.colorbar(ScalarMappable(**colors), ax=figure.axes, **look)
     contours.judged.scale(bar.ax.yaxis, levels)
     handle = Line2D([], [], **RING | {"ms": 12, "label": contours.judged.mark(contours.number[marked])})
     figure.legend(handles=[handle], loc="outside upper right")

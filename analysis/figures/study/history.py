@@ -12,7 +12,12 @@ from analysis.figures.registry import StudyFigure
 from analysis.figures.study._judged import Judged
 from analysis.figures.style import OKABE_ITO, RING, STATES, Look, styled, whole_numbers
 
-_MARKERS = {"COMPLETE": "o", "PRUNED": "D", "RUNNING": ">"}  # of the states whose trials have a value
+_MARKERS = {
+    "COMPLETE": "o",
+    "PRUNED": "D",
+    "RUNNING": ">",
+    "INTERRUPTED": "s",
+}  # of the states whose trials have a value
 
 
 _BEST = "best so far"

@@ -76,13 +76,13 @@ def draw_importance(importance: Importance) -> Figure:
         axes.errorbar(shares, known[:-1], xerr=[shares - low, high - shares], **look)
     beside: Look = {"xytext": (9, 0), "textcoords": "offset points", "va": "center"}
     for row, share, end in zip(known, [*shares, rest], [*high, rest], strict=True):
-        axes.annotate(f"{share:.0f} %", (end, row), **beside)
+        axes.annotate(f"{share:.0f}%", (end, row), **beside)
     for row in rows[len(known) :]:
         axes.annotate(f"{_CONSTANT}: nothing can be said", (0, row), color="0.35", **beside)
     axes.set_yticks(rows, names)
     axes.set(xlim=(0, 110), ylim=(-0.6, len(names) - 0.4))
     axes.set_xticks(range(0, 101, 20))
-    lines = "" if importance.intervals is None else "; lines: 95 % of resampled trials"
+    lines = "" if importance.intervals is None else "; lines: 95% of resampled trials"
     axes.set_xlabel(f"{_label(importance)}\n{importance.trials} complete trials{lines}")
     return figure
 
@@ -93,9 +93,9 @@ def importance_chart(importance: Importance) -> go.Figure:
     error, ranges = None, [""] * len(shares)
     if importance.intervals is not None:
         error = {"array": high - shares, "arrayminus": shares - low, "color": NEUTRAL, "thickness": 2, "width": 6}
-        ranges = [f"<br>95 % of resampled trials: {ends.low:.0%} to {ends.high:.0%}" for ends in importance.intervals]
+        ranges = [f"<br>95% of resampled trials: {ends.low:.0%} to {ends.high:.0%}" for ends in importance.intervals]
     names, constant = ([escape(name) for name in of] for of in _names(importance))
-    figure, hover = go.Figure(), "%{y}: %{x:.1f} %"
+    figure, hover = go.Figure(), "%{y}: %{x:.1f}%"
     told: Look = {"text": ranges, "textposition": "none", "hovertemplate": f"{hover}%{{text}}<extra></extra>"}
     figure.add_bar(x=shares, y=names, orientation="h", error_x=error, marker={"color": OKABE_ITO["blue"]}, **told)
     rest: Look = {"marker": {"color": NEUTRAL}, "hovertemplate": f"{hover}<extra></extra>"}
@@ -115,7 +115,7 @@ FIGURE = StudyFigure(
     title="What mattered",
     order=40,
     caption="Share of the variance that each parameter alone explains: main effects (fANOVA) of a forest of the "
-    "complete trials, times the R² of its predictions of trials it has not seen; grey is the rest. Lines span 95 % of "
+    "complete trials, times the R² of its predictions of trials it has not seen; grey is the rest. Lines span 95% of "
     "resampled trials. What varies is said below the axis: of one objective the bits per dimension; of two the rank of "
     "excess among trials of neighbouring KL weights (0 is the lowest of its band, 1 the highest), as a high KL weight "
     "leaves little to lose.",

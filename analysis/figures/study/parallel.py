@@ -33,6 +33,8 @@ from analysis.figures.style import (
 )
 
 _LONGEST = 22  # characters of a name, or of a choice, in a line
+_PRUNED, _MARKED = "#cccccc", OKABE_ITO["vermillion"]
+_BAND = 0.2  # of a colour bar, beyond the complete trials' colours
 _FEW = 8  # whole numbers that are shown as separate values
 
 
@@ -139,16 +141,16 @@ def draw_parallel(parallel: Parallel) -> Figure:
     for k in np.argsort(-values):
         y = parallel.positions[k, part] * (1 - smooth) + parallel.positions[k, part + 1] * smooth
         look: Look = {"lw": widths[1], "zorder": 5} if marked[k] else {"lw": 2.2, "zorder": 2 + complete[k]}
-        axes.plot(x, y, color=colors[k] if complete[k] else "0.8", **look)
+        axes.plot(x, y, color=colors[k] if complete[k] else _PRUNED, **look)
         if marked[k]:
-            axes.plot(x, y, color=OKABE_ITO["vermillion"], lw=widths[0], zorder=4)
+            axes.plot(x, y, color=_MARKED, lw=widths[0], zorder=4)
     _draw_axes(axes, parallel.axes)
     handles = []
     if marked.any():
         label = parallel.judged.mark(parallel.numbers[marked])
-        handles.append(Line2D([], [], color=OKABE_ITO["vermillion"], lw=6, label=label))
+        handles.append(Line2D([], [], color=_MARKED, lw=6, label=label))
     if not complete.all():
-        handles.append(Line2D([], [], color="0.8", label=STATES["PRUNED"].word))
+        handles.append(Line2D([], [], color=_PRUNED, label=STATES["PRUNED"].word))
     axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=2)
     return figure
 
@@ -173,23 +175,44 @@ def _draw_axes(axes: Axes, upright: list[Axis]) -> None:
 
 def parallel_chart(parallel: Parallel) -> go.Figure | None:
     """Drag along an axis to keep the trials that cross it there."""
-    lines = parallel.complete
-    if lines.sum() < 2:
+    if len(parallel.values) < 2:
         return None
     dimensions = [
         {
             "label": escape(axis.title.replace("\n", " ")),
-            "values": axis.position[lines],
+            "values": axis.position,
             "range": [0, 1],
             "tickvals": [position for position, _ in axis.ticks],
             "ticktext": [escape(shorten(label, _LONGEST)) for _, label in axis.ticks],
         }
         for axis in parallel.axes
     ]
-    scale = [[k, color] for k, color in enumerate(GOOD_TO_BAD)]
-    bar = {"title": {"text": parallel.judged.short}, **parallel.judged.chart_scale(parallel.values)}
-    line: Look = {"color": parallel.values[lines], "colorscale": scale, "showscale": True, "colorbar": bar}
-    return go.Figure(go.Parcoords(dimensions=dimensions, line=line))
+    room = {"x": [0, 0.92]}  # for the last axis's title
+    return go.Figure(go.Parcoords(dimensions=dimensions, line=_line_colors(parallel), domain=room))
+
+
+def _line_colors(parallel: Parallel) -> Look:
+    """Colours as in the figure, of lines that can have no outline: those that have one there are of its colour. In the
+    bar complete trials are in [0, 1], the best at 1, as plotly draws what is higher above what is lower; the front or
+    the best is beyond, and pruned ones are below."""
+    values, complete, marked = parallel.values, parallel.complete, parallel.marked
+    shown = values[complete] if complete.any() else values
+    low, high = float(shown.min()), float(shown.max())
+    span = high - low or 1.0
+    color = np.where(complete, (high - values) / span, -_BAND)
+    color[marked] = 1 + _BAND
+    (good, bad), half = GOOD_TO_BAD, _BAND / 2
+    bottom, top = 0.0 if complete.all() else -3 * half, 1 + 3 * half if marked.any() else 1.0
+    steps = [(-3 * half, _PRUNED), (-half, _PRUNED), (-half, bad), (0.0, bad)]
+    steps += [(1.0, good), (1 + half, good), (1 + half, _MARKED), (1 + 3 * half, _MARKED)]
+    scale = [[(place - bottom) / (top - bottom), look] for place, look in steps if bottom <= place <= top]
+    ticks = [((high - place) / span, label) for place, label in parallel.judged.ticks(low, high)]
+    ticks += [] if complete.all() else [(-_BAND, STATES["PRUNED"].word)]
+    ticks += [(1 + _BAND, parallel.judged.mark(parallel.numbers[marked]))] if marked.any() else []
+    places, labels = [place for place, _ in ticks], [escape(label) for _, label in ticks]
+    bar: Look = {"title": {"text": parallel.judged.short, "side": "top"}, "tickvals": places, "ticktext": labels}
+    bar |= {"orientation": "h", "y": -0.08, "yanchor": "top", "thickness": 16, "tickfont": {"size": 11}}
+    return {"color": color, "cmin": bottom, "cmax": top, "colorscale": scale, "showscale": True, "colorbar": bar}
 
 
 FIGURE = StudyFigure(
@@ -198,7 +221,8 @@ FIGURE = StudyFigure(
     order=60,
     caption="Each line is a trial, from its parameters to its value; blue lines ended lower (better): in bits per "
     "dimension, or of two objectives in excess, nats above the lowest D + βR of the study at the same KL weight. "
-    "Outlined: the best, or the front. Pruned trials are grey, and not in the interactive chart.",
+    "Outlined: the best, or the front, whose lines are in the outline's colour in the interactive chart. Pruned "
+    "trials are grey.",
     compute=lambda study: compute_parallel(study.trials, study.record.searched, Judged(study.record.judged_by)),
     note=lambda parallel: "" if len(parallel.values) else "No trial has a value yet",
     draw=draw_parallel,

@@ -31,6 +31,7 @@ _LABELLED = 14  # runs above which only the front's are labelled
 _FRONT: Look = {"color": "0.35", "lw": 1.6, "ls": "--", "label": "Pareto front"}
 _REFERENCE: Look = {"marker": "+", "ls": "", "ms": 13, "mew": 2, "color": "0.35", "label": "hypervolume's reference"}
 _LONGER: Look = {"color": RING["mec"], "lw": 1}  # from a trial to its final training
+_SIZES = "number: latent size"
 _RATE = "rate R: KL(q(z|x), prior) (nats per image)"
 
 
@@ -77,7 +78,7 @@ def draw_rate_distortion(plane: RateDistortion) -> Figure:
     # below a front is room, where there are many trials above it
     beside, ha, va = ((11, 7), "left", "bottom") if few else ((-9, -5), "right", "top")
     text: Look = {"ha": ha, "va": va, "textcoords": "offset points", "fontsize": 12, "path_effects": HALO, "zorder": 6}
-    for k in _labelled(axes, plane):
+    for k in _labelled(plane, (9.5, 6.0)):
         axes.annotate(f"{plane.latent_dim[k]}", (plane.rate[k], plane.distortion[k]), xytext=beside, **text)
     if np.ptp(plane.beta) > 0:
         beta_bar(figure, scale)
@@ -97,7 +98,7 @@ def _number_handles(plane: RateDistortion) -> list[Line2D]:
     blank: Look = {"ls": "", "marker": ""}
     handles: list[Line2D] = []
     if np.ptp(plane.latent_dim) > 0:
-        handles.append(Line2D([], [], ls="", marker="$8$", color="0.1", ms=8, label="number: latent size"))
+        handles.append(Line2D([], [], ls="", marker="$8$", color="0.1", ms=8, label=_SIZES))
     else:
         handles.append(Line2D([], [], label=f"latent size {plane.latent_dim[0]}", **blank))
     if np.ptp(plane.beta) == 0:
@@ -105,14 +106,15 @@ def _number_handles(plane: RateDistortion) -> list[Line2D]:
     return handles
 
 
-def _labelled(axes: Axes, plane: RateDistortion) -> list[int]:
-    """Runs whose labels have room: the ringed ones, then the front's, then the others if few. None where all labels
-    are the same."""
+def _labelled(plane: RateDistortion, inches: tuple[float, float]) -> list[int]:
+    """Runs whose labels have room in axes of so many inches: the ringed ones, then the front's, then the others if few.
+    None where all labels are the same."""
     if np.ptp(plane.latent_dim) == 0:
         return []
     few = len(plane.label) <= _LABELLED
     rest, room = (range(len(plane.label)), (0.3, 0.2)) if few else ((), (0.6, 0.4))
-    places = axes.transData.transform(np.stack([plane.rate, plane.distortion], 1)) / axes.figure.dpi
+    low, high = plane.frame.T
+    places = (np.stack([plane.rate, plane.distortion], 1) - low) / (high - low) * inches
     chosen: list[int] = []
     for k in dict.fromkeys([*_rings(plane), *plane.front.tolist(), *rest]):
         if not plane.outside[k] and all(np.abs((places[k] - places[other]) / room).max() > 1 for other in chosen):
@@ -180,10 +182,11 @@ def rate_distortion_chart(plane: RateDistortion) -> go.Figure:
     add_line(figure, rate, distortion, _FRONT["label"], line={"color": NEUTRAL, "width": 1.5, "dash": "dash"})
     color, bar = beta_colors(plane.beta)
     for k, (label, chosen, _, symbol) in enumerate(by_depth(plane.depth)):
-        marker = {"symbol": symbol, "size": 9 + 2 * np.log2(plane.latent_dim[chosen])}
+        marker = {"symbol": symbol, "size": 11}
         marker |= coloured(color, "Viridis", None if k else bar) | {"color": color[chosen]}
         add_runs(figure, plane, chosen, name=label, marker=marker)
     _add_rings(figure, plane)
+    _add_sizes(figure, plane)
     if plane.hypervolume is not None:
         cross: Look = {"symbol": "cross-thin", "size": 12, "line": {"width": 2, "color": NEUTRAL}}
         at, told = plane.reference, _hypervolume_words(plane)
@@ -223,6 +226,18 @@ def _add_rings(figure: go.Figure, plane: RateDistortion) -> None:
         mode = "lines+markers" if plane.is_final[k] else "markers"
         line: Look = {"mode": mode, "line": {"color": ring["color"], "width": 1}, "hoverinfo": "skip"}
         figure.add_scatter(x=plane.rate[path], y=plane.distortion[path], marker=ring, **named, **line)
+
+
+def _add_sizes(figure: go.Figure, plane: RateDistortion) -> None:
+    """The numbers beside runs, and in the legend what all runs share, as in the figure."""
+    few, shown = len(plane.label) <= _LABELLED, _labelled(plane, (8.0, 3.5))
+    beside: Look = {"textposition": "top right" if few else "bottom left", "hoverinfo": "skip", "name": _SIZES}
+    if shown:
+        sizes = [f"\u2002{size}\u2002" for size in plane.latent_dim[shown]]  # beside the marker, not on it
+        figure.add_scatter(x=plane.rate[shown], y=plane.distortion[shown], mode="text", text=sizes, **beside)
+    for handle in _number_handles(plane):
+        if handle.get_label() != _SIZES:
+            figure.add_scatter(x=[None], y=[None], mode="markers", marker={"opacity": 0}, name=handle.get_label())
 
 
 def add_runs(figure: go.Figure, plane: RateDistortion, chosen: np.ndarray, study: str = "", **options: Any) -> None:

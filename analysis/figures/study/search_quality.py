@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from analysis.figures.plotly_style import NEUTRAL, add_dots, add_line, whole_ticks
 from analysis.figures.registry import StudyContext, StudyFigure
 from analysis.figures.style import OKABE_ITO, STATES, Look, styled, whole_numbers
+from analysis.reading.frames import eligible
 from analysis.statistics.pareto import hypervolume, pareto_front, reference_point
 
 _LAST = 0.25  # of the epochs, in which the front grows still or no more
@@ -31,14 +32,10 @@ class SearchQuality:
     has_front: bool  # whether it is a search of two objectives
     number: np.ndarray
     state: np.ndarray
+    may_be_on_front: np.ndarray  # bool: complete, and within the study's limits where a trial is
     epochs: np.ndarray  # trained by the end of each trial, all together
-    volume: np.ndarray  # of the complete trials' front by then, as a share of the last; 0 before the first
+    volume: np.ndarray  # of these trials' front by then, as a share of the last; 0 before the first
     saved: int  # epochs that pruned trials did not train
-
-    @property
-    def complete(self) -> int:
-        """Complete trials."""
-        return int((self.state == "COMPLETE").sum())
 
     @property
     def grew(self) -> np.ndarray:
@@ -52,9 +49,9 @@ class SearchQuality:
 
     @property
     def growth(self) -> float | None:
-        """The share of the hypervolume that the last part of the epochs brought; None of fewer than 2 complete
-        trials."""
-        if self.complete < 2:
+        """The share of the hypervolume that the last part of the epochs brought; None of fewer than 2 trials that may
+        be on the front."""
+        if self.may_be_on_front.sum() < 2:
             return None
         before = self.volume[self.epochs <= self.last_part]
         return float(1 - (before[-1] if len(before) else 0.0))
@@ -62,8 +59,8 @@ class SearchQuality:
     @property
     def title(self) -> str:
         """What it sums up to, in a line or two."""
-        growth = f"the front's hypervolume grew by {100 * (self.growth or 0):.1f} % over the last quarter of the epochs"
-        saved = f"\npruning saved {100 * self.saved_share:.0f} % of the epochs of all trials" if self.saved else ""
+        growth = f"the front's hypervolume grew by {self.growth or 0:.1%} over the last quarter of the epochs"
+        saved = f"\npruning saved {self.saved_share:.0%} of the epochs of all trials" if self.saved else ""
         return growth + saved
 
     @property
@@ -77,10 +74,12 @@ class SearchQuality:
         """Why there is nothing to draw, if so."""
         if not self.has_front:
             return "A search of one objective has no front that could grow"
-        if self.complete > 1:
+        count = int(self.may_be_on_front.sum())
+        if count > 1:
             return ""
-        so_far = "there is 1" if self.complete else "there are 0"
-        return f"How the front grew takes 2 complete trials; {so_far} so far"
+        within = " within the study's limits" * bool((self.state == "COMPLETE").sum() > count)
+        so_far = "there is 1" if count else "there are 0"
+        return f"How the front grew takes 2 complete trials{within}; {so_far} so far"
 
 
 def compute_search_quality(study: StudyContext) -> SearchQuality:
@@ -91,10 +90,10 @@ def compute_search_quality(study: StudyContext) -> SearchQuality:
     shown = trials.iloc[order]
     state, epochs = shown["state"].astype(str).to_numpy(), shown["epochs"].to_numpy(int)
     full = np.array([config.epochs if config else 0 for config in planned], dtype=int)[order]
-    points = shown[["val_rate", "val_distortion"]].to_numpy(float)
-    volume = growing_hypervolume(np.where((state == "COMPLETE")[:, None], points, np.nan))
-    saved = int((full - epochs)[state == "PRUNED"].sum())
-    return SearchQuality(study.record.has_front, shown["number"].to_numpy(int), state, epochs.cumsum(), volume, saved)
+    points, kept = shown[["val_rate", "val_distortion"]].to_numpy(float), eligible(shown, study.record.where)
+    volume = growing_hypervolume(np.where(kept[:, None], points, np.nan))
+    saved, number = int((full - epochs)[state == "PRUNED"].sum()), shown["number"].to_numpy(int)
+    return SearchQuality(study.record.has_front, number, state, kept, epochs.cumsum(), volume, saved)
 
 
 def growing_hypervolume(points: np.ndarray) -> np.ndarray:
@@ -119,8 +118,8 @@ def growth_sentence(found: SearchQuality) -> str:
     more = "more trials may still widen it" if found.growth >= _GROWS else "more trials may change little"
     less = "at least" if found.growth >= _GROWS else "less than"
     return (
-        f"The front's hypervolume grew by {100 * found.growth:.1f} % over the last quarter of the epochs, {less} "
-        f"{100 * _GROWS:.0f} %: {more}."
+        f"The front's hypervolume grew by {found.growth:.1%} over the last quarter of the epochs, {less} "
+        f"{_GROWS:.0%}: {more}."
     )
 
 
@@ -130,8 +129,7 @@ def pruning_sentence(found: SearchQuality) -> str:
     if not pruned:
         return ""
     which = "the trial that was pruned" if pruned == 1 else f"the {pruned} trials that were pruned"
-    saved = f"{100 * found.saved_share:.0f} %"
-    return f"Pruning saved {saved} of the epochs that all trials would have trained: those of {which}."
+    return f"Pruning saved {found.saved_share:.0%} of the epochs that all trials would have trained: those of {which}."
 
 
 @styled
@@ -151,7 +149,7 @@ def draw_search_quality(found: SearchQuality) -> Figure:
     axes.set(xlabel=_EPOCHS_LABEL, ylabel=_VOLUME_LABEL, xlim=(0, found.epochs[-1]), ylim=(0, 105))
     whole_numbers(axes.xaxis)
     axes.grid(True)
-    axes.legend(loc="center", bbox_to_anchor=(0.5, 0.3))
+    figure.legend(loc="outside lower center", ncols=3)
     axes.set_title(found.title, loc="left", fontsize=13, color="0.25")
     return figure
 
@@ -166,7 +164,7 @@ def search_quality_chart(found: SearchQuality) -> go.Figure:
         (STATES["PRUNED"].word, found.state == "PRUNED", np.full(len(volume), 2.5), _TICK),
     ):
         if chosen.any():
-            text = [f"trial {number}: {share:.1f} %" for number, share in zip(found.number, volume, strict=True)]
+            text = [f"trial {number}: {share:.1f}%" for number, share in zip(found.number, volume, strict=True)]
             hover: Look = {"text": np.array(text)[chosen], "name": name, "marker": marker}
             add_dots(figure, found.epochs[chosen], y[chosen], "%{text}<br>%{x} epochs", **hover)
     figure.update_layout(title={"text": found.title.replace("\n", "; "), "font": {"size": 14}})

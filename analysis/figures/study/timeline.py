@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial
 from analysis.figures.plotly_style import NEUTRAL
 from analysis.figures.registry import StudyContext, StudyFigure
 from analysis.figures.style import DARK, STATES, Look, styled
+from analysis.reading.states import states_of
 from analysis.reading.validation import column
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
@@ -20,6 +21,7 @@ from trainables.records.trial_folder import TrialFolder
 _UNITS = {"days": 86400.0, "hours": 3600.0, "minutes": 60.0, "seconds": 1.0}
 _STOPPED = 60.0  # seconds without a trial, from which nobody drove the study: between two of its trials pass a few
 _NONE = np.zeros(0, "datetime64[us]"), np.zeros(0, int), np.zeros(0, "datetime64[us]"), np.zeros(0, str)
+_UNENDED = ("RUNNING", "INTERRUPTED")
 _NUMBERED = 60  # trials above which the bars have no numbers
 
 
@@ -29,7 +31,7 @@ class Timeline:
 
     number: np.ndarray  # of the trial; an interrupted one has several bars
     start: np.ndarray
-    end: np.ndarray  # of a running trial, the latest time of any trial
+    end: np.ndarray  # of a running trial, the latest time that is known
     state: np.ndarray
     lane: np.ndarray  # from 0; no two bars of a lane overlap
     stops: np.ndarray  # (stops, 2): where the study was stopped, and for how many seconds
@@ -60,7 +62,7 @@ class Timeline:
         stopped = float(self.stops[:, 1].sum())
         name, size = _unit_of(stopped)
         cut = f"; {stopped / size:.3g} {name} in which none ran are cut out" if stopped else ""
-        return f"{whole}, idle {100 * self.idle:.0f} % of the time{out}{cut}"
+        return f"{whole}, idle {self.idle:.0%} of the time{out}{cut}"
 
 
 def _unit_of(seconds: float) -> tuple[str, float]:
@@ -71,8 +73,10 @@ def compute_timeline(
     trials: Sequence[FrozenTrial],
     taken_up: Callable[[int], Sequence[datetime]] = lambda _: (),
     epoch_seconds: Callable[[int], np.ndarray] = lambda _: np.zeros(0),
+    are_running: bool = True,
 ) -> Timeline:
-    """From a `StudyRecord`'s trials; an end before the start, by a clock that was set, counts as the start.
+    """From a `StudyRecord`'s trials, of which those without an end may be ``are_running``; an end before the start, by
+    a clock that was set, counts as the start.
 
     Nothing records when a driver ran. So a time in which no trial ran is one in which the study was stopped, if it was
     longer than between two trials of a driver (`_STOPPED`); and a trial that was ``taken_up`` more than once, by its
@@ -80,14 +84,19 @@ def compute_timeline(
     """
     known = [np.datetime64(it, "us") for of in trials for it in (of.datetime_start, of.datetime_complete) if it]
     rows: list[tuple[np.datetime64, int, np.datetime64, str]] = []
-    for trial in trials:
-        running = trial.state.name == "RUNNING" and known
-        end = max(known) if running else trial.datetime_complete and np.datetime64(trial.datetime_complete, "us")
-        if trial.datetime_start and end:
-            start = np.datetime64(trial.datetime_start, "us")
-            again = [np.datetime64(it, "us") for it in taken_up(trial.number)[1:]]
-            bars = _bars(start, end, [it for it in again if start < it < end], epoch_seconds(trial.number))
-            rows += [(first, trial.number, last, trial.state.name) for first, last in bars]
+    for trial, stands in zip(trials, states_of(trials, are_running), strict=True):
+        if trial.datetime_start is None:
+            continue
+        start, seconds = np.datetime64(trial.datetime_start, "us"), epoch_seconds(trial.number)
+        if stands in _UNENDED:
+            end = max(*known, start + _microseconds(seconds.sum()))
+        elif trial.datetime_complete:
+            end = np.datetime64(trial.datetime_complete, "us")
+        else:
+            continue
+        again = [np.datetime64(it, "us") for it in taken_up(trial.number)[1:]]
+        bars = _bars(start, end, [it for it in again if start < it < end], seconds, stands == "INTERRUPTED")
+        rows += [(first, trial.number, last, stands) for first, last in bars]
     rows.sort()
     begin, number, finish, state = (np.array(of) for of in zip(*rows, strict=True)) if rows else _NONE
     start, end = ((times - begin[:1]) / np.timedelta64(1, "s") for times in (begin, finish))
@@ -100,18 +109,23 @@ def compute_timeline(
     return Timeline(number, start, end, state, packed(start, end), stops, left_out)
 
 
+def _microseconds(seconds: float) -> np.timedelta64:
+    return np.timedelta64(round(1e6 * seconds), "us")
+
+
 def _bars(
-    start: np.datetime64, end: np.datetime64, again: list[np.datetime64], seconds: np.ndarray
+    start: np.datetime64, end: np.datetime64, again: list[np.datetime64], seconds: np.ndarray, is_cut: bool
 ) -> list[tuple[np.datetime64, np.datetime64]]:
     """When a trial ran that was taken up ``again``, from the epochs that it recorded: the last of them are of its last
-    run, as many as had time in it, and so on back; what it had begun when it was interrupted is not known."""
+    run, as many as had time in it, and so on back; what it had begun when it was interrupted is not known. Where the
+    last run ``is_cut`` short too, it ended by ``end``."""
     bars: list[tuple[np.datetime64, np.datetime64]] = []
     left, until = seconds.tolist(), end
     for begin in reversed([start, *again]):
         room, ran = (until - begin) / np.timedelta64(1, "s"), 0.0
         while left and ran + left[-1] <= room:
             ran += left.pop()
-        bars.append((begin, begin + np.timedelta64(round(1e6 * ran), "us") if bars else until))
+        bars.append((begin, begin + _microseconds(ran) if bars or is_cut else until))
         until = begin
     return bars[::-1]
 
@@ -130,7 +144,7 @@ def packed(start: np.ndarray, end: np.ndarray) -> np.ndarray:
 
 @styled
 def draw_timeline(timeline: Timeline) -> Figure:
-    """Colour is how a trial ended; hatched ones still run."""
+    """Colour is how a trial ended; hatched ones have not."""
     figure = Figure(figsize=(13, min(2.2 + 0.55 * timeline.lanes, 9)))
     axes = figure.subplots()
     _, size = timeline.unit
@@ -140,7 +154,7 @@ def draw_timeline(timeline: Timeline) -> Figure:
     for state, style in STATES.items():
         chosen = timeline.state == state
         if chosen.any():
-            hatch = "///" if state == "RUNNING" else None
+            hatch = "///" if state in _UNENDED else None
             look: Look = {"facecolor": style.color, "hatch": hatch, "edgecolor": "white"}
             # a trial of no length is a line, not nothing
             width = np.maximum(end - start, whole / 1000)[chosen]
@@ -175,7 +189,7 @@ def timeline_chart(timeline: Timeline) -> go.Figure:
             texts = [f"trial {n}: {style.word}<br>{each:.3g} {name}" for n, each in zip(number, spent, strict=True)]
             bars = {"x": spent, "base": timeline.start[chosen] / size, "y": timeline.lane[chosen], "orientation": "h"}
             hover: Look = {"text": texts, "textposition": "none", "hovertemplate": "%{text}<extra></extra>"}
-            look = {"color": style.color, "pattern": {"shape": "/" if state == "RUNNING" else ""}}
+            look = {"color": style.color, "pattern": {"shape": "/" if state in _UNENDED else ""}}
             figure.add_bar(name=style.word, marker=look, **bars, **hover)
     figure.update_layout(barmode="overlay", bargap=0.15, title={"text": timeline.title, "font": {"size": 14}})
     for stop in timeline.stops[:, 0] / size:
@@ -190,6 +204,7 @@ def _compute(study: StudyContext) -> Timeline:
         study.record.trials,
         lambda number: TrialFolder(layout.trial(number)).taken_up(),
         lambda number: np.nan_to_num(column(epochs[number], "epoch_seconds")),
+        "RUNNING" in study.record.states,
     )
 
 
@@ -197,8 +212,8 @@ FIGURE = StudyFigure(
     name="timeline",
     title="When trials ran",
     order=90,
-    caption="When each trial ran, packed into as few slots as ran at once; hatched ones still run. Times of more than "
-    "a minute in which none ran are cut out, as the study was stopped then, and are not idle. A trial that was "
+    caption="When each trial ran, packed into as few slots as ran at once; hatched ones have not ended. Times of more "
+    "than a minute in which none ran are cut out, as the study was stopped then, and are not idle. A trial that was "
     "interrupted has a bar for each run; how long one was that was cut short, its recorded epochs say.",
     compute=_compute,
     note=lambda timeline: "" if len(timeline.number) else "No trial has started yet, so there is no timeline",

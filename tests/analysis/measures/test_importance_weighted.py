@@ -12,8 +12,8 @@ from support.model_cases import subject
 from torch import Tensor, nn
 from torch.distributions import MultivariateNormal, kl_divergence
 
-from analysis.measures.codes import Codes
-from analysis.measures.importance_weighted import PIXELS, iwae, likelihood
+from analysis.measures.codes import PIXELS, Codes
+from analysis.measures.importance_weighted import iwae, likelihood
 from trainables.config import TrialConfig
 from trainables.training.batches import Pixels
 from trainables.training.evaluate import evaluate

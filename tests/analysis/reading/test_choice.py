@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.analysis_fixture import BASE, SIX, build_study, record
 
 from analysis import load_best, load_repeats, load_trials
+from analysis.reading.best_runs import ranked_runs
 from analysis.reading.certainty import certainty
-from analysis.reading.choice import Wish, choose
+from analysis.reading.choice import Neighbours, Wish, choose, neighbours
 from trainables.errors import UserError
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
@@ -52,14 +54,33 @@ def test_a_wish_takes_the_run_that_meets_it_best(six: Path, wish: dict[str, floa
 
 def test_a_choice_has_its_neighbours_on_the_front(six: Path) -> None:
     middle = choose(six, Wish.of(knee=True))
-    assert middle.shorter
-    assert middle.shorter.label == "trial 1"
-    assert middle.faithful
-    assert middle.faithful.label == "trial 4"
+    assert middle.beside.shorter
+    assert middle.beside.shorter.label == "trial 1"
+    assert middle.beside.faithful
+    assert middle.beside.faithful.label == "trial 4"
     last = choose(six, Wish.of(rate=20))
-    assert last.faithful is None
-    assert last.shorter
-    assert last.shorter.label == "trial 0"
+    assert last.beside.faithful is None
+    assert last.beside.shorter
+    assert last.beside.shorter.label == "trial 0"
+
+
+@pytest.mark.parametrize(
+    ("rate", "distortion", "beside"),
+    [
+        (10.0, 860.0, {"shorter": "trial 1", "faithful": "trial 0"}),
+        (7.0, 871.0, {"faithful": "trial 1"}),
+        (18.0, 840.0, {"shorter": "trial 4"}),
+        (14.0, 860.0, {"better": "trial 0"}),
+        (14.0, 855.0, {"better": "trial 0"}),
+        (30.0, 900.0, {"better": "trial 4"}),
+        (1.0, 1.0, {}),
+    ],
+)
+def test_neighbours_are_on_the_front_of_all(six: Path, rate: float, distortion: float, beside: dict[str, str]) -> None:
+    runs = ranked_runs(six)
+    run = replace(runs[0], best={**runs[0].best, "val_rate": rate, "val_distortion": distortion})
+    found = neighbours(run, [*runs, run])
+    assert {name: it.label for name, it in vars(found).items() if it} == beside
 
 
 def test_a_longer_training_is_taken_where_it_is_better_and_at_the_knee(tmp_path: Path) -> None:
@@ -114,7 +135,7 @@ def test_one_trial_is_taken_for_every_wish(tmp_path: Path) -> None:
     folder = build_study(tmp_path / "study", SIX[:1], objective="rate_distortion")
     for wish, is_met in (({}, True), ({"knee": True}, False), ({"rate": 1}, False), ({"price": 1}, True)):
         choice = choose(folder, Wish.of(**wish))
-        assert (choice.run.label, choice.is_met, choice.shorter, choice.faithful) == ("trial 0", is_met, None, None)
+        assert (choice.run.label, choice.is_met, choice.beside) == ("trial 0", is_met, Neighbours())
 
 
 def test_without_other_seeds_the_next_at_the_same_price_is_the_rival(six: Path) -> None:

@@ -22,7 +22,7 @@ def six(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_row_a_trial_holds_what_was_recorded(six: Path) -> None:
     trials = load_trials(six)
     assert trials["number"].tolist() == list(range(6))
-    assert trials["state"].tolist() == [made.state for made in SIX]
+    assert trials["state"].tolist() == ["INTERRUPTED" if made.state == "RUNNING" else made.state for made in SIX]
     assert trials["beta"].tolist() == [made.params["beta"] for made in SIX]
     assert trials["latent_dim"].tolist() == [made.params["model.latent_dim"] for made in SIX]
     assert trials["epochs"].tolist() == [len(made.bits) for made in SIX]
@@ -41,7 +41,8 @@ def test_dtypes_are_the_documented_ones_even_of_an_empty_study(six: Path, tmp_pa
     assert len(empty) == 0
     pd.testing.assert_series_equal(empty.dtypes, load_trials(six).dtypes)
     assert str(empty["latent_dim"].dtype) == "Int64"
-    assert list(empty["state"].cat.categories) == ["WAITING", "RUNNING", "COMPLETE", "PRUNED", "FAIL"]
+    states = ["COMPLETE", "PRUNED", "FAIL", "RUNNING", "INTERRUPTED", "WAITING"]
+    assert list(empty["state"].cat.categories) == states
     assert len(load_epochs(tmp_path / "empty")) == 0
 
 

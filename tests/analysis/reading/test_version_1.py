@@ -43,7 +43,7 @@ def rewrite(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
 
 def test_its_frames_hold_what_they_held() -> None:
     trials, epochs = load_trials(WRITTEN), load_epochs(WRITTEN)
-    assert trials["state"].tolist() == ["COMPLETE"] * 5 + ["PRUNED"] * 3 + ["RUNNING"]
+    assert trials["state"].tolist() == ["COMPLETE"] * 5 + ["PRUNED"] * 3 + ["INTERRUPTED"]
     assert trials["epochs"].tolist() == [4, 4, 4, 4, 4, 2, 2, 2, 1]
     assert trials["best_epoch"].tolist() == trials["epochs"].tolist()
     first = trials.iloc[1]

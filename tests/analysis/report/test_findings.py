@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from support.analysis_fixture import BASE, SIX, Made, build_study
 from support.study_cases import repeat
 
 from analysis.figures.registry import StudyContext
 from analysis.figures.study import rate_distortion
 from analysis.reading.best_runs import ranked_runs
-from analysis.reading.frames import load_trials
+from analysis.reading.frames import load_repeats, load_trials
 from analysis.reading.study_record import read_study
 from analysis.report.findings import Findings, collapse, findings, last_gain, no_knee_sentence, notes
 from analysis.report.tables import study_tables
@@ -65,7 +66,7 @@ def test_the_winner_is_told_from_the_runner_up_by_other_seeds_alone(
             len(best),
             0,
         ]
-    assert answer[0].startswith("The best trial is trial 4, with KL weight 0.5, latent size 16 and depth 1")
+    assert answer[0].startswith("The best trial is trial 4, with KL weight 0.5, latent size 16, depth 1: ")
     assert verdict in answer[0]
     assert len(answer) == 3
     assert "KL weight β (70%) and depth (30%)" in answer[1]
@@ -157,7 +158,7 @@ def test_of_two_objectives_it_says_what_to_take_and_whether_more_would_change_it
     )
     # D + beta R by epoch: 917, 868, 879 of trial 0; 919, 903, 902 of trial 1; 892.7, 858.2, 853.7 of trial 4
     assert "2 of its 3 trials gained at least 1% of all their gain in the last epoch: more epochs may move it." in more
-    assert "depth 0 to 1; 6 trials (3 complete, 1 pruned, 1 failed, 1 running), seed 0" in found.asked
+    assert "depth 0 to 1; 6 trials (3 complete, 1 pruned, 1 failed, 1 interrupted), seed 0" in found.asked
     assert any("bends at trial 0 (β 1, latent size 8)" in note for note in found.notes)
     one = said(build_study(tmp_path / "one", SIX[:1], objective="rate_distortion"))
     assert one.answer[0].startswith("The front of rate against distortion is one trial: trial 0 (13.0 nats of rate;")
@@ -177,9 +178,10 @@ def test_the_commonest_cause_of_failures_is_beside_their_number(tmp_path: Path) 
         ["complete", 1, ""],
         ["pruned", 1, ""],
         ["failed", 3, "a (2 of 3)"],
-        ["running", 1, ""],
+        ["interrupted", 1, ""],
     ]
-    assert said(tmp_path / "s").notes[0] == "The search is not over, and these numbers may still change."
+    stopped = "The search was stopped before its end, and these numbers may still change: 1 trial is interrupted, "
+    assert said(tmp_path / "s").notes[0] == f"{stopped}and nobody runs it."
 
 
 @pytest.mark.parametrize(
@@ -226,6 +228,22 @@ def test_failed_repeats_are_counted(tmp_path: Path) -> None:
     assert (row["trial"], row["seeds"], row["failed"], row["rank"]) == (4, 0, 2, "")
     states = tables(folder)["How the trials ended"].set_index("state")
     assert states.loc["failed", "commonest cause"] == "non-finite <script>"
+
+
+def test_other_seeds_of_two_objectives_have_the_trade_off_with_intervals(tmp_path: Path) -> None:
+    folder = build_study(tmp_path / "study", objective="rate_distortion")
+    for number, bits in {4: [2.40, 2.41, 2.43], 0: [2.60, 2.61, 2.62], 1: [2.5]}.items():
+        repeat(folder, number, bits)
+    table = tables(folder)["With other seeds: means ± 95%"].set_index("trial")
+    assert table.index.tolist() == [1, 0, 4]  # by their rate
+    of = load_repeats(folder).groupby("number").get_group(4)
+    values = (of["val_distortion"] + 0.5 * of["val_rate"]).to_numpy()
+    low, high = stats.t.interval(0.95, 2, values.mean(), stats.sem(values))
+    assert table.loc[4, "D + βR (nats)"] == f"{values.mean():.2f} ± {(high - low) / 2:.2f}"
+    trial = load_trials(folder).set_index("number").loc[4]
+    assert table.loc[4, "in the search (nats)"] == trial["val_distortion"] + 0.5 * trial["val_rate"]
+    assert table.loc[4, "at its own KL weight"] == "18.00 nats ahead of trial 0 (+14.88 to +21.12)"
+    assert table.loc[1, ["rate (nats)", "seeds", "failed", "at its own KL weight"]].tolist() == ["8.00", 1, 0, ""]
 
 
 def test_a_best_trial_without_a_code_is_no_answer(tmp_path: Path) -> None:

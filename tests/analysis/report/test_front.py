@@ -14,6 +14,7 @@ from analysis import load_trials
 from analysis.figures.registry import StudyContext
 from analysis.measures.held_out import image_losses
 from analysis.reading.certainty import Certainty
+from analysis.reading.choice import Wish, choose, price_of
 from analysis.reading.study_record import read_study
 from analysis.report.front import certainty_words, front_table, held_out_table
 from analysis.statistics.resampling import Interval
@@ -37,8 +38,9 @@ def test_its_rows_are_the_fronts_trials_and_their_longer_trainings_by_rate(tmp_p
     table = front_table(study)
     assert table["run"].tolist() == ["trial 1", "trial 0", "final of trial 0", "trial 4"]
     rate, distortion = table["rate (nats)"].to_numpy(), table["distortion (nats)"].to_numpy()
-    assert table["a nat saves"].to_numpy()[1:] == pytest.approx(-np.diff(distortion) / np.diff(rate))
-    assert np.isnan(table["a nat saves"][0])
+    assert distortion[3] == distortion[2]  # so that trial 4 is not on the front of all runs, and no nat of its saves
+    assert table["a nat saves"].to_numpy()[1:3] == pytest.approx((-np.diff(distortion) / np.diff(rate))[:2])
+    assert np.isnan(table["a nat saves"][[0, 3]]).all()
     trials = load_trials(folder).set_index("number")
     assert set(trials.index[trials["front"]]) == {0, 1, 4}
     for row in table.to_dict("records"):
@@ -63,6 +65,11 @@ def test_of_a_long_front_it_has_the_knee_the_ends_and_what_is_spread_between(tmp
     assert few["distortion (nats)"].is_monotonic_decreasing
     assert few["rate (nats)"].iloc[[0, -1]].tolist() == every["rate (nats)"].iloc[[0, -1]].tolist()
     assert study.searched_runs[0].label in set(few["run"])
+    prices = every.set_index("run")["a nat saves"]  # against neighbours that the shorter table leaves out, too
+    np.testing.assert_array_equal(few["a nat saves"], prices[few["run"]])
+    taken = choose(study.record, Wish.of(rate=float(few["rate (nats)"].iloc[2])))
+    assert taken.beside.shorter is not None
+    assert price_of(taken.run.best, taken.beside.shorter.best) == pytest.approx(few["a nat saves"].iloc[2])
 
 
 @pytest.mark.parametrize("trials", [[], [SIX[3]], [SIX[2]]], ids=["none", "failed", "pruned"])

@@ -132,8 +132,20 @@ def test_bands_leave_out_what_is_beyond_the_limits_and_one_architecture_has_no_n
     study = read_study(front_study(tmp_path / "study", ran, where=["val_rate<=12"]))
     (row,) = best_by_band(StudyContext(study).trials, study).to_dict("records")
     assert row["trials"] == 2
-    assert row["rate, nats"] <= 12
+    assert (row["best"], row["rate, nats"]) == ("trials 0 and 1", "5.00 to 10.00")  # at one price for each nat
     assert "next architecture" not in row
+
+
+def test_trials_that_tie_are_all_the_best(tmp_path: Path) -> None:
+    """At one KL weight, of one D + beta R: three trials of two architectures; the next is 3 nats behind."""
+    sizes = [(8, 5.0, 0.0), (16, 9.0, 0.0), (16, 7.0, 0.004), (4, 5.0, 3.0), (8, 5.0, 0.5)]
+    ran = [Ran(at(1.0, size, 1), [(rate, 800.0 - rate + more)] * 3) for size, rate, more in sizes]
+    study = read_study(front_study(tmp_path / "study", ran))
+    (row,) = best_by_band(StudyContext(study).trials, study).to_dict("records")
+    assert (row["best"], row["latent size"], row["depth"]) == ("trials 0, 2 and 1", "8 or 16", 1)
+    assert (row["rate, nats"], row["distortion, nats"]) == ("5.00 to 9.00", "791.00 to 795.00")
+    assert row["next architecture"] == "trial 3 (latent size 4)"
+    assert row["nats behind"] == pytest.approx(3)
 
 
 @pytest.mark.parametrize("state", ["FAIL", "RUNNING", "PRUNED"])

@@ -17,7 +17,7 @@ from analysis import StudyView, load_trials
 
 def test_a_study_shows_itself_and_escapes_what_it_holds(tmp_path: Path) -> None:
     view = StudyView(build_study(tmp_path / "study", name="<b>bold"))
-    assert view.title == "<b>bold: 6 trials (3 complete, 1 running, 1 pruned, 1 fail)"
+    assert view.title == "<b>bold: 6 trials (3 complete, 1 pruned, 1 failed, 1 interrupted)"
     assert view.table["number"].tolist()[:3] == [4, 0, 1]
     assert view.run().best["val_bits_per_dim"] == 2.4
     low = [SIX[0], Made("PRUNED", SIX[2].params, [1.0])]

@@ -62,9 +62,9 @@ def test_report_of_the_best_runs(tmp_path: Path, capfd: pytest.CaptureFixture[st
     assert numbers == list(range(1, len(numbers) + 1))
     assert page.index("<b>Figure 1. Rate against distortion.</b>") < page.index('aria-label="The front"')
     assert page.index("</main>") < page.index('id="plotly"')
-    for state, count in {"complete": 3, "pruned": 1, "failed": 1, "running": 1}.items():
+    for state, count in {"complete": 3, "pruned": 1, "failed": 1, "interrupted": 1}.items():
         assert f'<td class="text">{state}</td><td>{count}</td>' in page
-    assert "The search is not over, and these numbers may still change." in page
+    assert "The search was stopped before its end, and these numbers may still change: 1 trial is interr" in page
     for figure in (study_figures() | model_figures()).values():
         assert (str(escape(figure.caption)) in page) == (figure.name != "across_beta")
     markup = re.sub(r"<script\b.*?</script>", "", page, flags=re.DOTALL)

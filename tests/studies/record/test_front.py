@@ -206,7 +206,7 @@ def test_a_front_that_does_not_grow_says_so() -> None:
     found = Front.of(made(values))
     assert found is not None
     assert (found.recent, found.added) == (3, 0.0)
-    assert found.extent.endswith("nats², 0.0 % of it by the last 3 trials")
+    assert found.extent.endswith("nats², 0.0% of it by the last 3 trials")
     assert (found.place, found.trial) == ("knee", 1)
     assert found.knee.startswith("trial 1: rate 2.00 nats, distortion ")
 

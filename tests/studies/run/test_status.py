@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,13 @@ from support.analysis_fixture import metrics
 from support.small_study import curve, session, study, train
 
 from analysis import load_trials
+from analysis.figures.registry import StudyContext
+from analysis.figures.study import importance, rate_distortion
 from analysis.reading.best_runs import ranked_runs
 from analysis.reading.study_record import read_study
 from analysis.report.compare import list_studies
+from analysis.report.findings import findings
+from studies.record.driver_lock import DriverLock
 from studies.record.study_folder import StudyFolder
 from studies.run.operations import described, prune, status_of
 from studies.search.lifecycle import Lifecycle, search_trials
@@ -79,6 +84,57 @@ def test_what_is_best_and_what_is_left(tmp_path: Path, fields: dict[str, Any], d
     assert ("front" in shown) == (not is_single)
     assert ("best" in shown) == is_single
     assert not status["is_finished"]
+
+
+@pytest.mark.parametrize(("phase", "word"), [("", "interrupted"), ("running", "running"), ("paused", "interrupted")])
+def test_all_say_the_same_of_a_trial_that_has_not_ended(tmp_path: Path, phase: str, word: str) -> None:
+    """It runs where a driver trains it, and is interrupted where there is none, or that one is paused."""
+    folder = searched(tmp_path / "s", "none")
+    opened = session(folder, study(seeds=1, final_epochs=4), read_study(folder).info["id"])
+    trainings = Lifecycle(opened, [search_trials(opened)])
+    for until in (None, 1):
+        job = trainings.next_job()
+        assert job is not None
+        train(trainings, job, measure, until)
+    lock = DriverLock(StudyLayout(folder))
+    with lock.acquired() if phase else nullcontext():
+        if phase:
+            lock.beat(phase)
+        status, trials = status_of(folder), load_trials(folder)
+        (listed,) = list_studies(tmp_path).to_dict("records")
+        context = StudyContext(read_study(folder))
+        page = findings(context, context.of(importance.FIGURE), context.of(rate_distortion.FIGURE))
+    assert trials["state"].tolist() == ["COMPLETE", word.upper()]
+    assert status["counts"] == {"COMPLETE": 1, word.upper(): 1}
+    assert described(status)["trials"] == f"1 of 4 done (1 complete, 1 {word})"
+    assert {name: listed[name] for name in ("running", "interrupted")} == {
+        "running": word == "running",
+        "interrupted": word == "interrupted",
+    }
+    assert f"2 trials (1 complete, 1 {word})" in page.asked
+    assert ("nobody runs it" in " ".join(page.notes)) == (word == "interrupted")
+
+
+@pytest.mark.parametrize(
+    ("command", "folder", "expected"),
+    [
+        ("python s.py --trials 4 --out a/b --seed 1", "/home/a/b", "python s.py --trials 4 --out a/b --seed 1"),
+        (
+            "python s.py --trials 4 --out=a/b --seed 1",
+            "/copy of/b",
+            "python s.py --trials 4 --seed 1 --out '/copy of/b'",
+        ),
+        ("python s.py --set model.width=8", "/home/runs/small", "python s.py --set model.width=8"),
+        ("python s.py --set model.width=8", "/moved", "python s.py --set model.width=8 --out /moved"),
+        ("python s.py --out x --out a/b", "/home/a/b", "python s.py --out x --out a/b"),
+        ("python 's.py --out", "/moved", "python 's.py --out"),  # no shell wrote this
+    ],
+)
+def test_what_goes_on_with_a_copied_study_names_the_copy(command: str, folder: str, expected: str) -> None:
+    status = {"name": "small", "folder": folder, "directory": "/home", "command": command, "driver": None}
+    status |= {"is_finished": False, "definitions": 2, "counts": {}, "planned": 4, "left": [], "front_summary": None}
+    status |= {"best": None, "cpu_hours": 0.0, "gpu_hours": 0.0}
+    assert described(status)["go on by"] == f"cd /home && {expected}"
 
 
 def test_who_reads_a_folder_sees_the_front_that_its_driver_sees(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_both_sinks_hold_what_the_records_do_after_an_interruption_too(tmp_path:
     output, _ = interrupted.communicate(timeout=120)
     assert interrupted.returncode == 130, output
     states = load_trials(tmp_path / "s").set_index("number")["state"]
-    (stopped,) = states.index[states == "RUNNING"]
+    (stopped,) = states.index[states == "INTERRUPTED"]
     done = script(*command, "--mlflow", uri, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "gets no more" not in output + done.stdout

@@ -83,7 +83,7 @@ def test_a_board_breaks_no_word_and_no_number(width: int, has_front: bool) -> No
         assert part in text
     for part in ("final training of trial 12", "1.46/100", "12,345"):
         assert part in text
-    values = ("1.00", "731.50", "1,234", "2.1 %", "754.22", "trial 12:", "the report") if has_front else ("2.5000",)
+    values = ("1.00", "731.50", "1,234", "2.1%", "754.22", "trial 12:", "the report") if has_front else ("2.5000",)
     assert [value for value in values if value not in text] == []
 
 
@@ -104,7 +104,7 @@ def test_a_study_of_two_objectives_shows_its_front_and_another_its_best() -> Non
     assert any("front  - (no trial is complete yet)" in line for line in board(view, console))
     view.grows(FRONT)
     shown = "\n".join(board(view, console))
-    assert "3 trials, rate 1.2 to 31.2 nats; area 1,234 nats², 2.1 % of it by the last 10 trials" in shown
+    assert "3 trials, rate 1.2 to 31.2 nats; area 1,234 nats², 2.1% of it by the last 10 trials" in shown
     assert "knee   trial 12: rate 8.21 nats, distortion 754.22 nats; beta 0.831  latent_dim 16  depth 1" in shown
     assert "best so far" not in shown
     view, console = watched(120, has_front=False)

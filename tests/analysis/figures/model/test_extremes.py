@@ -9,13 +9,14 @@ from support.model_cases import dataset, vae
 
 from analysis.figures.model.extremes import compute_extremes
 from analysis.figures.registry import ModelContext
+from analysis.measures.codes import PIXELS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_extremes_are_the_ends_of_the_sorted_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     model, data = vae(4), dataset(45)
-    monkeypatch.setattr("analysis.figures.model.extremes.BATCH", 7)
+    monkeypatch.setitem(PIXELS, "cpu", 7 * 16 * 16)  # 7 images at once
     found = compute_extremes(ModelContext(model, data))
     with torch.no_grad():
         decoded = model.reconstruct(torch.from_numpy(data.test.images).float() / 255).numpy()

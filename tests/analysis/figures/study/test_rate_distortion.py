@@ -92,6 +92,21 @@ def test_the_chart_names_the_reference_and_the_knee(tmp_path: Path) -> None:
     assert named["knee of the front"].x[0] == plane.rate[plane.knee]
 
 
+def test_the_chart_has_the_numbers_and_the_legend_of_the_figure(six: Path, tmp_path: Path) -> None:
+    plane, _ = plane_of(six)
+    sizes = {trace.name: trace for trace in rate_distortion_chart(plane).data}["number: latent size"]
+    of = {(x, y): size for x, y, size in zip(plane.rate, plane.distortion, plane.latent_dim, strict=True)}
+    assert [int(text) for text in sizes.text] == [of[place] for place in zip(sizes.x, sizes.y, strict=True)]
+    assert set(plane.front) <= {int(np.flatnonzero(plane.rate == x)[0]) for x in sizes.x}
+    one = [Made("COMPLETE", {"beta": 1.0, "model.latent_dim": 8, "model.depth": k}, [2.5 + k, 2.4]) for k in (0, 1)]
+    alike, _ = plane_of(build_study(tmp_path / "study", one))
+    for named in (
+        {trace.name for trace in rate_distortion_chart(alike).data},
+        {text.get_text() for text in draw_rate_distortion(alike).legends[0].get_texts()},
+    ):
+        assert {"latent size 8", "KL weight β = 1", "depth 0", "depth 1"} <= named
+
+
 def test_final_trainings_are_drawn_beside_their_trials_and_not_compared(tmp_path: Path) -> None:
     """Of three, one is its trial again: the same config, the same numbers."""
     folder = build_study(tmp_path / "study")

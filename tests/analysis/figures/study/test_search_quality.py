@@ -55,13 +55,12 @@ def test_the_front_s_growth_by_hand(tmp_path: Path) -> None:
     assert found.grew.tolist() == [True, False, False, True, False, False]
     assert found.last_part == 9.75
     assert found.growth == pytest.approx(0)
-    assert (
-        "grew by 0.0 % over the last quarter of the epochs, less than 1 %: more trials may change"
-        in growth_sentence(found)
+    assert "grew by 0.0% over the last quarter of the epochs, less than 1%: more trials may change" in growth_sentence(
+        found
     )
     assert found.saved == 2
     assert pruning_sentence(found) == (
-        "Pruning saved 13 % of the epochs that all trials would have trained: those of the trial that was pruned."
+        "Pruning saved 13% of the epochs that all trials would have trained: those of the trial that was pruned."
     )
 
 
@@ -72,7 +71,7 @@ def test_a_front_that_grows_at_the_end_may_grow_on(tmp_path: Path) -> None:
     reference = (4.3, 12.3)
     whole = hypervolume(np.arange(1.0, 5), 12.0 - np.arange(4), reference)
     assert found.growth == pytest.approx(1 - hypervolume(before[:, 0], before[:, 1], reference) / whole)
-    assert growth_sentence(found).endswith("at least 1 %: more trials may still widen it.")
+    assert growth_sentence(found).endswith("at least 1%: more trials may still widen it.")
     assert pruning_sentence(found) == ""
 
 
@@ -92,7 +91,22 @@ def test_with_too_little_the_figure_says_so(ran: list[Ran], words: str, tmp_path
     assert FIGURE.shown(found)
     assert words in FIGURE.note(found)
     assert words in growth_sentence(found)
-    assert ("53 %" in pruning_sentence(found)) == any(each.state == "PRUNED" for each in ran)  # 8 of 15 epochs
+    assert ("53%" in pruning_sentence(found)) == any(each.state == "PRUNED" for each in ran)  # 8 of 15 epochs
+
+
+def test_the_hypervolume_is_of_the_trials_within_the_limits(tmp_path: Path) -> None:
+    """Of one that grows beyond them there is no word; and where all but one are, there is no growth."""
+    ran = [Ran(at(1.0), [(1.0 + k, 12.0 - k)] * 3) for k in range(4)]
+    found = quality(front_study(tmp_path / "two", ran, where=["val_rate<=2"]))
+    assert found.may_be_on_front.tolist() == [True, True, False, False]
+    np.testing.assert_allclose(found.volume, [11 / 21, 1, 1, 1])
+    assert found.growth == pytest.approx(0)
+    alone = quality(front_study(tmp_path / "one", ran, where=["val_rate<=1"]))
+    assert growth_sentence(alone) == (
+        "How the front grew takes 2 complete trials within the study's limits; there is 1 so far."
+    )
+    none = quality(front_study(tmp_path / "none", ran, where=["val_rate<=0.5"]))  # so all count
+    assert none.may_be_on_front.all()
 
 
 def test_a_study_of_one_objective_has_no_such_figure(six: Path) -> None:

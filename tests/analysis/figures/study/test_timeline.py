@@ -40,11 +40,29 @@ def test_a_timeline_by_hand() -> None:
     assert timeline.left_out == 2
     assert timeline.lanes == 3
     assert timeline.idle == pytest.approx(1 - (30 + 10 + 5 + 25 + 20) / 180)
-    assert timeline.title == "6 trials in 3 slots, idle 50 % of the time, 2 trials without times left out"
+    assert timeline.title == "6 trials in 3 slots, idle 50% of the time, 2 trials without times left out"
     running = next(trace for trace in timeline_chart(timeline).data if trace.name == "running")
     assert (running.base[0], running.x[0], running.y[0]) == (35, 25, 0)
     assert running.marker.pattern.shape == "/"
     assert timeline.unit == ("seconds", 1.0)
+
+
+def test_an_interrupted_trial_ran_for_as_long_as_its_epochs_took() -> None:
+    trials = [ran(0, "COMPLETE", 0, 40), ran(1, "RUNNING", 5, None), ran(2, "RUNNING", 30, None)]
+    epochs = {0: np.full(4, 10.0), 1: np.full(2, 10.0), 2: np.full(2, 15.0)}
+    timeline = compute_timeline(trials, epoch_seconds=epochs.__getitem__, are_running=False)
+    assert timeline.state.tolist() == ["COMPLETE", "INTERRUPTED", "INTERRUPTED"]
+    assert timeline.start.tolist() == [0, 5, 30]
+    assert timeline.end.tolist() == [40, 25, 60]
+    assert [trace.name for trace in timeline_chart(timeline).data] == ["complete", "interrupted"]
+
+
+def test_a_trial_that_was_interrupted_again_has_the_epochs_of_each_time() -> None:
+    trials = [ran(0, "COMPLETE", 0, NIGHT + 450), ran(1, "RUNNING", 0, None)]
+    taken = {1: [datetime(2026, 1, 1) + timedelta(seconds=it) for it in (0.0, NIGHT)], 0: [datetime(2026, 1, 1)]}
+    epochs = {0: np.zeros(0), 1: np.full(9, 100.0)}
+    timeline = compute_timeline(trials, taken.__getitem__, epochs.__getitem__, are_running=False)
+    assert (timeline.end - timeline.start)[timeline.number == 1].tolist() == [500, 400]
 
 
 NIGHT = 36_000.0
@@ -63,7 +81,7 @@ def test_a_night_in_which_the_study_was_stopped_is_cut_out_and_not_idle() -> Non
     assert timeline.end.tolist() == [600, 500, 1200, 1100, 1830]
     assert timeline.stops.tolist() == [[600, NIGHT]]
     assert timeline.idle == pytest.approx(1 - (600 + 500 + 600 + 500 + 600) / (2 * 1830))
-    assert timeline.title == "5 trials in 2 slots, idle 23 % of the time; 10 hours in which none ran are cut out"
+    assert timeline.title == "5 trials in 2 slots, idle 23% of the time; 10 hours in which none ran are cut out"
     chart = timeline_chart(timeline)
     assert "while the study ran (dotted: it was stopped)" in chart.layout.xaxis.title.text
     assert [shape.x0 for shape in chart.layout.shapes] == [10]  # minutes
@@ -81,7 +99,7 @@ def test_an_interrupted_trial_did_not_run_all_night() -> None:
     assert timeline.start.tolist() == [0, 0, 500]
     assert timeline.end.tolist() == [500, 500, 950]
     assert timeline.stops.tolist() == [[500, NIGHT - 500]]
-    assert timeline.title.startswith("2 trials in 2 slots, idle 24 % of the time; 9.86 hours")
+    assert timeline.title.startswith("2 trials in 2 slots, idle 24% of the time; 9.86 hours")
 
 
 def test_a_trial_that_was_taken_up_thrice_has_the_epochs_of_each_time() -> None:

@@ -1,0 +1,63 @@
+"""Who runs a study, of whatever lies beside its folder; who does in truth is in ``test_driver_lock``."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import psutil
+import pytest
+
+from trainables.records.driver import Driver, driver_of
+from trainables.records.study_layout import StudyLayout
+
+OWN = {
+    "pid": os.getpid(),
+    "host": socket.gethostname(),
+    "began": psutil.Process().create_time(),
+    "phase": "running",
+    "order": "",
+}
+
+
+def test_a_driver_is_at_work_but_for_a_pause(tmp_path: Path) -> None:
+    layout = StudyLayout(tmp_path / "s")
+    for phase, is_training in (("starting", True), ("running", True), ("pausing", True), ("paused", False)):
+        layout.driver.write_text(json.dumps(OWN | {"phase": phase}))
+        found = driver_of(layout)
+        assert found == Driver(**OWN | {"phase": phase})  # type: ignore[arg-type]
+        assert found.is_training == is_training
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "[" * 100_000,
+        "{}",
+        json.dumps(OWN | {"pid": str(os.getpid())}),
+        json.dumps(OWN | {"pid": -1}),
+        json.dumps(OWN | {"pid": 10**30}),
+        json.dumps(OWN | {"pid": 2**31 - 1}),
+        json.dumps(OWN | {"began": "now"}),
+        json.dumps(OWN | {"host": None}),
+        json.dumps(OWN | {"phase": ["running"]}),
+    ],
+)
+def test_what_no_driver_wrote_is_no_driver(text: str, tmp_path: Path) -> None:
+    layout = StudyLayout(tmp_path / "s")
+    assert driver_of(layout) is None
+    layout.driver.write_text(text)
+    assert driver_of(layout) is None
+
+
+def test_what_may_not_be_read_is_no_driver(tmp_path: Path) -> None:
+    link, pipe = StudyLayout(tmp_path / "link"), StudyLayout(tmp_path / "pipe")
+    (tmp_path / "elsewhere").write_text(json.dumps(OWN))
+    link.driver.symlink_to(tmp_path / "elsewhere")
+    os.mkfifo(pipe.driver)  # to open it would wait for ever
+    assert driver_of(link) is driver_of(pipe) is None
