@@ -17,7 +17,10 @@ def printable(text: str) -> str:
 
 def legible(text: str) -> str:
     """``text`` that any file can hold: what is no letter, as in a file's name that is not UTF-8, is escaped."""
-    return text.encode(errors="backslashreplace").decode()
+    try:
+        return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    except UnicodeEncodeError:  # half a letter of another encoding
+        return text.encode(errors="backslashreplace").decode()
 
 
 def without_passwords(text: str) -> str:
