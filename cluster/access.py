@@ -35,10 +35,13 @@ def ensure_token() -> None:
     """Make the token that the processes of a cluster show each other, unless there is one; mode 0600. Where the home
     cannot be written it is beside what Ray writes, and a variable says so to Ray. Raises: as `temporary_root`."""
     path = _token_path()
-    if path is None or (path.is_file() and os.access(path, os.R_OK)):
+    if path is None:
         return
     try:
-        _make_token(path)
+        if not (path.is_file() and os.access(path, os.R_OK)):
+            _make_token(path)
+        elif path.stat().st_mode & 0o077:
+            path.chmod(0o600)
     except OSError:
         path = private_folder().with_name("auth_token")
         _make_token(path)

@@ -79,8 +79,11 @@ def closed_folder(root: Path, name: str) -> Path:
 def _unfailing(stream: TextIO | None, descriptor: int) -> TextIO:
     """A standard stream that takes any text, escaped where its encoding lacks letters, and that nobody need read. What
     has taken its place, such as a notebook's, is left as it is."""
-    if stream is not None and getattr(stream, "buffer", None) is None:
-        return stream
+    try:
+        if stream is not None and not stream.closed and stream.fileno() != descriptor:
+            return stream
+    except (io.UnsupportedOperation, AttributeError):  # it is no file
+        return stream  # type: ignore[return-value]
     written = io.BufferedWriter(_Unheard(descriptor, "w", closefd=False))
     encoding = stream.encoding if stream else "utf-8"
     at_once = descriptor == 2 or os.isatty(descriptor)

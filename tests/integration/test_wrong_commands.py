@@ -48,9 +48,9 @@ WRONG = {
         ("--max-concurrent -1", "--max-concurrent must be at least 1, got -1"),
         ("--workers-per-trial 0", "--workers-per-trial must be at least 1, got 0"),
         ("--gpus-per-worker nan", "--gpus-per-worker must be at least 0, got nan"),
-        ("--trials-per-gpu 0", "--trials-per-gpu must be at least 1, got 0"),
-        ("--trials-per-gpu few", "--trials-per-gpu must be a number or auto, got 'few'"),
-        ("--pack 0", "--pack must be at least 1, got 0"),
+        ("--trials-per-gpu 0", "--trials-per-gpu must be auto or from 1 to 32, got '0'"),
+        ("--trials-per-gpu few", "--trials-per-gpu must be auto or from 1 to 32, got 'few'"),
+        ("--pack 33", "--pack must be auto or from 1 to 32, got '33'"),
         # names
         ("--objective speed", "--objective must be one of rate_distortion, bits_per_dim, got 'speed'"),
         ("--sampler ''", "--sampler must be one of tpe, gp, random, got ''"),
@@ -74,7 +74,6 @@ WRONG = {
         ("--dry-run=3", "--dry-run must have no value"),
         # what contradicts itself
         ("--where 'val_rate<=20' --where 'val_rate>=30'", "--where must leave room, got val_rate>=30 and val_rate<=20"),
-        ("--trials-per-gpu 2 --gpus-per-worker 0.5", "--trials-per-gpu and --gpus-per-worker say the same"),
         ("--pack 2 --workers-per-trial 2", "--pack must be 1 where a trial has several workers, got 2"),
         ("--epochs 4 --set epochs=3", "--epochs must be given once, got 4, and 3 by --set"),
         ("--label a=b --label a=c", "--label must be KEY=VALUE, each key once, got 'a=c'"),
@@ -84,8 +83,8 @@ WRONG = {
         ("--workers-per-trial 60 --dry-run", "1 trial(s) at once of 60 worker(s) need room for 60 workers"),
         ("--final-workers 60 --dry-run", "1 trial(s) at once of 60 worker(s) need room for 60 workers"),
         ("--max-concurrent 99 --dry-run", "99 trial(s) at once of 1 worker(s) need room for 99 workers"),
-        ("--gpus-per-worker 1 --dry-run", "1 trial(s) at once of 1 worker(s) need room for 1 workers"),
-        ("--trials-per-gpu auto --dry-run", "--trials-per-gpu must find a GPU in the cluster, got 1 node(s)"),
+        ("--gpus-per-worker 1 --dry-run", "--gpus-per-worker must find a GPU, got 1 node(s) without one"),
+        ("--gpus-per-worker 0.5 --dry-run", "--gpus-per-worker must find a GPU, got 1 node(s) without one"),
         ("--label a=b --dry-run", "--label a=b must fit a node of the cluster, got 1 without"),
         ("--accelerator H100 --dry-run", "--accelerator H100 must fit a node of the cluster, got 1 without"),
         # fields
