@@ -22,7 +22,7 @@ _ADDRESS_HINT = "it is that of the head's `ray start --head`, such as 10.0.0.1:6
 _ANOTHER = "set RAY_TMPDIR to a folder with room"
 _ROOM_BYTES = 16 << 20  # what Ray writes while it starts, and its first logs
 # of what may hold them: a socket's path has 107 bytes at most, and Ray's end like this
-_LONGEST_ROOT = 107 - len(f"/ray-{os.getuid()}/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store")
+_LONGEST_ROOT = 107 - len(f"/ray-{os.getuid():0>8}/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store")
 _TOKEN_VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
 
@@ -122,7 +122,7 @@ def check_address(address: str | None, trusted_network: bool = False) -> str | N
     refuse_eavesdroppers(address, trusted_network)
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:
         leave_out = "unset RAY_ADDRESS" if said_by(address) == "RAY_ADDRESS" else "leave --address out"
         raise UserError(
             f"no Ray cluster answers at {address}: {error}\n"

@@ -70,7 +70,9 @@ def connected(address: str | None, patience: float = PATIENCE, trusted_network: 
             options = {"runtime_env": {"env_vars": _WORKER_ENVIRONMENT}}
         options |= {"address": address or "local", "logging_level": logging.ERROR, "log_to_driver": False}
         with _signals_held():
-            context = ray.init(**options)
+            context: Any = ray.init(**options)
+            if address is None:
+                _own_sessions.append(Path(context.address_info["session_dir"]))
     except UserError:
         raise
     except Exception as error:  # a node that does not come up in time is no class of its own
@@ -80,9 +82,7 @@ def connected(address: str | None, patience: float = PATIENCE, trusted_network: 
     finally:
         meanwhile.join()  # a process that ends in the middle of an import says so
     if address is None:
-        started: Any = context
-        session = Path(started.address_info["session_dir"])
-        _own_sessions.append(session)
+        session = _own_sessions[-1]
         sessions.remove_ended(session.parent, session)
     yield context.dashboard_url
     ray.shutdown()

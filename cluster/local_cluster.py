@@ -82,9 +82,9 @@ class LocalCluster:
 @contextmanager
 def local_cluster(cpus: Sequence[int]) -> Iterator[LocalCluster]:
     """A cluster of one node for each of ``cpus``, the first the head; gone at the end. Raises: as `add_node`."""
+    ensure_token()
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir=temporary_root()))  # short, as sockets' paths are
     cluster = LocalCluster(folder)
-    ensure_token()
     try:
         for count in cpus:
             cluster.add_node(count)

@@ -25,7 +25,11 @@ class Node:
     def room(self, cpus: int, gpus: float) -> int:
         """How many workers that take so much fit on it."""
         by_cpus = int(self.cpus // cpus)
-        return min(by_cpus, int(self.gpus / gpus + 1e-9)) if gpus else by_cpus
+        if not gpus:
+            return by_cpus
+        # a share is of one GPU: 0.4 of it fits twice on each
+        on_gpus = int(self.gpus + 1e-9) * int(1 / gpus + 1e-9) if gpus < 1 else int(self.gpus / gpus + 1e-9)
+        return min(by_cpus, on_gpus)
 
     def is_in(self, placement: Placement) -> bool:
         """Whether it has the accelerator and the labels that are asked for."""
@@ -88,7 +92,9 @@ def plan_slots(
     # no pack takes what another GPU could
     pack = min(pack, math.ceil(at_once / max(1, int(gpus))) if at_once else pack)
     at_once_slots = math.ceil((max_concurrent or 1) / pack)
-    share = min(1.0, gpus / (workers * at_once_slots)) if gpus_per_worker is None else gpus_per_worker
+    share = gpus_per_worker
+    if share is None:
+        share = 1 / max(1, math.ceil(workers * at_once_slots / gpus)) if gpus else 0.0
     if share and not gpus:
         raise UserError(
             f"--gpus-per-worker must find a GPU, got {len(nodes)} node(s) without one that torch sees\n"

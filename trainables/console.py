@@ -17,7 +17,7 @@ from typer.main import get_command
 
 from trainables.config import TrialConfig
 from trainables.errors import EndedEarly, ExitCode, OptionError, UserError, explain
-from trainables.process import settle
+from trainables.process import lost, settle
 from trainables.text import printable
 from vae_models import ModelConfig
 
@@ -137,7 +137,11 @@ def run(app: typer.Typer, name: str | None = None, leave: Callable[[int], NoRetu
     `ExitCode`. What a person can mend is told in two lines."""
     settle()
     try:
-        leave(app(prog_name=name, standalone_mode=False) or ExitCode.DONE)
+        code = app(prog_name=name, standalone_mode=False) or ExitCode.DONE
+        sys.stdout.flush()
+        if lost and leave is sys.exit:  # a study says what it did in its folder
+            raise lost[0]
+        leave(code)
     except EndedEarly as early:
         print(f"the study ended early: {early}; the same command goes on from there")
         leave(ExitCode.ENDED_EARLY)

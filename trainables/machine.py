@@ -61,7 +61,14 @@ def _limits(controller: str, *files: str) -> Iterator[str]:
             own = root / path.lstrip("/")
             for folder in [own, *own.parents]:
                 if folder.is_relative_to(root) and all((folder / name).is_file() for name in files):
-                    yield " ".join((folder / name).read_text().strip() for name in files)
+                    yield " ".join(_content(folder / name) for name in files)
+
+
+def _content(file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except OSError:  # of a group that has just gone
+        return ""
 
 
 def _quota(text: str) -> float | None:

@@ -1,10 +1,12 @@
 """What a command makes of the process that it was started in: its streams, its signals, what a person's own settings
 would do to it. Libraries are left as they are found; only `trainables.console.run` calls `settle`."""
 
+import errno
 import getpass
 import io
 import logging
 import os
+import select
 import signal
 import stat
 import sys
@@ -19,6 +21,10 @@ from trainables.text import printable
 
 ENDING = (signal.SIGTERM, signal.SIGHUP)
 """What ends a command as Ctrl-C does: what systemd, Docker and Slurm send, and a terminal that is gone."""
+
+
+lost: list[OSError] = []
+"""Why what was printed is not all there, such as a full disk."""
 
 
 def settle() -> None:
@@ -86,7 +92,7 @@ def _unfailing(stream: TextIO | None, descriptor: int) -> TextIO:
         return stream  # type: ignore[return-value]
     written = io.BufferedWriter(_Unheard(descriptor, "w", closefd=False))
     encoding = stream.encoding if stream else "utf-8"
-    at_once = descriptor == 2 or os.isatty(descriptor)
+    at_once = descriptor == 2 or os.isatty(descriptor) or getattr(stream, "write_through", False)
     return io.TextIOWrapper(written, encoding, "backslashreplace", line_buffering=at_once)
 
 
@@ -96,10 +102,12 @@ class _Unheard(io.FileIO):
 
     def write(self, content: Any) -> int:
         try:
-            return super().write(content) or 0
-        except BlockingIOError:
-            raise
-        except OSError:
+            while (count := super().write(content)) is None:  # a pipe that does not block, and is full
+                select.select([], [self], [])
+            return count
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.EIO):  # that nobody reads is no fault
+                lost.append(error)
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.fileno())
             os.close(nowhere)

@@ -51,7 +51,7 @@ def silent_keys() -> Iterator[None]:
 
 def _keys() -> list[Any] | None:
     """How the keyboard's terminal is set, if this process may set it."""
-    with suppress(termios.error, ValueError, OSError):  # no keyboard
+    with suppress(termios.error, ValueError, OSError, AttributeError):  # no keyboard, or a closed one
         if os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp():
             return termios.tcgetattr(sys.stdin)
     return None

@@ -80,6 +80,9 @@ def choose(folder: StudyRecord | Path | str, wish: Wish | None = None) -> Choice
     """Among the complete trials and the finished final trainings, those within the study's limits where a trial is.
     Raises: UserError as `ranked_runs`, and where there is none."""
     study, wish = read_study(folder), wish or Wish()
+    if "model.likelihood" in study.space and wish.kind not in ("best", "bits"):
+        rule = f"{wish.kind} compares distortions, which mean something else under each likelihood that is searched"
+        raise UserError(f"{rule} in {study.folder}\nask for --bits, or for none")
     trials = load_trials(study)
     runs = within_limits(study, ranked_runs(study, trials))
     if not runs:
@@ -100,7 +103,8 @@ def _plane(runs: list[Run]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def neighbours(run: Run, runs: list[Run]) -> Neighbours:
-    """Of one of these runs."""
+    """Of one of these runs, among those of its likelihood."""
+    runs = [each for each in runs if each.config.model.likelihood == run.config.model.likelihood]
     rate, distortion = _plane(runs)
     own, front = (run.best["val_rate"], run.best["val_distortion"]), np.flatnonzero(pareto_front(rate, distortion))
     x, y = rate[front], distortion[front]

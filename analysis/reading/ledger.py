@@ -58,12 +58,14 @@ def read_ledger(layout: StudyLayout, question: Question) -> list[FrozenTrial]:
 def _read(url: str, question: Question, shown: str) -> list[FrozenTrial]:
     storage = optuna.storages.RDBStorage(url, patient(url, READ_SECONDS), skip_table_creation=True)
     try:
-        if question.name not in [study.study_name for study in storage.get_all_studies()]:
+        names = [study.study_name for study in storage.get_all_studies()]
+        for name in sorted(names, key=question.name.__ne__):  # it has another name where `--fresh` has set it aside
+            study_id = storage.get_study_id_from_name(name)
+            if storage.get_study_user_attrs(study_id).get(OWNER) == question.id:
+                return stored_trials(storage, study_id)
+        if question.name not in names:
             raise UserError(f"{shown} holds no study named {question.name!r}, as study.json says")
-        study_id = storage.get_study_id_from_name(question.name)
-        if storage.get_study_user_attrs(study_id).get(OWNER) != question.id:
-            raise UserError(f"{shown} holds a study {question.name!r} of another folder")
-        return stored_trials(storage, study_id)
+        raise UserError(f"{shown} holds a study {question.name!r} of another folder")
     finally:
         storage.engine.dispose()
 

@@ -116,7 +116,11 @@ def read_question(layout: StudyLayout) -> tuple[dict[str, Any], Question]:
         raise UserError(f"no study folder at {layout.path}\n{_WAY_OUT}")
     if not layout.question.is_file():
         raise UserError(f"{layout.path} is not a study's folder: {layout.question.name} is missing\n{_WAY_OUT}")
-    refuse_escapes(layout.path, unread=layout.ray.name)
+    try:
+        refuse_escapes(layout.path, unread=layout.ray.name)
+    except OSError as error:
+        fault = f"{error.filename} cannot be read: {error.strerror}"
+        raise UserError(f"{fault}\nlet this user read it, or remove it") from error
     try:
         info = unseal(read_bounded(layout.question))
         return info, Question.model_validate(info)

@@ -77,7 +77,7 @@ def to_take(study: StudyContext) -> str:
     for place, run in places.items():
         if run is not None:
             taken.setdefault(_told(longest(run, study.runs)), []).append(place)
-    if len(taken) == 1:
+    if len(trials) == 1:
         return f"The front of rate against distortion is one trial: {next(iter(taken))}."
     (first, wishes), *others = taken.items()
     parts = [f"{listed(wishes)} take {first}", *(f"{listed(wishes)} {run}" for run, wishes in others)]

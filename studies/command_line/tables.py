@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from trainables.text import as_typed, without_passwords
 if TYPE_CHECKING:
     from analysis.reading.best_runs import Run
 
+_OWN = ("--out", "--storage", "--mlflow")  # options of one study alone, of which some may hold a password
 _LONG = 3600.0  # seconds from which a study on a CPU is warned of
 _BEST = (  # of each run, the most important first
     Column("trial", "trial", is_text=True),
@@ -95,17 +96,17 @@ def warn_of_days(study: Study, folder: Path, options: Options, console: Console)
         print_facts({"time": ["not known", *str(error).splitlines()]}, console)
         return
     if time.seconds > _LONG:
-        command = as_typed("python", *_without_out(sys.argv), *smaller(study, folder))
+        command = as_typed("python", *_without(_OWN, sys.argv), *smaller(study, folder))
         print_facts({"time": time.lines, "smaller": command}, console, whole=["smaller"])
         print_text("Ctrl-C, twice, ends this one at once; the same command goes on with it", console)
 
 
-def _without_out(arguments: Sequence[str]) -> list[str]:
-    """A command line without its folder."""
+def _without(options: Collection[str], arguments: Sequence[str]) -> list[str]:
+    """A command line without some options and their values."""
     return [
         word
         for before, word in pairwise(["", *arguments])
-        if "--out" not in (before, word) and not word.startswith("--out=")
+        if before not in options and word.partition("=")[0] not in options
     ]
 
 

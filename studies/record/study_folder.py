@@ -5,18 +5,21 @@ import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
+from sqlalchemy.exc import ArgumentError
 
 from studies.record.provenance import provenance
 from studies.study import Study
 from trainables.errors import UserError, explain
 from trainables.records.atomic_files import PARTIAL, seal, unseal, write_atomic
-from trainables.records.object_store import Mirror
 from trainables.records.storage_urls import masked, unmasked
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import STATES, TrialFolder
+
+if TYPE_CHECKING:
+    from trainables.records.object_store import Mirror  # pyarrow is large, and needed where there is one alone
 
 
 class StudyFolder:
@@ -40,7 +43,7 @@ class StudyFolder:
         lasting = self.check(study, lasting["storage"], checkpoints) or lasting
         record = study.question() | lasting | facts | provenance()
         for partial in self.path.glob(PARTIAL):
-            partial.unlink()
+            partial.unlink(missing_ok=True)
         return self._write(record)
 
     def _write(self, record: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -67,7 +70,7 @@ class StudyFolder:
         asked["pack"] = None
         if self.layout.question.exists():
             return {} if fresh else self._claimed_before(study, asked)
-        own = (self.layout.lock, self.layout.driver)
+        own = (self.layout.lock, self.layout.driver, self.layout.request, self.path / "lost+found")
         others = self.path.iterdir() if self.path.exists() else ()
         if any(not path.match(PARTIAL) and path not in own for path in others):
             raise UserError(f"{self.path} is not empty and holds no study\nuse another --out")
@@ -93,7 +96,7 @@ class StudyFolder:
             differences = study.differences(found)
             lasting = {"id": found["id"]} | {key: found.get(key) for key in asked if key != "id"}
             lasting["storage"] = lasting["storage"] and masked(lasting["storage"])
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ArgumentError) as error:
             reason = explain(error).splitlines()[0] if isinstance(error, ValidationError) else error
             raise UserError(f"{path} is damaged: {reason}\nrestore it, or use another --out, or --fresh") from error
         if differences:
@@ -121,11 +124,13 @@ class StudyFolder:
         url = self._recorded().get("storage")
         return url and unmasked(url)
 
-    def mirror(self, path: Path) -> Mirror | None:
+    def mirror(self, path: Path) -> "Mirror | None":
         """Where the checkpoints of what trains in ``path`` are kept, if not there."""
         record = self._recorded()
         if not record.get("checkpoints"):
             return None
+        from trainables.records.object_store import Mirror
+
         owner = f"{record['name']}-{record['id'][:8]}"
         return Mirror(record["checkpoints"], f"{owner}/{path.relative_to(self.path)}")
 

@@ -19,7 +19,6 @@ from studies.study import Study
 from trainables.console import unwritable
 from trainables.data.datasets import training_images
 from trainables.errors import UserError
-from trainables.records.object_store import Mirror
 from trainables.records.storage_urls import storage_url
 from trainables.slots.resources import Placement, SlotResources
 from trainables.text import legible
@@ -47,6 +46,8 @@ def check(study: Study, folder: StudyFolder, options: Options) -> Study:
     if url:
         check_storage(url)
     if storage.checkpoints:
+        from trainables.records.object_store import Mirror  # pyarrow is large
+
         Mirror(storage.checkpoints, "").check()
     if options.sinks.mlflow is not None:
         check_mlflow(options.sinks.mlflow, study.name)
@@ -65,10 +66,10 @@ def check_data(study: Study, data_dir: Path | None, workers: int) -> None:
 
 
 def _check_place(path: Path) -> None:
-    """Raises: UserError where a study's folder, or what is beside it, cannot be made or written."""
+    """Raises: UserError where a study's folder cannot be made or written."""
     there = next(place for place in (path, *path.parents) if os.path.lexists(place))
-    fault = unwritable(there) or (there == path and unwritable(path.parent))
-    if fault:
+    # where nothing may be beside it, its lock is within: see `StudyLayout`
+    if fault := unwritable(there):
         raise UserError(f"--out must be a folder that can be written, got {path}: {fault}\nuse another --out")
 
 
@@ -140,5 +141,5 @@ def _slots(
 
 def has_gpu() -> bool:
     """Whether this process may see a GPU, without the seconds and the memory that asking torch takes."""
-    devices = (Path("/dev/nvidiactl"), Path("/dev/kfd"))
-    return os.environ.get("CUDA_VISIBLE_DEVICES") != "" and any(device.exists() for device in devices)
+    devices = (Path("/dev/nvidiactl"), Path("/dev/kfd"), Path("/dev/dxg"))
+    return os.environ.get("CUDA_VISIBLE_DEVICES") not in ("", "-1") and any(device.exists() for device in devices)

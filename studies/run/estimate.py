@@ -8,11 +8,11 @@ from pathlib import Path
 
 from analysis.reading.validation import flat
 from studies.run.options import Options
+from studies.run.retraining import REPEATED
 from studies.study import Study
 from trainables.slots.resources import SlotResources
 from trainables.training.probe import Pace, paces
 
-_REPEATED = 3  # trials that --seeds trains again
 # share of the trials that a look at them leaves, as a power of the quantile: at 0.25 three quarters go on. Studies of 8
 # epochs a trial trained 40 to 73 % of them; the second power is of the fewest
 _KEPT, _KEPT_AT_LEAST = 0.2, 0.35
@@ -41,7 +41,7 @@ class Estimate:
 
 def images_to_train(study: Study, available: int) -> int:
     """How many images all trainings of a study take, if nothing is pruned."""
-    base, again = study.base, study.seeds * min(_REPEATED, study.trials)
+    base, again = study.base, study.seeds * min(REPEATED, study.trials)
     epochs = (study.trials + again) * base.epochs + min(study.finals, study.trials) * study.final_epochs
     return epochs * min(base.limit_train or available, available)
 
@@ -86,7 +86,7 @@ def _epochs(study: Study, kept: float, slots: int) -> float:
     pruned = sum((end - start) * kept**look for look, (start, end) in enumerate(pairwise([0, *ends])))
     first = min(_FIRST, study.trials)
     search = first * whole + (study.trials - first) * pruned
-    again = study.seeds * min(_REPEATED, study.trials) * whole
+    again = study.seeds * min(REPEATED, study.trials) * whole
     finals = min(study.finals, study.trials)
     longer = finals * study.final_epochs / min(slots, finals) if finals else 0.0
     return float(search / min(slots, study.trials) + again / slots + longer)
@@ -100,8 +100,10 @@ def smaller(study: Study, folder: Path) -> list[str]:
         if is_used and base[path] > most and path not in study.space:
             found += ["--set", f"{path}={most}"]
     for name, most in _SMALL_OPTIONS.items():
-        if (getattr(study, name, None) or base.get(name) or math.inf) > most:
+        value = getattr(study, name, base.get(name))
+        if (math.inf if value is None else value) > most:
             found += [f"--{name.replace('_', '-')}", str(most)]
+    folder = folder if folder.name not in ("", "..") else folder.resolve()
     return [*found, "--out", os.fspath(folder.with_name(f"{folder.name}_small"))]
 
 

@@ -119,10 +119,14 @@ def prune(path: Path, keep: int, dry_run: bool) -> tuple[int, int]:
         files = [state for trial in ended.values() for state in trial.checkpoints.glob(STATES)]
         stripped = [trial for number, trial in ended.items() if number not in kept]
         files += [trial.best for trial in stripped if trial.best.exists()]
-        size = sum(file.stat().st_size for file in files)
+        # of those that stay, the states in a store go, as they do here
+        stored = [(folder.mirror(trial.path), STATES if number in kept else "*") for number, trial in ended.items()]
+        there = [size for mirror, pattern in stored if mirror for size in mirror.sizes(pattern)]
+        size = sum(file.stat().st_size for file in files) + sum(there)
         if not dry_run:
-            for mirror in filter(None, (folder.mirror(trial.path) for trial in stripped)):
-                mirror.remove("*")
+            for mirror, pattern in stored:
+                if mirror:
+                    mirror.remove(pattern)
             for file in files:
                 file.unlink()
-    return len(files), size
+    return len(files) + len(there), size

@@ -17,6 +17,14 @@ _KINDS = {"ledger": "databases", "checkpoints": "object stores"}
 _OBJECT_STORES = re.compile(r"(s3|gs|gcs|abfs|abfss|file)://")
 
 
+def _holds_credentials(uri: str) -> bool:
+    """Whether an object store's URI names more than the store; Azure's container@account is its name."""
+    scheme, _, rest = uri.partition("://")
+    user = rest.partition("/")[0].rpartition("@")[0]
+    is_name = scheme in ("abfs", "abfss") and ":" not in user
+    return bool(user and not is_name) or without_passwords(uri) != uri
+
+
 @dataclass(frozen=True, kw_only=True)
 class Resources:
     """Where and how wide a study runs; None lets the cluster decide."""
@@ -52,6 +60,8 @@ class Resources:
         at_least(1, workers_per_trial=self.workers_per_trial, max_concurrent=self.max_concurrent)
         at_least(1, final_workers=self.final_workers)
         at_least(0, gpus_per_worker=self.gpus_per_worker)
+        if (self.gpus_per_worker or 0) > 1 and self.gpus_per_worker % 1:  # type: ignore[operator]
+            raise ValueError(f"gpus_per_worker must be a whole number above 1, got {self.gpus_per_worker:g}")
         if self.pack not in ("auto", *map(str, range(1, MOST_IN_TURNS + 1))):
             raise ValueError(f"--pack must be auto or from 1 to {MOST_IN_TURNS}, got {self.pack!r}")
         if (self.asked_pack or 1) > 1 and self.workers_per_trial > 1:
@@ -112,7 +122,7 @@ class Storage:
                 raise ValueError(
                     f"--storage must name one database and one object store at most, got two {_KINDS[kind]}"
                 )
-            if kind == "checkpoints" and ("@" in place or without_passwords(place) != place):
+            if kind == "checkpoints" and _holds_credentials(place):
                 rule = "--storage must hold no credentials of an object store: each node finds them for itself"
                 raise ValueError(f"{rule}; got {without_passwords(place)}")
             found[kind] = place

@@ -17,7 +17,7 @@ from trainables.config import TrialConfig
 from trainables.errors import StudyWarning, UserError
 from trainables.records.trial_folder import TrialFolder
 
-_REPEATED = 3  # trials that are repeated
+REPEATED = 3  # trials that are repeated
 
 
 def next_finals(trials: Trials, folder: StudyFolder) -> list[tuple[FrozenTrial, TrialConfig]]:
@@ -38,7 +38,7 @@ def _final_path(trials: Trials, folder: StudyFolder, trial: FrozenTrial) -> Path
 def next_repeats(trials: Trials, folder: StudyFolder) -> list[tuple[FrozenTrial, int, TrialConfig]]:
     """(trial, repeat from 1, config) of what ``seeds`` asks for and is still to train."""
     found = []
-    for trial in trials.chosen(_REPEATED):
+    for trial in trials.chosen(REPEATED):
         for repeat in range(1, trials.plan.seeds + 1):
             config = trials.plan.base.of_trial(trial.number, trial.params).of_repeat(repeat)
             record = TrialFolder(folder.layout.repeat(trial.number, repeat))
@@ -106,7 +106,7 @@ def foresee(session: Session, speed: float, alone: bool) -> None:
     ledger, folder, plan = session.ledger, session.folder, session.ledger.plan
     again, longer = len(next_repeats(ledger, folder)), len(next_finals(ledger, folder))
     if trials_left(ledger):
-        again, longer = plan.seeds * min(_REPEATED, plan.trials), min(plan.finals, plan.trials)
+        again, longer = plan.seeds * min(REPEATED, plan.trials), min(plan.finals, plan.trials)
     session.view.left.plan("repeats", again, plan.base.epochs)
     session.view.left.plan("finals", longer, plan.final_epochs, speed, alone)
 

@@ -46,8 +46,8 @@ def run(study: Study, out: Path, options: Options, console: Console) -> None:
     lock = DriverLock(folder.layout)
     with lock.acquired():
         if options.fresh:
-            renamed = set_aside(study.name, old) if (old := folder.storage()) else None
-            for place in filter(None, (folder.move_aside(), renamed)):
+            old, kept = folder.storage(), folder.move_aside()  # a mount cannot be moved: that comes first
+            for place in filter(None, (kept, set_aside(study.name, old) if old else None)):
                 console.print(f"the earlier study is kept as {place}", soft_wrap=True)
         study = folder.own_definitions(study)
         with _opened(study, folder, options) as ledger:

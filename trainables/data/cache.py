@@ -138,7 +138,8 @@ def _hold(folder: Path) -> int:
     """Let other processes see that this one uses a folder."""
     file = os.open(folder / "meta.json", os.O_RDONLY)
     _held.setdefault(folder, []).append(file)
-    fcntl.flock(file, fcntl.LOCK_SH)
+    with contextlib.suppress(OSError):  # a file system without locks, on which nothing is removed either
+        fcntl.flock(file, fcntl.LOCK_SH)
     return file
 
 
@@ -164,11 +165,16 @@ def _remove_unused(folder: Path) -> None:
     try:
         for each in own:
             fcntl.flock(each, fcntl.LOCK_UN)
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder)
-    except OSError:  # another holds it
-        for each in own:
-            fcntl.flock(each, fcntl.LOCK_SH)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # another holds it
+            for each in own:
+                fcntl.flock(each, fcntl.LOCK_SH)
+            return
+        for path in folder.iterdir():  # what says that it is an older one goes last
+            if path.name != "meta.json":
+                path.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
     finally:
         os.close(file)
 

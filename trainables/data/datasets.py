@@ -106,7 +106,9 @@ def load_dataset(
         folder = prepared / f"{kind}-{_short_hash(name, str(root), shape, source.stamps, source.format)}"
         try:
             return _open(folder, name, source.notes)
-        except DAMAGE:
+        except DAMAGE as error:
+            if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+                raise UserError(f"{folder} cannot be read: {error}\nset VAE_CACHE_DIR to another folder") from error
             _prepare(folder, lock, name, root, source)
             return _open(folder, name, source.notes)
 
@@ -155,7 +157,7 @@ def _prepare(folder: Path, lock: Path, name: str, root: Path, source: Source) ->
     """Write the arrays of a set to `folder` while its `lock` is held, and remove those of what the set was before."""
     (images, labels), test = source.read()
     if len(labels) < 2:
-        raise UserError(f"{root} must hold 3 images or more, to train on, to validate and to test, got {len(labels)}")
+        raise UserError(f"{root} must hold 2 images or more, and 3 to validate and to test, got {len(labels)}")
     if test is None:
         rows, held_out = holdout(labels, _TEST_FRACTION)
         test = images, labels

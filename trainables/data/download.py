@@ -4,6 +4,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from trainables.data.cache import FULL
@@ -33,7 +34,11 @@ def download(name: str, root: Path) -> None:
             unpacked = _fetch(version, mirrors, Path(temporary))
             target.parent.mkdir(parents=True, exist_ok=True)
             if find(name, root, CATALOG[name].shape) is None:  # else another machine that shares the folder was faster
-                unpacked.rename(target)
+                if target.is_dir():  # with something else in it
+                    for file in unpacked.iterdir():
+                        file.rename(target / file.name)
+                else:
+                    unpacked.rename(target)
     except Exception as error:  # whatever a network or a mirror comes up with
         if isinstance(error, OSError) and error.errno in FULL:
             fault = f"{root} is on a disk or a quota that is full: {error.strerror}"
@@ -58,7 +63,9 @@ def _is_packed_in(root: Path, version: Version) -> bool:
 
     def is_there(archive: str, known_hash: str) -> bool:
         algorithm, _, digits = known_hash.partition(":")
-        return (root / archive).is_file() and bool(file_hash(str(root / archive), algorithm) == digits)
+        with suppress(OSError):
+            return (root / archive).is_file() and bool(file_hash(str(root / archive), algorithm) == digits)
+        return False
 
     return bool(version.archives) and all(is_there(*each) for each in version.archives.items())
 

@@ -87,7 +87,7 @@ def find_pictures(root: Path) -> PictureFolder:
     reading; OSError."""
     if not root.is_dir():
         raise UserError(f"{root} must be a folder, of class folders or of pictures, but is not a folder{_near(root)}")
-    refuse_escapes(root)
+    refuse_escapes(root, unread="lost+found")  # root's own on every disk
     top = _Contents(root)
     folders = [_Contents(folder) for folder in top.folders]
     classes = {inside.path.name: inside.pictures for inside in folders if inside.pictures}

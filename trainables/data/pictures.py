@@ -243,5 +243,5 @@ def _kind(path: Path) -> str:
     except OSError as error:
         return f"cannot be read: {error.strerror}"
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n")
-    kinds = (kind for magic, kind in _NO_PICTURES if text.startswith(magic) or start[4:].startswith(magic))
+    kinds = (kind for magic, kind in _NO_PICTURES if (start[4:] if magic == b"ftyp" else text).startswith(magic))
     return next(kinds, "is damaged, or no picture of a format that is read") if start else "is empty"

@@ -122,11 +122,12 @@ def _nearby(name: str, version: Version, root: Path) -> dict[str, Path] | None:
     if any(root.name in Path(folder).parts for v in CATALOG[name].versions for folder in v.folders):
         places += [root.parent / folder for folder in version.folders]
     for place in places:
-        if place in taken or not place.is_dir() or not _file_in(place, version.file_names[0], version.gzipped):
-            continue
-        found = _files_in(place, version)
-        if len(found) == len(version.file_names) and _may_be(version, found):
-            return found
+        with suppress(PermissionError):  # somebody's own
+            if place in taken or not place.is_dir() or not _file_in(place, version.file_names[0], version.gzipped):
+                continue
+            found = _files_in(place, version)
+            if len(found) == len(version.file_names) and _may_be(version, found):
+                return found
     return None
 
 

@@ -45,6 +45,12 @@ class Mirror:
             if kept is None or not (kept / name).exists():
                 files.delete_file(f"{path}/{name}")
 
+    def sizes(self, pattern: str) -> list[int]:
+        """Bytes of what has a name that matches."""
+        files, path = self.place()
+        names = self._names(files, path, pattern)
+        return [info.size for info in files.get_file_info([f"{path}/{name}" for name in names])] if names else []
+
     def clear(self) -> None:
         """Delete all that is there, folders too."""
         files, path = self.place()

@@ -28,8 +28,10 @@ def storage_url(folder: Path, storage: str | None) -> str:
         return _sqlite_url(StudyLayout(folder.resolve()).ledger)
     try:
         url = make_url(storage)
-    except ArgumentError as error:
-        raise UserError(f"--storage must be a database's URL, got {storage!r}") from error
+    except (ArgumentError, ValueError) as error:  # the second of its port; it may hold a password, so it is not shown
+        raise UserError(
+            "--storage must be a database's URL\nsuch as sqlite:///trials.db or postgresql://user:password@host:5432/name"
+        ) from error
     if url.drivername.startswith("sqlite"):
         if url.database in (None, "", ":memory:"):
             raise UserError(f"--storage must outlive the command, got {storage!r}, which is in memory alone")
@@ -38,10 +40,8 @@ def storage_url(folder: Path, storage: str | None) -> str:
 
 
 def patient(url: str, seconds: float) -> dict[str, Any]:
-    """What SQLAlchemy's engine takes to wait for a SQLite file so long, unless the URL itself says how long; other
-    databases wait by themselves."""
-    is_asked = url.startswith("sqlite") and "timeout" not in make_url(url).query
-    return {"connect_args": {"timeout": seconds}} if is_asked else {}
+    """What SQLAlchemy's engine takes to wait for a SQLite file so long; other databases wait by themselves."""
+    return {"connect_args": {"timeout": seconds}} if url.startswith("sqlite") else {}
 
 
 def out_of_reach(shown: str, error: BaseException) -> str | None:
@@ -75,9 +75,9 @@ def masked(url: str) -> str:
 def unmasked(url: str) -> str:
     """A `masked` URL with the password that this process was given for it, or that $VAE_STORAGE has."""
     for known in os.environ.get("VAE_STORAGE", "").split():
-        with suppress(ArgumentError):
+        with suppress(ArgumentError, ValueError):
             masked(known)
-    with suppress(ArgumentError):
+    with suppress(ArgumentError, ValueError):
         return _unmasked.get(masked(url), url)
     return url
 

@@ -46,7 +46,7 @@ class StudyLayout:
         """Beside the folder, as that may be moved aside under the lock. But in it where it is a mount, whose neighbours
         are not those of whoever else mounts it, or where the folder above cannot be written."""
         within = self.path / f".study.{what}"
-        if os.path.ismount(self.path):
+        if os.path.ismount(self.path) or (self.path / ".study.lock").exists():  # of who sees a mount there
             return within
         lock = self.path.with_name(f".{self.path.name}.lock")
         has_place = os.access(self.path.parent, os.W_OK) or lock.exists()

@@ -117,6 +117,10 @@ class Mailbox:
             return job
         return "close" if self._closed else "idle"
 
+    async def expect(self, slots: list[str]) -> None:
+        """Know of slots that will open."""
+        self._slots.update(slots)
+
     async def is_open(self, slot: str) -> bool:
         """Whether a slot has asked for a job, or never will; waits for it a while."""
         return await self._wait(lambda: self._requests[slot] > 0 or slot in self._gone or self._closed)
@@ -179,8 +183,10 @@ class Mailbox:
         """Put the jobs of a slot that is gone for good back to the queue."""
         self._gone.add(slot)
         self._lost = cause
-        for job_id, entry in self._entries.items():
-            if entry.slot == slot and not entry.ended:
+        for job_id, entry in [*self._entries.items()]:
+            if entry.slot == slot and not entry.ended and entry.cancelled:
+                del self._entries[job_id]
+            elif entry.slot == slot and not entry.ended:
                 entry.slot, entry.queued = None, time.monotonic()
                 self._queue.appendleft(job_id)
         await self._notify()

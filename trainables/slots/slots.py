@@ -70,7 +70,9 @@ class Slots:
 
     def grow(self, count: int) -> None:
         """Open more slots, up to ``count`` of them."""
-        for slot in self._add(max(0, count - self.count)):
+        added = self._add(max(0, count - self.count))
+        ray.get(self.mailbox.expect.remote(added))
+        for slot in added:
             self._threads[slot].start()
 
     def __enter__(self) -> "Slots":

@@ -63,6 +63,7 @@ class _Active:
     ended: Snapshot | None = None
     saving: Future[Metrics] | None = None
     answer: Any = None  # the mailbox's, to come
+    error: Exception | None = None  # what ends it, once what was trained before is saved and answered
 
 
 class _Worker:
@@ -113,6 +114,10 @@ class _Worker:
         self._unclean = False
 
     def _begin(self, job: Job) -> None:
+        if self._active.pop(job.id, None):  # a mailbox that was restarted gives it anew
+            if self._world.device.type == "cuda":
+                torch.cuda.synchronize(self._world.device)
+            self._clean()
         try:
             folder = TrialFolder(job.folder)
             if job.mirror is None and not folder.holds(job.config):
@@ -151,12 +156,7 @@ class _Worker:
     def _turn(self, active: _Active) -> bool:
         """Do what can be done of a job without waiting; whether there was any."""
         try:
-            try:
-                return self._moved(active)
-            except (NonFiniteError, RuntimeError) as error:
-                # what came before counts
-                if not (isinstance(error, NonFiniteError) or is_out_of_memory(error)) or self._settled(active):
-                    raise
+            return self._moved(active)
         except NonFiniteError as error:
             self._finish(active.job, str(error))
         except Exception as error:
@@ -169,16 +169,29 @@ class _Worker:
         was_answered = self._answered(active)
         if active.job.id not in self._active:
             return True
+        if active.error is not None:
+            if active.saving or active.answer:
+                return was_answered
+            raise active.error
         if active.ended is not None:
             if active.saving or active.answer:
                 return was_answered
             active.saving, active.ended = self._writer.submit(active.training.save, active.ended), None
-        turn = next(active.turns, None)
+        turn = self._next_turn(active)
         if isinstance(turn, Epoch):
             active.ended = active.training.snapshot(turn)
         elif turn is None and not (active.saving or active.answer or active.ended):
             self._finish(active.job)
         return bool(turn) or was_answered
+
+    def _next_turn(self, active: _Active) -> bool | Epoch | None:
+        try:
+            return next(active.turns, None)
+        except (NonFiniteError, RuntimeError) as error:
+            if not (isinstance(error, NonFiniteError) or is_out_of_memory(error)):
+                raise
+            active.error = error  # what came before counts
+            return True
 
     def _answered(self, active: _Active) -> bool:
         """Report an epoch whose checkpoint is safe, and heed the answer to an earlier report, if either is there."""
@@ -192,13 +205,6 @@ class _Worker:
                 self._finish(active.job)
             return True
         return False
-
-    def _settled(self, active: _Active) -> bool:
-        """Wait until what was trained is saved, reported and answered; whether the job goes on."""
-        while active.saving or active.answer:
-            if not self._answered(active):
-                time.sleep(_IDLE_SECONDS)
-        return active.job.id in self._active
 
     def _moved_together(self, active: _Active) -> bool:
         """The same for ranks, which must do the same in the same order: they wait for every checkpoint and answer."""

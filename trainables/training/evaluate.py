@@ -18,6 +18,7 @@ from vae_models.vae import Posterior
 
 BATCH = 500
 _GPU_BATCH = 2_000  # so many at once cost a GPU hardly more, and are a quarter of the kernels to launch
+_NUMBERS = 10_000_000  # of images, at most, in a batch: large ones need their memory in the layers
 _NOISE_SEED = 20_140_411  # the same noise for a row in every evaluation: epochs and trials differ by their models alone
 
 
@@ -52,7 +53,8 @@ def _calibrated(model: VAE, pixels: Pixels, world: World, definitions: int) -> T
 def _batches(model: VAE, pixels: Pixels, world: World) -> Iterator[tuple[Tensor, Tensor, np.ndarray]]:
     """Images and noise of each batch, on the device, and its rows."""
     noise = _noise_on(world.device, len(pixels), model.config.latent_dim)
-    for rows, x in pixels.in_order(BATCH if world.device.type == "cpu" else _GPU_BATCH, world):
+    most = BATCH if world.device.type == "cpu" else _GPU_BATCH
+    for rows, x in pixels.in_order(max(1, min(most, _NUMBERS // model.config.dimensions)), world):
         yield x, noise[int(rows[0]) : int(rows[-1]) + 1], rows
 
 

@@ -54,7 +54,9 @@ def paces(configs: Sequence[TrialConfig], data_dir: Path | None, threads: int) -
                 )
             answer = ours.recv()
             if not isinstance(answer, Pace):
-                raise UserError(f"{_words(config)} cannot be trained here: {answer}\nmake it or the batch smaller")
+                raise UserError(
+                    f"{_words(config)} cannot be trained here: {answer}\nchange it, or make it or the batch smaller"
+                )
             found.append(answer)
     except EOFError as error:
         raise UserError(
@@ -80,8 +82,9 @@ def _measure(answers: Connection, configs: Sequence[TrialConfig], data_dir: Path
     for config in configs:
         try:
             answers.send(_pace(config, data_dir, World(device=first_device())))
-        except RuntimeError as error:  # torch's, of memory that is not there
+        except Exception as error:  # memory that is not there, a loss that is no number, data that has gone
             answers.send((str(error).splitlines() or [type(error).__name__])[0][:200])
+            return
 
 
 def _pace(config: TrialConfig, data_dir: Path | None, world: "World") -> Pace:

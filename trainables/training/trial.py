@@ -69,6 +69,8 @@ class Training:
 
     def snapshot(self, epoch: Epoch) -> Snapshot:
         """What `save` takes of an epoch that has just ended, so that the next can begin."""
+        if self.run.world.rank:  # the first rank saves
+            return Snapshot(self.run.config, epoch.history, {}, {})
         return checkpoint.snapshot(epoch, self.run.config)
 
     def save(self, taken: Snapshot) -> Metrics:
