@@ -154,7 +154,7 @@ def test_a_study_whose_trials_all_fail_ends_says_why_and_keeps_its_slots(tmp_pat
     diverge = ("--set", "lr=1e30", "--set", "grad_clip=1e30")
     done = script(ROOT / "studies/digits_vae.py", *SMALL, *diverge, "--trials", "3", "--out", "bad", cwd=tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "no trial of bad completed (3 fail)" in done.stderr
+    assert "no trial of bad completed (3 failed)" in done.stderr
     assert "the first cause: non-finite at epoch 1" in done.stderr
     assert done.stdout.count("trial 1 failed: non-finite at epoch 1") == 1
     assert "Traceback" not in done.stdout + done.stderr
