@@ -92,8 +92,8 @@ def openers(tensorboard: bool, mlflow: str | None, study: str, layout: StudyLayo
 def check_mlflow(uri: str, study: str) -> None:
     """Raises: UserError where MLflow is not installed, or takes no runs at a URI; nothing is made there."""
     client = _client(uri)
-    if path := re.fullmatch(r"(?:sqlite|file)://(/.*)", uri):
-        if fault := unwritable(Path(path[1].removeprefix("//")).parent):
+    if place := re.fullmatch(r"(?:sqlite:///|file://)(.+)", uri):  # a path in SQLite's may be relative
+        if fault := unwritable(Path(place[1]).parent):
             raise UserError(f"--mlflow must be in a folder that can be written, got {without_passwords(uri)}: {fault}")
         return
     _answer(uri, lambda: client().get_experiment_by_name(study))
