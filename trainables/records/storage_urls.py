@@ -35,13 +35,15 @@ def storage_url(folder: Path, storage: str | None) -> str:
     if url.drivername.startswith("sqlite"):
         if url.database in (None, "", ":memory:"):
             raise UserError(f"--storage must outlive the command, got {storage!r}, which is in memory alone")
-        return _sqlite_url(Path(url.database).absolute())  # relative, it would be another file elsewhere
+        return url.set(database=str(Path(url.database).absolute())).render_as_string()  # relative, it'd be another file
     return storage
 
 
 def patient(url: str, seconds: float) -> dict[str, Any]:
-    """What SQLAlchemy's engine takes to wait for a SQLite file so long; other databases wait by themselves."""
-    return {"connect_args": {"timeout": seconds}} if url.startswith("sqlite") else {}
+    """What SQLAlchemy's engine takes to wait for a SQLite file so long, unless the URL itself says how long; other
+    databases wait by themselves."""
+    is_asked = url.startswith("sqlite") and "timeout" not in make_url(url).query
+    return {"connect_args": {"timeout": seconds}} if is_asked else {}
 
 
 def out_of_reach(shown: str, error: BaseException) -> str | None:

@@ -106,7 +106,8 @@ def test_a_study_that_is_stopped_leaves_a_line_that_says_so(how: str, times: int
         assert found.end() == ExitCode.INTERRUPTED
         shown = found.screen()
         began = next(at for at, line in enumerate(shown) if line.startswith("Ray dashboard"))  # after how long it takes
-        assert [line.split(":")[0] for line in shown[began:]] == ["Ray dashboard", "interrupted"], shown
+        left = [line.split(":")[0] for line in shown[began:] if not line.startswith("this processor has bfloat16")]
+        assert left == ["Ray dashboard", "interrupted"], shown
         assert is_clean(found)
 
 
