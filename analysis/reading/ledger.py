@@ -1,6 +1,7 @@
 """A study's Optuna storage, read by someone who does not trust it."""
 
 import os
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -59,7 +60,8 @@ def _read(url: str, question: Question, shown: str) -> list[FrozenTrial]:
     storage = optuna.storages.RDBStorage(url, patient(url, READ_SECONDS), skip_table_creation=True)
     try:
         names = [study.study_name for study in storage.get_all_studies()]
-        for name in sorted(names, key=question.name.__ne__):  # it has another name where `--fresh` has set it aside
+        set_aside = [name for name in names if re.fullmatch(rf"{re.escape(question.name)}-\d{{8}}-\d{{6}}", name)]
+        for name in [name for name in names if name == question.name] + set_aside:
             study_id = storage.get_study_id_from_name(name)
             if storage.get_study_user_attrs(study_id).get(OWNER) == question.id:
                 return stored_trials(storage, study_id)

@@ -157,7 +157,7 @@ def _prepare(folder: Path, lock: Path, name: str, root: Path, source: Source) ->
     """Write the arrays of a set to `folder` while its `lock` is held, and remove those of what the set was before."""
     (images, labels), test = source.read()
     if len(labels) < 2:
-        raise UserError(f"{root} must hold 2 images or more, and 3 to validate and to test, got {len(labels)}")
+        raise UserError(f"{root} must hold 3 images or more, to train on, to validate and to test, got {len(labels)}")
     if test is None:
         rows, held_out = holdout(labels, _TEST_FRACTION)
         test = images, labels

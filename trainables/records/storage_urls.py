@@ -29,9 +29,9 @@ def storage_url(folder: Path, storage: str | None) -> str:
     try:
         url = make_url(storage)
     except (ArgumentError, ValueError) as error:  # the second of its port; it may hold a password, so it is not shown
-        raise UserError(
-            "--storage must be a database's URL\nsuch as sqlite:///trials.db or postgresql://user:password@host:5432/name"
-        ) from error
+        shown = "" if "@" in storage else f", got {storage!r}"
+        way_out = "such as sqlite:///trials.db or postgresql://user:password@host:5432/name"
+        raise UserError(f"--storage must be a database's URL{shown}\n{way_out}") from error
     if url.drivername.startswith("sqlite"):
         if url.database in (None, "", ":memory:"):
             raise UserError(f"--storage must outlive the command, got {storage!r}, which is in memory alone")

@@ -55,7 +55,7 @@ def paces(configs: Sequence[TrialConfig], data_dir: Path | None, threads: int) -
             answer = ours.recv()
             if not isinstance(answer, Pace):
                 raise UserError(
-                    f"{_words(config)} cannot be trained here: {answer}\nchange it, or make it or the batch smaller"
+                    f"{_words(config)} cannot be trained here: {answer}\nmake it or the batch smaller, or change it"
                 )
             found.append(answer)
     except EOFError as error:
