@@ -15,6 +15,8 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 # a shell starts what runs in the background deaf to Ctrl-C, and so would be the commands that tests start
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# and what runs under nohup, to a hang-up
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", autouse=True)
