@@ -70,18 +70,18 @@ def ranked_runs(folder: StudyRecord | Path | str, trials: pd.DataFrame | None = 
             runs.append(Run(f"trial {trial.number}", slug, record, record.config(), best))
     trained = {run.config for run in runs}
     runs += [run for run in final_runs(study.folder) if run.config not in trained]  # no longer, so the same run
-
-    def beyond(run: Run) -> bool:
-        return any(limit.violation(run.best) > 0 for limit in study.where)
-
     if not study.has_front:
-        return sorted(runs, key=lambda run: (beyond(run), run.best["val_bits_per_dim"]))
+        return sorted(runs, key=lambda run: (not study.is_within_limits(run.best), run.best["val_bits_per_dim"]))
     trials = load_trials(study) if trials is None else trials
     front = trials[trials["front"]]
     spread_out = spread(front["val_rate"].to_numpy(), front["val_distortion"].to_numpy(), len(front))
     first, others = front["number"].iloc[spread_out], trials[~trials["front"]].sort_values("excess", kind="stable")
     place = {int(number): at for at, number in enumerate([*first, *others["number"]])}
-    return sorted(runs, key=lambda run: (beyond(run), place.get(run.number, len(place)), not run.is_final))
+
+    def rank(run: Run) -> tuple[bool, int, bool]:
+        return not study.is_within_limits(run.best), place.get(run.number, len(place)), not run.is_final
+
+    return sorted(runs, key=rank)
 
 
 def longest(trial: Run, runs: Iterable[Run]) -> Run:

@@ -93,7 +93,7 @@ def choose(folder: StudyRecord | Path | str, wish: Wish | None = None) -> Choice
 
 def within_limits(study: StudyRecord, runs: list[Run]) -> list[Run]:
     """Those of a study's runs that keep to its limits; all where none does."""
-    return [run for run in runs if all(limit.violation(run.best) <= 0 for limit in study.where)] or runs
+    return [run for run in runs if study.is_within_limits(run.best)] or runs
 
 
 def _plane(runs: list[Run]) -> tuple[np.ndarray, np.ndarray]:

@@ -76,6 +76,10 @@ class StudyRecord:
         """Column -> distribution, of what is searched."""
         return {self.columns[path]: distribution for path, distribution in self.space.items()}
 
+    def is_within_limits(self, row: Metrics) -> bool:
+        """Whether an epoch keeps to all that ``where`` asks."""
+        return all(limit.violation(row) <= 0 for limit in self.where)
+
     @cached_property
     def states(self) -> list[str]:
         """How each trial stands, of `analysis.reading.states.WORDS`, by its number."""

@@ -131,7 +131,7 @@ def _slots(
 ) -> tuple[int, SlotResources, SlotResources, bool]:
     """How many slots of which size for the search, and the one of the final trainings; and whether a pack is measured
     first, unless it is ``known``."""
-    is_measured = resources.asked_pack is None and resources.may_pack and any(node.gpus for node in cluster)
+    is_measured = resources.measures_pack(cluster)
     pack = (known if is_measured else resources.asked_pack) or 1
     share, most, workers = resources.gpus_per_worker, resources.max_concurrent, resources.workers_per_trial
     count, slot = plan_slots(cluster, workers, most, share, study.trials, pack, placement)

@@ -9,6 +9,7 @@ from typing import Annotated
 from typer import Option
 
 from cluster.connect import PATIENCE
+from cluster.plan import Node
 from studies.study import at_least
 from trainables.slots.resources import MOST_IN_TURNS, Placement
 from trainables.text import without_passwords
@@ -74,10 +75,11 @@ class Resources:
         """Trials that a process trains in turns; None: to be measured where there is a GPU."""
         return None if self.pack == "auto" else int(self.pack)
 
-    @property
-    def may_pack(self) -> bool:
-        """Whether a process may have a whole GPU to itself."""
-        return self.workers_per_trial == 1 and self.gpus_per_worker in (None, 1)
+    def measures_pack(self, cluster: Sequence[Node]) -> bool:
+        """Whether how many trials share a GPU is to be measured: none is asked for, and a process may have a whole one
+        to itself."""
+        is_whole = self.workers_per_trial == 1 and self.gpus_per_worker in (None, 1)
+        return self.asked_pack is None and is_whole and any(node.gpus for node in cluster)
 
 
 @dataclass(frozen=True, kw_only=True)

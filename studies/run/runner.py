@@ -38,7 +38,6 @@ def run(study: Study, out: Path, options: Options, console: Console) -> None:
     """Run or continue a study in ``out``. What was finished before stays. Raises: UserError; EndedEarly where it was
     stopped, or its budget is spent, before its plan was done."""
     folder = StudyFolder(out)
-    DriverLock(folder.layout).refuse_in_use()
     with checked_options():
         check(study, folder, options)
     for note in load_dataset(study.base.dataset, options.data_dir, study.base.image_size).notes:

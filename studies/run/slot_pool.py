@@ -41,11 +41,9 @@ def final_slot(resources: Resources, cluster: list[Node]) -> SlotResources:
 def chosen_pack(resources: Resources, cluster: list[Node], session: Session) -> int:
     """How many trials a process trains in turns: what is asked, or what the study was found to do best with on a GPU
     when it began; 1 without one. Raises: UserError where none is free to be measured, or too small for one trial."""
-    if resources.asked_pack is not None:
-        return resources.asked_pack
+    if not resources.measures_pack(cluster):
+        return resources.asked_pack or 1
     gpus = sum(int(node.gpus) for node in cluster)
-    if not gpus or not resources.may_pack:
-        return 1
     plan, folder = session.ledger.plan, session.folder
     if folder.pack is None:
         session.view.phase("measuring how many trials serve a GPU best")

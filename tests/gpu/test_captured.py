@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from support.commands import timeless
+from support.turns import in_turns
 from torch import nn
 
 from trainables.config import TrialConfig
-from trainables.metrics import Metrics
 from trainables.training import batches, checkpoint, pack
 from trainables.training.batches import Pixels
 from trainables.training.evaluate import calibrated_sigma, evaluate
-from trainables.training.loop import Epoch, NonFiniteError, Run, State, seeded_vae
+from trainables.training.loop import Epoch, Run, State, seeded_vae
 from trainables.training.process_group import World, first_device
 from trainables.training.step import Step
 from vae_models import ModelConfig
@@ -31,7 +31,6 @@ VARIED = {
     "bf16": PLAIN.replace({"precision": "bf16", "seed": 2, "schedule": "plateau"}),
     "mlp": PLAIN.replace({"model.architecture": "mlp", "model.width": 32, "seed": 3, "epochs": 2, "optimizer": "adam"}),
 }
-MEASURED = ("seconds", "images_per_second")  # in the names of what is a time
 
 
 @pytest.fixture(scope="module")
@@ -58,24 +57,6 @@ def trained(config: TrialConfig, sets: tuple[Pixels, Pixels], resume: State | No
     run = Run(config, *sets, world(), resume)
     in_turns([run])
     return run
-
-
-def in_turns(runs: Sequence[Run]) -> dict[int, str]:
-    """Train all of them, a step of each at a time; what the cause was of those that failed."""
-    turns, failed = {index: run.epochs() for index, run in enumerate(runs)}, {}
-    while turns:
-        for index, each in list(turns.items()):
-            try:
-                if next(each, None) is None:
-                    del turns[index]
-            except NonFiniteError as error:
-                failed[index] = str(error)
-                del turns[index]
-    return failed
-
-
-def timeless(rows: Sequence[Metrics]) -> list[Metrics]:
-    return [{k: v for k, v in row.items() if not any(name in k for name in MEASURED)} for row in rows]
 
 
 def assert_equal(ours: Run, theirs: Run) -> None:

@@ -26,13 +26,12 @@ from trainables.slots.messages import Job, Underway
 from trainables.slots.resources import SlotResources
 from trainables.training.checkpoint import Snapshot
 from trainables.training.loop import Epoch, NonFiniteError, Run, Track
-from trainables.training.process_group import SharedClock, World, is_out_of_memory, use_gpu
+from trainables.training.process_group import SharedClock, World, is_out_of_memory, rest, use_gpu
 from trainables.training.trial import Training
 
 _TELL_SECONDS = 1.0  # how often a worker says how far it is within an epoch
 _ASK_SECONDS = 0.5  # how often one with room for more asks for jobs while it trains
 _WRITERS = 4  # threads that write checkpoints
-_IDLE_SECONDS = 0.0005  # until one looks again where all of its jobs wait
 
 
 def run_worker(slot: dict[str, Any]) -> None:
@@ -114,9 +113,8 @@ class _Worker:
         self._unclean = False
 
     def _begin(self, job: Job) -> None:
-        if self._active.pop(job.id, None):  # a mailbox that was restarted gives it anew
-            if self._world.device.type == "cuda":
-                torch.cuda.synchronize(self._world.device)
+        if job.id in self._active:  # a mailbox that was restarted gives it anew
+            self._let_go(job)
             self._clean()
         try:
             folder = TrialFolder(job.folder)
@@ -127,11 +125,11 @@ class _Worker:
         except Exception as error:
             self._fail(job, error)
             return
-        active = self._active[job.id] = _Active(job, training, training.run.epochs(self._track(job, training.run)))
+        self._active[job.id] = _Active(job, training, training.run.epochs(self._track(job, training.run)))
         self._clock.share(len(self._active))
         unseen = training.run.history[job.recorded :]
         if not all(self._ask("report", job.id, row) for row in unseen) or training.run.is_done:
-            self._finish(active.job)
+            self._finish(job)
 
     def _training(self, job: Job, folder: TrialFolder, beside: list[Training]) -> Training:
         try:
@@ -150,8 +148,7 @@ class _Worker:
         until = time.monotonic() + (_ASK_SECONDS if len(self._active) < self._pack else math.inf)
         jobs = list(self._active.values())
         while len(jobs) == len(self._active) > 0 and time.monotonic() < until:
-            if not sum(self._turn(each) for each in jobs):
-                time.sleep(_IDLE_SECONDS)
+            rest(sum(self._turn(each) for each in jobs) > 0)
 
     def _turn(self, active: _Active) -> bool:
         """Do what can be done of a job without waiting; whether there was any."""
@@ -244,13 +241,14 @@ class _Worker:
         self._finish(job, cause, lost)
 
     def _finish(self, job: Job, cause: str | None = None, lost: bool = False) -> None:
+        self._let_go(job)
+        self._ask("finish", job.id, cause, lost)
+
+    def _let_go(self, job: Job) -> None:
+        self._world.wait()  # steps may be queued still on what goes now; and a GPU that is lost says so here
         self._active.pop(job.id, None)
-        if self._world.device.type == "cuda":
-            # steps may be queued still, on memory that is let go of now; and a GPU that is lost says so here
-            torch.cuda.synchronize(self._world.device)
         self._clock.share(len(self._active))
         self._unclean = True
-        self._ask("finish", job.id, cause, lost)
 
 
 def told_of(steps: Iterable[int], tell: Callable[[int, float], None]) -> Iterator[int]:

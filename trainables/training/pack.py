@@ -49,15 +49,9 @@ def images_per_second(runs: Sequence[Run], seconds: float = _SECONDS) -> float:
     turns = [run.epochs() for run in runs]
     for each in turns * 2:
         next(each)
-    _wait(first.world.device)
+    first.world.wait()
     images, began = 0, time.perf_counter()
     while time.perf_counter() - began < seconds:
         images += sum(run.batch * (next(each) is True) for run, each in zip(runs, turns, strict=True))
-    _wait(first.world.device)
+    first.world.wait()
     return images / (time.perf_counter() - began)
-
-
-def _wait(device: torch.device) -> None:
-    """Until the device has done all that is queued."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -135,8 +135,5 @@ def _timed(steps: Iterable[int], marks: list[float], world: "World") -> Iterator
 
 
 def _now(world: "World") -> float:
-    if world.device.type == "cuda":
-        import torch
-
-        torch.cuda.synchronize()
+    world.wait()
     return time.perf_counter()

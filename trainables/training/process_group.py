@@ -101,6 +101,11 @@ class World:
             dist.all_reduce(values)
         return values
 
+    def wait(self) -> None:
+        """Until its device has done all that is queued there. Raises: torch.AcceleratorError where a GPU is lost."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
     def put(self, values: Tensor) -> Tensor:
         """A tensor of the host on the device. Nothing waits: a GPU copies from memory that stays in its place."""
         if self.device.type == "cuda":

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from support.commands import timeless
+from support.turns import in_turns
 from torch import Tensor, nn
 from torch._dynamo import OptimizedModule
 
@@ -18,7 +18,7 @@ from trainables.config import TrialConfig
 from trainables.data.datasets import load_dataset
 from trainables.metrics import Metrics
 from trainables.training.batches import Pixels
-from trainables.training.loop import NonFiniteError, Run, epoch_seed, fit, seeded_vae
+from trainables.training.loop import Run, epoch_seed, fit, seeded_vae
 from trainables.training.optimization import trained_module
 from trainables.training.process_group import ALONE, SharedClock, World
 from trainables.training.step import Step
@@ -119,21 +119,6 @@ VARIED = [
     PACK.replace({"seed": 3, "schedule": "plateau", "grad_clip": 0.01, "weight_decay": 0.1, "precision": "bf16"}),
     PACK.replace({"seed": 4, "model.architecture": "mlp", "model.widths": (40,), "model.width": 32}),
 ]
-
-
-def in_turns(runs: Sequence[Run]) -> dict[int, str]:
-    """Train all of them, a step of each at a time; what the cause was of those that failed."""
-    turns = {index: run.epochs() for index, run in enumerate(runs)}
-    failed = {}
-    while turns:
-        for index, each in list(turns.items()):
-            try:
-                if next(each, None) is None:
-                    del turns[index]
-            except NonFiniteError as error:
-                failed[index] = str(error)
-                del turns[index]
-    return failed
 
 
 def test_runs_in_turns_are_to_the_bit_what_they_are_alone() -> None:
