@@ -7,9 +7,10 @@ import pytest
 from sklearn.decomposition import PCA
 
 from analysis.measures import linear
-from analysis.measures.linear import covariance_eigenvalues, linear_model
-from analysis.statistics.water_filling import water_filling
+from analysis.measures.linear import linear_model
 from trainables.data.datasets import Dataset, load_dataset
+from trainables.data.spectrum import covariance_eigenvalues
+from trainables.data.water_filling import water_filling
 from trainables.errors import UserError
 from vae_models import ModelConfig
 
