@@ -175,7 +175,7 @@ def compute_rate_distortion(
 
 def _numbers(run: Run) -> dict[str, float]:
     model = run.config.model
-    return {**run.best, "beta": run.config.beta, "latent_dim": model.latent_dim, "depth": model.depth}
+    return {**run.best, "beta": run.config.main_beta, "latent_dim": model.latent_dim, "depth": model.depth}
 
 
 def _finals(study: StudyContext, numbers: list[int]) -> list[tuple[Run, int]]:

@@ -68,7 +68,11 @@ BETA_LABEL = "KL weight β"
 BITS_LABEL = "validation bits per dimension"
 TITLES = {"beta": BETA_LABEL, "latent_dim": SIZE_LABEL, "depth": "depth", "lr": "learning rate"}
 """Column -> what it is called."""
-JUDGED_BY = {"excess": "excess at its own KL weight (nats per image)", "val_bits_per_dim": BITS_LABEL}
+JUDGED_BY = {
+    "excess": "excess at its own KL weight (nats per image)",
+    "val_bits_per_dim": BITS_LABEL,
+    "val_relative_loss": "loss over a linear model's, mean over KL weights",
+}
 """`analysis.reading.study_record.StudyRecord.judged_by` -> what it is called."""
 _WHITE = 0.9  # of an edge that looks white, in [0, 1]
 SEQUENTIAL = "viridis"

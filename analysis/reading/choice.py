@@ -133,21 +133,23 @@ def load_best(
     price: float | None = None,
     bits: bool = False,
     knee: bool = False,
+    beta: float | None = None,
 ) -> VAE:
     """The study's best model, or the ``rank``-th after it, or the one for a `Wish`; on the CPU, ready to ``encode``,
-    ``decode``, ``sample`` and ``reconstruct``. Where no run meets the wish it is the nearest, with a warning. Raises:
+    ``decode``, ``sample`` and ``reconstruct``; a multi-rate network at the KL weight ``beta``, by default the middle of
+    its range (`Run.load`). Where no run meets the wish it is the nearest, with a warning. Raises:
     UserError where there is no such run, its weights are missing, torn or altered, or the wishes contradict each
     other."""
     wish = Wish.of(rate, distortion, price, bits, knee)
     if wish == Wish():
-        return run_at_rank(read_study(folder), rank).load()
+        return run_at_rank(read_study(folder), rank).load(beta)
     if rank:
         raise OptionError(f"a rank is of the runs without a wish, got rank {rank} and {wish.kind}\nleave out one")
     choice = choose(folder, wish)
     if not choice.is_met:
         asked = wish.kind if wish.kind == "knee" else f"{wish.kind} {wish.value:g}"
         warnings.warn(f"no run of {folder} meets {asked}: {choice.run.label} comes nearest", stacklevel=2)
-    return choice.run.load()
+    return choice.run.load(beta)
 
 
 def run_at_rank(study: StudyRecord, rank: int) -> Run:

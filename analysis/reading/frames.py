@@ -12,11 +12,11 @@ from optuna.distributions import IntDistribution
 
 from analysis.reading.states import WORDS
 from analysis.reading.study_record import StudyRecord, read_study, seconds_held
-from analysis.reading.validation import best_row, column, read_epochs
+from analysis.reading.validation import best_row, column, read_epochs, read_rates
 from analysis.statistics.excess import excess
 from analysis.statistics.pareto import pareto_front
 from trainables.errors import StudyWarning, UserError
-from trainables.metrics import EPOCH, VALIDATION
+from trainables.metrics import AT_EACH_RATE, EPOCH, VALIDATION
 from trainables.objective import Constraint
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
@@ -86,6 +86,25 @@ def load_epochs(folder: StudyRecord | Path | str) -> pd.DataFrame:
     measured = np.concatenate([np.empty((0, len(metrics))), *study.epochs])
     frame = pd.concat([repeated, pd.DataFrame(measured, columns=metrics)], axis=1)
     return _typed(frame[["number", "epoch", *columns[1:], *metrics[1:]]], study)
+
+
+def load_rates(folder: StudyRecord | Path | str) -> pd.DataFrame:
+    """One row a trial and KL weight of a multi-rate study, at the trial's best epoch: ``number place`` (Int64; of the
+    weight among `TrialConfig.betas`), ``state``, ``beta`` and the metrics that `trainables.metrics.AT_EACH_RATE` names
+    (float64, whole ones Int64). Empty of a study of plain trials. Raises: UserError as `load_trials`, and where an
+    epoch lacks one of these numbers."""
+    study = read_study(folder)
+    frames = []
+    for trial, state, best in zip(study.trials, study.states, study.best, strict=True):
+        config = study.config(trial)
+        if config and best and config.model.multi_rate:
+            record = TrialFolder(StudyLayout(study.folder).trial(trial.number))
+            frames.append(read_rates(record, config, best).assign(number=trial.number, state=state))
+    columns = ["number", "state", "place", "beta", *AT_EACH_RATE]
+    found = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+    kinds: dict[str, Any] = dict.fromkeys(AT_EACH_RATE, "float64") | {"beta": "float64"}
+    kinds |= {name: "Int64" for name in ("number", "place", "val_active_units")}
+    return found[columns].astype(kinds | {"state": pd.CategoricalDtype(list(WORDS))})
 
 
 def load_repeats(folder: StudyRecord | Path | str) -> pd.DataFrame:

@@ -38,7 +38,7 @@ def best_facts(choice: Choice) -> dict[str, str | list[str]]:
         "take": f"{run.label}, {_wish_words(choice)}",
         "gives": f"rate {best['val_rate']:.2f} nats, distortion {best['val_distortion']:.2f} nats, "
         f"MSE {best['val_mse']:.5f}, {best['val_bits_per_dim']:.4f} bits per dimension (validation images)",
-        "is": f"KL weight {run.config.beta:.4g}, latent size {model.latent_dim}, {model.layers}; "
+        "is": f"KL weight {run.config.main_beta:.4g}, latent size {model.latent_dim}, {model.layers}; "
         f"epoch {int(best['epoch'])} of {run.config.epochs}",
         "weights": str(run.folder.best),
         "config": str(run.folder.path / "config.json"),

@@ -82,7 +82,12 @@ class Compared:
         row |= {"epochs": record.base.epochs, "hours": study.trials["seconds"].sum() / 3600}
         row["front"] = int(self.plane.is_front.sum())
         if best := self.best:
-            row |= {"best_trial": best.number, "beta": best.config.beta, **best.config.model.model_dump(), **best.best}
+            row |= {
+                "best_trial": best.number,
+                "beta": best.config.main_beta,
+                **best.config.model.model_dump(),
+                **best.best,
+            }
         if study.final:
             row["final_bits_per_dim"] = study.final.best["val_bits_per_dim"]
         if area := self.plane.hypervolume:

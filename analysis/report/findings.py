@@ -117,7 +117,7 @@ def _best_trial(searched: list[Run], repeats: pd.DataFrame) -> str:
     """And whether it is separable from the runner-up."""
     best = searched[0]
     bits = [run.best["val_bits_per_dim"] for run in searched[:2]]
-    said = f"The best trial is {best.label}, with KL weight {best.config.beta:.3g}, {_network(best)}: "
+    said = f"The best trial is {best.label}, with KL weight {best.config.main_beta:.3g}, {_network(best)}: "
     said += f"{bits[0]:.4f} bits per dimension on the validation images"
     if len(searched) < 2:
         return f"{said}; no other is complete to compare it with."
@@ -174,7 +174,7 @@ def notes(best: Run, final: Run | None) -> Iterator[str]:
 
 def more_epochs(front: list[Run], study: StudyContext) -> str:
     """Whether trials were still learning when they ended; empty where none was."""
-    losses = [(run.config.beta, study.record.epochs[run.number]) for run in front]
+    losses = [(run.config.main_beta, study.record.epochs[run.number]) for run in front]
     curves = [column(it, "val_distortion") + beta * column(it, "val_rate") for beta, it in losses]
     learning = sum(last_gain(curve)[1] >= _LAST_GAIN for curve in curves)
     if not learning:

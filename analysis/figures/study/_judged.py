@@ -14,6 +14,7 @@ from analysis.reading.frames import complete_trials
 
 GOOD_TO_BAD = [OKABE_ITO["blue"], OKABE_ITO["orange"]]  # both ends show on white and on black
 GOOD_TO_BAD_MAP = LinearSegmentedColormap.from_list("good_to_bad", GOOD_TO_BAD)
+_SHORT = {"excess": "excess (nats)", "val_bits_per_dim": "bits/dim", "val_relative_loss": "of a linear model's"}
 _STEPS = [step * 10**decade for decade in range(12) for step in (1, 3)]  # nats
 
 
@@ -36,11 +37,11 @@ class Judged:
     @property
     def short(self) -> str:
         """Where there is little room."""
-        return "excess (nats)" if self.is_excess else "bits/dim"
+        return _SHORT[self.column]
 
     def told(self, value: float) -> str:
         """A value in words."""
-        return f"excess {value:.4g} nats" if self.is_excess else f"{value:.4f} bits/dim"
+        return f"excess {value:.4g} nats" if self.is_excess else f"{value:.4f} {self.short}"
 
     def place(self, values: np.ndarray) -> np.ndarray:
         """Where values are drawn: an excess by its inverse hyperbolic sine, as it goes from 0 over orders of magnitude,

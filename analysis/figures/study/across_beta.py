@@ -40,14 +40,14 @@ def _runs_across_beta(trials: list[Run]) -> list[Run]:
     that these alone tell them apart."""
 
     def span(runs: list[Run]) -> float:
-        weights = [run.config.beta for run in runs]
+        weights = [run.config.main_beta for run in runs]
         return max(weights) / min(weights) if min(weights) > 0 else math.inf if max(weights) > 0 else 1.0
 
     by_model: dict[ModelConfig, list[Run]] = {}
     for run in trials:
         by_model.setdefault(run.config.model, []).append(run)
     widest = max(by_model.values(), key=span) if by_model else []
-    widest = sorted(widest, key=lambda run: run.config.beta)
+    widest = sorted(widest, key=lambda run: run.config.main_beta)
     spread = np.linspace(0, max(0, len(widest) - 1), _MODELS).round().astype(int)
     return [widest[row] for row in np.unique(spread)[: len(widest)]]
 
@@ -57,7 +57,7 @@ def _compute(study: StudyContext) -> AcrossBeta:
     test = study.data.test if study.data else Split(np.zeros((0, *shape), np.uint8), np.zeros(0, int))
     for run in _runs_across_beta(study.searched_runs) if study.data else ():
         with suppress(UserError):  # its own figures say what is wrong with it
-            models.append((run.config.beta, run.label, run.load().to(first_device())))
+            models.append((run.config.main_beta, run.label, run.load().to(first_device())))
     return compute_across_beta(models, test)
 
 
