@@ -1,7 +1,7 @@
 """What a study learnt: its trials as DataFrames, its best models, its figures and the page. No Ray.
 
-``load_trials(folder)``, ``load_epochs(folder)``, ``load_repeats(folder)``, ``load_rates(folder)``, ``load_best(folder, rate=20)`` and
-``StudyView(folder)`` are imported at first use.
+``load_trials(folder)``, ``load_epochs(folder)``, ``load_repeats(folder)``, ``load_rates(folder)``,
+``load_best(folder, rate=20)`` and ``StudyView(folder)`` are imported at first use.
 """
 
 from importlib import import_module

@@ -103,7 +103,7 @@ def load_rates(folder: StudyRecord | Path | str) -> pd.DataFrame:
     columns = ["number", "state", "place", "beta", *AT_EACH_RATE]
     found = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
     kinds: dict[str, Any] = dict.fromkeys(AT_EACH_RATE, "float64") | {"beta": "float64"}
-    kinds |= {name: "Int64" for name in ("number", "place", "val_active_units")}
+    kinds |= dict.fromkeys(("number", "place", "val_active_units"), "Int64")
     return found[columns].astype(kinds | {"state": pd.CategoricalDtype(list(WORDS))})
 
 
