@@ -16,7 +16,7 @@ from trainables.data.readers import Labelled, PublishedFile, Shape, is_published
 from trainables.errors import UserError
 from trainables.text import examples, legible
 
-_FORMAT, _PICTURES_FORMAT = 3, 4  # a change of what is read, or how, makes every old prepared copy stale
+_FORMAT, _PICTURES_FORMAT = 3, 5  # a change of what is read, or how, makes every old prepared copy stale
 _MOST_FOLDERS, _MOST_ENTRIES = 100, 10_000  # of a layer, and of a folder, that are looked at for published files
 
 

@@ -150,9 +150,41 @@ def test_a_nearer_reading_is_named_where_more_is_left_out_than_read(tmp_path):
 def test_splits_that_are_read_as_classes_are_said_to_be(tmp_path):
     root = draw(tmp_path / "x", "train/{}.png", "test/{}.gif")
     assert (
-        f"test and train are read as classes: did you mean {root / 'test'}?"
+        f"test and train are read as classes: did you mean {root / 'train'}?"
         in load_dataset(f"imagefolder:{root}").notes
     )
+
+
+def test_classes_with_a_folder_each_in_which_their_pictures_are_are_said_to_be_no_classes(tmp_path):
+    root = draw(tmp_path / "x", "train/n01/images/{}.png", "train/n02/images/{}.png", "val/images/{}.png")
+    place = root / "train/n01"
+    said = f"the pictures of a class must lie directly in its folder: move those of {place / 'images'} to {place}"
+    assert error_of(f"imagefolder:{root}").endswith(f"\n{said}")
+    assert "did you mean" in error_of(f"imagefolder:{draw(tmp_path / 'y', 'train/cat/{}.png', 'test/cat/{}.png')}")
+
+
+@pytest.mark.parametrize("place", ["a/{}.heic", "a/{}.svg", "a/{}.CR2", "a/picture {}", "{}.npy"])
+def test_where_no_file_is_named_as_a_picture_the_way_out_is_said(tmp_path, place):
+    *_, said = error_of(f"imagefolder:{draw(tmp_path / 'x', place)}").splitlines()
+    assert said == "a picture is known by how its name ends, such as .png or .jpg: save others so, or name them so"
+
+
+def test_a_name_of_two_lines_is_in_one(tmp_path):
+    root = draw(tmp_path / "x", "a\nb/{}.png")
+    (root / "a\nb/\x1b[31mred\n.png").write_bytes(b"bad")
+    first, second = error_of(f"imagefolder:{root}").splitlines()
+    assert first == f"{root}/a?b/?[31mred?.png is damaged, or no picture of a format that is read"
+    assert second == "mend or remove it"
+
+
+def test_pictures_that_are_the_same_are_counted(tmp_path):
+    root = draw(tmp_path / "x", "a/{}.png", "b/{}.tif")
+    (root / "a/again.png").symlink_to("0.png")
+    said = "4 picture(s) are, at this size, the same as others: some may train and validate both"
+    assert said in load_dataset(f"imagefolder:{root}").notes
+    for number in range(3):
+        Image.new("RGB", (8, 8), (9, number, 0)).save(root / f"b/{number}.tif")
+    assert f"1{said[1:]}" in load_dataset(f"imagefolder:{root}").notes
 
 
 def test_a_name_that_is_nearly_a_folders_or_is_a_files_is_answered_with_what_may_be_meant(tmp_path):
@@ -171,9 +203,10 @@ def test_a_set_too_small_to_rank_by_is_said_to_be(tmp_path, count, is_said):
         assert said == ["3 images, of which 1 validate: too few to tell which of two trials is better"]
 
 
-def test_a_single_picture_is_no_set(tmp_path):
-    write_pictures(tmp_path / "x", {"a": 1})
-    rule = "must hold 3 images or more, to train on, to validate and to test, got 1"
+@pytest.mark.parametrize("count", [1, 2])
+def test_one_picture_or_two_are_no_set(tmp_path, count):
+    write_pictures(tmp_path / "x", {"a": count})
+    rule = f"must hold 3 images or more, to train on, to validate and to test, got {count}"
     assert error_of(f"imagefolder:{tmp_path / 'x'}") == f"{tmp_path / 'x'} {rule}"
 
 
