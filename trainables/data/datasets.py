@@ -95,7 +95,7 @@ def load_dataset(
     kind, _, path = name.partition(":")
     root = folder_from(path or data_dir, "VAE_DATA_DIR", "~/.cache/vae-studies/data")
     prepared = folder_from(None, "VAE_CACHE_DIR", "~/.cache/vae-studies") / "prepared"  # what can be made again
-    lock = prepared / f"{kind}-{_place(name, root)}.lock"
+    lock = prepared / f"{kind}-{_place(kind, root)}.lock"  # a folder is one, however it is spelt
     with locked(lock):
         source = find(name, root, shape)
         if source is None and may_download:
@@ -103,7 +103,7 @@ def load_dataset(
             source = find(name, root, shape)
         if source is None:
             raise MissingDataError(not_there(name, root))
-        folder = prepared / f"{kind}-{_short_hash(name, str(root), shape, source.stamps, source.format)}"
+        folder = prepared / f"{kind}-{_short_hash(kind, str(root), shape, source.stamps, source.format)}"
         try:
             return _open(folder, name, source.notes)
         except DAMAGE as error:
@@ -165,7 +165,8 @@ def _prepare(folder: Path, lock: Path, name: str, root: Path, source: Source) ->
         rows, held_out = np.arange(len(labels)), np.arange(len(test[1]))
     # once for all: what every training holds out must not depend on the library of its day
     validation_rows = holdout(labels[rows])[1] if len(rows) > 1 else np.empty(0, int)
-    about = {"name": legible(name), "place": _place(name, root), "classes": source.classes}
+    kind, _, spelt = name.partition(":")
+    about = {"name": legible(name), "place": _place(kind, root), "classes": source.classes}
     about["source"] = _short_hash(source.stamps, source.format)
     with _counting(f"preparing {Path(name).name}", len(rows) + len(held_out)) as count:
         arrays = {
@@ -178,9 +179,10 @@ def _prepare(folder: Path, lock: Path, name: str, root: Path, source: Source) ->
         write_arrays(folder, lock, arrays, lambda: {**about, "notes": source.notes_of_reading()})
 
     def is_older(old: dict[str, Any]) -> bool:
-        # where an earlier version does not say the place, the name of a person's own pictures does
-        place = old.get("place") or _place(old["name"], Path(old["name"].partition(":")[2]))
-        return bool(place == about["place"] and old.get("source") != about["source"])
+        # earlier versions say the place with the name as it was spelt, or the name alone
+        places = about["place"], _short_hash(name, str(root))
+        place = old.get("place") or (_place(kind, root) if old["name"].partition(":")[2] in (spelt, str(root)) else "")
+        return bool(place in places and old.get("source") != about["source"])
 
     remove_older(folder, is_older)
 
@@ -193,8 +195,8 @@ def _blocks(images: np.ndarray, rows: np.ndarray, count: Callable[[np.ndarray], 
     return Blocks((len(rows), *shape), images.dtype, map(count, blocks))
 
 
-def _place(name: str, root: Path) -> str:
-    return _short_hash(name, str(root))
+def _place(kind: str, root: Path) -> str:
+    return _short_hash(kind, str(root))
 
 
 @functools.lru_cache(maxsize=16)

@@ -4,7 +4,7 @@ _OTHER_KIND = (
     "of a kind that is not read (such as other bits a channel), or is damaged: save it as PNG with 8 or 16 bits"
 )
 _KINDS = (  # how files begin that are often found under another's name; what they are, and the way out
-    (b"version https://git-lfs", "is a pointer of Git LFS, and not the file: `git lfs pull` fetches it"),
+    (b"version https:", "is a pointer of Git LFS, and not the file: `git lfs pull` fetches it"),
     (b"<", "is a web page or a drawing in text (HTML, SVG), and not what its name says"),
     (b"ftyp", "is a video, or a picture in a format that is not read (such as HEIC): save it as JPEG or PNG"),
     (b"%PDF", "is a PDF: save its pages as PNG"),

@@ -1,6 +1,7 @@
 """The files of a set on disk."""
 
 import gzip
+import hashlib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -323,3 +324,49 @@ def test_the_files_that_are_wanted_are_named_and_those_that_are_there(tmp_path, 
         == f"{tmp_path} must hold the files of {name}, found archive.zip, cache, train.csv; unpack archive.zip there"
     )
     assert second == f"wanted: {', '.join(wanted)}"
+
+
+def known_as(monkeypatch, name: str, folder: Path) -> None:
+    """What lies in a folder is what was published of a set."""
+    version = CATALOG[name].versions[0]
+
+    def known(file: PublishedFile) -> PublishedFile:
+        content = (folder / file.name).read_bytes()
+        return replace(file, size=len(content), hash=f"sha256:{hashlib.sha256(content).hexdigest()}")
+
+    splits = {"train": tuple(map(known, version.train)), "test": tuple(map(known, version.test))}
+    monkeypatch.setitem(CATALOG, name, replace(CATALOG[name], versions=(replace(version, **splits),)))
+
+
+def test_another_sets_published_files_are_called_by_its_name(tmp_path, monkeypatch, no_network):
+    for name in ("mnist", "fashion_mnist"):
+        write_mnist(tmp_path / name / "x")
+        known_as(monkeypatch, name, tmp_path / name / "x")
+    for file in (tmp_path / "fashion_mnist/x").iterdir():
+        file.rename(tmp_path / file.name)
+    rule = f"{tmp_path} must hold the files of mnist, found those of fashion_mnist"
+    assert error_of("mnist", tmp_path) == f"{rule}\nuse fashion_mnist, or another folder"
+    assert len(load_dataset("fashion_mnist", tmp_path).train.labels) == 30
+
+
+def test_files_whose_names_are_exchanged_are_refused(tmp_path, monkeypatch):
+    write_mnist(tmp_path)
+    known_as(monkeypatch, "mnist", tmp_path)
+    load_dataset("mnist", tmp_path)
+    for train, test in zip(IDX_FILES[:2], IDX_FILES[2:], strict=True):
+        for old, new in ((train, "old"), (test, train), ("old", test)):
+            (tmp_path / old).rename(tmp_path / new)
+    named = f"{tmp_path / IDX_FILES[0]} must be {IDX_FILES[0]} as published, but is {IDX_FILES[2]}"
+    assert error_of("mnist", tmp_path) == f"{named}\nrename both pairs"
+
+
+@pytest.mark.parametrize("below", ["x", "x/y", "."])
+def test_the_folder_that_has_some_of_the_files_is_named_with_what_it_lacks(tmp_path, below):
+    write_cifar(tmp_path / "sets" / below / "batches")
+    (tmp_path / "sets" / below / "batches/data_batch_3.bin").unlink()
+    place = tmp_path / "sets" / below / "batches"
+    with pytest.raises(MissingDataError) as caught:
+        load_dataset("cifar10", place.parent, may_download=False)
+    first, second = str(caught.value).splitlines()
+    assert first.endswith(f"found batches; {place} has 5 of the 6 files, not data_batch_3.bin")
+    assert second.startswith("wanted: data_batch_1.bin")
