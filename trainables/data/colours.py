@@ -10,6 +10,7 @@ from PIL import Image, ImageCms
 
 _SCREEN_GAMMA = 2.2
 _SAME = 0.05  # a power that differs from 1 by less is not seen
+_LARGE = 1 << 22  # bytes of a profile that is not kept for the next picture
 _ROUNDED = 2  # of 255: profiles of sRGB by other programs differ by no more
 
 
@@ -29,7 +30,8 @@ def in_srgb(image: Image.Image, about: Mapping[Any, Any]) -> Image.Image:
 
 def _by_profile(image: Image.Image, profile: bytes) -> Image.Image:
     """Grey has equal channels; what has alpha keeps it."""
-    conversion = _conversion(profile, image.mode)
+    find = _conversion if len(profile) <= _LARGE else _conversion.__wrapped__
+    conversion = find(profile, image.mode)
     if conversion is None or (conversion.mode == "L" and not _is_grey(image)):
         return image
     shown = ImageCms.applyTransform(image.convert(conversion.mode), conversion.transform)

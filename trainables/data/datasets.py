@@ -146,7 +146,10 @@ def image_shape(name: str, image_size: int | None = None) -> tuple[int, int, int
 
 def _meant(name: str) -> str:
     """What an unknown name may be meant to be, as the second line of an error."""
+    kind, colon, path = name.partition(":")
     known = difflib.get_close_matches(name.lower().replace("-", "_"), CATALOG, 1)
+    if colon and path:
+        known = [f"{each}:{path}" for each in difflib.get_close_matches(kind.lower(), FOLDERS, 1)]
     with suppress(OSError, RuntimeError, ValueError):  # nobody's home, a null byte
         if name and Path(name).expanduser().is_dir():
             known = [f"imagefolder:{name}"]

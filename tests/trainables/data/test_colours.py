@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from trainables.data import colours
 from trainables.data.colours import in_srgb
 from trainables.data.pictures import read_picture
 
@@ -62,6 +63,13 @@ def test_a_palette_and_transparency_are_kept_by_a_profile(tmp_path):
     assert np.abs(shown.astype(int) - expected).max() <= 2
 
 
+def test_a_profile_of_many_bytes_is_not_kept():
+    before = colours._conversion.cache_info().currsize
+    image = Image.fromarray(NOISE)
+    assert in_srgb(image, {"icc_profile": SRGB + bytes(colours._LARGE)}) is image
+    assert colours._conversion.cache_info().currsize == before
+
+
 def test_the_profile_of_srgb_changes_no_number():
     for mode in ("RGB", "RGBA", "L", "CMYK"):
         image = Image.fromarray(NOISE).convert(mode)
@@ -94,8 +102,7 @@ def test_the_gamma_of_a_png_is_applied_and_leaves_alpha(mode):
     shown = in_srgb(image, {"gamma": 1.0})
     before = np.asarray(image.convert(shown.mode)).reshape(40, 40, -1)
     after = np.asarray(shown).reshape(40, 40, -1)
-    colours = slice(0, 3)
-    np.testing.assert_array_equal(after[..., colours], np.round(255 * (before[..., colours] / 255) ** (1 / 2.2)))
+    np.testing.assert_array_equal(after[..., :3], np.round(255 * (before[..., :3] / 255) ** (1 / 2.2)))
     np.testing.assert_array_equal(after[..., 3:], before[..., 3:])
 
 
