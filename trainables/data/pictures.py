@@ -31,6 +31,7 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _TIFF_BITS, _TIFF_WHITE_IS_ZERO, _TIFF_NUMBERS = 258, 262, 339  # tags
+_ROUNDING = 1e-3  # by which floats from 0 to 1 may miss that, a quarter of a shade
 _SIGNED = 2  # of the last of these
 _UNUSED_ALPHA = {"BMP", "DIB", "TGA"}  # formats in which a fourth channel of zeros is filling, and hides nothing
 _ONE_PICTURE = {"MPO", "PSD"}  # formats whose further frames are smaller copies, or the layers of the first
@@ -148,9 +149,10 @@ def _of_numbers(image: Image.Image) -> Flat:
         white = 2.0 ** tags.get(_TIFF_BITS, (16,))[0] - 1
     else:
         white = 65_535.0 if image.format in ("PNG", "PPM") else 0.0  # to which Pillow scales them
-    if not (white and 0 <= low <= high <= white):  # NaN, too
+    slack = _ROUNDING if image.mode == "F" else 0
+    if not (white and -slack <= low <= high <= white + slack):  # NaN, too
         raise UserError(f"has numbers of 32 bits from {low:g} to {high:g}, {_NO_WHITE}")
-    shades = (values * np.float32(255 / white) + np.float32(0.5)).astype(np.uint8)
+    shades = (np.clip(values, 0, white) * np.float32(255 / white) + np.float32(0.5)).astype(np.uint8)
     if tags.get(_TIFF_WHITE_IS_ZERO) == 0:
         shades = 255 - shades
     if (hidden := image.info.get("transparency")) is None:

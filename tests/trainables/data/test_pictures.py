@@ -349,6 +349,15 @@ def test_numbers_of_32_bits_are_read_where_it_is_known_what_is_white(tmp_path, v
         read_picture(path, 1, 8)
 
 
+@pytest.mark.parametrize("by", [1e-7, -1e-7, 1e-4, -1e-4])
+def test_floats_that_miss_0_and_1_by_rounding_are_read(tmp_path, by):
+    values = (RAMP / RAMP.max()).astype(np.float32)
+    Image.fromarray(values + np.float32(by)).save(tmp_path / "a.tif")
+    expected = np.round(255 * values).astype(int)
+    assert np.abs(pixels_of(tmp_path / "a.tif")[..., 0] - expected).max() <= 1
+    assert {0, 255} <= set(pixels_of(tmp_path / "a.tif").ravel().tolist())
+
+
 def encoded(kind: str, **options) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(NOISE).save(stream, kind, **options)
