@@ -43,7 +43,7 @@ def download(name: str, root: Path) -> None:
         if isinstance(error, OSError) and error.errno in FULL:
             fault = f"{root} is on a disk or a quota that is full: {error.strerror}"
             raise UserError(f"{fault}\nset --data-dir or VAE_DATA_DIR to another folder") from error
-        found = f" (which holds {held(root)})" if root.is_dir() else ""
+        found = f" (which holds {held(name, root)})" if root.is_dir() else ""
         raise UserError(
             f"{name} is not in {root}{found} and cannot be downloaded: {' '.join(str(error).split())}\n"
             f"put its published files into {target} (or set --data-dir or VAE_DATA_DIR): "
@@ -54,7 +54,7 @@ def download(name: str, root: Path) -> None:
 def not_there(name: str, root: Path) -> str:
     """That a set is not in a data folder, and which of its files are wanted."""
     names = ", ".join(CATALOG[name].versions[0].file_names)
-    return f"{root} must hold the files of {name}, found {held(root)}\nwanted: {names}"
+    return f"{root} must hold the files of {name}, found {held(name, root)}\nwanted: {names}"
 
 
 def _is_packed_in(root: Path, version: Version) -> bool:
