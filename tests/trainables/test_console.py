@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel, Field, ValidationError
 from support.commands import ROOT, script
 
-from trainables.console import folder_of, known_file_of, known_folder_of, new_file_of, path_of
+from trainables.console import folder_of, known_file_of, known_folder_of, new_page_of, path_of
 from trainables.errors import explain
 
 APP = """
@@ -87,7 +87,7 @@ def loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return link
 
 
-@pytest.mark.parametrize("kind", [path_of, folder_of, known_folder_of, known_file_of, new_file_of])
+@pytest.mark.parametrize("kind", [path_of, folder_of, known_folder_of, known_file_of, new_page_of])
 @pytest.mark.parametrize("text", ["", "~nobody-here", "a\0b", "n" * 256, "loop/x"])
 def test_what_cannot_be_a_path_is_none(
     kind: object, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -103,7 +103,7 @@ def test_paths_that_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("HOME", str(tmp_path))
     assert folder_of("~/new") == tmp_path / "new"
     assert known_folder_of(str(tmp_path)) == tmp_path
-    assert new_file_of(f"{tmp_path}/é ü.html") == tmp_path / "é ü.html"
+    assert new_page_of(f"{tmp_path}/é ü.html") == tmp_path / "é ü.html"
     assert list(tmp_path.iterdir()) == []
 
 

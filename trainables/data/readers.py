@@ -17,7 +17,7 @@ from typing import BinaryIO, cast
 import numpy as np
 from PIL import Image
 
-from trainables.errors import UserError
+from trainables.errors import UserError, reason_of
 
 # An idx header or a small gzip stream can promise any size; 1 GiB is 1.3 million images of 28 x 28.
 _MAX_FILE_BYTES = 1 << 30
@@ -103,7 +103,7 @@ def _read_idx(path: Path, dimensions: int, published: PublishedFile) -> np.ndarr
             body = b"" if is_plain else stream.read(size + 1)  # a byte too many, if there is one
         found = path.stat().st_size - len(header) if is_plain else len(body)
     except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
+        raise UserError(f"{path} cannot be read: {reason_of(error)}") from error
     if found != size:
         more = f"{len(header) + min(found, size + 1):,}{' or more' if found > size else ''}"
         raise UserError(f"{path} must be {len(header) + size:,} bytes by its header of {shape}, found {more}")
@@ -124,7 +124,7 @@ def _mapped(path: Path, offset: int, shape: tuple[int, ...]) -> np.ndarray:
     try:
         return np.memmap(path, np.uint8, "r", offset, shape)
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
+        raise UserError(f"{path} cannot be read: {reason_of(error)}") from error
 
 
 def _idx_shape(path: Path, header: bytes, dimensions: int) -> tuple[int, ...]:
@@ -145,7 +145,7 @@ def _size_of(path: Path, record_bytes: int = 1) -> int:
     try:
         found = path.stat().st_size
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
+        raise UserError(f"{path} cannot be read: {reason_of(error)}") from error
     if not 0 < found <= _MAX_FILE_BYTES or found % record_bytes:
         rule = f"of {record_bytes:,} bytes, at least one and at most {_MAX_FILE_BYTES:,} bytes in all"
         raise UserError(f"{path} must hold whole records {rule}, found {found:,} bytes")
