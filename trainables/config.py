@@ -63,7 +63,8 @@ class TrialConfig(BaseModel):
         if "\0" in path:
             raise ValueError(f"must be a path without a null byte, got {dataset!r}")
         try:
-            return f"{kind}:{Path(path).expanduser().absolute()}" if colon and path else dataset
+            place = Path(path).expanduser() if path.startswith("~") else Path(path)
+            return f"{kind}:{place.absolute()}" if colon and path else dataset
         except RuntimeError as error:
             raise ValueError(f"must be in a home that there is, got {dataset!r}") from error
 

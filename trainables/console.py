@@ -66,10 +66,10 @@ def path_of(text: str | Path) -> Path:
             raise ValueError("it is empty")
         if re.match(r"[A-Za-z][\w+.-]*://", text):
             raise ValueError("it is a URL")
-        path = Path(text).expanduser()
+        path = Path(text).expanduser() if text.startswith("~") else Path(text)
         with suppress(FileNotFoundError, NotADirectoryError):
             path.stat()
-        return path
+        return path.absolute() if str(path).startswith("~") else path  # ./~ is no home, to whoever reads it later
     except (OSError, RuntimeError, ValueError) as error:  # too long, a loop of links; nobody's home; a null byte
         raise typer.BadParameter(f"must be a path, got {shortened(text)}: {reason_of(error)}") from error
 
@@ -110,7 +110,7 @@ def new_page_of(text: str | Path) -> Path:
         raise typer.BadParameter(f"must be a new file or a page (.html), got {shortened(text)}, which is neither")
     if fault := unwritable(path.parent):
         raise typer.BadParameter(f"must be in a folder that can be written, got {shortened(text)}: {fault}")
-    return Path(text).expanduser()
+    return path_of(text)
 
 
 def unwritable(folder: Path) -> str:
@@ -165,8 +165,15 @@ def run(app: typer.Typer, name: str | None = None, leave: Callable[[int], NoRetu
     except OSError as error:
         fault = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         code, text = ExitCode.FAILED, f"{fault}\nonce the system lets it, the same command tries again"
-    print(f"error: {printable(text)}", file=sys.stderr)
+    print(f"error: {printable(_in_lines(text))}", file=sys.stderr)
     leave(code)
+
+
+def _in_lines(text: str) -> str:
+    """An error's text without the line ends of paths in it."""
+    for path in (str(Path.cwd()), *(word[word.startswith("--") and word.find("=") + 1 :] for word in sys.argv)):
+        text = text.replace(path, path.replace("\n", "?")) if path.strip() else text
+    return text
 
 
 def _usage(error: Any) -> str:

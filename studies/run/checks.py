@@ -6,8 +6,8 @@ from pathlib import Path
 
 from analysis.reading.ledger import read_ledger
 from analysis.reading.validation import read_question
-from cluster.access import check_address, refuse_vanishing, temporary_root
-from cluster.connect import connected
+from cluster.access import refuse_vanishing, temporary_root
+from cluster.connect import check_cluster, connected
 from cluster.plan import Node, here, nodes, plan_slots
 from studies.record.ledger import Trials, check_storage
 from studies.record.study_folder import StudyFolder
@@ -38,7 +38,7 @@ def check(study: Study, folder: StudyFolder, options: Options) -> Study:
     except ValueError as error:
         raise UserError(f"{error}\nuse another, or --sampler tpe") from error
     check_data(study, options.data_dir, max(resources.workers_per_trial, resources.final_workers))
-    check_address(resources.address, resources.trusted_network)
+    check_cluster(resources.address, resources.patience, resources.trusted_network)
     _check_place(folder.path)
     if not options.fresh:
         study = folder.own_definitions(study)

@@ -131,6 +131,11 @@ WRONG = {
             "--set image_size must have sides that are multiples of 8",
         ),
         ("--set dataset=imagenet", "--set dataset must be one of mnist, "),
+        (
+            "--set dataset=imagefolder:{odd}/none",
+            "--set dataset must name a folder, of class folders or of pictures, got",
+        ),
+        ("--set dataset=imagefolder:{odd}/loop", "'{odd}/loop' must be the path of a folder: Too many levels of sym"),
         ("--set dataset=imagefolder:~nobody-here/x", "--set dataset must be in a home that there is"),
         # places
         ("--out ' '", "--out must be a path, got ' ': it is empty"),
@@ -168,6 +173,7 @@ WRONG = {
         ("--storage s3://", "--storage must name a bucket, such as s3://bucket/path, got 's3://'"),
         ("--storage s3://key:secret@bucket", "--storage must hold no credentials of an object store"),
         ("--address ''", "--address must be host:port or auto, got ''"),
+        ("--address auto", "--address auto must find one Ray cluster on this machine"),
         ("--address 127.0.0.1:1", "no Ray cluster answers at 127.0.0.1:1: Connection refused"),
         ("--mlflow http://", "--mlflow must be a tracking URI, got 'http://'"),
         ("--mlflow http://127.0.0.1:1", "MLflow cannot be reached at http://127.0.0.1:1"),
@@ -224,6 +230,7 @@ WRONG = {
         ("compare {study} {study}", "a study cannot be compared with itself"),
         ("compare {study} {study} --out /nowhere/x.html", "--out must be in a folder that can be written"),
         ("compare {study} {study} --out /tmp", "--out must be a file, got '/tmp', which is a folder"),
+        ("list", "FOLDER must be a folder, got 'runs', which is not there"),
         ("list /etc/passwd", "FOLDER must be a folder, got '/etc/passwd', which is a file"),
         ("list ''", "FOLDER must be a path, got '': it is empty"),
     ],

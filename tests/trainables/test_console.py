@@ -104,7 +104,36 @@ def test_paths_that_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert folder_of("~/new") == tmp_path / "new"
     assert known_folder_of(str(tmp_path)) == tmp_path
     assert new_page_of(f"{tmp_path}/é ü.html") == tmp_path / "é ü.html"
+    assert path_of("./~") == Path.cwd() / "~"  # who reads that as a path again finds no home in it
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_has_two_lines_whatever_the_path(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = command_line()
+
+    @app.command()
+    def command(out: str) -> None:
+        raise UserError(f"nobody runs {out}\nrun it")
+
+    monkeypatch.setattr(sys, "argv", ["it", "a\nb"])
+    with pytest.raises(SystemExit):
+        run(app)
+    assert capsys.readouterr().err == "error: nobody runs a?b\nrun it\n"
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help_names_the_command_as_it_is_typed(
+    option: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = command_line()
+    app.command()(lambda: None)
+    monkeypatch.setattr(sys, "argv", ["studies/my study.py", option])
+    with pytest.raises(SystemExit) as ended:
+        run(app)
+    assert ended.value.code == 0
+    assert "python 'studies/my study.py'" in capsys.readouterr().out
 
 
 class _Numbers(BaseModel):

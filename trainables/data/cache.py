@@ -30,7 +30,10 @@ def folder_from(given: str | Path | None, variable: str, default: str) -> Path:
     """The folder that is given, else in the environment, else the default. Raises: UserError for what is no path."""
     path = given or os.environ.get(variable) or default
     try:
-        return Path(path).expanduser().resolve()
+        place = Path(path).expanduser() if str(path).startswith("~") else Path(path)
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            place.stat()
+        return place.resolve()
     except (OSError, RuntimeError, ValueError) as error:  # nobody's home, a loop of links, a null byte
         way_out = "give another" if given else f"set {variable} to another"
         raise UserError(f"{str(path)!r} must be the path of a folder: {reason_of(error)}\n{way_out}") from error
