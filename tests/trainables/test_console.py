@@ -11,8 +11,8 @@ import pytest
 from pydantic import BaseModel, Field, ValidationError
 from support.commands import ROOT, script
 
-from trainables.console import folder_of, known_file_of, known_folder_of, new_page_of, path_of
-from trainables.errors import explain
+from trainables.console import command_line, folder_of, known_file_of, known_folder_of, new_page_of, path_of, run
+from trainables.errors import UserError, explain
 
 APP = """
 import logging, sys, warnings
