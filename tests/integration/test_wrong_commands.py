@@ -173,7 +173,6 @@ WRONG = {
         ("--storage s3://", "--storage must name a bucket, such as s3://bucket/path, got 's3://'"),
         ("--storage s3://key:secret@bucket", "--storage must hold no credentials of an object store"),
         ("--address ''", "--address must be host:port or auto, got ''"),
-        ("--address auto", "--address auto must find one Ray cluster on this machine"),
         ("--address 127.0.0.1:1", "no Ray cluster answers at 127.0.0.1:1: Connection refused"),
         ("--mlflow http://", "--mlflow must be a tracking URI, got 'http://'"),
         ("--mlflow http://127.0.0.1:1", "MLflow cannot be reached at http://127.0.0.1:1"),
