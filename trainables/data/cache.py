@@ -17,7 +17,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from rich.filesize import decimal
 
-from trainables.errors import UserError
+from trainables.errors import UserError, reason_of
 from trainables.records.atomic_files import seal, unseal, write_atomic
 
 # what `read_arrays` raises where there are none, or not what was written
@@ -31,10 +31,13 @@ def folder_from(given: str | Path | None, variable: str, default: str) -> Path:
     """The folder that is given, else in the environment, else the default. Raises: UserError for what is no path."""
     path = given or os.environ.get(variable) or default
     try:
-        return Path(path).expanduser().resolve()
+        place = Path(path).expanduser() if str(path).startswith("~") else Path(path)
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            place.stat()
+        return place.resolve()
     except (OSError, RuntimeError, ValueError) as error:  # nobody's home, a loop of links, a null byte
         way_out = "give another" if given else f"set {variable} to another"
-        raise UserError(f"{str(path)!r} must be the path of a folder: {error}\n{way_out}") from error
+        raise UserError(f"{str(path)!r} must be the path of a folder: {reason_of(error)}\n{way_out}") from error
 
 
 @contextlib.contextmanager
@@ -195,7 +198,7 @@ def _writing(folder: Path) -> Iterator[None]:
         if error.errno in FULL:
             rule = f"is on a disk or a quota that is full: {error.strerror}"
         else:
-            rule = f"must be writable: {error}"
+            rule = f"must be writable: {reason_of(error)}"
         raise UserError(f"the cache folder {folder} {rule}\nset VAE_CACHE_DIR to another folder") from error
 
 

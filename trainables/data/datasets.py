@@ -23,7 +23,7 @@ from trainables.data.catalog import CATALOG, FOLDERS, NAMES
 from trainables.data.download import download, not_there
 from trainables.data.sources import Source, find
 from trainables.data.splits import holdout, limit
-from trainables.errors import UserError
+from trainables.errors import UserError, reason_of
 from trainables.text import legible, printable
 
 _DEFAULT_IMAGE_SIZE = 32
@@ -108,7 +108,8 @@ def load_dataset(
             return _open(folder, name, source.notes)
         except DAMAGE as error:
             if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
-                raise UserError(f"{folder} cannot be read: {error}\nset VAE_CACHE_DIR to another folder") from error
+                fault = f"{folder} cannot be read: {reason_of(error)}"
+                raise UserError(f"{fault}\nset VAE_CACHE_DIR to another folder") from error
             _prepare(folder, lock, name, root, source)
             return _open(folder, name, source.notes)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from trainables.data.cache import FULL
 from trainables.data.catalog import CATALOG, Version
 from trainables.data.sources import find, held
-from trainables.errors import UserError
+from trainables.errors import UserError, reason_of
 
 _NETWORK_SECONDS = 10.0  # of silence that count as no network
 
@@ -95,7 +95,7 @@ def _fetch_archive(archive: str, known_hash: str, mirrors: Sequence[str], folder
             pooch.retrieve(mirror + archive, known_hash, archive, folder, unpack, download_file)
             return
         except (OSError, ValueError) as error:  # silence, an answer without the file, another file
-            failures.append(f"{mirror}: {error}")
+            failures.append(f"{mirror}: {reason_of(error)}")
     raise OSError(f"Error downloading {archive} from {', '.join(failures)}")
 
 
@@ -124,6 +124,6 @@ def _answering(mirrors: Sequence[str]) -> Sequence[str]:
     thread.start()
     thread.join(2 * _NETWORK_SECONDS)
     if not answering:
-        reason = failures[0] if failures else f"no answer in {2 * _NETWORK_SECONDS:.0f} s"
+        reason = reason_of(failures[0]) if failures else f"no answer in {2 * _NETWORK_SECONDS:.0f} s"
         raise OSError(f"no network ({reason})")
     return answering

@@ -95,7 +95,7 @@ def find_pictures(root: Path) -> PictureFolder:
     as a set from elsewhere must not show what else is here. Raises: UserError where there are none, with the nearest
     reading; OSError."""
     if not root.is_dir():
-        raise UserError(f"{root} must be a folder, of class folders or of pictures, but is not a folder{_near(root)}")
+        raise UserError(f"dataset must name a folder, of class folders or of pictures, got {root}, {_near(root)}")
     refuse_escapes(root, unread="lost+found")  # root's own on every disk
     top = _Contents(root)
     folders = [_Contents(folder) for folder in top.folders]
@@ -189,10 +189,11 @@ def _is_litter(name: str) -> bool:
 def _near(root: Path) -> str:
     """What the name of a folder that is not there, or is a file, may be meant to be."""
     if root.is_file():
-        return ", but a file: unpack it, or name a folder"
+        return "which is a file\nunpack it, or name a folder"
+    what = "which is no folder" if root.exists() else "which is not there"
     try:
         names = [path.name for path in root.parent.iterdir() if path.is_dir()]
     except OSError:
-        return ""
+        return what
     found = difflib.get_close_matches(root.name, names, 1)
-    return f"\ndid you mean {root.parent / found[0]}?" if found else ""
+    return f"{what}\ndid you mean {root.parent / found[0]}?" if found else what

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from trainables.data.kinds import START_BYTES, kind_of
-from trainables.errors import UserError
+from trainables.errors import UserError, reason_of
 
 # An idx header or a small gzip stream can promise any size; 1 GiB is 1.3 million images of 28 x 28.
 _MAX_FILE_BYTES = 1 << 30
@@ -106,7 +106,7 @@ def _read_idx(path: Path, dimensions: int, published: PublishedFile) -> np.ndarr
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UserError(f"{path} is cut off or damaged within its gzip: fetch it again") from error
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise UserError(f"{path} cannot be read: {reason_of(error)}") from error
     if found != size:
         more = f"{len(header) + min(found, size + 1):,}{' or more' if found > size else ''}"
         raise UserError(f"{path} must be {len(header) + size:,} bytes by its header of {shape}, found {more}")
@@ -127,7 +127,7 @@ def _mapped(path: Path, offset: int, shape: tuple[int, ...]) -> np.ndarray:
     try:
         return np.memmap(path, np.uint8, "r", offset, shape)
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
+        raise UserError(f"{path} cannot be read: {reason_of(error)}") from error
 
 
 def _idx_shape(path: Path, header: bytes, dimensions: int) -> tuple[int, ...]:
@@ -152,7 +152,7 @@ def _size_of(path: Path, record_bytes: int = 1) -> int:
         with path.open("rb") as file:
             kind = kind_of(file.read(START_BYTES)) if found else None
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise UserError(f"{path} cannot be read: {reason_of(error)}") from error
     if not 0 < found <= _MAX_FILE_BYTES or found % record_bytes:
         if kind:
             raise UserError(f"{path} {kind}; it must hold images as they are published")

@@ -37,7 +37,7 @@ def test_pictures_are_cut_square_from_the_centre_resized_and_split_by_class(tmp_
 
 
 def test_a_folder_without_pictures_is_named(tmp_path):
-    assert "is not a folder" in error_of(f"imagefolder:{tmp_path / 'nowhere'}")
+    assert "/nowhere, which is not there" in error_of(f"imagefolder:{tmp_path / 'nowhere'}")
     (tmp_path / "a").mkdir()
     wanted = "must hold pictures (such as png, jpg, webp, tif) in CLASS/, or directly, found none"
     assert f"{tmp_path} {wanted}" in error_of(f"imagefolder:{tmp_path}")
@@ -192,7 +192,7 @@ def test_a_name_that_is_nearly_a_folders_or_is_a_files_is_answered_with_what_may
     draw(tmp_path / "photos", "a/{}.png")
     assert error_of(f"imagefolder:{tmp_path / 'photo'}").endswith(f"\ndid you mean {tmp_path / 'photos'}?")
     (tmp_path / "photos.zip").write_bytes(b"PK")
-    assert error_of(f"imagefolder:{tmp_path / 'photos.zip'}").endswith("but a file: unpack it, or name a folder")
+    assert error_of(f"imagefolder:{tmp_path / 'photos.zip'}").endswith("which is a file\nunpack it, or name a folder")
 
 
 @pytest.mark.parametrize(("count", "is_said"), [(3, True), (360, True), (380, False)])
