@@ -16,7 +16,9 @@ from trainables.terminal import print_facts, screen
 from trainables.text import as_typed
 
 app = command_group("Look at studies and steer them, from any machine that sees their folders.")
-_StudyPath = Annotated[Path, typer.Argument(parser=study_of, help="The study's folder, such as runs/digits_vae.")]
+_StudyPath = Annotated[
+    Path, typer.Argument(parser=study_of, metavar="STUDY", help="The study's folder, such as runs/digits_vae.")
+]
 _Wait = Annotated[bool, typer.Option(help="Wait until it is so: running epochs end first.")]
 # exit codes of ``status``; 1 and 2 are errors, as everywhere: see `trainables.errors.ExitCode`
 _FINISHED, _UNFINISHED, _RUNNING, _PAUSED = 0, 3, 4, 5

@@ -15,6 +15,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
 
 
+def one_line(path: str | Path) -> str:
+    """A path of which neither a terminal nor a reader takes a part for something else."""
+    return printable(str(path)).replace("\n", "?")
+
+
 def legible(text: str) -> str:
     """``text`` that any file can hold: what is no letter, as in a file's name that is not UTF-8, is escaped."""
     try:

@@ -17,7 +17,7 @@ from analysis.report.front import held_out_table
 from analysis.report.page import FIRST, RunSection, render
 from analysis.report.tables import study_tables
 from trainables.data.datasets import Dataset, load_dataset
-from trainables.errors import UserError
+from trainables.errors import UserError, reason_of
 from trainables.records.atomic_files import write_atomic
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import METRICS
@@ -50,7 +50,7 @@ def write_report(
     try:
         return _write_all(record, 0 if quick else top, data_dir, steps, inception)
     except OSError as error:
-        raise UserError(f"cannot write the report to {record.folder}: {error}") from error
+        raise UserError(f"cannot write the report to {record.folder}: {reason_of(error)}") from error
 
 
 def is_current(folder: Path | str) -> bool:

@@ -68,7 +68,7 @@ class StudyFolder:
         ``fresh``. Raises: as `claim`."""
         asked = {"id": "", "created": "", "storage": storage and masked(storage), "checkpoints": checkpoints}
         asked["pack"] = None
-        if self.layout.question.exists():
+        if self.layout.question.is_file():
             return {} if fresh else self._claimed_before(study, asked)
         own = (self.layout.lock, self.layout.driver, self.layout.request, self.path / "lost+found")
         others = self.path.iterdir() if self.path.exists() else ()
@@ -114,7 +114,7 @@ class StudyFolder:
 
     def _recorded(self) -> Mapping[str, Any]:
         """What study.json says; nothing where it is missing or damaged."""
-        if self._record is None:
+        if self._record is None and self.layout.question.is_file():
             with suppress(OSError, ValueError):
                 self._record = unseal(self.layout.question.read_bytes())
         return self._record or {}

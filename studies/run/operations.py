@@ -112,8 +112,8 @@ def prune(path: Path, keep: int, dry_run: bool) -> tuple[int, int]:
     """Remove what `python -m studies prune-checkpoints` says; how many files, and their bytes. Raises: UserError where
     there is no whole study, or a driver is at work there."""
     record, folder = read_study(path), StudyFolder(path)
+    trials = Trials(_planned_study(record), record.trials)
     with DriverLock(folder.layout).acquired():
-        trials = Trials(_planned_study(record), record.trials)
         kept = {run.number for run in [run for run in ranked_runs(record) if not run.is_final][:keep]}
         ended = {number: TrialFolder(folder.layout.trial(number)) for number in trials.ended()}
         files = [state for trial in ended.values() for state in trial.checkpoints.glob(STATES)]

@@ -16,7 +16,7 @@ from studies.record.front import Front
 from studies.record.ledger import Ledger, check_trials, set_aside
 from studies.record.provenance import has_bfloat16
 from studies.record.study_folder import StudyFolder
-from studies.run.checks import check, is_finished
+from studies.run.checks import check, check_room, is_finished
 from studies.run.options import Options, Resources
 from studies.run.retraining import final_trainings, foresee, next_finals, next_repeats, repeats
 from studies.run.slot_pool import final_slot, following_nodes, open_slots, search_slots
@@ -51,6 +51,8 @@ def run(study: Study, out: Path, options: Options, console: Console) -> None:
         study = folder.own_definitions(study)
         with _opened(study, folder, options) as ledger:
             if not is_finished(ledger, folder):
+                with checked_options():
+                    check_room(study, options.resources)
                 _train(ledger, folder, lock, options, console)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from trainables.text import as_typed
+from trainables.text import as_typed, one_line
 
 WORDS = [
     "plain",
@@ -42,3 +42,8 @@ def test_bytes_that_are_no_text_are_escaped() -> None:
 
 def test_a_path_is_no_option() -> None:
     assert as_typed("ls", Path("-rf"), Path("a b")) == "ls ./-rf 'a b'"
+
+
+def test_a_path_is_in_one_line_and_moves_no_cursor() -> None:
+    assert one_line(Path("a b/c.png")) == "a b/c.png"
+    assert one_line("a\nb\x1b[31m\r\t.png") == "a?b?[31m??.png"

@@ -98,6 +98,6 @@ def visu_name(dataset: str) -> str:
 def study_of(text: str) -> Path:
     """The folder of a study that is there, of a command's argument. Raises: typer.BadParameter."""
     path = known_folder_of(text)
-    if not (path / QUESTION).exists():
+    if not (path / QUESTION).is_file():
         raise typer.BadParameter(f"must be a study's folder, got {shortened(text)}, which has no {QUESTION}")
     return path if path.name not in ("", "..") else path.resolve()
