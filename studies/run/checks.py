@@ -6,7 +6,7 @@ from pathlib import Path
 
 from analysis.reading.ledger import read_ledger
 from analysis.reading.validation import read_question
-from cluster.access import check_address, refuse_vanishing
+from cluster.access import check_address, refuse_vanishing, temporary_root
 from cluster.connect import connected
 from cluster.plan import Node, here, nodes, plan_slots
 from studies.record.ledger import Trials, check_storage
@@ -25,8 +25,9 @@ from trainables.text import legible
 
 
 def check(study: Study, folder: StudyFolder, options: Options) -> Study:
-    """Look at all that can be looked at without a cluster: sampler, data, folder, storage, address, sinks. Returns the
-    study by the folder's definitions and objective. Raises: UserError for what cannot be."""
+    """Look at all that can be looked at without a cluster: sampler, data, address or where Ray may write, folder,
+    storage, sinks. Returns the study by the folder's definitions and objective. Raises: UserError for what cannot be.
+    """
     resources, storage = options.resources, options.storage
     refuse_vanishing(folder.path)
     for option, path in (("--out", folder.path), ("--data-dir", options.data_dir)):
@@ -37,7 +38,8 @@ def check(study: Study, folder: StudyFolder, options: Options) -> Study:
     except ValueError as error:
         raise UserError(f"{error}\nuse another, or --sampler tpe") from error
     check_data(study, options.data_dir, max(resources.workers_per_trial, resources.final_workers))
-    check_address(resources.address, resources.trusted_network)
+    if check_address(resources.address, resources.trusted_network) is None:
+        temporary_root()
     _check_place(folder.path)
     if not options.fresh:
         study = folder.own_definitions(study)
