@@ -77,6 +77,17 @@ def test_what_the_run_would_refuse_is_refused_now(tmp_path: Path, options: Optio
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("variable", "value"), [("RAY_TMPDIR", "/dev/null"), ("TMPDIR", "/nowhere")])
+def test_where_ray_may_write_is_looked_at_now(
+    variable: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RAY_TMPDIR", "TMPDIR", "RAY_ADDRESS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(UserError, match=f"{variable} {value} must be a folder that can be written"):
+        foresee(study(), StudyFolder(tmp_path / "s"), Options())
+
+
 def test_checkpoints_elsewhere_are_tried_and_nothing_stays(tmp_path: Path) -> None:
     place = tmp_path / "store"
     foresee(study(), StudyFolder(tmp_path / "s"), Options(storage=Storage(checkpoints=place.as_uri())))
