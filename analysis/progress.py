@@ -1,7 +1,9 @@
 """How far a long piece of work is, for the person who waits for it."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -32,11 +34,38 @@ class Steps:
         return lambda part: self(f"{what}: {part}")
 
 
+class Expected:
+    """Work that is expected to take so many ``seconds`` from now on."""
+
+    def __init__(self, seconds: float) -> None:
+        self.share = 0.0  # of its steps that is done
+        self._seconds, self._began = seconds, time.monotonic()
+
+    @property
+    def left(self) -> float:
+        """Seconds that it still takes, at least 1: once it has taken longer, by what its steps took so far."""
+        took = time.monotonic() - self._began
+        is_late = took > self._seconds and self.share
+        return max(1.0, took * (1 / self.share - 1) if is_late else self._seconds - took)
+
+    def __str__(self) -> str:
+        """For a bar, which asks for it whenever it is drawn."""
+        return f"about {timedelta(seconds=round(self.left))} left"
+
+
 @contextmanager
-def progress_bar(console: Console) -> Iterator[ShowStep]:
-    """A bar in a terminal while the context lasts, nothing elsewhere."""
+def progress_bar(console: Console, expected: Expected | None = None) -> Iterator[ShowStep]:
+    """A bar in a terminal while the context lasts, with the time that is left of what is ``expected``; nothing
+    elsewhere."""
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
+    more = (TimeElapsedColumn(), TextColumn("{task.fields[left]}"))
     hidden = not console.is_terminal
-    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True, disable=hidden) as bar:
-        task = bar.add_task("starting", total=1.0)
-        yield lambda step, share: bar.update(task, description=printable(step), completed=share)
+    with Progress(*columns, *more, console=console, transient=True, disable=hidden) as bar:
+        task = bar.add_task("starting", total=1.0, left=expected or "")
+
+        def show(step: str, share: float) -> None:
+            if expected:
+                expected.share = share
+            bar.update(task, description=printable(step), completed=share)
+
+        yield show

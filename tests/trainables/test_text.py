@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from trainables.text import as_typed
+from trainables.text import as_typed, spoken
 
 WORDS = [
     "plain",
@@ -42,3 +42,11 @@ def test_bytes_that_are_no_text_are_escaped() -> None:
 
 def test_a_path_is_no_option() -> None:
     assert as_typed("ls", Path("-rf"), Path("a b")) == "ls ./-rf 'a b'"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.84, "0.84 s"), (59.9, "60 s"), (600, "10 min"), (5 * 3600, "5.0 h"), (50 * 86_400, "50 days")],
+)
+def test_times_are_spoken(seconds: float, text: str) -> None:
+    assert spoken(seconds) == text

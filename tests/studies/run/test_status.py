@@ -186,3 +186,17 @@ def test_the_best_are_the_fronts_and_keep_their_weights(tmp_path: Path) -> None:
         path.write_bytes(b"weights")
     prune(folder, len(front) + 1, dry_run=False)
     assert {number for number, path in weights.items() if path.exists()} == set(ranked[: len(front) + 1])
+
+
+@pytest.mark.parametrize(("left", "text"), [(None, None), (42.4, "about 42 s"), (7500.0, "about 2.1 h")])
+def test_a_driver_says_how_long_it_still_takes(tmp_path: Path, left: float | None, text: str | None) -> None:
+    folder = searched(tmp_path / "s", "all")
+    lock = DriverLock(StudyLayout(folder))
+    with lock.acquired("reporting"):
+        lock.beat("reporting", left=left)
+        status = json.loads(json.dumps(status_of(folder)))
+    assert status["driver"]["left"] == left
+    shown = described(status)
+    assert shown["state"].startswith("reporting: process ")
+    assert shown.get("time left") == text
+    assert not StudyLayout(folder).sessions.exists()  # nothing trained
