@@ -208,7 +208,7 @@ def draw_timeline(timeline: Timeline) -> Figure:
 
 def _label(timeline: Timeline) -> str:
     first = "driver began" if timeline.is_recorded else "trial started"
-    stopped = ", while the study ran (dotted: it was stopped)" if len(timeline.stops) else ""
+    stopped = " (dotted: time that is cut out)" if len(timeline.stops) else ""
     return f"{timeline.unit[0]} since the first {first}{stopped}"
 
 

@@ -102,6 +102,7 @@ def test_a_dry_run_says_what_is_changed_and_how_long_it_takes(tmp_path: Path) ->
         "12 trials of 3 epochs",
         "time       about ",
         "by a few steps, +- ",
+        "the report takes about ",
     ):
         assert part in done.stdout
     assert list(tmp_path.iterdir()) == []

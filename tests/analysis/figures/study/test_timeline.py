@@ -84,7 +84,7 @@ def test_a_night_in_which_the_study_was_stopped_is_cut_out_and_not_idle() -> Non
     assert timeline.idle == pytest.approx(1 - (600 + 500 + 600 + 500 + 600) / (2 * 1830))
     assert timeline.title == "5 trials in 2 slots, idle 23% of the time; 10 hours in which none ran are cut out"
     chart = timeline_chart(timeline)
-    assert "while the study ran (dotted: it was stopped)" in chart.layout.xaxis.title.text
+    assert "(dotted: time that is cut out)" in chart.layout.xaxis.title.text
     assert [shape.x0 for shape in chart.layout.shapes] == [10]  # minutes
     assert len(compute_timeline(trials[:2]).stops) == 0
 
@@ -136,7 +136,7 @@ def test_idle_is_what_is_within_a_session_however_long_and_no_second_without() -
         timeline.title
         == "3 trials in 1 slot, idle 44% of the time; 110 seconds in which no driver searched are cut out"
     )
-    assert timeline_chart(timeline).layout.xaxis.title.text.startswith("minutes since the first driver began, while")
+    assert timeline_chart(timeline).layout.xaxis.title.text.startswith("minutes since the first driver began (dotted")
     inferred = compute_timeline(trials, are_running=False)
     assert not inferred.is_recorded
     assert inferred.stops.tolist() == [[100, 200], [200, 120]]
