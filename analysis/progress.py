@@ -35,7 +35,7 @@ class Steps:
 
 
 class Expected:
-    """Work that is expected to take so many ``seconds`` from now on."""
+    """A report that is expected to take so many ``seconds`` from now on."""
 
     def __init__(self, seconds: float) -> None:
         self.share = 0.0  # of its steps that is done
@@ -50,18 +50,18 @@ class Expected:
 
     def __str__(self) -> str:
         """For a bar, which asks for it whenever it is drawn."""
-        return f"about {timedelta(seconds=round(self.left))} left"
+        return f"report in about {timedelta(seconds=round(self.left))}"
 
 
 @contextmanager
 def progress_bar(console: Console, expected: Expected | None = None) -> Iterator[ShowStep]:
-    """A bar in a terminal while the context lasts, with the time that is left of what is ``expected``; nothing
-    elsewhere."""
+    """A bar in a terminal while the context lasts, with the time that it took, or that is left of what is ``expected``;
+    nothing elsewhere."""
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
-    more = (TimeElapsedColumn(), TextColumn("{task.fields[left]}"))
+    time_column = TextColumn("{task.fields[left]}") if expected else TimeElapsedColumn()
     hidden = not console.is_terminal
-    with Progress(*columns, *more, console=console, transient=True, disable=hidden) as bar:
-        task = bar.add_task("starting", total=1.0, left=expected or "")
+    with Progress(*columns, time_column, console=console, transient=True, disable=hidden) as bar:
+        task = bar.add_task("starting", total=1.0, left=expected)
 
         def show(step: str, share: float) -> None:
             if expected:

@@ -12,6 +12,7 @@ from rich.console import Console
 from support.small_study import CONFIG, session, study
 
 from analysis.report.cost import report_seconds
+from studies.__main__ import pause, stop
 from studies.record.driver_lock import DriverLock
 from studies.record.study_folder import StudyFolder
 from studies.run.options import Options
@@ -95,3 +96,14 @@ def test_a_study_in_use_is_not_reported_on(failed: StudyFolder) -> None:
     with DriverLock(failed.layout).acquired(), pytest.raises(UserError, match="is in use: process"):
         draw_report(PLAN, failed, Options(), Console(file=StringIO()))
     assert not failed.layout.report.exists()
+
+
+def test_what_is_asked_of_a_driver_that_reports_comes_too_late(
+    failed: StudyFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The study has ended: there is nothing to stop, and nothing to pause."""
+    with DriverLock(failed.layout).acquired("reporting"):
+        stop(failed.path)
+        assert capsys.readouterr().out.startswith("stopped: process ")
+        with pytest.raises(UserError, match="the study ended before it was paused"):
+            pause(failed.path)
