@@ -61,5 +61,6 @@ def draw_report(study: Study, folder: StudyFolder, options: Options, screen: Con
     with lock.acquired("reporting"), every(_BEAT_SECONDS, beat):
         with progress_bar(screen, expected) as progress:
             write_report(folder.path, data_dir=options.data_dir, progress=progress)
-        with suppress(OSError):  # it is drawn
-            folder.note(report={"seconds": round(time.monotonic() - began, 1), "foreseen": round(foreseen, 1)})
+        if models:  # without one it takes moments, which say nothing of a whole report
+            with suppress(OSError):  # it is drawn all the same
+                folder.note(report={"seconds": round(time.monotonic() - began, 1), "foreseen": round(foreseen, 1)})

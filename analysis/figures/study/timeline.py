@@ -118,7 +118,7 @@ def _since(zero: datetime, when: datetime) -> float:
 
 
 def _period_of(when: float, periods: Sequence[tuple[float, float]]) -> tuple[float, float] | None:
-    """When the session began and ended in which something began then: by its last sign of life, or until the next."""
+    """From when to when the session was in which something began, a heartbeat after its last sign of life at most."""
     return next(((began, seen) for began, seen in periods[::-1] if began <= when <= seen + BEAT_SECONDS), None)
 
 
