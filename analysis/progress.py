@@ -43,10 +43,10 @@ class Expected:
 
     @property
     def left(self) -> float:
-        """Seconds that it still takes, at least 1: once it has taken longer, by what its steps took so far."""
+        """Seconds that it still takes, at least 1: as expected, or by what its steps took so far where that is longer."""
         took = time.monotonic() - self._began
-        is_late = took > self._seconds and self.share
-        return max(1.0, took * (1 / self.share - 1) if is_late else self._seconds - took)
+        whole = max(self._seconds, took / self.share) if self.share else self._seconds
+        return max(1.0, whole - took)
 
     def __str__(self) -> str:
         """For a bar, which asks for it whenever it is drawn."""

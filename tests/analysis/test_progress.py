@@ -12,7 +12,7 @@ from analysis import progress
 from analysis.progress import Expected, progress_bar
 
 
-def test_what_is_left_of_work_is_what_was_expected_and_when_it_is_late_what_its_steps_say(
+def test_what_is_left_is_as_expected_or_what_its_steps_say_where_that_is_longer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = SimpleNamespace(now=100.0, monotonic=lambda: clock.now)
@@ -20,7 +20,7 @@ def test_what_is_left_of_work_is_what_was_expected_and_when_it_is_late_what_its_
     expected = Expected(40.0)
     assert (expected.left, str(expected)) == (40, "report in about 0:00:40")
     clock.now += 30
-    expected.share = 0.1
+    expected.share = 0.9
     assert expected.left == 10
     clock.now += 30
     expected.share = 0.75
