@@ -43,7 +43,7 @@ class Expected:
 
     @property
     def left(self) -> float:
-        """Seconds that it still takes, at least 1: as expected, or by what its steps took so far where that is longer."""
+        """Seconds that it still takes, at least 1: as expected, or as its steps took so far where that is longer."""
         took = time.monotonic() - self._began
         whole = max(self._seconds, took / self.share) if self.share else self._seconds
         return max(1.0, whole - took)
