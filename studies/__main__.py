@@ -73,8 +73,8 @@ def prune_checkpoints(
 
 
 def _order(study: Path, what: str, phase: str | None, wait: bool) -> None:
-    """Ask a driver, and wait until it has read that and is at ``phase``, or is gone where that is None. Raises:
-    UserError where it is gone before."""
+    """Ask a driver, and wait until it has read that and is at ``phase``, or is gone where that is None, but for its
+    report. Raises: UserError where it is gone before."""
     layout = StudyLayout(study.resolve())
     lock = DriverLock(layout)
     driver = lock.driver()
@@ -84,7 +84,8 @@ def _order(study: Path, what: str, phase: str | None, wait: bool) -> None:
     if not wait:
         print(f"asked: {who}")
         return
-    while (now := lock.driver()) is not None and (now.pid, now.host) == (driver.pid, driver.host):
+    asked = driver.pid, driver.host
+    while (now := lock.driver()) is not None and (now.pid, now.host) == asked and now.phase != "reporting":
         if phase == now.phase and now.order == name:
             print(f"{phase}: {who}")
             return

@@ -51,3 +51,11 @@ def _quoted(word: str | Path) -> str:
         return shlex.quote(text)
     plain = (c if c.isprintable() and c not in "\\'" else "".join(f"\\x{b:02x}" for b in os.fsencode(c)) for c in text)
     return f"$'{''.join(plain)}'"
+
+
+def spoken(seconds: float) -> str:
+    """For a person: "0.8 s", "12 min", "3.4 h", "2.1 days"."""
+    for size, unit in ((86_400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.{0 if seconds >= 20 * size or unit == 'min' else 1}f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"

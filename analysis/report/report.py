@@ -12,6 +12,7 @@ from analysis.measures.test_metrics import PARTS, measure
 from analysis.progress import ShowStep, Steps
 from analysis.reading.best_runs import Run, export_best
 from analysis.reading.study_record import StudyRecord, read_study
+from analysis.report.cost import DRAWN
 from analysis.report.findings import findings
 from analysis.report.front import held_out_table
 from analysis.report.page import FIRST, RunSection, render
@@ -26,7 +27,7 @@ from trainables.training.process_group import first_device
 
 def write_report(
     folder: Path | str,
-    top: int = 2,  # complete trials to draw, at least 1
+    top: int = DRAWN,  # complete trials to draw, at least 1
     data_dir: Path | str | None = None,  # where the data set's files are; by default where the study had them
     progress: ShowStep = lambda *_: None,
     inception: Path | None = None,  # weights to measure the FID with; without them there is none

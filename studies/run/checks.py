@@ -26,8 +26,9 @@ from trainables.text import legible
 
 
 def check(study: Study, folder: StudyFolder, options: Options) -> Study:
-    """Look at all that can be looked at without a cluster: sampler, data, folder, storage, address, sinks. Returns the
-    study by the folder's definitions and objective. Raises: UserError for what cannot be."""
+    """Look at all that can be looked at without a cluster: sampler, data, address or where Ray may write, folder,
+    storage, sinks. Returns the study by the folder's definitions and objective. Raises: UserError for what cannot be.
+    """
     resources, storage = options.resources, options.storage
     refuse_vanishing(folder.path)
     for option, path in (("--out", folder.path), ("--data-dir", options.data_dir)):

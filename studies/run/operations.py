@@ -21,7 +21,7 @@ from studies.study import Study
 from trainables.errors import UserError
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import STATES, TrialFolder
-from trainables.text import as_typed
+from trainables.text import as_typed, spoken
 
 
 def status_of(path: Path) -> dict[str, Any]:
@@ -60,11 +60,14 @@ def described(status: Mapping[str, Any]) -> dict[str, str]:
         state = f"{driver['phase']}: process {driver['pid']} on {driver['host']}"
     else:
         state = "finished" if status["is_finished"] else "not running"
+    left = driver and driver["left"]
     done = sum(counts.get(name, 0) for name in ("COMPLETE", "PRUNED", "FAIL"))
     states = by_state(counts)
     older = ", by definitions 1" * (status["definitions"] == 1)
     found = {"study": f"{status['name']} in {status['folder']}{older}", "state": state}
     found["trials"] = f"{done} of {status['planned']} done" + (f" ({states})" if states else "")
+    if left:
+        found["time left"] = f"about {spoken(left)}"
     if status["left"]:
         found["left"] = ", ".join(status["left"])
     if status["front_summary"]:

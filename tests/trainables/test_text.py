@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from trainables.text import as_typed, one_line
+from trainables.text import as_typed, one_line, spoken
 
 WORDS = [
     "plain",
@@ -47,3 +47,11 @@ def test_a_path_is_no_option() -> None:
 def test_a_path_is_in_one_line_and_moves_no_cursor() -> None:
     assert one_line(Path("a b/c.png")) == "a b/c.png"
     assert one_line("a\nb\x1b[31m\r\t.png") == "a?b?[31m??.png"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.84, "0.84 s"), (59.9, "60 s"), (600, "10 min"), (5 * 3600, "5.0 h"), (50 * 86_400, "50 days")],
+)
+def test_times_are_spoken(seconds: float, text: str) -> None:
+    assert spoken(seconds) == text

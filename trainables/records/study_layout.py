@@ -19,6 +19,7 @@ class StudyLayout:
         self.path = path
         self.question = path / QUESTION  # what was asked, by whom and where
         self.ledger = path / "study.db"  # the Optuna storage, where it is not elsewhere
+        self.sessions = path / "sessions.jsonl"  # when drivers trained it: see `trainables.records.sessions`
         self.trials = path / "trials"  # the trials' folders: see `trainables.records.trial_folder`
         self.final = self.trials / "final"  # of the best configuration's last, longer training, once it is finished
         self.ray = path / ".ray"  # what Ray writes while the study runs; gone at its end

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -19,6 +20,10 @@ from support.commands import ROOT, SMALL_STUDY, script, timeless
 from support.processes import process_of
 
 from analysis import load_trials
+from analysis.figures.registry import StudyContext, study_figures
+from analysis.reading.study_record import read_study
+from trainables.records.sessions import BEAT_SECONDS, sessions_of
+from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
 from trainables.training.trial import train
 
@@ -80,6 +85,7 @@ def test_a_study_is_watched_paused_resumed_stopped_and_finished(tmp_path: Path, 
     assert sum(found["counts"].values()) == len(list(folder.glob("trials/[0-9]*")))
     assert epochs(folder) == done  # nothing trains
     assert process_of(first.pid, "RayTrainWorker") is None  # the cluster is free
+    (before_the_pause,) = sessions_of(StudyLayout(folder))
     assert operate("resume", folder).returncode == 0
     again = operate("pause", folder)  # at once: what was paused before is no answer
     assert again.returncode == 0, again.stderr
@@ -101,9 +107,17 @@ def test_a_study_is_watched_paused_resumed_stopped_and_finished(tmp_path: Path, 
         assert refused.returncode == 1
         assert f"nobody runs {folder}" in refused.stderr
 
+    sessions = sessions_of(StudyLayout(folder))
+    assert len(sessions) == 3  # two pauses
+    assert sessions[0] == before_the_pause
+    assert all(one.began < one.seen <= other.began for one, other in pairwise(sessions))
+
     assert not (load_trials(folder)["state"] == "COMPLETE").all()
     last = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert last.returncode == 0, last.stdout + last.stderr
+    assert len(sessions_of(StudyLayout(folder))) == 4
+    timeline = StudyContext(read_study(folder)).of(study_figures()["timeline"])
+    assert timeline.is_recorded
     finished = operate("status", folder, "--json")
     assert finished.returncode == 0
     trials = load_trials(folder)
@@ -139,7 +153,8 @@ def test_a_sudden_end_is_told_whatever_ends_the_study(tmp_path: Path, victim: st
     until(lambda: epochs(folder) > 1, study)
     process = process_of(study.pid, "raylet/raylet") if victim == "raylet" else psutil.Process(study.pid)
     assert process is not None
-    rest = psutil.Process(study.pid).children(recursive=True)
+    rest, began = psutil.Process(study.pid).children(recursive=True), psutil.Process(study.pid).create_time()
+    killed = time.time()
     process.kill()
     output = study.communicate(timeout=120)[0]  # its last word too: that has the same pipe
     assert study.returncode not in (0, 3)
@@ -149,6 +164,11 @@ def test_a_sudden_end_is_told_whatever_ends_the_study(tmp_path: Path, victim: st
         output,
     )
     assert operate("status", folder).returncode == 3
+    (session,) = sessions_of(StudyLayout(folder))  # as far as the last sign of life
+    assert began < session.began.timestamp() <= session.seen.timestamp()
+    # a driver whose raylet is gone may live on until it notices
+    assert killed - session.seen.timestamp() < BEAT_SECONDS + 5
+    assert victim == "raylet" or session.seen.timestamp() <= killed
     for left in rest:  # Ray's own end by themselves, but not soon
         with suppress(psutil.Error):
             left.kill()
