@@ -14,8 +14,8 @@ from support.image_sets import write_pictures
 SMALL = ("--set", "model.width=4", "--limit-train", "200", "--limit-val", "50", "--epochs", "3", "--no-report")
 
 
-def test_a_study_is_checked_without_torch() -> None:
-    """It takes as long to import as Ray to come up, and is imported meanwhile."""
+def test_a_study_is_checked_without_what_takes_long_to_import() -> None:
+    """Torch takes as long as Ray to come up, and is imported meanwhile."""
     code = (
         "import sys\n"
         "from studies.digits_vae import STUDY\n"
@@ -23,7 +23,7 @@ def test_a_study_is_checked_without_torch() -> None:
         "from studies.run.checks import check_data\n"
         "check_data(STUDY, None, 1)\n"
         "provenance()\n"
-        "print([name for name in ('torch', 'ray.train') if name in sys.modules])"
+        "print([name for name in ('torch', 'ray.train', 'scipy.stats') if name in sys.modules])"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout == "[]\n"
