@@ -21,7 +21,7 @@ from analysis import load_trials
 from cluster.local_cluster import LocalCluster, local_cluster
 from trainables.records.trial_folder import TrialFolder
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(400)]
 
 EPOCHS = 80
 STUDY = (
