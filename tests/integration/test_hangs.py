@@ -67,7 +67,7 @@ class Running:
     def epochs(self) -> int:
         return sum(len(TrialFolder(path).rows()) for path in self.folder.glob("trials/[0-9]*"))
 
-    def until(self, ready: Callable[[], object], seconds: float = 120) -> None:
+    def until(self, ready: Callable[[], object], seconds: float = 240) -> None:
         began = time.monotonic()
         while not ready():
             assert self.process.poll() is None, self.process.communicate()[0]
@@ -96,6 +96,7 @@ def is_whole(folder: Path) -> bool:
     return list(trials["state"]) == ["COMPLETE"] * 2 and list(trials["epochs"]) == [EPOCHS] * 2
 
 
+@pytest.mark.timeout(600)
 def test_who_stops_answering_is_replaced_or_ends_the_study_as_does_a_folder_that_vanishes(tmp_path: Path) -> None:
     """A worker is replaced, and the study goes on; without its mailbox or its folder it ends with the reason."""
     study = Running(tmp_path / "s")
