@@ -34,8 +34,8 @@ $(BIN)/python:
 demo: install
 	$(BIN)/python studies/digits_vae.py --final-workers 2
 
-# two at a time, studies too: their processes wait for each other a third of the time; what goes by the clock has the cores
-# for itself
+# two files at a time, of studies too, whose processes wait for each other a third of the time; what goes by the clock has
+# the cores for itself
 test: install-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow and not alone"
