@@ -19,11 +19,6 @@ from trainables.metrics import Metrics, at_rate
 from trainables.records.study_layout import visu_name
 from trainables.records.trial_folder import TrialFolder
 from trainables.terminal import print_text, screen
-from trainables.training.checkpoint import load_weights
-from trainables.training.local import train_local
-from trainables.training.loop import NonFiniteError
-from trainables.training.process_group import first_device
-from trainables.training.trial import load_pixels
 from vae_models import ModelConfig
 
 app = command_line()
@@ -77,6 +72,8 @@ def train(
         images = {"dataset": dataset, "image_size": image_size, "limit_train": limit_train, "limit_val": limit_val}
         training = {"beta": beta, "epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
         config = TrialConfig.model_validate({"model": network, **images, **training})
+        from trainables.training.trial import load_pixels  # torch takes seconds, which a wrong option need not wait for
+
         load_pixels(config, data_dir, "cpu")  # an error now leaves nothing behind
         if fault := unwritable(Path.cwd()):
             raise UserError(f"the working folder must be one that can be written: {fault}\nthis one is {Path.cwd()}")
@@ -101,6 +98,9 @@ def find_folder(models: Path, config: TrialConfig) -> TrialFolder:
 
 def _train(config: TrialConfig, folder: TrialFolder, data_dir: Path | None, console: Console) -> None:
     """Train with a progress bar, and a line an epoch."""
+    from trainables.training.local import train_local
+    from trainables.training.loop import NonFiniteError
+
     columns = (SpinnerColumn(), MofNCompleteColumn(), *Progress.get_default_columns())
     try:
         with Progress(*columns, console=console, transient=True) as progress:
@@ -138,6 +138,8 @@ def _finish(config: TrialConfig, folder: TrialFolder, data_dir: Path | None, vis
     from analysis.measures.codes import encode
     from analysis.measures.test_metrics import PARTS, measure
     from analysis.progress import Steps, progress_bar
+    from trainables.training.checkpoint import load_weights
+    from trainables.training.process_group import first_device
 
     trained, metrics = load_weights(folder.best)
     best = (trained.at(config.main_beta) if config.model.multi_rate else trained).to(first_device())

@@ -181,6 +181,8 @@ WRONG = {
     ],
     "main": [
         ("--model GAN", "--model must be one of VAE, got 'GAN'"),
+        ("--datset mnist", "there is no option --datset"),
+        ("--dataset imagefolder:/nowhere", "/nowhere must be a folder, of class folders or of pictures"),
         ("--dataset imagenet", "--dataset must be one of mnist, "),
         ("--latent_dim 0", "--latent_dim must be at least 1, got 0"),
         ("--latent-dim 0", "--latent-dim must be at least 1, got 0"),
@@ -234,7 +236,13 @@ WRONG = {
         ("list ''", "FOLDER must be a path, got '': it is empty"),
     ],
     "studies": [
+        ("begin", "there is no command 'begin'"),
         ("status", "STUDY must be given"),
+        ("status nowhere", "STUDY must be a folder, got 'nowhere', which is not there"),
+        ("pause nowhere", "STUDY must be a folder, got 'nowhere', which is not there"),
+        ("resume nowhere", "STUDY must be a folder, got 'nowhere', which is not there"),
+        ("stop nowhere", "STUDY must be a folder, got 'nowhere', which is not there"),
+        ("prune-checkpoints nowhere", "STUDY must be a folder, got 'nowhere', which is not there"),
         ("status /", "STUDY must be a study's folder, got '/'"),
         ("status ''", "STUDY must be a path, got '': it is empty"),
         ("stop /etc/passwd", "STUDY must be a folder, got '/etc/passwd', which is a file"),

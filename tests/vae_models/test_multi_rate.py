@@ -137,7 +137,10 @@ def test_a_linear_network_at_the_closed_form_gates_is_water_filling() -> None:
         ({"beta_range": (-1.0, 1.0)}, "got -1 and 1"),
         ({"beta_range": (1.0, math.inf)}, "got 1 and inf"),
         ({"likelihood": "bernoulli"}, "likelihood must be gaussian with multi_rate, got bernoulli"),
-        ({"multi_rate": False, "beta_range": (0.5, 2.0)}, "beta_range is of a network with multi_rate"),
+        (
+            {"multi_rate": False, "beta_range": (0.5, 2.0)},
+            "beta_range must be left out without multi_rate, got 0.5 and 2",
+        ),
     ],
 )
 def test_a_wrong_range_is_named(fields: dict[str, Any], said: str) -> None:

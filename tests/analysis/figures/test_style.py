@@ -82,6 +82,7 @@ save_figure(draw_note("100 % of a_b"), Path("note.png"))
 """
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("settings", "variables"),
     [

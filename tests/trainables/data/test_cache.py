@@ -113,6 +113,7 @@ def test_what_is_written_is_what_numpy_would_write(tmp_path):
         assert (tmp_path / f"x-y/{name}.npy").read_bytes() == (tmp_path / f"{name}.npy").read_bytes()
 
 
+@pytest.mark.heavy
 def test_a_set_larger_than_memory_is_prepared(tmp_path):
     """The images take 630 MB; of memory there are 200 MB more than Python takes after it prepared a small set."""
     (tmp_path / "x/a").mkdir(parents=True)

@@ -184,6 +184,7 @@ class FixedGaussian:
         return -torch.distributions.Normal(self.mean(output), self.sigma).log_prob(x).flatten(1).sum(1)
 
 
+@pytest.mark.heavy
 def test_a_linear_vae_reaches_the_likelihood_of_probabilistic_pca(monkeypatch: pytest.MonkeyPatch) -> None:
     """At its optimum a linear VAE's ELBO is the marginal likelihood of pPCA (Lucas et al. 2019,
     arXiv:1911.02469), which Tipping & Bishop 1999 give in closed form from the covariance's eigenvalues."""
