@@ -175,6 +175,7 @@ def test_a_malformed_idx_file_is_named(tmp_path, cache, name, damage, message):
         (gzip.compress(idx_bytes(np.zeros((30, 28, 28), np.uint8)))[:-8] + bytes(8), "is cut off or damaged"),
         (b"\x1f\x8b\xff\xff" + bytes(30), "is cut off or damaged within its gzip: fetch it again"),
     ],
+    ids=["page", "pointer", "twice packed", "zip", "xz", "empty", "other", "cut", "altered", "damaged"],
 )
 def test_a_file_that_is_something_else_is_called_what_it_is(tmp_path, content, said):
     write_mnist(tmp_path, packed=True)
