@@ -17,7 +17,11 @@ from trainables.training.evaluate import validated
 from trainables.training.process_group import Turns, World
 from vae_models import VAE
 
-_BEYOND = 0.2  # of the range's logarithm, on each side: what is drawn there counts as its end, where it is hardest
+# of the range's logarithm, below and above it: what is drawn there counts as its end, where it is hardest
+_BEYOND = 0.3, 0.15
+    0.3,
+    0.15,
+)  # of the range's logarithm, below and above: what is drawn there counts as its end, where it is hardest
 _SPECTRUM_IMAGES = 20_000  # that the optimum is computed of: 784 eigenvalues of more hardly differ
 _LARGEST = 512  # eigenvalues that are computed of images too large for all of them
 _AT_ONCE = 100  # images that are evaluated together on a CPU, whose caches hold no more
@@ -87,7 +91,7 @@ class ManyRates:
         """See `Rates`. Each batch has the whole range, evenly: its parts' losses differ by their images alone. The loss
         counts by the inverse square of the optimum, which trains the low weights no less than the high."""
         share = (torch.arange(batch) + torch.rand(steps, batch, generator=generator, dtype=torch.float64)) / batch
-        place = ((1 + 2 * _BEYOND) * share - _BEYOND).clamp(0, 1)
+        place = ((1 + sum(_BEYOND)) * share - _BEYOND[0]).clamp(0, 1)
         low, high = self._table[0][[0, -1]]
         logs = low + (high - low) * place
         optimum = np.exp(np.interp(logs.numpy(), *self._table))
