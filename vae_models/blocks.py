@@ -4,9 +4,10 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
+from typing import cast
 
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, conv_transpose2d, pad
+from torch.nn.functional import avg_pool2d, conv_transpose2d, group_norm, pad
 
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "silu": nn.SiLU,
@@ -42,6 +43,16 @@ def dense(widths: Sequence[int], activation: str) -> list[nn.Module]:
     return [module for layer in layers for module in layer]
 
 
+def _modulated_norm(norm: nn.GroupNorm, x: Tensor, film: Tensor) -> Tensor:
+    """`modulated`, of a normalisation's output, in its own pass over x: with the images side by side as channels, its
+    scale and shift are theirs."""
+    scale, shift = film.chunk(2, 1)
+    weight, bias = norm.weight * scale.exp(), norm.bias * scale.exp() + shift
+    images, channels, *sides = x.shape
+    beside = x.reshape(1, images * channels, *sides)
+    return group_norm(beside, images * norm.num_groups, weight.flatten(), bias.flatten(), norm.eps).view(x.shape)
+
+
 class Conditioned(nn.Linear):
     """A fully connected layer whose outputs may be modulated, (B, N) -> (B, M)."""
 
@@ -59,7 +70,7 @@ class NormAct(nn.Sequential):
     def forward(self, x: Tensor, films: Films | None = None) -> Tensor:
         """As the class says."""
         norm, act = self
-        activated: Tensor = act(modulated(norm(x), films))
+        activated: Tensor = act(norm(x) if films is None else _modulated_norm(cast(nn.GroupNorm, norm), x, next(films)))
         return activated
 
 
