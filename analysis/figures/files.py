@@ -32,6 +32,8 @@ def draw_study(
     for name in study_figures() if names is None else names:
         figure = study_figures()[name]
         progress(name)
+        if not figure.possible(study):
+            continue
         found = study.of(figure)
         if figure.shown(found):
             note = figure.note(found)
