@@ -2,8 +2,10 @@
 
 import pandas as pd
 
+from analysis.figures.study.latents_by_beta import LatentsByBeta
 from analysis.figures.study.rate_curve import RateCurves
 from analysis.figures.style import BETA_LABEL
+from analysis.measures.sweep import WEIGHTS
 
 OVER_LINEAR = "D + βR over a linear model's"
 
@@ -21,7 +23,7 @@ def rates_table(curves: RateCurves) -> pd.DataFrame:
         "distortion (nats)": curves.distortion[0],
         "MSE": others["val_mse"],
         "bits/dim": others["val_bits_per_dim"],
-        "σ": others["sigma"],
+        "sigma": others["sigma"],
         "active units": others["val_active_units"].astype(int),
     }
     if curves.optimum is not None:
@@ -29,13 +31,29 @@ def rates_table(curves: RateCurves) -> pd.DataFrame:
     return pd.DataFrame(columns).iloc[::-1]
 
 
+def held_out_rates(curves: RateCurves, found: LatentsByBeta) -> pd.DataFrame:
+    """Whether the best network's curve holds on the test images: a row a KL weight that was measured in training, by
+    its rate, nats per image. No row where the test images or its weights cannot be had."""
+    if found.note:
+        return pd.DataFrame()
+    at = slice(None, None, (WEIGHTS - 1) // (len(curves.beta) - 1))
+    columns = {
+        BETA_LABEL: curves.beta,
+        "rate (nats), validation": curves.rate[0],
+        "rate (nats), test": found.sweep.rate[at],
+        "distortion (nats), validation": curves.distortion[0],
+        "distortion (nats), test": found.sweep.distortion[at],
+    }
+    return pd.DataFrame(columns).iloc[::-1]
+
+
 def curve_sentence(curves: RateCurves) -> str:
     """What the best network trades from one end of its KL weights to the other, and where it beats a linear model."""
-    rate, distortion, mse = curves.rate[0], curves.distortion[0], curves.others["val_mse"][0]
+    rate, mse = curves.rate[0], curves.others["val_mse"][0]
     low, high = f"{curves.beta[0]:g}", f"{curves.beta[-1]:g}"
     said = (
-        f"From a KL weight of {high} down to {low} its code grows from {rate[-1]:.1f} to {rate[0]:.1f} nats an image, and "
-        f"the squared error of a pixel falls from {mse[-1]:.4f} to {mse[0]:.4f}"
+        f"From a KL weight of {high} down to {low} its code grows from {rate[-1]:.1f} to {rate[0]:.1f} nats an image, "
+        f"and the squared error of a pixel falls from {mse[-1]:.4f} to {mse[0]:.4f}"
     )
     if curves.optimum is None:
         return f"{said}."

@@ -26,7 +26,7 @@ from analysis.reading.best_runs import Run
 from analysis.report.embedded import embedded
 from analysis.report.findings import Findings
 from analysis.report.front import front_table
-from analysis.report.multi_rate import rates_table
+from analysis.report.multi_rate import OVER_LINEAR, rates_table
 from analysis.report.slider import Slider
 from trainables.text import as_typed, without_passwords
 
@@ -36,6 +36,8 @@ FIRST = (rate_distortion.FIGURE.name, rate_curve.FIGURE.name)  # the figure besi
 _FORMATS = {  # of a column
     "val_mse": ".5f",
     "val_relative_loss": ".4f",
+    "sigma": ".3f",
+    OVER_LINEAR: ".3f",
     "seconds": ".1f",
     "a nat saves": ".2f",
     "MSE": ".5f",
@@ -70,6 +72,7 @@ def render(
     context = {
         "findings": findings,
         "front": shown(front),
+        "multi_rate": record.is_multi_rate,
         "front_size": int(study.trials["front"].sum()),
         "missing": missing,
         "slider": slider,

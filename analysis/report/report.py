@@ -6,7 +6,7 @@ from pathlib import Path
 
 from analysis.figures.files import draw_model, draw_study
 from analysis.figures.registry import ModelContext, StudyContext, model_figures, study_figures
-from analysis.figures.study import importance, rate_distortion
+from analysis.figures.study import importance, latents_by_beta, rate_curve, rate_distortion
 from analysis.measures.codes import encode
 from analysis.measures.test_metrics import PARTS, measure
 from analysis.progress import ShowStep, Steps
@@ -14,6 +14,7 @@ from analysis.reading.best_runs import Run, export_best
 from analysis.reading.study_record import StudyRecord, read_study
 from analysis.report.findings import findings
 from analysis.report.front import held_out_table
+from analysis.report.multi_rate import held_out_rates
 from analysis.report.page import FIRST, RunSection, render
 from analysis.report.slider import compute_slider
 from analysis.report.tables import study_tables
@@ -81,8 +82,12 @@ def _write_all(
     sections = _draw_runs(study, runs, visu, missing, steps, inception)
     tables = study_tables(study)
     if top:
-        steps("measuring the front on the test set")
-        tables["Does the front hold on the test images?"] = held_out_table(study)
+        steps("measuring rate and distortion on the test set")
+        if record.is_multi_rate:
+            curves, latents = study.of(rate_curve.FIGURE), study.of(latents_by_beta.FIGURE)
+            tables["Does the curve hold on the test images?"] = held_out_rates(curves, latents)
+        else:
+            tables["Does the front hold on the test images?"] = held_out_table(study)
     else:
         missing.append("This page is quick: the other figures, the models and the test set come without --quick.")
     slider = None

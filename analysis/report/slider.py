@@ -162,7 +162,7 @@ def compute_slider(study: StudyContext) -> Slider | None:
     if study.record.is_multi_rate:
         return Slider(stops, sprites, study.runs[0].label, study.of(rate_curve.FIGURE).linear)
     found = study.of(rate_distortion.FIGURE).linear
-    return Slider(stops, sprites, "", found and np.stack([found.rate, found.distortion]))
+    return Slider(stops, sprites, "", None if found is None else np.stack([found.rate, found.distortion]))
 
 
 def _walk(study: StudyContext) -> Iterator[tuple[Stop, VAE]]:

@@ -58,7 +58,7 @@ def compute_latents_by_beta(study: StudyContext) -> LatentsByBeta:
     order = np.argsort(-found.latent_rates[0], kind="stable")
     found = replace(found, latent_rates=found.latent_rates[:, order])
     with suppress(UserError):  # the page says why
-        linear, beta = study.linear, np.geomspace(*found.beta[[0, -1]], _POINTS)
+        linear, beta = study.linear, np.geomspace(found.beta[0], found.beta[-1], _POINTS)
         components = 0.5 * np.log(np.maximum(linear.eigenvalues[: len(order)] / beta[:, None], 1))
         active = replace(linear, latent_dim=len(order)).optimum(beta).active_units
         return LatentsByBeta(run.label, found, beta, components, active)

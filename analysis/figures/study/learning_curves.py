@@ -131,7 +131,7 @@ def learning_curves_chart(curves: LearningCurves) -> go.Figure:
 def _texts(curves: LearningCurves, k: int) -> list[str]:
     """What is said of each epoch of a trial."""
     trial = f"trial {curves.numbers[k]} ({STATES[curves.states[k]].word})"
-    config = f"β {curves.beta[k]:.3g}, " * (np.ptp(curves.beta) > 0) + f"latent size {curves.latent_dim[k]}"
+    config = f"β {curves.beta[k]:.3g}, " * bool(np.ptp(curves.beta) > 0) + f"latent size {curves.latent_dim[k]}"
     told = map(curves.judged.told, curves.values[k])
     return [f"{trial}<br>{config}<br>epoch {epoch}: {value}" for epoch, value in enumerate(told, 1)]
 
@@ -156,8 +156,8 @@ FIGURE = StudyFigure(
     name="learning_curves",
     title="Learning curves",
     order=80,
-    caption="What judges a trial on the validation images, by epoch: what one objective minimises; of two the excess, D + βR "
-    "of each epoch minus the lowest that any trial of the study reached at the same KL weight. Dashed: pruned; "
+    caption="What judges a trial on the validation images, by epoch: what one objective minimises; of two the excess, "
+    "D + βR of each epoch minus the lowest that any trial of the study reached at the same KL weight. Dashed: pruned; "
     "outlined: the best; ringed: the front.",
     compute=lambda study: compute_learning_curves(study.epochs, study.trials, Judged(study.record.judged_by)),
     note=lambda curves: "" if len(curves.numbers) else "No trial has finished an epoch yet",
