@@ -165,7 +165,7 @@ def list_(
         print(f"no studies in {folder}")
         return
     tables, notes = _screens()
-    unknown = "no trial is complete, or no front: one number is minimised"
+    unknown = "no trial is complete, or no front: one number is minimised, or each trial is a curve"
     print_table(_rows(found), _known(_LISTED, found), tables, unknown)
     if older := ", ".join(found.loc[found["definitions"] == 1, "study"]):
         print_text(f"by definitions 1, whose bits per dimension are not those of the others: {older}", notes)

@@ -264,13 +264,14 @@ def _compared(names: list[str], studies: list[StudyContext], comparable: bool) -
     """In the plane of what all minimised; of several likelihoods, in the calibrated one."""
     calibrated = len(_likelihoods(studies)) > 1
     measured = [points(study, calibrated) for study in studies]
+    by_fronts = comparable and not calibrated and not any(study.record.is_multi_rate for study in studies)
     is_known = comparable and any(len(beta) for _, beta in measured)
     reference = reference_point(*(of for of, _ in measured)) if is_known else None
     found = []
     for k, (name, study, (own, beta)) in enumerate(zip(names, studies, measured, strict=True)):
         plane = compute_rate_distortion(study, calibrated, reference, finals=False)
         rate, distortion = np.concatenate([np.stack(of) for of, _ in measured[:k] + measured[k + 1 :]], 1)
-        excess = front_excess(own, beta, (rate, distortion)) if comparable and not calibrated else None
+        excess = front_excess(own, beta, (rate, distortion)) if by_fronts else None
         found.append(Compared(name, study, plane, excess))
     return found
 

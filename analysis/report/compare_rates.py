@@ -11,7 +11,7 @@ from analysis.figures.plane import likelihoods
 from analysis.figures.plotly_style import NEUTRAL, add_dots
 from analysis.figures.registry import StudyContext
 from analysis.figures.study.rate_curve import compute_rate_curves
-from analysis.figures.style import BETA_LABEL, OKABE_ITO
+from analysis.figures.style import BETA_LABEL, OKABE_ITO, log_ticks
 from analysis.reading.frames import eligible
 
 _TIE = 0.005  # nats that two digits do not show
@@ -46,7 +46,7 @@ class AgainstPlain:
                 "lowest of any trial (nats)": self.lowest,
                 "trial": self.trial,
                 "network above it (nats)": self.above,
-                "network above it (%)": 100 * self.above / self.lowest,
+                "network above it (%)": (100 * self.above / self.lowest).round(1),
             }
         )
 
@@ -71,7 +71,7 @@ def _by(percent: float) -> str:
 
 
 def _at(found: AgainstPlain, k: int) -> str:
-    return f"{found.above[k]:+.2f} nats at {found.beta[k]:.2g}"
+    return f"{found.above[k]:+.2f} nats at a KL weight of {found.beta[k]:.2g}"
 
 
 def against_plain(network: tuple[str, StudyContext], plain: tuple[str, StudyContext]) -> AgainstPlain | None:
@@ -105,5 +105,6 @@ def against_chart(found: AgainstPlain) -> go.Figure:
     look = {"mode": "lines+markers", "marker": {"size": 9, "color": OKABE_ITO["blue"]}, "text": texts}
     add_dots(figure, found.beta, found.above, "%{text}<br>%{y:+.2f} nats", showlegend=False, **look)
     figure.add_hline(0, line={"color": NEUTRAL, "dash": "dash"})
-    figure.update_xaxes(title=BETA_LABEL, type="log")
+    ticks = log_ticks(float(found.beta[0]), float(found.beta[-1]))
+    figure.update_xaxes(title=BETA_LABEL, type="log", tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
     return figure.update_yaxes(title=f"D + βR above the best trial<br>of {escape(found.rival)} (nats)")

@@ -138,13 +138,15 @@ def _best_network(searched: list[Run], study: StudyContext) -> str:
     best, column = searched[0], study.record.judged_by
     values, names = [run.best[column] for run in searched[:2]], [run.label for run in searched[:2]]
     low, high = best.config.model.beta_range
-    said = f"The best network is {best.label} ({_network(best)}), one for every KL weight from {low:g} to {high:g}: "
-    said += f"distortion + β rate is {values[0]:.3f} of what a linear model could reach, in the mean over the weights"
+    said = (
+        f"The best network is {best.label} ({_network(best)}): its distortion + β rate is {values[0]:.3f} of a linear "
+    )
+    said += f"model's, in the mean over KL weights from {low:g} to {high:g}"
     if len(values) < 2:
         return f"{said}; no other is complete to compare it with."
     repeats = [repeats_of(study.repeats, run.number) for run in searched[:2]]
     seeds = separability_clause(names, repeats, column, "")
-    return f"{said}, and {values[1]:.3f} of the runner-up, {names[1]}; {seeds}."
+    return f"{said}, and that of the runner-up, {names[1]}, {values[1]:.3f}; {seeds}."
 
 
 def separability_clause(

@@ -51,7 +51,7 @@ def _states_table(trials: pd.DataFrame, value: str) -> pd.DataFrame:
 
 
 def _name(value: str) -> str:
-    return f"share {JUDGED_SHORT[value]}" if value == "val_relative_loss" else JUDGED_SHORT[value]
+    return f"loss, {JUDGED_SHORT[value]}" if value == "val_relative_loss" else JUDGED_SHORT[value]
 
 
 def cause_of(trials: pd.DataFrame) -> tuple[str, int, int]:

@@ -123,7 +123,8 @@ def latents_by_beta_chart(found: LatentsByBeta) -> go.Figure:
     if known:
         line |= {"color": LINEAR, "width": 2.5}
         add_line(figure, found.beta, found.active, "PCA, in theory", line=line, **places[-1])
-    figure.update_xaxes(title=BETA_LABEL, type="log")
+    ticks = log_ticks(float(found.sweep.beta[0]), float(found.sweep.beta[-1]))
+    figure.update_xaxes(title=BETA_LABEL, type="log", tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
     return figure.update_yaxes(rangemode="tozero").update_yaxes(col=1, title="nats per image")
 
 
