@@ -31,9 +31,9 @@ def sweep_weights(model: VAE, count: int = WEIGHTS) -> np.ndarray:
     return np.geomspace(*model.config.beta_range, count)
 
 
-def views(model: VAE) -> Iterator[tuple[float, VAE]]:
-    """The KL weights of a sweep, each with the plain network that a multi-rate one is there (`VAE.at`)."""
-    for beta in sweep_weights(model).tolist():
+def views(model: VAE, count: int = WEIGHTS) -> Iterator[tuple[float, VAE]]:
+    """So many KL weights of a sweep, each with the plain network that a multi-rate one is there (`VAE.at`)."""
+    for beta in sweep_weights(model, count).tolist():
         yield beta, model.at(beta)
 
 

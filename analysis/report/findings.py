@@ -140,8 +140,8 @@ def _best_network(searched: list[Run], study: StudyContext) -> str:
     low, high = best.config.model.beta_range
     said = (
         f"The best network is {best.label} ({_network(best)}): its distortion + β rate is {values[0]:.3f} of a linear "
+        f"model's, in the mean over KL weights from {low:g} to {high:g}"
     )
-    said += f"model's, in the mean over KL weights from {low:g} to {high:g}"
     if len(values) < 2:
         return f"{said}; no other is complete to compare it with."
     repeats = [repeats_of(study.repeats, run.number) for run in searched[:2]]

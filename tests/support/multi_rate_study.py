@@ -55,13 +55,13 @@ def multi_rate_study(
     """Trials that ended in their order; those that failed trained nothing, and those that were pruned an epoch."""
     configs = [base.of_trial(number, each.params) for number, each in enumerate(made)]
     best: list[Metrics] = []
+    aside = folder.with_name(f"{folder.name}.trials")  # the ledger makes the folder
+    aside.mkdir(parents=True)
     for number, (each, config) in enumerate(zip(made, configs, strict=True)):
-        record = TrialFolder(folder / "trials" / f"{number:04d}")
+        record = TrialFolder(aside / f"{number:04d}")
         record.create(config)
         told = trained(record, config, EPOCHS.get(each.state, config.epochs))
         best.append(best_of(told, config) if told else {})
-    moved = folder.rename(folder.with_name(f"{folder.name}.trials"))  # the ledger makes the folder
     write_ledger(folder, made, name=name, base=base, space=SPACE, objective="multi_rate", best=best)
-    (moved / "trials").rename(folder / "trials")
-    moved.rmdir()
+    aside.rename(folder / "trials")
     return folder
