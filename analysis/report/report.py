@@ -75,7 +75,8 @@ def _write_all(
     runs = [run for run in study.runs if top and run in [*study.searched_runs[:top], study.final]]
     steps.plan(len(runs) * len(model_figures()) + (len(PARTS) if runs and study.data else 0))
     visu = layout.visu(record.base.dataset)
-    figures = draw_study(study, visu / "study", steps.of("drawing the study"), None if top else FIRST)
+    names = None if top else [name for name in FIRST if study_figures()[name].possible(study)]
+    figures = draw_study(study, visu / "study", steps.of("drawing the study"), names)
     if top:
         _remove_others(layout.models.glob("*.*"), r"trial_\d+|final(_\d+)?", {run.slug for run in runs})
         _remove_others(visu.glob("*/*.*"), r"(trial_\d+|final|final_\d+)_epoch_\d+", {run.stem for run in runs})

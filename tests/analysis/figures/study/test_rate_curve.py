@@ -54,7 +54,7 @@ def test_a_study_of_networks_has_curves_where_others_have_dots(networks: Path, d
 @pytest.mark.heavy
 @pytest.mark.parametrize(
     "made",
-    [[], [Made("FAIL", drawn(4))] * 2, [Made("PRUNED", drawn(4))], [Made("COMPLETE", drawn(1))]],
+    [[], [Made("FAIL", drawn(4))] * 2, [Made("PRUNED", drawn(4))], [Made("COMPLETE", drawn(2))]],
     ids=["empty", "failed", "pruned", "one"],
 )
 def test_odd_studies(made: list[Made], tmp_path: Path) -> None:
