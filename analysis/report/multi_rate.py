@@ -52,8 +52,8 @@ def curve_sentence(curves: RateCurves) -> str:
     rate, mse = curves.rate[0], curves.others["val_mse"][0]
     low, high = f"{curves.beta[0]:g}", f"{curves.beta[-1]:g}"
     said = (
-        f"From a KL weight of {high} down to {low} its code grows from {rate[-1]:.1f} to {rate[0]:.1f} nats an image, "
-        f"and the squared error of a pixel falls from {mse[-1]:.4f} to {mse[0]:.4f}"
+        f"From a KL weight of {high} down to {low} the code of {curves.label[0]} goes from {rate[-1]:.1f} to "
+        f"{rate[0]:.1f} nats an image, and the squared error of a pixel from {mse[-1]:.4f} to {mse[0]:.4f}"
     )
     if curves.optimum is None:
         return f"{said}."

@@ -73,6 +73,7 @@ def render(
         "findings": findings,
         "front": shown(front),
         "multi_rate": record.is_multi_rate,
+        "best": study.runs[0].label if study.runs else "",
         "front_size": int(study.trials["front"].sum()),
         "missing": missing,
         "slider": slider,

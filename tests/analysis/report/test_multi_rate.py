@@ -14,7 +14,7 @@ from support.analysis_fixture import Made
 from support.front_study import Ran, at, front_study
 from support.multi_rate_study import BASE, drawn, multi_rate_study
 
-from analysis import load_best, load_rates, load_trials
+from analysis import StudyView, load_best, load_rates, load_trials
 from analysis.figures.registry import StudyContext
 from analysis.figures.study import importance, rate_curve, rate_distortion
 from analysis.reading.best_runs import ranked_runs
@@ -66,7 +66,7 @@ def test_one_network_has_no_runner_up_and_none_no_curve(tmp_path: Path) -> None:
     one = StudyContext(read_study(multi_rate_study(tmp_path / "one", [Made("COMPLETE", drawn(2))])))
     said = findings(one, one.of(importance.FIGURE), one.of(rate_distortion.FIGURE))
     assert "no other is complete to compare it with" in said.answer[0]
-    assert said.answer[2].startswith("From a KL weight of 10 down to 0.1 its code grows from ")
+    assert said.answer[2].startswith("From a KL weight of 10 down to 0.1 the code of trial 0 goes from ")
     failed = StudyContext(read_study(multi_rate_study(tmp_path / "none", [Made("FAIL", drawn(2))])))
     said = findings(failed, failed.of(importance.FIGURE), failed.of(rate_distortion.FIGURE))
     assert said.answer[0] == "No trial is complete, so there is no best model."
@@ -110,6 +110,12 @@ def test_a_wish_is_met_at_the_weight_of_its_curve_that_meets_it_best(networks: P
         torch.testing.assert_close(taken.reconstruct(images), same.reconstruct(images))
     with pytest.raises(OptionError, match="a KL weight"):
         load_best(networks, rate=3.0, beta=1.0)
+
+
+def test_in_a_notebook_it_has_no_numbers_of_one_weight(networks: Path) -> None:
+    table = StudyView(networks).table
+    assert list(table) == ["number", "state", "latent_dim", "depth", "val_relative_loss"]
+    assert table["val_relative_loss"].is_monotonic_increasing
 
 
 def test_a_list_has_what_it_minimised(networks: Path) -> None:
