@@ -31,10 +31,15 @@ def _data_uri(path: Path) -> str:
         return still_uri(image.convert("RGB"))
 
 
-def still_uri(image: Image.Image, lossless: int = _LOSSLESS_BYTES) -> str:
-    """An RGB picture in WebP: the same pixels up to so many bytes, or near ones in fewer."""
+def still_uri(image: Image.Image, most: int = _LOSSLESS_BYTES, qualities: Sequence[int] = (80,)) -> str:
+    """An RGB picture in WebP: the same pixels where they are at most so many bytes; else near ones of the first of the
+    ``qualities`` that is, or of the last."""
     content = _webp(image, lossless=True)
-    return _uri(content if len(content) <= lossless else min(content, _webp(image, quality=80), key=len))
+    for quality in qualities:
+        if len(content) <= most:
+            break
+        content = min(content, _webp(image, quality=quality), key=len)
+    return _uri(content)
 
 
 def _uri(content: bytes) -> str:

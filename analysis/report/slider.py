@@ -26,7 +26,8 @@ from trainables.training.process_group import first_device
 from vae_models import VAE
 
 _SAMPLES, _PAIRS, _WIDEST = 2 * COLUMNS, 3, 96  # pictures; pixels of one
-_LOSSLESS_BYTES = 650_000  # of a sprite: three of them are 2.6 MB of a page
+_MOST_BYTES = 650_000  # of a sprite: three of them are 2.6 MB of a page
+_QUALITIES = (80, 60, 40, 20)  # of WebP, for one that would be larger
 _STRIP = 5  # stops that a reader without scripts sees
 _WIDTH, _HEIGHT = 440, 300  # of the curve
 _LEFT, _BOTTOM = 62, 44  # of it, for the axes
@@ -216,5 +217,5 @@ def frame(images: np.ndarray) -> np.ndarray:
 
 def _sprite(name: str, frames: list[np.ndarray]) -> Sprite:
     height, width, _ = frames[0].shape
-    uri = still_uri(Image.fromarray(np.concatenate(frames)), _LOSSLESS_BYTES)
+    uri = still_uri(Image.fromarray(np.concatenate(frames)), _MOST_BYTES, _QUALITIES)
     return Sprite(name, _TITLES[name], uri, (width, height))

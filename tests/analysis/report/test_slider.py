@@ -15,7 +15,9 @@ from support.analysis_fixture import SIX, build_study
 from analysis.figures.registry import StudyContext
 from analysis.measures.sweep import sweep_weights
 from analysis.reading.study_record import read_study
+from analysis.report.embedded import still_uri
 from analysis.report.slider import Slider, Sprite, compute_slider
+from analysis.report.slider import frame as frame_of
 from trainables.data.datasets import Dataset, load_dataset
 from vae_models import VAE
 
@@ -40,10 +42,14 @@ def slider(study: StudyContext) -> Slider:
     return found
 
 
+def pixels(uri: str) -> np.ndarray:
+    _, _, content = uri.partition("base64,")
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(content))).convert("RGB"))
+
+
 def frame(sprite: Sprite, k: int) -> np.ndarray:
     """(R, K, H, W) grey levels of a stop's tiles, as a page's reader sees them."""
-    _, _, content = sprite.uri.partition("base64,")
-    whole = np.asarray(Image.open(io.BytesIO(base64.b64decode(content))).convert("RGB"))
+    whole = pixels(sprite.uri)
     width, height = sprite.size
     assert whole.shape[1] == width
     picture = whole[k * height : (k + 1) * height]
@@ -112,3 +118,14 @@ def test_there_is_none_of_one_stop_or_without_images(tmp_path: Path, data: Datas
     assert compute_slider(StudyContext(read_study(networks))) is None
     empty = build_study(tmp_path / "empty", [], objective="rate_distortion")
     assert compute_slider(StudyContext(read_study(empty), data)) is None
+
+
+def test_large_pictures_keep_a_sprite_small() -> None:
+    rng = np.random.default_rng(0)
+    coarse = rng.random((2, 10, 3, 16, 16)).repeat(16, 3).repeat(16, 4)
+    noisy = [frame_of(np.clip(coarse + rng.normal(0, 0.05, coarse.shape), 0, 1)) for _ in range(17)]
+    assert max(noisy[0].shape) <= 10 * 98
+    large = np.concatenate(noisy)
+    assert len(still_uri(Image.fromarray(large), 650_000, (80, 60, 40, 20))) < 1e6
+    flat = Image.new("RGB", (64, 64), "white")
+    assert np.array_equal(pixels(still_uri(flat)), np.asarray(flat))
