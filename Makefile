@@ -34,10 +34,12 @@ $(BIN)/python:
 demo: install
 	$(BIN)/python studies/digits_vae.py --final-workers 2
 
-# what starts Ray or whole studies has the cores for itself
+# two files at a time, of studies too, whose processes wait for each other a third of the time; what goes by the clock has
+# the cores for itself
 test: install-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow and not alone"
+	$(BIN)/python -m pytest -m alone
 
 check: install-dev
 	$(BIN)/ruff check .

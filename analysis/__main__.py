@@ -17,7 +17,7 @@ from trainables.console import (
     folder_of,
     known_file_of,
     known_folder_of,
-    new_file_of,
+    new_page_of,
     run,
     unwritable,
 )
@@ -75,7 +75,9 @@ _COMPARED_FRONTS = (
 )
 
 _RUNS, _PAGE = Path("runs"), Path("compare.html")
-_Study = Annotated[Path, typer.Argument(parser=study_of, help="The study's folder, such as runs/digits_vae.")]
+_Study = Annotated[
+    Path, typer.Argument(parser=study_of, metavar="STUDY", help="The study's folder, such as runs/digits_vae.")
+]
 app = command_group("Figures, tables and a page to read, from a study's folder.")
 
 
@@ -134,8 +136,10 @@ def best(
 
 @app.command()
 def compare(
-    studies: Annotated[list[Path], typer.Argument(parser=study_of, help="Two folders of studies, or more.")],
-    out: Annotated[Path, typer.Option(parser=new_file_of, metavar="PATH", help="The page to write.")] = _PAGE,
+    studies: Annotated[
+        list[Path], typer.Argument(parser=study_of, metavar="STUDY", help="Two folders of studies, or more.")
+    ],
+    out: Annotated[Path, typer.Option(parser=new_page_of, metavar="PATH", help="The page to write.")] = _PAGE,
 ) -> None:
     """Studies beside each other: which answers better, in a table and a page. In a pipe: tab-separated values."""
     from analysis.report.compare import compare_studies, write_comparison
@@ -154,7 +158,9 @@ def compare(
 
 @app.command("list")
 def list_(
-    folder: Annotated[Path, typer.Argument(parser=known_folder_of, help="Where studies are, at any depth.")] = _RUNS,
+    folder: Annotated[
+        Path, typer.Argument(parser=known_folder_of, metavar="FOLDER", help="Where studies are, at any depth.")
+    ] = _RUNS,
 ) -> None:
     """The studies in a folder, how far they are, and the best that each has found. In a pipe: tab-separated values."""
     from analysis.report.compare import list_studies

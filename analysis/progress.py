@@ -1,7 +1,9 @@
 """How far a long piece of work is, for the person who waits for it."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -32,11 +34,38 @@ class Steps:
         return lambda part: self(f"{what}: {part}")
 
 
+class Expected:
+    """A report that is expected to take so many ``seconds`` from now on."""
+
+    def __init__(self, seconds: float) -> None:
+        self.share = 0.0  # of its steps that is done
+        self._seconds, self._began = seconds, time.monotonic()
+
+    @property
+    def left(self) -> float:
+        """Seconds that it still takes, at least 1: as expected, or as its steps took so far where that is longer."""
+        took = time.monotonic() - self._began
+        whole = max(self._seconds, took / self.share) if self.share else self._seconds
+        return max(1.0, whole - took)
+
+    def __str__(self) -> str:
+        """For a bar, which asks for it whenever it is drawn."""
+        return f"report in about {timedelta(seconds=round(self.left))}"
+
+
 @contextmanager
-def progress_bar(console: Console) -> Iterator[ShowStep]:
-    """A bar in a terminal while the context lasts, nothing elsewhere."""
+def progress_bar(console: Console, expected: Expected | None = None) -> Iterator[ShowStep]:
+    """A bar in a terminal while the context lasts, with the time that it took, or that is left of what is ``expected``;
+    nothing elsewhere."""
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
+    time_column = TextColumn("{task.fields[left]}") if expected else TimeElapsedColumn()
     hidden = not console.is_terminal
-    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True, disable=hidden) as bar:
-        task = bar.add_task("starting", total=1.0)
-        yield lambda step, share: bar.update(task, description=printable(step), completed=share)
+    with Progress(*columns, time_column, console=console, transient=True, disable=hidden) as bar:
+        task = bar.add_task("starting", total=1.0, left=expected)
+
+        def show(step: str, share: float) -> None:
+            if expected:
+                expected.share = share
+            bar.update(task, description=printable(step), completed=share)
+
+        yield show

@@ -3,6 +3,7 @@
 import errno
 import ipaddress
 import os
+import re
 import secrets
 import socket
 import tempfile
@@ -13,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from cluster.ray_private import is_copied_for_a_job
-from trainables.errors import UserError
+from trainables.errors import UserError, reason_of
 from trainables.process import closed_folder
 from trainables.text import legible
 
@@ -117,7 +118,7 @@ def check_address(address: str | None, trusted_network: bool = False) -> str | N
     if address in (None, "local", "auto"):
         return "auto" if address == "auto" else None
     host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdecimal() or "/" in host:
+    if not host or "/" in host or not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 1 << 16:
         raise UserError(f"{said_by(address)} must be host:port or auto, got {address!r}\n{_ADDRESS_HINT}")
     refuse_eavesdroppers(address, trusted_network)
     try:
@@ -125,7 +126,7 @@ def check_address(address: str | None, trusted_network: bool = False) -> str | N
     except (OSError, OverflowError, UnicodeError) as error:
         leave_out = "unset RAY_ADDRESS" if said_by(address) == "RAY_ADDRESS" else "leave --address out"
         raise UserError(
-            f"no Ray cluster answers at {address}: {error}\n"
+            f"no Ray cluster answers at {address}: {reason_of(error)}\n"
             f"start one with `ray start --head`, or {leave_out} to run on this machine"
         ) from error
     return address
@@ -145,7 +146,7 @@ def refuse_eavesdroppers(address: str, trusted_network: bool) -> None:
     try:
         found = [ipaddress.ip_address(info[4][0]) for info in socket.getaddrinfo(host, None)]
     except (OSError, UnicodeError, ValueError) as error:
-        fault = f"no Ray cluster answers at {address}, as {said_by(address)} says: {error}"
+        fault = f"no Ray cluster answers at {address}, as {said_by(address)} says: {reason_of(error)}"
         raise UserError(f"{fault}\n{_ADDRESS_HINT}") from error
     own = (a for a in chain(*psutil.net_if_addrs().values()) if a.family in (socket.AF_INET, socket.AF_INET6))
     here = {ipaddress.ip_address(a.address.partition("%")[0]) for a in own}

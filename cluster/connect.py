@@ -44,6 +44,19 @@ _WORKER_ENVIRONMENT = {"TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": "5"}
 _own_sessions: list[Path] = []  # folders of the clusters that this process has started
 
 
+def check_cluster(address: str | None, patience: float = PATIENCE, trusted_network: bool = False) -> None:
+    """Raises: UserError where no cluster answers at an ``address``, or this process is not to join it; None is this
+    machine."""
+    address = check_address(address, trusted_network)
+    if address is None:
+        return
+    _set_environment(address, patience)
+    import ray  # noqa: F401 (by the environment)
+
+    ray_private.read_environment()
+    _checked(address, trusted_network)
+
+
 @contextmanager
 def connected(address: str | None, patience: float = PATIENCE, trusted_network: bool = False) -> Iterator[str | None]:
     """A context in which this process is a Ray driver; yields the dashboard's address. ``address`` is that of a running

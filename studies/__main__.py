@@ -16,7 +16,9 @@ from trainables.terminal import print_facts, screen
 from trainables.text import as_typed
 
 app = command_group("Look at studies and steer them, from any machine that sees their folders.")
-_StudyPath = Annotated[Path, typer.Argument(parser=study_of, help="The study's folder, such as runs/digits_vae.")]
+_StudyPath = Annotated[
+    Path, typer.Argument(parser=study_of, metavar="STUDY", help="The study's folder, such as runs/digits_vae.")
+]
 _Wait = Annotated[bool, typer.Option(help="Wait until it is so: running epochs end first.")]
 # exit codes of ``status``; 1 and 2 are errors, as everywhere: see `trainables.errors.ExitCode`
 _FINISHED, _UNFINISHED, _RUNNING, _PAUSED = 0, 3, 4, 5
@@ -71,8 +73,8 @@ def prune_checkpoints(
 
 
 def _order(study: Path, what: str, phase: str | None, wait: bool) -> None:
-    """Ask a driver, and wait until it has read that and is at ``phase``, or is gone where that is None. Raises:
-    UserError where it is gone before."""
+    """Ask a driver, and wait until it has read that and is at ``phase``, or is gone where that is None, but for its
+    report. Raises: UserError where it is gone before."""
     layout = StudyLayout(study.resolve())
     lock = DriverLock(layout)
     driver = lock.driver()
@@ -82,7 +84,8 @@ def _order(study: Path, what: str, phase: str | None, wait: bool) -> None:
     if not wait:
         print(f"asked: {who}")
         return
-    while (now := lock.driver()) is not None and (now.pid, now.host) == (driver.pid, driver.host):
+    asked = driver.pid, driver.host
+    while (now := lock.driver()) is not None and (now.pid, now.host) == asked and now.phase != "reporting":
         if phase == now.phase and now.order == name:
             print(f"{phase}: {who}")
             return

@@ -14,7 +14,6 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
-from scipy.stats import qmc
 
 START = 8
 """Trials of the design alone, by number: a power of two, as a Sobol sequence asks for."""
@@ -84,6 +83,8 @@ def point(number: int, space: Mapping[str, BaseDistribution], seed: int) -> dict
     value for each path."""
     if not space:
         return {}
+    from scipy.stats import qmc
+
     design = qmc.Sobol(len(space), scramble=True, rng=np.random.default_rng(seed))
     shares = design.random(2 ** number.bit_length())[number]  # scipy warns of other counts
     return {path: _at(distribution, share) for (path, distribution), share in zip(space.items(), shares, strict=True)}

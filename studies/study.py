@@ -11,7 +11,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import create_study
 
 from studies.sampling import SAMPLERS, START, MakeSampler, sampler_for
-from trainables.config import TrialConfig
+from trainables.config import MOST_EPOCHS, TrialConfig
 from trainables.data.datasets import image_shape
 from trainables.metrics import Metrics
 from trainables.objective import OBJECTIVES, Constraint, named, values
@@ -91,7 +91,9 @@ class Study:
     def _check_counts(self) -> None:
         at_least(1, trials=self.trials)
         at_least(0, final_epochs=self.final_epochs, final=self.final, seeds=self.seeds, seed=self.seed)
-        for name, value, most in (("trials", self.trials, _MOST_TRIALS), ("seeds", self.seeds, _MOST_SEEDS)):
+        counts = {"trials": (self.trials, _MOST_TRIALS), "seeds": (self.seeds, _MOST_SEEDS)}
+        counts["final_epochs"] = (self.final_epochs, MOST_EPOCHS)
+        for name, (value, most) in counts.items():
             if value > most:
                 raise ValueError(f"{name} must be at most {most:,}, got {value:,}")
 

@@ -11,6 +11,7 @@ from trainables.metrics import RATES, Metrics
 from trainables.text import legible
 from vae_models import ModelConfig
 
+MOST_EPOCHS = 1_000_000
 _REPEAT_STRIDE = 100_003  # between the seeds of a trial's repeats: no study has as many trials, so none is another's
 
 
@@ -30,13 +31,13 @@ class TrialConfig(BaseModel):
     model: ModelConfig = ModelConfig()
     dataset: str = "digits"  # a name of ``trainables.data.catalog``, or ``imagefolder:PATH`` or ``greyfolder:PATH``
     image_size: int | None = Field(None, ge=8, le=1024)  # side that a folder's images are resized to
-    limit_train: int | None = Field(None, ge=2)
-    limit_val: int | None = Field(None, ge=2)
+    limit_train: int | None = Field(None, ge=2, lt=2**31)
+    limit_val: int | None = Field(None, ge=2, lt=2**31)
 
     beta: float = Field(1.0, ge=0)  # the KL weight; a multi-rate network has those of ``model.beta_range``
     kl_warmup: float = Field(0.0, ge=0, le=1)  # share of the epochs over which it rises linearly from 0
-    epochs: int = Field(10, ge=1)
-    batch_size: int = Field(128, ge=1)  # images per optimiser step over all workers together
+    epochs: int = Field(10, ge=1, le=MOST_EPOCHS)
+    batch_size: int = Field(128, ge=1, lt=2**31)  # images per optimiser step over all workers together
     lr: float = Field(1e-3, gt=0)
     optimizer: Literal["adam", "adamw"] = "adamw"
     weight_decay: float = Field(0.0, ge=0)
@@ -62,7 +63,8 @@ class TrialConfig(BaseModel):
         if "\0" in path:
             raise ValueError(f"must be a path without a null byte, got {dataset!r}")
         try:
-            return f"{kind}:{Path(path).expanduser().absolute()}" if colon and path else dataset
+            place = Path(path).expanduser() if path.startswith("~") else Path(path)
+            return f"{kind}:{place.absolute()}" if colon and path else dataset
         except RuntimeError as error:
             raise ValueError(f"must be in a home that there is, got {dataset!r}") from error
 

@@ -5,8 +5,9 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from difflib import get_close_matches
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -16,14 +17,15 @@ from pydantic import ValidationError
 from typer.main import get_command
 
 from trainables.config import TrialConfig
-from trainables.errors import EndedEarly, ExitCode, OptionError, UserError, explain
+from trainables.errors import EndedEarly, ExitCode, OptionError, UserError, explain, reason_of
 from trainables.process import lost, settle
-from trainables.text import printable
+from trainables.text import as_typed, printable
 from vae_models import ModelConfig
 
 _UsageError: Any = typer.BadParameter.__mro__[1]  # Typer's, or Click's, which it once had: by no public name in both
 _FIELDS = TrialConfig.model_fields | ModelConfig.model_fields
 _ASKED_BY = {"model.image_shape": "image_size"}  # what is never typed itself -> what it follows from
+_ALIKE = 0.7  # from how alike two options are, as `difflib` has it, the one may be meant by the other
 _SIDES = "sides that do: 28, 32, 40, 48, 56, 64, 80, 96, 112, 128 pixels, and their doubles"
 
 
@@ -40,6 +42,7 @@ Version = Annotated[bool, _version_flag]  # an option of every command that is n
 def command_line(help: str | None = None, no_args_is_help: bool = False) -> typer.Typer:
     """A program of one command, which takes `Version` itself."""
     plain: Any = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
+    plain["context_settings"] = {"help_option_names": ["-h", "--help"]}
     return typer.Typer(help=help, no_args_is_help=no_args_is_help, **plain)
 
 
@@ -54,39 +57,42 @@ def command_group(help: str) -> typer.Typer:
     return app
 
 
-def path_of(text: str) -> Path:
-    """An option's or argument's path, its ``~`` replaced. Raises: typer.BadParameter for what cannot be one."""
+def path_of(text: str | Path) -> Path:
+    """An option's or argument's path, as it was typed or is the default, its ``~`` replaced. Raises: typer.BadParameter
+    for what cannot be one."""
+    text = str(text)
     try:
-        if not text:
+        if not text.strip():
             raise ValueError("it is empty")
-        path = Path(text).expanduser()
+        if re.match(r"[A-Za-z][\w+.-]*://", text):
+            raise ValueError("it is a URL")
+        path = Path(text).expanduser() if text.startswith("~") else Path(text)
         with suppress(FileNotFoundError, NotADirectoryError):
             path.stat()
-        return path
+        return path.absolute() if str(path).startswith("~") else path  # ./~ is no home, to whoever reads it later
     except (OSError, RuntimeError, ValueError) as error:  # too long, a loop of links; nobody's home; a null byte
-        reason = error.strerror if isinstance(error, OSError) else str(error).rstrip(".")
-        raise typer.BadParameter(f"must be a path, got {shortened(text)}: {reason}") from error
+        raise typer.BadParameter(f"must be a path, got {shortened(text)}: {reason_of(error)}") from error
 
 
-def folder_of(text: str) -> Path:
+def folder_of(text: str | Path) -> Path:
     """The path of a folder, which may not be there yet. Raises: typer.BadParameter."""
     path = path_of(text)
     if path.exists() and not path.is_dir():
         raise typer.BadParameter(f"must be a folder, got {shortened(text)}, which is a file")
-    return path
-
-
-def known_folder_of(text: str) -> Path:
-    """The path of a folder that is there. Raises: typer.BadParameter."""
-    path = folder_of(text)
-    if not path.exists():
-        raise typer.BadParameter(f"must be a folder, got {shortened(text)}, which is not there")
-    if not os.access(path, os.R_OK | os.X_OK):
+    if path.exists() and not os.access(path, os.R_OK | os.X_OK):
         raise typer.BadParameter(f"must be a folder that can be read, got {shortened(text)}")
     return path
 
 
-def known_file_of(text: str) -> Path:
+def known_folder_of(text: str | Path) -> Path:
+    """The path of a folder that is there. Raises: typer.BadParameter."""
+    path = folder_of(text)
+    if not path.exists():
+        raise typer.BadParameter(f"must be a folder, got {shortened(text)}, which is not there")
+    return path
+
+
+def known_file_of(text: str | Path) -> Path:
     """The path of a file that can be read. Raises: typer.BadParameter."""
     path = path_of(text)
     if not path.is_file() or not os.access(path, os.R_OK):
@@ -94,14 +100,17 @@ def known_file_of(text: str) -> Path:
     return path
 
 
-def new_file_of(text: str) -> Path:
-    """The path of a file that can be written, tried now and not after hours. Raises: typer.BadParameter."""
+def new_page_of(text: str | Path) -> Path:
+    """The path of a page that can be written, tried now and not after hours; it replaces no file but another page.
+    Raises: typer.BadParameter."""
     path = path_of(text).absolute()
-    if path.is_dir():
+    if path.is_dir() or str(text).endswith("/"):
         raise typer.BadParameter(f"must be a file, got {shortened(text)}, which is a folder")
+    if path.exists() and (not path.is_file() or path.suffix.lower() not in (".html", ".htm")):
+        raise typer.BadParameter(f"must be a new file or a page (.html), got {shortened(text)}, which is neither")
     if fault := unwritable(path.parent):
         raise typer.BadParameter(f"must be in a folder that can be written, got {shortened(text)}: {fault}")
-    return Path(text).expanduser()
+    return path_of(text)
 
 
 def unwritable(folder: Path) -> str:
@@ -110,11 +119,12 @@ def unwritable(folder: Path) -> str:
         with tempfile.TemporaryFile(dir=folder):
             return ""
     except OSError as error:
-        return error.strerror or str(error)
+        return reason_of(error)
 
 
-def shortened(text: str) -> str:
+def shortened(text: str | Path) -> str:
     """What was typed, as an error quotes it."""
+    text = str(text)
     return repr(text if len(text) <= 200 else f"{text[:120]}...{text[-40:]}")
 
 
@@ -133,11 +143,12 @@ def checked_options() -> Iterator[None]:
 
 
 def run(app: typer.Typer, name: str | None = None, leave: Callable[[int], NoReturn] = sys.exit) -> None:
-    """Run a command line, called ``name`` in its help, to the end of this process, which ``leave`` ends with one of
-    `ExitCode`. What a person can mend is told in two lines."""
+    """Run a command line, called ``name`` in its help (else as its script), to the end of this process, which ``leave``
+    ends with one of `ExitCode`. What a person can mend is told in two lines."""
     settle()
     try:
-        code = app(prog_name=name, standalone_mode=False) or ExitCode.DONE
+        called = name or as_typed("python", Path(sys.argv[0]))
+        code = app(prog_name=called, standalone_mode=False) or ExitCode.DONE
         sys.stdout.flush()
         if lost and leave is sys.exit:  # a study says what it did in its folder
             raise lost[0]
@@ -154,8 +165,15 @@ def run(app: typer.Typer, name: str | None = None, leave: Callable[[int], NoRetu
     except OSError as error:
         fault = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         code, text = ExitCode.FAILED, f"{fault}\nonce the system lets it, the same command tries again"
-    print(f"error: {printable(text)}", file=sys.stderr)
+    print(f"error: {printable(_in_lines(text))}", file=sys.stderr)
     leave(code)
+
+
+def _in_lines(text: str) -> str:
+    """An error's text without the line ends of paths in it."""
+    for path in (str(Path.cwd()), *(word[word.startswith("--") and word.find("=") + 1 :] for word in sys.argv)):
+        text = text.replace(path, path.replace("\n", "?")) if path.strip() else text
+    return text
 
 
 def _usage(error: Any) -> str:
@@ -166,7 +184,7 @@ def _usage(error: Any) -> str:
     if kind == "NoArgsIsHelpError":
         said, way = "a command must be given", context.get_help()
     elif kind == "NoSuchOption":
-        near = " or ".join(error.possibilities or ())
+        near = " or ".join(_near(error.option_name, error.possibilities or ()))
         said, way = f"there is no option {error.option_name}", f"did you mean {near}? {way}" if near else way
     elif kind == "BadOptionUsage":
         said = f"{error.option_name} must have {'a' if 'requires' in text else 'no'} value"
@@ -183,6 +201,12 @@ def _usage(error: Any) -> str:
     else:
         said = text
     return f"{said}\n{way}"
+
+
+def _near(typed: str, options: Sequence[str]) -> list[str]:
+    """The options that are begun so, or are written almost so."""
+    begun = [option for option in options if option.startswith(typed)]
+    return begun or get_close_matches(typed, options, n=2, cutoff=_ALIKE)
 
 
 def _rule(error: Any) -> str:
@@ -207,14 +231,22 @@ def _with_options(text: str, command: Any) -> str:
         path = _ASKED_BY.get(found[1], found[1])
         param = known.get(path.rpartition(".")[2] if "set" not in known else path)
         is_field = "set" in known and path.rpartition(".")[2] in _FIELDS
+        param = None if is_field and _is_set(path) else param
         shown = _shown(param) if param else f"--set {path}" if is_field else found[1]
         first = shown + first[found.end() :]
         way = way or (_SIDES if path != found[1] else _about(param) if param else "")
     first = re.sub(r"(?<![-.\w'])[a-z]+(?:_[a-z]+)+\b", lambda it: _shown(known.get(it[0])) or it[0], first)
+    if both := re.search(r"(?<=, got )[a-z]+( and [a-z]+)+$", first):
+        first = first[: both.start()] + " and ".join(_shown(known.get(it)) or it for it in both[0].split(" and "))
     option, named = re.match(r"--[a-z_-]+", first), {name: param for param in known.values() for name in param.opts}
     if option and (param := named.get(option[0])):
         first, way = _shown(param) + first[option.end() :], way or _about(param)
     return f"{first}\n{way or '--help says what each option takes'}"
+
+
+def _is_set(path: str) -> bool:
+    """Whether a field was typed after ``--set``."""
+    return any(word.removeprefix("--set=").startswith(f"{path}=") for word in sys.argv[1:])
 
 
 def _shown(param: Any) -> str:
@@ -224,7 +256,7 @@ def _shown(param: Any) -> str:
     names = [name for name in param.opts if name.startswith("-")]
     typed = (name for name in names for word in sys.argv if word.partition("=")[0] == name)
     variable = param.envvar if isinstance(param.envvar, str) and os.environ.get(param.envvar) else None
-    return str(next(typed, variable or (names[0] if names else param.name.upper())))
+    return str(next(typed, variable or (names[0] if names else param.metavar or param.name.upper())))
 
 
 def _about(param: Any) -> str:

@@ -30,6 +30,12 @@ class OptionError(UserError):
     """A command line's option with a value that it cannot have."""
 
 
+def reason_of(error: BaseException) -> str:
+    """Why something failed, in a line: what the system says, without its numbers; else what the error itself says."""
+    said = (isinstance(error, OSError) and error.strerror) or str(error).strip() or type(error).__name__
+    return str(said).splitlines()[0].rstrip(".")
+
+
 class EndedEarly(Exception):  # noqa: N818 (it is no error)
     """A study is to end before its plan is done, in order and through no fault: what is open is closed."""
 

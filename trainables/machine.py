@@ -51,7 +51,7 @@ def _limits(controller: str, *files: str) -> Iterator[str]:
     """What these ``files`` hold, joined by a blank, for this process's control group and for each above it: of both
     versions of control groups, wherever a container has mounted its own as the root."""
     try:
-        groups = [line.split(":", 2) for line in _OWN_CGROUPS.read_text().splitlines()]
+        groups = [line.split(":", 2) for line in os.fsdecode(_OWN_CGROUPS.read_bytes()).splitlines()]
     except OSError:
         return
     for _, controllers, path in groups:

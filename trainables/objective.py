@@ -15,6 +15,7 @@ OBJECTIVES = {
 }
 """By the name that the command line has for each: the metrics, all minimised."""
 _RECORDED = {"val_bits_per_dim": "bits_per_dim"}  # as definitions 1 wrote it
+_NUMBER = r"[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?"
 _UNITS = {metric.name: metric.unit for metric in EPOCH}
 
 
@@ -44,7 +45,7 @@ class Constraint:
     @classmethod
     def of(cls, text: str) -> "Constraint":
         """Parse ``val_rate<=20``, or ``val_rate <= 20 nats``. Raises: ValueError for anything else."""
-        found = re.fullmatch(r"\s*(\w+)\s*(<=|>=)\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*(.*?)\s*", text)
+        found = re.fullmatch(rf"\s*(\w+)\s*(<=|>=)\s*({_NUMBER})(?![\w.]*[0-9_])\s*(.*?)\s*", text)
         if not found:
             raise ValueError(f"--where must be METRIC<=NUMBER or METRIC>=NUMBER, got {text!r}")
         name, sense, number, unit = found.groups()

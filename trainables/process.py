@@ -31,6 +31,7 @@ def settle() -> None:
     """Make this process ready for a command, before it writes anything."""
     _open_streams()
     _have_name_and_home()
+    _have_numbers_of_threads()
     sys.stdout, sys.stderr = _unfailing(sys.stdout, 1), _unfailing(sys.stderr, 2)
     for number in ENDING:
         if signal.getsignal(number) == signal.SIG_DFL:  # under nohup a hang-up stays ignored
@@ -67,6 +68,13 @@ def _have_name_and_home() -> None:
     except RuntimeError:
         with suppress(OSError):  # without it, what needs one says so
             os.environ["HOME"] = str(closed_folder(Path(tempfile.gettempdir()), "home"))
+
+
+def _have_numbers_of_threads() -> None:
+    """Pass over what is no number of threads, such as "auto": of it the libraries of every process would complain."""
+    threads = [text.strip() for text in os.environ.get("OMP_NUM_THREADS", "1").split(",")]
+    if not all(text.isascii() and text.isdecimal() and int(text) for text in threads):
+        del os.environ["OMP_NUM_THREADS"]
 
 
 def closed_folder(root: Path, name: str) -> Path:

@@ -15,6 +15,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
 
 
+def one_line(path: str | Path) -> str:
+    """A path of which neither a terminal nor a reader takes a part for something else."""
+    return printable(str(path)).replace("\n", "?")
+
+
 def legible(text: str) -> str:
     """``text`` that any file can hold: what is no letter, as in a file's name that is not UTF-8, is escaped."""
     try:
@@ -46,3 +51,11 @@ def _quoted(word: str | Path) -> str:
         return shlex.quote(text)
     plain = (c if c.isprintable() and c not in "\\'" else "".join(f"\\x{b:02x}" for b in os.fsencode(c)) for c in text)
     return f"$'{''.join(plain)}'"
+
+
+def spoken(seconds: float) -> str:
+    """For a person: "0.8 s", "12 min", "3.4 h", "2.1 days"."""
+    for size, unit in ((86_400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.{0 if seconds >= 20 * size or unit == 'min' else 1}f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"

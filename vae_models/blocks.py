@@ -18,16 +18,17 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 Films = Iterator[Tensor]
 """What a KL weight makes of a multi-rate network's layers, (B, 2 C) for each that is conditioned, in the order in which
-they are used: how far its C outputs are scaled beyond 1, and by what they are shifted."""
+they are used: the logarithms of what its C outputs are scaled by, and what they are shifted by."""
 
 
 def modulated(x: Tensor, films: Films | None) -> Tensor:
     """The next of the ``films`` on x, (B, C, ...): feature-wise linear modulation (Perez et al. 2018, AAAI,
-    arXiv:1709.07871). x as it is where there are none."""
+    arXiv:1709.07871). x as it is where there are none. A scale that could reach 0 would stay there: a random decoder is
+    better off without its latents, and what is multiplied by 0 has no gradient."""
     if films is None:
         return x
     scale, shift = (part.view(*part.shape, *[1] * (x.ndim - 2)) for part in next(films).chunk(2, 1))
-    return x * (1 + scale) + shift
+    return x * scale.exp() + shift
 
 
 def conv(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:

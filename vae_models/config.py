@@ -46,7 +46,7 @@ class ModelConfig(BaseModel):
         if self.multi_rate and self.likelihood != "gaussian":  # its KL weights are compared by a closed form of that
             raise ValueError(f"likelihood must be gaussian with multi_rate, got {self.likelihood}")
         if not self.multi_rate and self.beta_range != type(self).model_fields["beta_range"].default:
-            raise ValueError(f"beta_range is of a network with multi_rate, got {low:g} to {high:g} without")
+            raise ValueError(f"beta_range must be left out without multi_rate, got {low:g} and {high:g}")
         return self
 
     @model_validator(mode="after")

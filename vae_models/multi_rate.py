@@ -18,7 +18,7 @@ from vae_models.config import ModelConfig
 _HIDDEN = 8  # units of log beta, which all layers share
 # the weights are so many times as large as what an optimiser steps through: Adam, whose steps do not depend on a
 # gradient's scale, moves the conditioning so many times as fast as the network
-_SPEED = 7.0
+_SPEED = 5.0
 
 
 class Site(NamedTuple):
@@ -41,10 +41,10 @@ class Site(NamedTuple):
         weight, bias = self.layer.weight, self.layer.bias
         if self.is_input:
             bias.add_(weight @ shift)
-            weight.mul_(1 + scale)
+            weight.mul_(scale.exp())
         else:
-            bias.mul_(1 + scale).add_(shift)
-            weight.mul_((1 + scale).view(-1, *[1] * (weight.ndim - 1)))
+            bias.mul_(scale.exp()).add_(shift)
+            weight.mul_(scale.exp().view(-1, *[1] * (weight.ndim - 1)))
 
 
 def sites(encoder: nn.Module, decoder: nn.Module) -> list[Site]:

@@ -70,18 +70,23 @@ def draw_model(
 def save_figure(figure: Figure, path: Path) -> Path:
     """Write a PNG at 150 dots an inch, and the same as vectors beside it, for a paper: its fonts are TrueType, which
     publishers ask for, and it has no date, so that the same figure gives the same bytes. A reader never sees a part of
-    either. Returns the PNG's path."""
+    either. The figure's layout stays as it is written. Returns the PNG's path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, _rendered(figure, format="png", dpi=_DPI, facecolor="white"))
-    write_atomic(path.with_suffix(".pdf"), _rendered(figure, format="pdf", dpi=300, metadata={"CreationDate": None}))
+    with warnings.catch_warnings(), house_style(**{"pdf.fonttype": 42, "figure.constrained_layout.use": False}):
+        warnings.simplefilter("ignore", UserWarning)  # a class name may have letters that the font lacks
+        if layout := figure.get_layout_engine():
+            figure.set_dpi(_DPI)
+            layout.execute(figure)
+            figure.set_layout_engine(None)  # or each file would be drawn twice, once for its layout alone
+        write_atomic(path, _rendered(figure, format="png", dpi=_DPI, facecolor="white"))
+        vectors = _rendered(figure, format="pdf", dpi=300, metadata={"CreationDate": None})
+        write_atomic(path.with_suffix(".pdf"), vectors)
     return path
 
 
 def _rendered(figure: Figure, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    with warnings.catch_warnings(), house_style(**{"pdf.fonttype": 42}):
-        warnings.simplefilter("ignore", UserWarning)  # a class name may have letters that the font lacks
-        figure.savefig(buffer, **options)
+    figure.savefig(buffer, **options)
     return buffer.getvalue()
 
 

@@ -142,7 +142,7 @@ def class_styles(count: int) -> list[tuple[Any, str]]:
 
 def plain(text: object) -> str:
     """Text that matplotlib shows as it is: no formula between dollars, no label hidden by its underscore, and no boxes
-    for letters that the font lacks, which are escaped."""
+    for letters that the font lacks. Those are escaped, as are what nobody sees and what turns the text around."""
     return _without_markup("\n".join("".join(map(_drawn, line)) for line in str(text).split("\n")))
 
 
@@ -157,7 +157,8 @@ def short_name(text: str, width: int) -> str:
 
 
 def _drawn(letter: str) -> str:
-    return letter if ord(letter) in _letters() else letter.encode("unicode_escape").decode()
+    is_seen = letter.isprintable() and ord(letter) in _letters()
+    return letter if is_seen else letter.encode("unicode_escape").decode()
 
 
 def _without_markup(text: str) -> str:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from analysis.measures.codes import Metric, Part, Subject, batch_size, batches, device_of
-from trainables.errors import UserError
+from trainables.errors import UserError, reason_of
 from vae_models import VAE
 
 if TYPE_CHECKING:
@@ -158,9 +158,11 @@ def inception_distance(weights: Path | None = None) -> "FrechetInceptionDistance
         from torchmetrics.image.fid import FrechetInceptionDistance
 
         return FrechetInceptionDistance(FID_FEATURES, feature_extractor_weights_path=str(weights))
+    except OSError as error:
+        raise UserError(f"{weights} cannot be read: {reason_of(error)}\ngive another file") from error
     except Exception as error:  # a damaged pickle raises whatever its bytes say
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{weights} must hold torch-fidelity's Inception weights: {reason}") from error
+        fault = f"{weights} must hold torch-fidelity's Inception weights, and holds something else, or is damaged"
+        raise UserError(f"{fault}\n{INCEPTION} is the file that torch-fidelity downloads") from error
 
 
 @torch.no_grad()

@@ -45,9 +45,11 @@ def read_ledger(layout: StudyLayout, question: Question) -> list[FrozenTrial]:
         fault = out_of_reach(shown, error)
         if fault and ("is locked" in fault or not cut):
             raise UserError(fault) from error
-        way_out = "its last write was cut short: the study's command, run again, mends it" if cut else "restore it"
+        if cut:  # whole, but for a reader who may not write beside it
+            rest = "its last write was cut short, or is in a file beside it that cannot be taken in here"
+            raise UserError(f"{shown} cannot be read: {rest}\nthe study's command, run again, mends it") from error
         # the error's own text may hold the storage's password
-        raise UserError(f"{shown} is not a whole Optuna ledger ({type(error).__name__})\n{way_out}") from error
+        raise UserError(f"{shown} is not a whole Optuna ledger ({type(error).__name__})\nrestore it") from error
     if {trial.number for trial in trials} != set(range(len(trials))):
         raise UserError(f"{shown} must number its trials from 0 without a gap")
     for trial in trials:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Val
 from pydantic_core import SchemaValidator, core_schema
 
 from trainables.config import TrialConfig, completed
-from trainables.errors import UserError, explain
+from trainables.errors import UserError, explain, reason_of
 from trainables.metrics import AT_EACH_RATE, EPOCH, Metric, Metrics, at_rate
 from trainables.objective import Constraint, named
 from trainables.records.atomic_files import read_bounded, refuse_escapes, unseal
@@ -18,6 +18,7 @@ from trainables.records.trial_folder import TrialFolder
 from trainables.space import extremes
 
 _WAY_OUT = "give the folder of one, such as runs/digits_vae; `python -m analysis list` finds them"
+_RESTORE = "restore it, or give another folder"
 LARGEST = 1e18  # of a metric; what is larger, infinite or NaN was not written by the loop
 _NAMES = [metric.name for metric in EPOCH]
 
@@ -142,9 +143,11 @@ def read_question(layout: StudyLayout) -> tuple[dict[str, Any], Question]:
     except ValidationError as error:
         first = error.errors()[0]
         fault = f"it has no {first['loc'][-1]!r}" if first["type"] == "missing" else explain(error).splitlines()[0]
-        raise UserError(f"{layout.question} is not a study's: {fault:.300}") from error
-    except (ValueError, OSError, RecursionError) as error:
-        raise UserError(f"{layout.question} is not a study's: {(str(error).splitlines() or [''])[0]}") from error
+        raise UserError(f"{layout.question} is not a study's: {fault:.300}\n{_RESTORE}") from error
+    except OSError as error:
+        raise UserError(f"{layout.question} cannot be read: {reason_of(error)}\nlet this user read it") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{layout.question} is not a study's: {reason_of(error)}\n{_RESTORE}") from error
 
 
 def flat(config: TrialConfig) -> dict[str, Any]:

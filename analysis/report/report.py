@@ -12,6 +12,7 @@ from analysis.measures.test_metrics import PARTS, measure
 from analysis.progress import ShowStep, Steps
 from analysis.reading.best_runs import Run, export_best
 from analysis.reading.study_record import StudyRecord, read_study
+from analysis.report.cost import DRAWN
 from analysis.report.findings import findings
 from analysis.report.front import held_out_table
 from analysis.report.multi_rate import held_out_rates
@@ -19,7 +20,7 @@ from analysis.report.page import FIRST, RunSection, render
 from analysis.report.slider import compute_slider
 from analysis.report.tables import study_tables
 from trainables.data.datasets import Dataset, load_dataset
-from trainables.errors import UserError
+from trainables.errors import UserError, reason_of
 from trainables.records.atomic_files import write_atomic
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import METRICS
@@ -28,7 +29,7 @@ from trainables.training.process_group import first_device
 
 def write_report(
     folder: Path | str,
-    top: int = 2,  # complete trials to draw, at least 1
+    top: int = DRAWN,  # complete trials to draw, at least 1
     data_dir: Path | str | None = None,  # where the data set's files are; by default where the study had them
     progress: ShowStep = lambda *_: None,
     inception: Path | None = None,  # weights to measure the FID with; without them there is none
@@ -52,7 +53,7 @@ def write_report(
     try:
         return _write_all(record, 0 if quick else top, data_dir, steps, inception)
     except OSError as error:
-        raise UserError(f"cannot write the report to {record.folder}: {error}") from error
+        raise UserError(f"cannot write the report to {record.folder}: {reason_of(error)}") from error
 
 
 def is_current(folder: Path | str) -> bool:

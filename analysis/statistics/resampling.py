@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 LEVEL = 0.95  # of every interval
 RESAMPLES = 1000
@@ -29,6 +28,8 @@ def t_interval(values: np.ndarray) -> Interval | None:
     """Of the mean of independent values, (N,), by Student's t; None of fewer than 2."""
     if len(values) < 2:
         return None
+    from scipy import stats  # half a second that only who asks for an interval pays
+
     mean = float(values.mean())
     half = float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1)) * standard_error(values)
     return Interval(mean, mean - half, mean + half)
@@ -45,6 +46,8 @@ def bootstrap(
     drawn together, or each array's on its own. None where an N < 2 or the statistic is not finite."""
     if min(map(len, samples)) < 2 or not math.isfinite(estimate := float(statistic(*samples))):
         return None
+    from scipy import stats
+
     options = {"method": "percentile", "confidence_level": LEVEL, "paired": paired, "vectorized": False}
     rng = np.random.default_rng(seed)
     ends = stats.bootstrap(samples, statistic, n_resamples=resamples, rng=rng, **options).confidence_interval

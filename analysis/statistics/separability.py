@@ -4,6 +4,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from scipy import stats
@@ -53,7 +54,10 @@ def ranks(values: Sequence[np.ndarray], draws: int = 10_000, seed: int = 0) -> l
 
     Takes (M,) repeated values of each of K configurations, finite, M >= 1 and their own; returns K ranks."""
     means = np.array([of.mean() for of in values])
-    lower = np.array([[_is_lower(a, b) for b in values] for a in values])  # [a, b]: a is lower, separably
+    lower = np.zeros((len(values), len(values)), dtype=bool)  # [a, b]: a is lower, separably
+    for a, b in combinations(range(len(values)), 2):
+        if found := separable(values[a], values[b]):
+            lower[a, b], lower[b, a] = found.interval.low > 0, found.interval.high < 0
     ends = zip(stats.rankdata(means, "min"), 1 + lower.sum(0), len(values) - lower.sum(1), strict=True)
     first: Sequence[float | None] = [None] * len(values)
     if all(len(of) > 1 and np.ptp(of) > 0 for of in values):
@@ -63,9 +67,3 @@ def ranks(values: Sequence[np.ndarray], draws: int = 10_000, seed: int = 0) -> l
         winner_D = (means[:, None] + errors[:, None] * t_KD).argmin(0)
         first = (np.bincount(winner_D, minlength=len(values)) / draws).tolist()
     return [Rank(Interval(*map(float, of)), share) for of, share in zip(ends, first, strict=True)]
-
-
-def _is_lower(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether `separable` finds the mean of ``a`` below that of ``b``."""
-    found = separable(a, b)
-    return found is not None and found.interval.low > 0

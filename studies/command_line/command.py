@@ -19,7 +19,6 @@ from studies.study import Study
 from trainables import console, terminal
 from trainables.console import checked_options
 from trainables.errors import EndedEarly, ExitCode, UserError
-from trainables.machine import limit_threads
 from trainables.process import ENDING
 
 # for a shell: what to do where nothing more comes from the study's process before it has ended: give a terminal its
@@ -109,16 +108,18 @@ def _run(study: Study, folder: Path, options: Options, screen: Console) -> None:
         from analysis.reading.best_runs import ranked_runs
 
         if ranked_runs(path):
-            _show(path, options, screen)
+            _show(study, path, options, screen)
         raise
-    _show(path, options, screen)
+    _show(study, path, options, screen)
 
 
-def _show(folder: Path, options: Options, screen: Console) -> None:
+def _show(study: Study, folder: Path, options: Options, screen: Console) -> None:
     """The summary, and the report first. Raises: UserError where that cannot be drawn, after the summary."""
+    from studies.run.reporting import draw_report
+
     try:
         if options.report:
-            _draw(folder, options, screen)
+            draw_report(study, StudyFolder(folder), options, screen)
     except Exception as error:  # also of a library: what was trained for hours is told of all the same
         print_summary(folder, screen, report=False)
         fault = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
@@ -126,16 +127,3 @@ def _show(folder: Path, options: Options, screen: Console) -> None:
         text = f"the study is done, but its report could not be drawn: {what}\n{way_out or 'mend that'}"
         raise UserError(f"{text}; then run the command above") from error
     print_summary(folder, screen, options.report)
-
-
-def _draw(folder: Path, options: Options, screen: Console) -> None:
-    """The report, unless the one that is there was drawn after the study's last change."""
-    from analysis.progress import progress_bar
-    from analysis.report.report import is_current, write_report
-
-    if not is_current(folder):
-        limit_threads()
-        if not screen.is_terminal:
-            screen.print("drawing the report")
-        with progress_bar(screen) as progress:
-            write_report(folder, data_dir=options.data_dir, progress=progress)

@@ -102,10 +102,13 @@ class Asked:
         plan |= {name: value for name, value in given.items() if value is not None}
         if self.final and not plan["final_epochs"]:
             raise ValueError(f"--final must be 0 where --final-epochs is 0, got {self.final}")
+        if self.final and 0 < self.trials < self.final:
+            raise ValueError(f"--final must be at most --trials, {self.trials:,}, got {self.final:,}")
         return Study(**{**vars(study), **plan}).with_overrides(overrides)
 
     def _set(self, study: Study) -> Iterator[tuple[str, Any]]:
         """Path and value of each ``--set``, as far as each alone can be. Raises: ValueError."""
+        given: dict[str, Any] = {}
         for text in self.set or []:
             path, equals, written = text.partition("=")
             if not (path and equals):
@@ -121,6 +124,8 @@ class Asked:
                 value = written
             if isinstance(value, bool) and path != "compile":
                 raise ValueError(f"--set {path} must not be true or false, got {written}")
+            if given.setdefault(path, value) != value:
+                raise ValueError(f"--set {path} must be given once, got {given[path]}, and {value}\nleave out one")
             if path in _BOTH:
                 study.base.replace({path: value})
             yield path, value

@@ -15,6 +15,7 @@ from studies.record.study_folder import StudyFolder
 from studies.run.checks import Foreseen, foresee, has_gpu
 from studies.run.estimate import estimated, may_take_long, smaller
 from studies.run.options import Options, Resources
+from studies.run.reporting import foreseen_report
 from studies.study import Study
 from trainables.config import TrialConfig
 from trainables.data.datasets import MissingDataError, load_dataset, training_images
@@ -61,7 +62,8 @@ def print_plan(study: Study, planned: Study, folder: Path, options: Options, con
     }
     print_facts(plan, console)
     if not seen.is_finished:
-        print_facts({"time".ljust(max(map(len, plan))): _time(seen, options)}, console)
+        report = foreseen_report(seen.study, StudyFolder(folder), options)
+        print_facts({"time".ljust(max(map(len, plan))): _time(seen, options, report)}, console)
 
 
 def _changed(study: Study, planned: Study) -> list[str]:
@@ -71,11 +73,11 @@ def _changed(study: Study, planned: Study) -> list[str]:
     return lines + [f"{path} is searched no more" for path in study.space if path not in planned.space]
 
 
-def _time(seen: Foreseen, options: Options) -> list[str]:
+def _time(seen: Foreseen, options: Options, report: float) -> list[str]:
     if options.resources.address not in (None, "local"):
         return ["not measured: the study runs elsewhere"]
     try:
-        return estimated(seen.study, options, seen.slots, seen.slot).lines
+        return estimated(seen.study, options, seen.slots, seen.slot, report).lines
     except UserError as error:
         return ["not known", *str(error).splitlines()]
 
@@ -91,7 +93,8 @@ def warn_of_days(study: Study, folder: Path, options: Options, console: Console)
     print_text("no GPU is seen here: measuring how long this takes", console)
     seen = foresee(study, StudyFolder(folder), options)
     try:
-        time = estimated(seen.study, options, seen.slots, seen.slot)
+        report = foreseen_report(seen.study, StudyFolder(folder), options)
+        time = estimated(seen.study, options, seen.slots, seen.slot, report)
     except UserError as error:
         print_facts({"time": ["not known", *str(error).splitlines()]}, console)
         return

@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from trainables.errors import UserError
 from trainables.records.atomic_files import write_atomic
 from trainables.records.driver import Driver, driver_of
+from trainables.records.sessions import SessionLog
 from trainables.records.study_layout import StudyLayout
 
 
@@ -21,19 +22,19 @@ class DriverLock:
     """The files beside a study's folder, where its driver and who asks something of it meet."""
 
     def __init__(self, layout: StudyLayout) -> None:
-        self._layout = layout
+        self._layout, self._sessions = layout, SessionLog(layout)
 
     @contextmanager
-    def acquired(self) -> Iterator[None]:
-        """One driver at a time; the lock goes with the process that has it. Raises: UserError where another driver is
-        at work, or the folder cannot be written."""
+    def acquired(self, phase: str = "starting") -> Iterator[None]:
+        """One driver at a time, at first in this ``phase``; the lock goes with the process that has it. Raises:
+        UserError where another driver is at work, or the folder cannot be written."""
         path = self._layout.path
         try:
             path.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self._layout.lock)
             lock.acquire(timeout=0)
             self._layout.request.unlink(missing_ok=True)  # of an earlier driver
-            self.beat("starting")
+            self.beat(phase)
         except Timeout as error:
             raise self._in_use(self.driver()) from error
         except (OSError, NotImplementedError) as error:  # the second of a file system without locks
@@ -56,10 +57,12 @@ class DriverLock:
         who = f"process {driver.pid} on {driver.host}" if driver else "another process"
         return UserError(f"{self._layout.path} is in use: {who} runs this study\nwait for it, or stop it")
 
-    def beat(self, phase: str, order: str = "") -> None:
-        """Show that this process drives the study, and what it is at. Raises: OSError."""
-        driver = Driver(os.getpid(), socket.gethostname(), psutil.Process().create_time(), phase, order)
+    def beat(self, phase: str, order: str = "", left: float | None = None) -> None:
+        """Show that this process drives the study, and what it is at; and record that it trains, if it does. Raises:
+        OSError."""
+        driver = Driver(os.getpid(), socket.gethostname(), psutil.Process().create_time(), phase, order, left)
         write_atomic(self._layout.driver, json.dumps(asdict(driver)))
+        self._sessions.beat(driver.is_training and phase != "starting")
 
     def driver(self) -> Driver | None:
         """Who drives the study now: see `trainables.records.driver.driver_of`."""

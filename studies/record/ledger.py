@@ -4,6 +4,7 @@ The driver alone writes it. Samplers are functions of a trial's number and of th
 definitions 1: a driver that was killed leaves nothing behind that the next one would need.
 """
 
+import os
 import re
 import time
 import warnings
@@ -224,19 +225,31 @@ def check_storage(url: str) -> None:
     try:
         parts = make_url(url)
         if parts.drivername.startswith("sqlite"):
-            path = Path(parts.database or "")
-            if path.exists():
-                with path.open("rb") as file:
-                    if file.read(len(_SQLITE)) not in (b"", _SQLITE):
-                        raise UserError(f"--storage must be a database of SQLite, got {path}, which is another file")
-            if fault := unwritable(path.parent):
-                raise UserError(f"--storage must be in a folder that can be written, got {path}: {fault}")
+            check_sqlite(url, "--storage")
         else:
             create_engine(parts).connect().close()
     except UserError:
         raise
     except Exception as error:  # any of SQLAlchemy's or a driver's
         raise _unopened(url, error) from error
+
+
+def check_sqlite(url: str, option: str) -> None:
+    """Raises: UserError, of the ``option`` that names it, where a SQLite database cannot be opened or made; it is left
+    as it is."""
+    parts = make_url(url)
+    path, timeout = Path(parts.database or ""), parts.query.get("timeout", "0")
+    if os.path.lexists(path):
+        if not path.is_file():
+            kind = "a folder" if path.is_dir() else "no file"
+            raise UserError(f"{option} must be a database of SQLite, got {path}, which is {kind}")
+        with path.open("rb") as file:
+            if file.read(len(_SQLITE)) not in (b"", _SQLITE):
+                raise UserError(f"{option} must be a database of SQLite, got {path}, which is another file")
+    if fault := unwritable(path.parent):
+        raise UserError(f"{option} must be in a folder that can be written, got {path}: {fault}")
+    if not re.fullmatch(r"[0-9]+(\.[0-9]*)?", str(timeout)):
+        raise UserError(f"{option} must have a timeout in seconds, got {timeout!r}")
 
 
 def check_trials(known: int, folder: StudyFolder) -> None:

@@ -1,5 +1,6 @@
 """A study's folder: what was asked there, and where the checkpoints of its trainings are."""
 
+import math
 import time
 import uuid
 from collections.abc import Mapping
@@ -21,6 +22,9 @@ from trainables.records.trial_folder import STATES, TrialFolder
 if TYPE_CHECKING:
     from trainables.records.object_store import Mirror  # pyarrow is large, and needed where there is one alone
 
+# how many trials share a GPU; what the last report took and was foreseen to take, seconds
+_MEASURED: dict[str, Any] = {"pack": None, "report": None}
+
 
 class StudyFolder:
     """One study's folder at ``path``; study.json is read once."""
@@ -39,7 +43,7 @@ class StudyFolder:
         Returns what is in study.json then: ``id`` and ``created`` for good, and the ``storage`` and the ``checkpoints``
         of the first command where this one names none. A password is in none of them."""
         lasting: dict[str, Any] = {"id": uuid.uuid4().hex, "created": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
-        lasting |= {"storage": storage and masked(storage), "checkpoints": checkpoints, "pack": None}
+        lasting |= {"storage": storage and masked(storage), "checkpoints": checkpoints} | _MEASURED
         lasting = self.check(study, lasting["storage"], checkpoints) or lasting
         record = study.question() | lasting | facts | provenance()
         for partial in self.path.glob(PARTIAL):
@@ -57,18 +61,27 @@ class StudyFolder:
         found = self._recorded().get("pack")
         return found if isinstance(found, int) else None
 
-    def note_pack(self, pack: int) -> None:
-        """Record it for the commands to come. Raises: OSError."""
-        self._write({**self._recorded(), "pack": pack})
+    @property
+    def report_pace(self) -> float:
+        """How many times as long as foreseen its last report took; 1 before there was one."""
+        with suppress(TypeError, KeyError, ZeroDivisionError):
+            pace = float(self._recorded()["report"]["seconds"] / self._recorded()["report"]["foreseen"])
+            return pace if 0 < pace < math.inf else 1.0
+        return 1.0
+
+    def note(self, **measured: Any) -> None:
+        """Record what of `_MEASURED` was measured, for the commands to come. Raises: OSError."""
+        self._write({**self._recorded(), **measured})
 
     def check(
         self, study: Study, storage: str | None = None, checkpoints: str | None = None, fresh: bool = False
     ) -> dict[str, Any]:
         """What lasts of the study that is here, and that this one is; nothing of no study, or one that is moved aside:
         ``fresh``. Raises: as `claim`."""
-        asked = {"id": "", "created": "", "storage": storage and masked(storage), "checkpoints": checkpoints}
-        asked["pack"] = None
-        if self.layout.question.exists():
+        asked: dict[str, Any] = {"id": "", "created": "", "storage": storage and masked(storage)}
+        asked["checkpoints"] = checkpoints
+        asked |= _MEASURED
+        if self.layout.question.is_file():
             return {} if fresh else self._claimed_before(study, asked)
         own = (self.layout.lock, self.layout.driver, self.layout.request, self.path / "lost+found")
         others = self.path.iterdir() if self.path.exists() else ()
@@ -114,7 +127,7 @@ class StudyFolder:
 
     def _recorded(self) -> Mapping[str, Any]:
         """What study.json says; nothing where it is missing or damaged."""
-        if self._record is None:
+        if self._record is None and self.layout.question.is_file():
             with suppress(OSError, ValueError):
                 self._record = unseal(self.layout.question.read_bytes())
         return self._record or {}
@@ -149,7 +162,7 @@ class StudyFolder:
     def forget(self) -> None:
         """Undo `claim`, before a trial was begun."""
         ledger = self.layout.ledger
-        for path in (self.layout.question, ledger, ledger.with_name(f"{ledger.name}-journal")):
+        for path in (self.layout.question, self.layout.sessions, ledger, ledger.with_name(f"{ledger.name}-journal")):
             path.unlink(missing_ok=True)
         self._record = None
         self.leave()

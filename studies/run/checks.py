@@ -6,8 +6,8 @@ from pathlib import Path
 
 from analysis.reading.ledger import read_ledger
 from analysis.reading.validation import read_question
-from cluster.access import check_address, refuse_vanishing
-from cluster.connect import connected
+from cluster.access import refuse_vanishing, temporary_root
+from cluster.connect import check_cluster, connected
 from cluster.plan import Node, here, nodes, plan_slots
 from studies.record.ledger import Trials, check_storage
 from studies.record.study_folder import StudyFolder
@@ -19,14 +19,16 @@ from studies.study import Study
 from trainables.console import unwritable
 from trainables.data.datasets import training_images
 from trainables.errors import UserError
+from trainables.machine import cores_for_workers
 from trainables.records.storage_urls import storage_url
 from trainables.slots.resources import Placement, SlotResources
 from trainables.text import legible
 
 
 def check(study: Study, folder: StudyFolder, options: Options) -> Study:
-    """Look at all that can be looked at without a cluster: sampler, data, folder, storage, address, sinks. Returns the
-    study by the folder's definitions and objective. Raises: UserError for what cannot be."""
+    """Look at all that can be looked at without a cluster: sampler, data, address or where Ray may write, folder,
+    storage, sinks. Returns the study by the folder's definitions and objective. Raises: UserError for what cannot be.
+    """
     resources, storage = options.resources, options.storage
     refuse_vanishing(folder.path)
     for option, path in (("--out", folder.path), ("--data-dir", options.data_dir)):
@@ -37,7 +39,7 @@ def check(study: Study, folder: StudyFolder, options: Options) -> Study:
     except ValueError as error:
         raise UserError(f"{error}\nuse another, or --sampler tpe") from error
     check_data(study, options.data_dir, max(resources.workers_per_trial, resources.final_workers))
-    check_address(resources.address, resources.trusted_network)
+    check_cluster(resources.address, resources.patience, resources.trusted_network)
     _check_place(folder.path)
     if not options.fresh:
         study = folder.own_definitions(study)
@@ -51,7 +53,19 @@ def check(study: Study, folder: StudyFolder, options: Options) -> Study:
         Mirror(storage.checkpoints, "").check()
     if options.sinks.mlflow is not None:
         check_mlflow(options.sinks.mlflow, study.name)
+    if options.fresh or not folder.layout.question.exists():
+        check_room(study, resources)
     return study
+
+
+def check_room(study: Study, resources: Resources) -> None:
+    """Raises: UserError for what is known to have no room on this machine, before Ray starts there, if it is to: with a
+    GPU that is not known without asking torch, which is slow."""
+    if resources.address not in (None, "local"):
+        return
+    temporary_root()
+    if not has_gpu():
+        _slots(study, resources, [Node(cores_for_workers(), 0)], _known_here(resources), None)
 
 
 def check_data(study: Study, data_dir: Path | None, workers: int) -> None:

@@ -11,6 +11,7 @@ from studies.run.options import Options
 from studies.run.retraining import REPEATED
 from studies.study import Study
 from trainables.slots.resources import SlotResources
+from trainables.text import spoken
 from trainables.training.probe import Pace, paces
 
 # share of the trials that a look at them leaves, as a power of the quantile: at 0.25 three quarters go on. Studies of 8
@@ -51,17 +52,17 @@ def may_take_long(study: Study, available: int) -> bool:
     return images_to_train(study, available) > 3600 * _SLOWEST
 
 
-def estimated(study: Study, options: Options, slots: int, slot: SlotResources) -> Estimate:
-    """Measure, and add up: trials share the ``slots``, and so do what is trained again and longer. What a study does
-    besides (slots that open, checkpoints, its report) is not in it, nor what slots on one machine cost each other.
-    Raises: UserError as `paces`."""
+def estimated(study: Study, options: Options, slots: int, slot: SlotResources, report: float = 0.0) -> Estimate:
+    """Measure, and add up: trials share the ``slots``, and so do what is trained again and longer; its ``report`` takes
+    so many seconds. What a study does besides (slots that open, checkpoints) is not in it, nor what slots on one
+    machine cost each other. Raises: UserError as `paces`."""
     smallest, largest = paces(
         [study.smallest(), study.largest()], options.data_dir, slot.workers * slot.cpus_per_worker
     )
     each = [smallest.seconds * (1 - smallest.error), (smallest.seconds + largest.seconds) / 2]
     each.append(largest.seconds * (1 + largest.error))
     low, seconds, high = (
-        epoch * _epochs(study, kept, slots) for epoch, kept in zip(each, _kept(study.prune), strict=True)
+        epoch * _epochs(study, kept, slots) + report for epoch, kept in zip(each, _kept(study.prune), strict=True)
     )
     error = max(smallest.error, largest.error)
     place = "GPU" if largest.device == "cuda" else f"{slot.workers * slot.cpus_per_worker} core(s)"
@@ -70,6 +71,7 @@ def estimated(study: Study, options: Options, slots: int, slot: SlotResources) -
         f"by a few steps, +- {error:.0%}",
         f"{slots} trial(s) at once, {'pruning leaves half of the epochs or so' if study.prune else 'none pruned'}; "
         "slots slow each other, which is not in it",
+        *[f"the report takes about {spoken(report)} of it"] * bool(report),
     ]
     return Estimate(smallest, largest, low, seconds, high, tuple(terms))
 
@@ -105,11 +107,3 @@ def smaller(study: Study, folder: Path) -> list[str]:
             found += [f"--{name.replace('_', '-')}", str(most)]
     folder = folder if folder.name not in ("", "..") else folder.resolve()
     return [*found, "--out", os.fspath(folder.with_name(f"{folder.name}_small"))]
-
-
-def spoken(seconds: float) -> str:
-    """For a person: "0.8 s", "12 min", "3.4 h", "2.1 days"."""
-    for size, unit in ((86_400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.{0 if seconds >= 20 * size or unit == 'min' else 1}f} {unit}"
-    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"

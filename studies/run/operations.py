@@ -21,7 +21,7 @@ from studies.study import Study
 from trainables.errors import UserError
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import STATES, TrialFolder
-from trainables.text import as_typed
+from trainables.text import as_typed, spoken
 
 
 def status_of(path: Path) -> dict[str, Any]:
@@ -60,11 +60,14 @@ def described(status: Mapping[str, Any]) -> dict[str, str]:
         state = f"{driver['phase']}: process {driver['pid']} on {driver['host']}"
     else:
         state = "finished" if status["is_finished"] else "not running"
+    left = driver and driver["left"]
     done = sum(counts.get(name, 0) for name in ("COMPLETE", "PRUNED", "FAIL"))
     states = by_state(counts)
     older = ", by definitions 1" * (status["definitions"] == 1)
     found = {"study": f"{status['name']} in {status['folder']}{older}", "state": state}
     found["trials"] = f"{done} of {status['planned']} done" + (f" ({states})" if states else "")
+    if left:
+        found["time left"] = f"about {spoken(left)}"
     if status["left"]:
         found["left"] = ", ".join(status["left"])
     if status["front_summary"]:
@@ -112,8 +115,8 @@ def prune(path: Path, keep: int, dry_run: bool) -> tuple[int, int]:
     """Remove what `python -m studies prune-checkpoints` says; how many files, and their bytes. Raises: UserError where
     there is no whole study, or a driver is at work there."""
     record, folder = read_study(path), StudyFolder(path)
+    trials = Trials(_planned_study(record), record.trials)
     with DriverLock(folder.layout).acquired():
-        trials = Trials(_planned_study(record), record.trials)
         kept = {run.number for run in [run for run in ranked_runs(record) if not run.is_final][:keep]}
         ended = {number: TrialFolder(folder.layout.trial(number)) for number in trials.ended()}
         files = [state for trial in ended.values() for state in trial.checkpoints.glob(STATES)]

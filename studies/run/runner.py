@@ -16,8 +16,9 @@ from studies.record.front import Front
 from studies.record.ledger import Ledger, check_trials, set_aside
 from studies.record.provenance import has_bfloat16
 from studies.record.study_folder import StudyFolder
-from studies.run.checks import check, is_finished
+from studies.run.checks import check, check_room, is_finished
 from studies.run.options import Options, Resources
+from studies.run.reporting import foreseen_report
 from studies.run.retraining import final_trainings, foresee, next_finals, next_repeats, repeats
 from studies.run.slot_pool import final_slot, following_nodes, open_slots, search_slots
 from studies.search.lifecycle import Lifecycle, Session, search_trials, trials_left
@@ -51,6 +52,8 @@ def run(study: Study, out: Path, options: Options, console: Console) -> None:
         study = folder.own_definitions(study)
         with _opened(study, folder, options) as ledger:
             if not is_finished(ledger, folder):
+                with checked_options():
+                    check_room(study, options.resources)
                 _train(ledger, folder, lock, options, console)
 
 
@@ -105,7 +108,7 @@ def _train(ledger: Ledger, folder: StudyFolder, lock: DriverLock, options: Optio
         view.known(ledger.count(), ledger.lowest_bits())
         view.front = Front.of(ledger)
         view.resumed_by = as_typed("python", "-m", "studies", "resume", folder.path)
-        view.then = "the report" if options.report else ""
+        view.left.report = foreseen_report(plan, folder, options)
         stop.meter.open(plan.name)
         session = Session(ledger, folder, options.data_dir, view, stop)
         try:

@@ -12,9 +12,11 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any, Protocol, TypeVar
+from urllib.parse import urlsplit
 
+from studies.record.ledger import check_sqlite
 from trainables.console import unwritable
-from trainables.errors import UserError
+from trainables.errors import UserError, reason_of
 from trainables.metrics import Metrics
 from trainables.records.study_layout import StudyLayout
 from trainables.text import printable, without_passwords
@@ -23,6 +25,7 @@ _Answer = TypeVar("_Answer")
 _START_SECONDS = 20.0  # how long a tracking server may take to answer at first; a new database is filled then
 _CLOSE_SECONDS = 60.0  # how long a sink may write on after the search's end
 # for a server that is not there, MLflow would try for minutes
+_MLFLOW_SCHEMES = ("https?", "file", "sqlite", "postgresql", "mysql", "mssql", "databricks")
 _MLFLOW_ENVIRONMENT = {"HTTP_REQUEST_TIMEOUT": "4", "HTTP_REQUEST_MAX_RETRIES": "1", "DISABLE_TELEMETRY": "true"}
 
 
@@ -92,8 +95,11 @@ def openers(tensorboard: bool, mlflow: str | None, study: str, layout: StudyLayo
 def check_mlflow(uri: str, study: str) -> None:
     """Raises: UserError where MLflow is not installed, or takes no runs at a URI; nothing is made there."""
     client = _client(uri)
-    if place := re.fullmatch(r"(?:sqlite:///|file://)(.+)", uri):  # a path in SQLite's may be relative
-        if fault := unwritable(Path(place[1]).parent):
+    if uri.startswith("sqlite:///"):
+        check_sqlite(uri, "--mlflow")
+        return
+    if uri.startswith("file:"):
+        if fault := unwritable(Path(urlsplit(uri).path).parent):
             raise UserError(f"--mlflow must be in a folder that can be written, got {without_passwords(uri)}: {fault}")
         return
     _answer(uri, lambda: client().get_experiment_by_name(study))
@@ -114,7 +120,7 @@ def _mlflow(uri: str, study: str) -> Opener:
 def _client(uri: str) -> Callable[[], Any]:
     """What makes MLflow's client of a URI."""
     where = without_passwords(uri)
-    if not re.match(r"[a-z][a-z0-9+.-]*:(?!/*$)", uri):
+    if not re.match(rf"({'|'.join(_MLFLOW_SCHEMES)})(\+\w+)?:(?!/*$)", uri):
         raise UserError(
             f"--mlflow must be a tracking URI, got {where!r}\nsuch as http://host:5000 or sqlite:////folder/mlflow.db"
         )
@@ -145,19 +151,25 @@ def _answer(uri: str, ask: Callable[[], _Answer]) -> _Answer:
     except TimeoutError as error:
         raise UserError(f"MLflow cannot be reached at {where}\nno answer in {_START_SECONDS:.0f} s") from error
     except Exception as error:  # any of MLflow's, SQLAlchemy's or a driver's
-        raise UserError(f"MLflow cannot be reached at {where}\n{_reason(error)}") from error
+        reason = printable(without_passwords(reason_of(_bottom(error))))
+        raise UserError(f"MLflow cannot be reached at {where}\n{reason}") from error
 
 
-def _reason(error: BaseException) -> str:
-    """What the system says where that is at the bottom of it, without a library's own words; else what the error says
-    first."""
+def _bottom(error: BaseException) -> BaseException:
+    """What the system says where that is at the bottom of an error, without a library's own words; else the error."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:
-            return printable(cause.strerror)
+            return cause
         cause = cause.__cause__ or cause.__context__
-    first = next(iter(str(error).strip().splitlines()), "")
-    return printable(without_passwords(f"{type(error).__name__}: {first}"))
+    return error
+
+
+def _reason(error: BaseException) -> str:
+    """Why a sink has ended, of which its library may say less than the kind of its error."""
+    bottom = _bottom(error)
+    kind = "" if isinstance(bottom, OSError) and bottom.strerror else f"{type(error).__name__}: "
+    return printable(without_passwords(f"{kind}{reason_of(bottom)}"))
 
 
 class Sink:

@@ -46,7 +46,6 @@ class View:
 
     front: Front | None = None  # of a study of two objectives, once a trial is complete
     resumed_by = "python -m studies resume"  # what goes on after a pause
-    then = ""  # what is done after the trainings
 
     def __init__(self, title: str, total: int, epochs: int, console: Console, has_front: bool = False) -> None:
         self.left = TimeLeft()
@@ -85,6 +84,10 @@ class View:
     def images_per_second(self) -> float:
         """Of all that runs."""
         return sum(each.images_per_second or 0.0 for each in list(self._running.values()))
+
+    def seconds_left(self) -> float | None:
+        """Until all trainings have ended and the report is drawn; None while it is not known."""
+        return self.left.seconds(list(self._running.values()))
 
     def phase(self, text: str) -> None:
         """Tell what the study is at as a whole."""
@@ -175,10 +178,10 @@ class View:
             self._console.print(f"[{_clock(time.monotonic() - self._opened)}] {text}", soft_wrap=True, markup=False)
 
     def _time_left(self, text: str) -> str:
-        """``text`` with the time until all trainings have ended, and what comes then; empty while it is not known."""
-        seconds = self.left.seconds(list(self._running.values()))
-        then = f", then {self.then}" if self.then else ""
-        return text.format(_clock(seconds)) + then if seconds is not None else ""
+        """``text`` with the time that is left, and whether the report is in it; empty while it is not known."""
+        seconds = self.seconds_left()
+        report = ", with the report" if self.left.report else ""
+        return text.format(_clock(seconds)) + report if seconds is not None else ""
 
     def _board(self) -> RenderableType:
         done, speed = self._counts.total(), self.images_per_second()

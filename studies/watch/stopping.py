@@ -120,7 +120,8 @@ def every(seconds: float, step: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def following_orders(lock: DriverLock, view: View, stop: Stop) -> Iterator[None]:
-    """Inside, a thread obeys `python -m studies`, watches the budget, and shows how this driver and its study are."""
+    """Inside, a thread obeys `python -m studies`, watches the budget, and shows how this driver and its study are; it
+    is a session: see `trainables.records.sessions`."""
 
     def watch() -> None:
         with suppress(OSError):  # a folder that has vanished ends the study elsewhere
@@ -132,7 +133,7 @@ def following_orders(lock: DriverLock, view: View, stop: Stop) -> Iterator[None]
                 case "pause" if stop.error is None:
                     stop.pause()
                     view.phase("pausing after the running epochs, as asked")
-            lock.beat(stop.phase, order)
+            lock.beat(stop.phase, order, view.seconds_left())
         before = stop.error
         stop.check_budget()
         if stop.error and not before:
@@ -140,10 +141,13 @@ def following_orders(lock: DriverLock, view: View, stop: Stop) -> Iterator[None]
         stop.meter.publish(view)
 
     try:
+        watch()  # a session begins before its first trial
         with every(_WATCH_SECONDS, watch):
             yield
     finally:
         stop.meter.publish(view)
+        with suppress(OSError):
+            lock.beat("closing")
 
 
 def wait_for_resume(lock: DriverLock, view: View, stop: Stop) -> None:

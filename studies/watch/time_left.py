@@ -82,13 +82,14 @@ class _Planned:
 
 
 class TimeLeft:
-    """Seconds until the planned trainings of all stages have ended. A trial of the search takes what those before it
-    took, pruned ones among them, and what has run for longer than it takes what the longer ones took; other trainings
-    go on to their last epoch, each of which takes what epochs took so far: of its own stage, or, before there was one,
-    of the others at its ``speed``. What else a study does (slots that open, its report) is not in it."""
+    """Seconds until the planned trainings of all stages have ended, and the report is drawn. A trial of the search
+    takes what those before it took, pruned ones among them, and what has run for longer than it takes what the longer
+    ones took; other trainings go on to their last epoch, each of which takes what epochs took so far: of its own stage,
+    or, before there was one, of the others at its ``speed``. Slots that open are not in it."""
 
     def __init__(self) -> None:
         self.at_once = 1  # trainings
+        self.report = 0.0  # seconds that the report takes after them
         self._stages: dict[Stage, _Planned] = {stage: _Planned() for stage in get_args(Stage)}
         self._took: list[float] = []  # seconds of each trial of the search that has ended
 
@@ -119,7 +120,10 @@ class TimeLeft:
         """None while nothing is known of how long an epoch takes, or where nothing is left."""
         parts = [self._stage_seconds(stage, running) for stage, planned in self._stages.items() if planned.left]
         known = [part for part in parts if part is not None]
-        return max(1.0, sum(known)) if known and len(known) == len(parts) else None  # something is left
+        if len(known) < len(parts):
+            return None
+        trainings = max(1.0, sum(known)) if known else 0.0  # something is left
+        return trainings + self.report or None
 
     def _stage_seconds(self, stage: Stage, running: Sequence[Progress]) -> float | None:
         planned, epoch = self._stages[stage], self._epoch_seconds(stage, running)

@@ -40,7 +40,7 @@ def test_the_commands_say_what_is_wrong(tmp_path: Path) -> None:
     for arguments, message in [
         (("compare", two[0]), "a comparison needs at least 2 studies, got 1"),
         (("compare", two[0], two[0]), "cannot be compared with itself"),
-        (("compare", two[0], tmp_path / "none"), "STUDIES must be a folder"),
+        (("compare", two[0], tmp_path / "none"), "STUDY must be a folder"),
         (("compare", *two, "--out", tmp_path / "no" / "such.html"), "--out must be in a folder that can be written"),
         (("list", tmp_path / "none"), "FOLDER must be a folder"),
     ]:

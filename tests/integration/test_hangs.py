@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 from support.commands import ROOT, SMALL_STUDY, script
 from support.processes import is_gone, process_of, raylet_of
@@ -20,14 +21,15 @@ from analysis import load_trials
 from cluster.local_cluster import LocalCluster, local_cluster
 from trainables.records.trial_folder import TrialFolder
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(400)]
 
+EPOCHS = 80
 STUDY = (
     *SMALL_STUDY,
     "--trials",
     "2",
     "--epochs",
-    "50",
+    str(EPOCHS),
     "--final-epochs",
     "0",
     "--max-concurrent",
@@ -44,18 +46,28 @@ class Running:
     def __init__(self, folder: Path, *options: str | Path) -> None:
         self.folder = folder
         self.options = (*STUDY, "--out", folder, *options)
+        self.start()
+
+    def start(self) -> None:
+        """Run its command, once more where it has ended."""
         self.process = subprocess.Popen(
             [sys.executable, *map(str, self.options)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            cwd=folder.parent,
+            cwd=self.folder.parent,
         )
+
+    def part(self, kind: str) -> psutil.Process:
+        """Its process of this kind."""
+        found = process_of(self.process.pid, kind)
+        assert found is not None
+        return found
 
     def epochs(self) -> int:
         return sum(len(TrialFolder(path).rows()) for path in self.folder.glob("trials/[0-9]*"))
 
-    def until(self, ready: Callable[[], object], seconds: float = 120) -> None:
+    def until(self, ready: Callable[[], object], seconds: float = 240) -> None:
         began = time.monotonic()
         while not ready():
             assert self.process.poll() is None, self.process.communicate()[0]
@@ -81,31 +93,36 @@ class Running:
 
 def is_whole(folder: Path) -> bool:
     trials = load_trials(folder)
-    return list(trials["state"]) == ["COMPLETE"] * 2 and list(trials["epochs"]) == [50] * 2
+    return list(trials["state"]) == ["COMPLETE"] * 2 and list(trials["epochs"]) == [EPOCHS] * 2
 
 
-def test_a_worker_that_stops_answering_is_replaced(tmp_path: Path) -> None:
+@pytest.mark.timeout(600)
+def test_who_stops_answering_is_replaced_or_ends_the_study_as_does_a_folder_that_vanishes(tmp_path: Path) -> None:
+    """A worker is replaced, and the study goes on; without its mailbox or its folder it ends with the reason."""
     study = Running(tmp_path / "s")
     study.trains()
-    worker = process_of(study.process.pid, "RayTrainWorker")
-    assert worker is not None
+    worker = study.part("RayTrainWorker")
     worker.send_signal(signal.SIGSTOP)
-    code, output = study.ends()
-    assert code == 0, output
-    assert is_whole(study.folder)
-    assert is_gone(worker)
-
-
-def test_a_mailbox_that_stops_answering_ends_the_study_with_the_reason(tmp_path: Path) -> None:
-    study = Running(tmp_path / "s")
+    study.until(lambda: process_of(study.process.pid, "RayTrainWorker") not in (None, worker))
     study.trains()
-    mailbox = process_of(study.process.pid, "ray::Mailbox")
-    assert mailbox is not None
+    assert is_gone(worker)
+    mailbox = study.part("ray::Mailbox")
     mailbox.send_signal(signal.SIGSTOP)
     code, output = study.ends()
     assert code == 1, output
     assert "the study stopped early: the mailbox did not answer for 8 s" in output
     assert is_gone(mailbox)
+
+    study.start()
+    study.trains()
+    study.folder.rename(tmp_path / "elsewhere")
+    code, output = study.ends()
+    assert code == 1, output
+    assert "the study stopped early" in output
+    assert not (study.folder / "trials").exists()
+    if study.folder.exists():
+        study.folder.rmdir()
+    (tmp_path / "elsewhere").rename(study.folder)
     study.goes_on()
 
 
@@ -174,18 +191,4 @@ def test_a_full_disk_stops_the_study_and_loses_nothing(small_disk: Path) -> None
     assert code == 1, output
     assert "No space left on device" in output or "disk is full" in output, output
     ballast.unlink()
-    study.goes_on()
-
-
-def test_a_folder_that_vanishes_stops_the_study(tmp_path: Path) -> None:
-    study = Running(tmp_path / "s")
-    study.trains()
-    study.folder.rename(tmp_path / "elsewhere")
-    code, output = study.ends()
-    assert code == 1, output
-    assert "the study stopped early" in output
-    assert not (study.folder / "trials").exists()
-    if study.folder.exists():
-        study.folder.rmdir()
-    (tmp_path / "elsewhere").rename(study.folder)
     study.goes_on()

@@ -34,7 +34,7 @@ STUDY = Study(
     name="linear_vae",
     base=TrialConfig(model=ModelConfig(architecture="linear", latent_dim=8)),
     space={"beta": FloatDistribution(0.5, HIGHEST, log=True)},
-    trials=10,
+    trials=10,  # the last has the highest KL weight
     final_epochs=0,
 )
 

@@ -178,6 +178,7 @@ def test_the_wheel_holds_what_the_source_does(wheel: Path) -> None:
     assert "License-Expression: Apache-2.0\n" in text
 
 
+@pytest.mark.heavy
 def test_the_users_lock_is_all_that_the_wheel_needs(user_python: Path, tmp_path: Path) -> None:
     checked = run(Path(sys.executable), "-m", "pip", "--python", str(user_python), "check", cwd=tmp_path)
     assert checked.returncode == 0, checked.stdout + checked.stderr

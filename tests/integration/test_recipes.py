@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -218,57 +217,47 @@ write_report(sys.argv[1], top=1)
 """
 
 
-@pytest.fixture
-def reported(copy: Copy, tmp_path: Path) -> Callable[[], tuple[Path, str]]:
-    """Draws a study's report with the copy: its folder of figures, and its page."""
-
-    def report() -> tuple[Path, str]:
-        folder = build_study(tmp_path / "study")
-        copy.run(REPORT, folder)
-        return folder / "visu/digits_vae", (folder / "report.html").read_text()
-
-    return report
+EPOCHS_BY_TRIAL = """
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from analysis.figures.registry import StudyFigure
+def compute(trials: pd.DataFrame) -> np.ndarray:
+    return trials['epochs'].to_numpy(int)
+def draw(epochs: np.ndarray) -> Figure:
+    figure = Figure()
+    figure.subplots().bar(range(len(epochs)), epochs)
+    return figure
+FIGURE = StudyFigure(name='epochs_by_trial', title='Epochs of each trial', order=77,
+                     caption='What each trial was given.',
+                     compute=lambda study: compute(study.trials), draw=draw)
+"""
+MEAN_CODE = """
+from matplotlib.figure import Figure
+from analysis.figures.registry import ModelFigure
+def draw(mean_Z) -> Figure:
+    figure = Figure()
+    figure.subplots().bar(range(len(mean_Z)), mean_Z)
+    return figure
+FIGURE = ModelFigure(name='mean_code', title='The mean code', order=777, caption='The mean of all codes.',
+                     compute=lambda model: model.codes.mean_NZ.mean(0), draw=draw)
+"""
 
 
 @pytest.mark.heavy
-def test_a_figure_of_a_study_takes_one_file(copy: Copy, reported: Callable[[], tuple[Path, str]]) -> None:
-    copy.add(
-        "analysis/figures/study/epochs_by_trial.py",
-        "import numpy as np\n"
-        "import pandas as pd\n"
-        "from matplotlib.figure import Figure\n"
-        "from analysis.figures.registry import StudyFigure\n"
-        "def compute(trials: pd.DataFrame) -> np.ndarray:\n"
-        "    return trials['epochs'].to_numpy(int)\n"
-        "def draw(epochs: np.ndarray) -> Figure:\n"
-        "    figure = Figure()\n"
-        "    figure.subplots().bar(range(len(epochs)), epochs)\n"
-        "    return figure\n"
-        "FIGURE = StudyFigure(name='epochs_by_trial', title='Epochs of each trial', order=77,\n"
-        "                     caption='What each trial was given.',\n"
-        "                     compute=lambda study: compute(study.trials), draw=draw)\n",
-    )
-    figures, page = reported()
+def test_a_figure_of_a_study_takes_one_file_and_so_does_one_of_a_model(copy: Copy, tmp_path: Path) -> None:
+    files = {
+        "analysis/figures/model/mean_code.py": MEAN_CODE,
+        "analysis/figures/study/epochs_by_trial.py": EPOCHS_BY_TRIAL,
+    }
+    for file, text in files.items():
+        copy.add(file, text)
+    folder = build_study(tmp_path / "study")
+    copy.run(REPORT, folder)
+    figures, page = folder / "visu/digits_vae", (folder / "report.html").read_text()
     assert (figures / "study/epochs_by_trial.png").stat().st_size > 1000
     assert (figures / "study/epochs_by_trial.pdf").stat().st_size > 1000
     assert "What each trial was given." in page
-    assert copy.changed() == ["analysis/figures/study/epochs_by_trial.py"]
-
-
-@pytest.mark.heavy
-def test_a_figure_of_a_model_takes_one_file(copy: Copy, reported: Callable[[], tuple[Path, str]]) -> None:
-    copy.add(
-        "analysis/figures/model/mean_code.py",
-        "from matplotlib.figure import Figure\n"
-        "from analysis.figures.registry import ModelFigure\n"
-        "def draw(mean_Z) -> Figure:\n"
-        "    figure = Figure()\n"
-        "    figure.subplots().bar(range(len(mean_Z)), mean_Z)\n"
-        "    return figure\n"
-        "FIGURE = ModelFigure(name='mean_code', title='The mean code', order=777, caption='The mean of all codes.',\n"
-        "                     compute=lambda model: model.codes.mean_NZ.mean(0), draw=draw)\n",
-    )
-    figures, page = reported()
     assert {path.suffix for path in (figures / "mean_code").iterdir()} == {".png", ".pdf"}
     assert "The mean of all codes." in page
-    assert copy.changed() == ["analysis/figures/model/mean_code.py"]
+    assert copy.changed() == list(files)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import shlex
 import sys
@@ -29,7 +30,11 @@ WRONG = {
         ("--trials many", "--trials must be a whole number, got 'many'"),
         ("--trials ''", "--trials must be a whole number, got ''"),
         ("--trials 99999999999999999999", "--trials must be at most 100,000, got 99,999,999,999,999,999,999"),
+        ("--trials ٣", "--trials must be a whole number, got '٣'"),
         ("--epochs 0", "--epochs must be at least 1, got 0"),
+        ("--epochs 1000001", "--epochs must be at most 1,000,000, got 1000001"),
+        ("--final-epochs 99999999999", "--final-epochs must be at most 1,000,000, got 99,999,999,999"),
+        ("--limit-train 99999999999", "--limit-train must be below 2,147,483,648, got 99999999999"),
         ("--epochs nan", "--epochs must be a whole number, got 'nan'"),
         ("--limit-train 1", "--limit-train must be at least 2, got 1"),
         ("--limit-val=-1", "--limit-val must be at least 2, got -1"),
@@ -38,6 +43,7 @@ WRONG = {
         ("--seeds 100", "--seeds must be at most 99, got 100"),
         ("--final -1", "--final must be at least 0, got -1"),
         ("--final 3 --final-epochs 0", "--final must be 0 where --final-epochs is 0, got 3"),
+        ("--final 5 --trials 4", "--final must be at most --trials, 4, got 5"),
         ("--final-epochs -2", "--final-epochs must be at least 0, got -2"),
         ("--prune 1", "--prune must be a quantile from 0 to below 1, got 1.0"),
         ("--prune nan", "--prune must be a quantile from 0 to below 1, got nan"),
@@ -62,12 +68,16 @@ WRONG = {
         ("--where 'val_mse<=0'", "--where must have a limit above 0"),
         ("--where 'val_mse<=nan'", "--where must be METRIC<=NUMBER"),
         ("--where 'val_mse<=1e999'", "--where must have a limit above 0"),
+        ("--where 'val_rate<=1_0'", "--where must be METRIC<=NUMBER or METRIC>=NUMBER, got 'val_rate<=1_0'"),
+        ("--where 'val_rate<=0x10'", "--where must be METRIC<=NUMBER or METRIC>=NUMBER, got 'val_rate<=0x10'"),
+        ("--where 'val_rate<=٣'", "--where must be METRIC<=NUMBER or METRIC>=NUMBER, got 'val_rate<=٣'"),
         ("--where 'val_mse<=1.2.3'", "--where must have a limit above 0"),
         ("--label x", "--label must be KEY=VALUE, each key once, got 'x'"),
         ("--accelerator ''", "--accelerator must be a type of accelerator, got ''"),
         ("--no-such-option", "there is no option --no-such-option"),
         ("--trails 3", "there is no option --trails"),
         ("-x", "there is no option -x"),
+        ("-- --trials 3", "there is no place for '--trials 3'"),
         ("foo", "there is no place for 'foo'"),
         ("''", "there is no place for ''"),
         ("--trials", "--trials must have a value"),
@@ -76,6 +86,7 @@ WRONG = {
         ("--where 'val_rate<=20' --where 'val_rate>=30'", "--where must leave room, got val_rate>=30 and val_rate<=20"),
         ("--pack 2 --workers-per-trial 2", "--pack must be 1 where a trial has several workers, got 2"),
         ("--epochs 4 --set epochs=3", "--epochs must be given once, got 4, and 3 by --set"),
+        ("--set lr=1 --set lr=2", "--set lr must be given once, got 1, and 2"),
         ("--label a=b --label a=c", "--label must be KEY=VALUE, each key once, got 'a=c'"),
         ("--storage sqlite:///a --storage sqlite:///b", "--storage must name one database and one object store"),
         ("--set batch_size=1 --final-workers 2", "a batch must hold at least 1 image a worker, got 1 for 2 workers"),
@@ -87,10 +98,16 @@ WRONG = {
         ("--gpus-per-worker 0.5 --dry-run", "--gpus-per-worker must find a GPU, got 1 node(s) without one"),
         ("--label a=b --dry-run", "--label a=b must fit a node of the cluster, got 1 without"),
         ("--accelerator H100 --dry-run", "--accelerator H100 must fit a node of the cluster, got 1 without"),
+        # and a run finds it before it begins, as --dry-run does
+        ("--workers-per-trial 60", "1 trial(s) at once of 60 worker(s) need room for 60 workers"),
+        ("--max-concurrent 99", "99 trial(s) at once of 1 worker(s) need room for 99 workers"),
+        ("--label a=", "--label a= must fit a node of the cluster, got 1 without"),
+        ("--accelerator H100", "--accelerator H100 must fit a node of the cluster, got 1 without"),
         # fields
         ("--set ''", "--set must be FIELD=VALUE, got ''"),
         ("--set =3", "--set must be FIELD=VALUE, got '=3'"),
-        ("--set epochs=x", "--epochs must be a whole number, got 'x'"),
+        ("--set epochs=x", "--set epochs must be a whole number, got 'x'"),
+        ("--set batch_size=99999999999", "--set batch_size must be below 2,147,483,648, got 99999999999"),
         ("--set trials=3", "--set must name a field of the configuration, got 'trials'"),
         ("--set model.detph=1", "'model.detph' is no field of ModelConfig"),
         ("--set model=3", "'model' is no field of TrialConfig"),
@@ -114,8 +131,32 @@ WRONG = {
             "--set image_size must have sides that are multiples of 8",
         ),
         ("--set dataset=imagenet", "--set dataset must be one of mnist, "),
+        (
+            "--set dataset=imagefolder:{odd}/none",
+            "--set dataset must name a folder, of class folders or of pictures, got",
+        ),
+        ("--set dataset=imagefolder:{odd}/loop", "'{odd}/loop' must be the path of a folder: Too many levels of sym"),
         ("--set dataset=imagefolder:~nobody-here/x", "--set dataset must be in a home that there is"),
         # places
+        ("--out ' '", "--out must be a path, got ' ': it is empty"),
+        ("--out s3://bucket/study", "--out must be a path, got 's3://bucket/study': it is a URL"),
+        ("--out {odd}/loop", "--out must be a path, got '{odd}/loop': Too many levels of symbolic links"),
+        ("--out {odd}/fifo", "--out must be a folder, got '{odd}/fifo', which is a file"),
+        ("--out {odd}/full", "{odd}/full is not empty and holds no study"),
+        ("--out {odd}/pipe", "{odd}/pipe is not empty and holds no study"),
+        ("--out {odd}/pipe --fresh --dry-run", "{odd}/pipe is not empty and holds no study"),
+        ("--data-dir http://host/data", "--data-dir must be a path, got 'http://host/data': it is a URL"),
+        ("--storage sqlite:///{odd}/fifo", "--storage must be a database of SQLite, got {odd}/fifo, which is no file"),
+        ("--storage sqlite:///{odd}/loop", "--storage must be a database of SQLite, got {odd}/loop, which is no file"),
+        ("--storage sqlite:///{odd}", "--storage must be a database of SQLite, got {odd}, which is a folder"),
+        ("--storage 'sqlite:///x.db?timeout=y'", "--storage must have a timeout in seconds, got 'y'"),
+        ("--mlflow sqlite:///{odd}/fifo", "--mlflow must be a database of SQLite, got {odd}/fifo, which is no file"),
+        ("--mlflow sqlite:////etc/passwd", "--mlflow must be a database of SQLite, got /etc/passwd, which is another"),
+        ("--mlflow ftp://host", "--mlflow must be a tracking URI, got 'ftp://host'"),
+        ("--address 127.0.0.1:0", "--address must be host:port or auto, got '127.0.0.1:0'"),
+        ("--address 127.0.0.1:65536", "--address must be host:port or auto, got '127.0.0.1:65536'"),
+        ("--address 127.0.0.1:٣", "--address must be host:port or auto, got '127.0.0.1:٣'"),
+        ("--address http://127.0.0.1:8265", "--address must be host:port or auto, got 'http://127.0.0.1:8265'"),
         ("--out ''", "--out must be a path, got '': it is empty"),
         ("--out ~nobody-here/x", "--out must be a path, got '~nobody-here/x'"),
         ("--out /etc/passwd", "--out must be a folder, got '/etc/passwd', which is a file"),
@@ -132,7 +173,7 @@ WRONG = {
         ("--storage s3://", "--storage must name a bucket, such as s3://bucket/path, got 's3://'"),
         ("--storage s3://key:secret@bucket", "--storage must hold no credentials of an object store"),
         ("--address ''", "--address must be host:port or auto, got ''"),
-        ("--address 127.0.0.1:1", "no Ray cluster answers at 127.0.0.1:1"),
+        ("--address 127.0.0.1:1", "no Ray cluster answers at 127.0.0.1:1: Connection refused"),
         ("--mlflow http://", "--mlflow must be a tracking URI, got 'http://'"),
         ("--mlflow http://127.0.0.1:1", "MLflow cannot be reached at http://127.0.0.1:1"),
         ("--mlflow ''", "--mlflow must be a tracking URI, got ''"),
@@ -140,9 +181,14 @@ WRONG = {
     ],
     "main": [
         ("--model GAN", "--model must be one of VAE, got 'GAN'"),
+        ("--datset mnist", "there is no option --datset"),
+        ("--dataset imagefolder:/nowhere", "/nowhere must be a folder, of class folders or of pictures"),
         ("--dataset imagenet", "--dataset must be one of mnist, "),
         ("--latent_dim 0", "--latent_dim must be at least 1, got 0"),
         ("--latent-dim 0", "--latent-dim must be at least 1, got 0"),
+        ("--latent_dim 99999999999", "--latent_dim must be at most 65,536, got 99999999999"),
+        ("--epochs 99999999999", "--epochs must be at most 1,000,000, got 99999999999"),
+        ("--data_dir {odd}/file", "--data_dir must be a folder, got '{odd}/file', which is a file"),
         ("--latent_dim x", "--latent_dim must be a whole number, got 'x'"),
         ("--beta -1", "--beta must be at least 0, got -1.0"),
         ("--lr nan", "--lr must be a finite number, got nan"),
@@ -164,22 +210,39 @@ WRONG = {
         ("report /", "STUDY must be a study's folder, got '/', which has no study.json"),
         ("report ~nobody-here", "STUDY must be a path, got '~nobody-here'"),
         (f"report {LONG}", "STUDY must be a path, got 'nnn"),
+        ("report {odd}/pipe", "STUDY must be a study's folder, got '{odd}/pipe', which has no study.json"),
+        ("report {study} --inception {odd}/fifo", "--inception must be a file that can be read, got '{odd}/fifo'"),
+        ("best http://host/study", "STUDY must be a path, got 'http://host/study': it is a URL"),
+        ("best {study} --rate nan", "--rate must be a number from 0 up, got nan"),
+        ("best {study} --distortion inf", "--distortion must be a number, got inf"),
+        ("best {study} --field val_rate", "there is no option --field"),
+        ("compare", "STUDY must be given"),
+        ("compare {study} {study} --out {odd}/fifo", "--out must be a new file or a page (.html), got '{odd}/fifo'"),
+        ("compare {study} {study} --out {study}/study.json", "--out must be a new file or a page (.html), got"),
+        ("compare {study} {study} --out page/", "--out must be a file, got 'page/', which is a folder"),
         ("report {study} --top 0", "--top must be at least 1, got '0'"),
         ("report {study} --inception /nowhere", "--inception must be a file that can be read, got '/nowhere'"),
         ("report {study} --inception /etc/passwd", "/etc/passwd must hold torch-fidelity's Inception weights"),
         ("report {study} --data-dir /etc/passwd", "--data-dir must be a folder, got '/etc/passwd', which is a file"),
         ("best {study} --rate x", "--rate must be a number, got 'x'"),
         ("best {study} --rate -1", "--rate must be a number from 0 up, got -1"),
-        ("best {study} --rate 1 --knee", "a model is taken for one wish, got rate and knee"),
+        ("best {study} --rate 1 --knee", "a model is taken for one wish, got --rate and --knee"),
         ("compare {study}", "a comparison needs at least 2 studies, got 1"),
         ("compare {study} {study}", "a study cannot be compared with itself"),
         ("compare {study} {study} --out /nowhere/x.html", "--out must be in a folder that can be written"),
         ("compare {study} {study} --out /tmp", "--out must be a file, got '/tmp', which is a folder"),
+        ("list", "FOLDER must be a folder, got 'runs', which is not there"),
         ("list /etc/passwd", "FOLDER must be a folder, got '/etc/passwd', which is a file"),
         ("list ''", "FOLDER must be a path, got '': it is empty"),
     ],
     "studies": [
+        ("begin", "there is no command 'begin'"),
         ("status", "STUDY must be given"),
+        ("status nowhere", "STUDY must be a folder, got 'nowhere', which is not there"),
+        ("pause nowhere", "STUDY must be a folder, got 'nowhere', which is not there"),
+        ("resume nowhere", "STUDY must be a folder, got 'nowhere', which is not there"),
+        ("stop nowhere", "STUDY must be a folder, got 'nowhere', which is not there"),
+        ("prune-checkpoints nowhere", "STUDY must be a folder, got 'nowhere', which is not there"),
         ("status /", "STUDY must be a study's folder, got '/'"),
         ("status ''", "STUDY must be a path, got '': it is empty"),
         ("stop /etc/passwd", "STUDY must be a folder, got '/etc/passwd', which is a file"),
@@ -214,18 +277,34 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return synthetic(tmp_path_factory.mktemp("studies") / "study", 4)
 
 
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is no study's folder, and may not be opened."""
+    folder = tmp_path_factory.mktemp("odd")
+    os.mkfifo(folder / "fifo")
+    (folder / "file").touch()
+    (folder / "loop").symlink_to("loop")
+    (folder / "full" / "other").mkdir(parents=True)
+    (folder / "pipe").mkdir()
+    os.mkfifo(folder / "pipe" / "study.json")
+    return folder
+
+
 @pytest.mark.parametrize(
     ("program", "line", "message"), [(program, *case) for program, cases in WRONG.items() for case in cases]
 )
 def test_a_wrong_command_is_two_lines_and_leaves_nothing(
-    program: str, line: str, message: str, study: Path, tmp_path: Path, run: Run
+    program: str, line: str, message: str, study: Path, odd: Path, tmp_path: Path, run: Run
 ) -> None:
+    before = sorted(odd.rglob("*")), sorted(study.parent.rglob("*"))
     if program == "main" and "--dataset" not in line:
         line += " --dataset digits"
-    done = run(program, shlex.split(line.replace("{study}", str(study))))
+    line, message = (it.replace("{study}", str(study)).replace("{odd}", str(odd)) for it in (line, message))
+    done = run(program, shlex.split(line))
     lines = done.err.splitlines()
     assert done.code == 2, done
     assert lines[0].startswith(f"error: {message}"), done.err
     assert len(lines) == 2, done.err
     assert re.search(LIBRARIES, done.err) is None, done.err
     assert list(tmp_path.iterdir()) == []
+    assert (sorted(odd.rglob("*")), sorted(study.parent.rglob("*"))) == before

@@ -45,7 +45,9 @@ def test_a_point_is_its_number_and_seeds_differ() -> None:
     assert point(0, {}, 0) == {}
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.heavy) if name == "gp" else name for name in SAMPLERS]
+)
 @pytest.mark.parametrize("objectives", [1, 2])
 def test_a_study_is_the_same_twice_and_learns_with_every_sampler(name: str, objectives: int) -> None:
     def searched() -> list[dict[str, Any]]:

@@ -11,8 +11,8 @@ import pytest
 from pydantic import BaseModel, Field, ValidationError
 from support.commands import ROOT, script
 
-from trainables.console import folder_of, known_file_of, known_folder_of, new_file_of, path_of
-from trainables.errors import explain
+from trainables.console import command_line, folder_of, known_file_of, known_folder_of, new_page_of, path_of, run
+from trainables.errors import UserError, explain
 
 APP = """
 import logging, sys, warnings
@@ -87,7 +87,7 @@ def loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return link
 
 
-@pytest.mark.parametrize("kind", [path_of, folder_of, known_folder_of, known_file_of, new_file_of])
+@pytest.mark.parametrize("kind", [path_of, folder_of, known_folder_of, known_file_of, new_page_of])
 @pytest.mark.parametrize("text", ["", "~nobody-here", "a\0b", "n" * 256, "loop/x"])
 def test_what_cannot_be_a_path_is_none(
     kind: object, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -103,8 +103,37 @@ def test_paths_that_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("HOME", str(tmp_path))
     assert folder_of("~/new") == tmp_path / "new"
     assert known_folder_of(str(tmp_path)) == tmp_path
-    assert new_file_of(f"{tmp_path}/é ü.html") == tmp_path / "é ü.html"
+    assert new_page_of(f"{tmp_path}/é ü.html") == tmp_path / "é ü.html"
+    assert path_of("./~") == Path.cwd() / "~"  # who reads that as a path again finds no home in it
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_has_two_lines_whatever_the_path(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = command_line()
+
+    @app.command()
+    def command(out: str) -> None:
+        raise UserError(f"nobody runs {out}\nrun it")
+
+    monkeypatch.setattr(sys, "argv", ["it", "a\nb"])
+    with pytest.raises(SystemExit):
+        run(app)
+    assert capsys.readouterr().err == "error: nobody runs a?b\nrun it\n"
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help_names_the_command_as_it_is_typed(
+    option: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = command_line()
+    app.command()(lambda: None)
+    monkeypatch.setattr(sys, "argv", ["studies/my study.py", option])
+    with pytest.raises(SystemExit) as ended:
+        run(app)
+    assert ended.value.code == 0
+    assert "python 'studies/my study.py'" in capsys.readouterr().out
 
 
 class _Numbers(BaseModel):

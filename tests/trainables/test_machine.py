@@ -52,6 +52,13 @@ def test_a_quota_of_the_second_version(quota: str, cores: int, world: Path) -> N
     assert (machine.cores(), machine.memory()) == (cores, 8 * GIB)
 
 
+def test_a_group_may_have_any_name(world: Path) -> None:
+    name = os.fsdecode(b"caf\xe9: a b")
+    (world / "self").write_bytes(os.fsencode(f"0::/{name}\n"))
+    write(world / "cgroup" / name / "cpu.max", "200000 100000")
+    assert machine.cores() == 2
+
+
 def test_a_quota_of_the_first_version_in_a_container(world: Path) -> None:
     # the path is the host's, and what is mounted is the container's own group
     write(world / "self", "4:memory:/docker/abc\n3:cpu,cpuacct:/docker/abc\n1:name=systemd:/docker/abc")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from trainables.process import _have_name_and_home, closed_folder
+from trainables.process import _have_name_and_home, _have_numbers_of_threads, closed_folder
 
 _COMMAND = """
 import sys, time, typer, warnings
@@ -74,6 +74,18 @@ def test_variables_of_a_person_change_nothing(variables: dict[str, str], tmp_pat
     expected = command(tmp_path, "$IT")
     found = command(tmp_path, "$IT", **variables)
     assert (found.returncode, found.stdout, found.stderr) == (0, expected.stdout, expected.stderr)
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [("auto", None), ("", None), ("0", None), ("-3", None), ("2, x", None), ("²", None), ("4", "4"), (" 2,4", " 2,4")],
+)
+def test_what_is_no_number_of_threads_is_passed_over(
+    said: str, kept: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    _have_numbers_of_threads()
+    assert os.environ.get("OMP_NUM_THREADS") == kept
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

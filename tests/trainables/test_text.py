@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from trainables.text import as_typed
+from trainables.text import as_typed, one_line, spoken
 
 WORDS = [
     "plain",
@@ -42,3 +42,16 @@ def test_bytes_that_are_no_text_are_escaped() -> None:
 
 def test_a_path_is_no_option() -> None:
     assert as_typed("ls", Path("-rf"), Path("a b")) == "ls ./-rf 'a b'"
+
+
+def test_a_path_is_in_one_line_and_moves_no_cursor() -> None:
+    assert one_line(Path("a b/c.png")) == "a b/c.png"
+    assert one_line("a\nb\x1b[31m\r\t.png") == "a?b?[31m??.png"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.84, "0.84 s"), (59.9, "60 s"), (600, "10 min"), (5 * 3600, "5.0 h"), (50 * 86_400, "50 days")],
+)
+def test_times_are_spoken(seconds: float, text: str) -> None:
+    assert spoken(seconds) == text

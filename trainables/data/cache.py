@@ -17,12 +17,13 @@ import numpy as np
 from filelock import FileLock, Timeout
 from rich.filesize import decimal
 
-from trainables.errors import UserError
+from trainables.errors import UserError, reason_of
 from trainables.records.atomic_files import seal, unseal, write_atomic
 
 # what `read_arrays` raises where there are none, or not what was written
 DAMAGE = (OSError, ValueError, KeyError, TypeError)
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of a disk, a quota, or a process's limit on its files
+_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _PARTIAL = ".partial"
 
 
@@ -30,18 +31,27 @@ def folder_from(given: str | Path | None, variable: str, default: str) -> Path:
     """The folder that is given, else in the environment, else the default. Raises: UserError for what is no path."""
     path = given or os.environ.get(variable) or default
     try:
-        return Path(path).expanduser().resolve()
+        place = Path(path).expanduser() if str(path).startswith("~") else Path(path)
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            place.stat()
+        return place.resolve()
     except (OSError, RuntimeError, ValueError) as error:  # nobody's home, a loop of links, a null byte
         way_out = "give another" if given else f"set {variable} to another"
-        raise UserError(f"{str(path)!r} must be the path of a folder: {error}\n{way_out}") from error
+        raise UserError(f"{str(path)!r} must be the path of a folder: {reason_of(error)}\n{way_out}") from error
 
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Within: the only process that holds the lock `path`. Raises: UserError where its folder cannot be written."""
+    """Within: the only process that holds the lock `path`; or none, in a folder in which nothing may be written, and
+    only what is there be read. Raises: UserError where the folder cannot be made."""
+    held: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
     with _writing(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        held = FileLock(path).acquire()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            held = FileLock(path).acquire()
+        except OSError as error:
+            if error.errno not in _NOT_ALLOWED or not path.parent.is_dir():
+                raise
     with held:
         yield
 
@@ -72,6 +82,7 @@ def write_arrays(
     `lock` beside it is held. Raises: UserError where it cannot be written, or has no room."""
     partial = lock.with_name(f".{lock.stem}{_PARTIAL}")  # the lock's name: what a killed process left is swept up
     with _writing(folder.parent):
+        os.close(os.open(lock, os.O_RDWR | os.O_CREAT))  # else it could not be held
         shutil.rmtree(partial, ignore_errors=True)
         _remove_half_written(folder.parent)
         _check_room(folder.parent, sum(array.bytes for array in arrays.values()))
@@ -187,7 +198,7 @@ def _writing(folder: Path) -> Iterator[None]:
         if error.errno in FULL:
             rule = f"is on a disk or a quota that is full: {error.strerror}"
         else:
-            rule = f"must be writable: {error}"
+            rule = f"must be writable: {reason_of(error)}"
         raise UserError(f"the cache folder {folder} {rule}\nset VAE_CACHE_DIR to another folder") from error
 
 

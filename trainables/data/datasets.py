@@ -23,7 +23,7 @@ from trainables.data.catalog import CATALOG, FOLDERS, NAMES
 from trainables.data.download import download, not_there
 from trainables.data.sources import Source, find
 from trainables.data.splits import holdout, limit
-from trainables.errors import UserError
+from trainables.errors import UserError, reason_of
 from trainables.text import legible, printable
 
 _DEFAULT_IMAGE_SIZE = 32
@@ -95,7 +95,7 @@ def load_dataset(
     kind, _, path = name.partition(":")
     root = folder_from(path or data_dir, "VAE_DATA_DIR", "~/.cache/vae-studies/data")
     prepared = folder_from(None, "VAE_CACHE_DIR", "~/.cache/vae-studies") / "prepared"  # what can be made again
-    lock = prepared / f"{kind}-{_place(name, root)}.lock"
+    lock = prepared / f"{kind}-{_place(kind, root)}.lock"  # a folder is one, however it is spelt
     with locked(lock):
         source = find(name, root, shape)
         if source is None and may_download:
@@ -103,12 +103,13 @@ def load_dataset(
             source = find(name, root, shape)
         if source is None:
             raise MissingDataError(not_there(name, root))
-        folder = prepared / f"{kind}-{_short_hash(name, str(root), shape, source.stamps, source.format)}"
+        folder = prepared / f"{kind}-{_short_hash(kind, str(root), shape, source.stamps, source.format)}"
         try:
             return _open(folder, name, source.notes)
         except DAMAGE as error:
             if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
-                raise UserError(f"{folder} cannot be read: {error}\nset VAE_CACHE_DIR to another folder") from error
+                fault = f"{folder} cannot be read: {reason_of(error)}"
+                raise UserError(f"{fault}\nset VAE_CACHE_DIR to another folder") from error
             _prepare(folder, lock, name, root, source)
             return _open(folder, name, source.notes)
 
@@ -146,7 +147,10 @@ def image_shape(name: str, image_size: int | None = None) -> tuple[int, int, int
 
 def _meant(name: str) -> str:
     """What an unknown name may be meant to be, as the second line of an error."""
+    kind, colon, path = name.partition(":")
     known = difflib.get_close_matches(name.lower().replace("-", "_"), CATALOG, 1)
+    if colon and path:
+        known = [f"{each}:{path}" for each in difflib.get_close_matches(kind.lower(), FOLDERS, 1)]
     with suppress(OSError, RuntimeError, ValueError):  # nobody's home, a null byte
         if name and Path(name).expanduser().is_dir():
             known = [f"imagefolder:{name}"]
@@ -156,8 +160,8 @@ def _meant(name: str) -> str:
 def _prepare(folder: Path, lock: Path, name: str, root: Path, source: Source) -> None:
     """Write the arrays of a set to `folder` while its `lock` is held, and remove those of what the set was before."""
     (images, labels), test = source.read()
-    if len(labels) < 2:
-        raise UserError(f"{root} must hold 3 images or more, to train on, to validate and to test, got {len(labels)}")
+    if (found := len(labels) + (len(test[1]) if test else 0)) < 3 or len(labels) < 2:
+        raise UserError(f"{root} must hold 3 images or more, to train on, to validate and to test, got {found}")
     if test is None:
         rows, held_out = holdout(labels, _TEST_FRACTION)
         test = images, labels
@@ -165,7 +169,8 @@ def _prepare(folder: Path, lock: Path, name: str, root: Path, source: Source) ->
         rows, held_out = np.arange(len(labels)), np.arange(len(test[1]))
     # once for all: what every training holds out must not depend on the library of its day
     validation_rows = holdout(labels[rows])[1] if len(rows) > 1 else np.empty(0, int)
-    about = {"name": legible(name), "place": _place(name, root), "classes": source.classes}
+    kind, _, spelt = name.partition(":")
+    about = {"name": legible(name), "place": _place(kind, root), "classes": source.classes}
     about["source"] = _short_hash(source.stamps, source.format)
     with _counting(f"preparing {Path(name).name}", len(rows) + len(held_out)) as count:
         arrays = {
@@ -178,9 +183,10 @@ def _prepare(folder: Path, lock: Path, name: str, root: Path, source: Source) ->
         write_arrays(folder, lock, arrays, lambda: {**about, "notes": source.notes_of_reading()})
 
     def is_older(old: dict[str, Any]) -> bool:
-        # where an earlier version does not say the place, the name of a person's own pictures does
-        place = old.get("place") or _place(old["name"], Path(old["name"].partition(":")[2]))
-        return bool(place == about["place"] and old.get("source") != about["source"])
+        # earlier versions say the place with the name as it was spelt, or the name alone
+        places = about["place"], _short_hash(name, str(root))
+        place = old.get("place") or (_place(kind, root) if old["name"].partition(":")[2] in (spelt, str(root)) else "")
+        return bool(place in places and old.get("source") != about["source"])
 
     remove_older(folder, is_older)
 
@@ -193,8 +199,8 @@ def _blocks(images: np.ndarray, rows: np.ndarray, count: Callable[[np.ndarray], 
     return Blocks((len(rows), *shape), images.dtype, map(count, blocks))
 
 
-def _place(name: str, root: Path) -> str:
-    return _short_hash(name, str(root))
+def _place(kind: str, root: Path) -> str:
+    return _short_hash(kind, str(root))
 
 
 @functools.lru_cache(maxsize=16)

@@ -10,7 +10,7 @@ from pathlib import Path
 from trainables.data.cache import FULL
 from trainables.data.catalog import CATALOG, Version
 from trainables.data.sources import find, held
-from trainables.errors import UserError
+from trainables.errors import UserError, reason_of
 
 _NETWORK_SECONDS = 10.0  # of silence that count as no network
 
@@ -43,7 +43,7 @@ def download(name: str, root: Path) -> None:
         if isinstance(error, OSError) and error.errno in FULL:
             fault = f"{root} is on a disk or a quota that is full: {error.strerror}"
             raise UserError(f"{fault}\nset --data-dir or VAE_DATA_DIR to another folder") from error
-        found = f" (which holds {held(root)})" if root.is_dir() else ""
+        found = f" (which holds {held(name, root)})" if root.is_dir() else ""
         raise UserError(
             f"{name} is not in {root}{found} and cannot be downloaded: {' '.join(str(error).split())}\n"
             f"put its published files into {target} (or set --data-dir or VAE_DATA_DIR): "
@@ -54,7 +54,7 @@ def download(name: str, root: Path) -> None:
 def not_there(name: str, root: Path) -> str:
     """That a set is not in a data folder, and which of its files are wanted."""
     names = ", ".join(CATALOG[name].versions[0].file_names)
-    return f"{root} must hold the files of {name}, found {held(root)}\nwanted: {names}"
+    return f"{root} must hold the files of {name}, found {held(name, root)}\nwanted: {names}"
 
 
 def _is_packed_in(root: Path, version: Version) -> bool:
@@ -95,7 +95,7 @@ def _fetch_archive(archive: str, known_hash: str, mirrors: Sequence[str], folder
             pooch.retrieve(mirror + archive, known_hash, archive, folder, unpack, download_file)
             return
         except (OSError, ValueError) as error:  # silence, an answer without the file, another file
-            failures.append(f"{mirror}: {error}")
+            failures.append(f"{mirror}: {reason_of(error)}")
     raise OSError(f"Error downloading {archive} from {', '.join(failures)}")
 
 
@@ -124,6 +124,6 @@ def _answering(mirrors: Sequence[str]) -> Sequence[str]:
     thread.start()
     thread.join(2 * _NETWORK_SECONDS)
     if not answering:
-        reason = failures[0] if failures else f"no answer in {2 * _NETWORK_SECONDS:.0f} s"
+        reason = reason_of(failures[0]) if failures else f"no answer in {2 * _NETWORK_SECONDS:.0f} s"
         raise OSError(f"no network ({reason})")
     return answering

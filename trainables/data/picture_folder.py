@@ -14,7 +14,7 @@ import numpy as np
 from trainables.data.pictures import endings, read_picture
 from trainables.errors import UserError
 from trainables.records.atomic_files import refuse_escapes
-from trainables.text import examples, legible
+from trainables.text import examples, legible, one_line
 
 # what systems leave in folders, and hidden files and folders: nobody means these
 _LITTER = {"__macosx", "@eadir", "thumbs.db", "ehthumbs.db", "desktop.ini", "lost+found"}
@@ -38,6 +38,7 @@ class Pictures:
         self.shape, self.dtype = (len(paths), *shape), np.dtype(np.uint8)
         self._paths = paths
         self._seen: Counter[str] = Counter()
+        self._digests: set[int] = set()
         self._refused: list[tuple[Path, str]] = []
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
@@ -54,7 +55,11 @@ class Pictures:
             image[:] = picture.pixels
             grey = bool((image == image[:1]).all())
             self._seen.update(frames=picture.has_frames, transparent=picture.is_transparent)
-            self._seen.update(dark=picture.is_dark, grey=grey)
+            is_empty = picture.is_transparent and image.min() == image.max()
+            self._seen.update(dark=picture.is_dark, grey=grey, empty=bool(is_empty))
+            digest = hash(image.tobytes())
+            self._seen.update(again=digest in self._digests)
+            self._digests.add(digest)
         return images
 
     def notes(self) -> tuple[str, ...]:
@@ -62,7 +67,7 @@ class Pictures:
         files are no pictures."""
         if self._refused:
             (_, fault), *others = self._refused
-            names = examples([str(path) for path, _ in others])
+            names = examples([one_line(path) for path, _ in others])
             most = " or more" if len(self._refused) >= _MOST_REFUSED else ""
             more = f", and {len(others)}{most} others that cannot be read: {names}" if others else ""
             raise UserError(f"{fault}\nmend or remove it{more}")
@@ -72,6 +77,10 @@ class Pictures:
         if count := self._seen["transparent"]:
             ground = "white, or black where white would hide what they show"
             said.append(f"{count:,} picture(s) are transparent in parts: the ground behind them is {ground}")
+        if count := self._seen["empty"]:
+            said.append(f"{count:,} picture(s) of these show nothing but the ground: what they hold is transparent")
+        if count := self._seen["again"]:
+            said.append(f"{count:,} picture(s) are, at this size, the same as others: some may train and validate both")
         if count := self._seen["dark"]:
             dark = "use less than a sixteenth of their 16 bits (or floats), and are as dark as a viewer shows them"
             said.append(f"{count:,} picture(s) {dark}: scaled to the whole range they keep their shades")
@@ -86,7 +95,7 @@ def find_pictures(root: Path) -> PictureFolder:
     as a set from elsewhere must not show what else is here. Raises: UserError where there are none, with the nearest
     reading; OSError."""
     if not root.is_dir():
-        raise UserError(f"{root} must be a folder, of class folders or of pictures, but is not a folder{_near(root)}")
+        raise UserError(f"dataset must name a folder, of class folders or of pictures, got {root}, {_near(root)}")
     refuse_escapes(root, unread="lost+found")  # root's own on every disk
     top = _Contents(root)
     folders = [_Contents(folder) for folder in top.folders]
@@ -97,12 +106,13 @@ def find_pictures(root: Path) -> PictureFolder:
     deeper = [below for inside in folders for folder in inside.folders for below in _walk(folder)]
     left_out = "; ".join(_left_out(top, folders, deeper, is_flat))
     notes = [f"left out of {root}: {left_out}"] if left_out else []
-    fullest, count = _fullest(deeper)
-    if count > sum(map(len, classes.values())):
-        notes.append(f"did you mean {fullest}?")
+    if sum(len(below.pictures) for below in deeper) > sum(map(len, classes.values())):
+        notes += _nearest(deeper, sum(map(len, classes.values())))
     elif classes and not is_flat and {name.lower() for name in classes} <= _SPLITS:
-        most = max(classes, key=lambda name: len(classes[name]))
+        most = max(classes, key=lambda name: (name.lower().startswith("train"), len(classes[name])))
         notes.append(f"{' and '.join(classes)} are read as classes: did you mean {root / most}?")
+    elif not classes and any(inside.others for inside in (top, *folders)):
+        notes.append("a picture is known by how its name ends, such as .png or .jpg: save others so, or name them so")
     if not classes:
         found = "\n".join(["; ".join(["found none", *notes[:1]]), *notes[1:]])
         raise UserError(f"{root} must hold pictures (such as png, jpg, webp, tif) in CLASS/, or directly, {found}")
@@ -154,12 +164,22 @@ def _walk(folder: Path) -> Iterator[_Contents]:
         yield from _walk(below)
 
 
-def _fullest(deeper: Sequence[_Contents]) -> tuple[Path, int]:
-    """Of folders in which there are folders of pictures, the one with most of these, and how many."""
+def _nearest(deeper: Sequence[_Contents], read: int) -> Iterator[str]:
+    """What else may be meant by folders with more pictures than are read: of those in which there are folders of
+    pictures, the one with most of these; or, where each of several has one folder of the same name, classes."""
     counts: Counter[Path] = Counter()
+    names: dict[Path, set[str]] = {}
     for contents in deeper:
-        counts[contents.path.parent] += len(contents.pictures)
-    return counts.most_common(1)[0] if counts else (Path(), 0)
+        if contents.pictures:
+            counts[contents.path.parent] += len(contents.pictures)
+            names.setdefault(contents.path.parent, set()).add(contents.path.name)
+    ((fullest, count),) = counts.most_common(1)
+    alike = [folder for folder in counts if folder.parent == fullest.parent and names[folder] == names[fullest]]
+    if len(alike) > 1 and len(names[fullest]) == 1 and fullest.name.lower() not in _SPLITS:
+        (name,) = names[fullest]
+        yield f"the pictures of a class must lie directly in its folder: move those of {fullest / name} to {fullest}"
+    elif count > read:
+        yield f"did you mean {fullest}?"
 
 
 def _is_litter(name: str) -> bool:
@@ -169,10 +189,11 @@ def _is_litter(name: str) -> bool:
 def _near(root: Path) -> str:
     """What the name of a folder that is not there, or is a file, may be meant to be."""
     if root.is_file():
-        return ", but a file: unpack it, or name a folder"
+        return "which is a file\nunpack it, or name a folder"
+    what = "which is no folder" if root.exists() else "which is not there"
     try:
         names = [path.name for path in root.parent.iterdir() if path.is_dir()]
     except OSError:
-        return ""
+        return what
     found = difflib.get_close_matches(root.name, names, 1)
-    return f"\ndid you mean {root.parent / found[0]}?" if found else ""
+    return f"{what}\ndid you mean {root.parent / found[0]}?" if found else what

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageChops, ImageCms, ImageFile, ImageOps, PngImagePlugin, UnidentifiedImageError
 
+from trainables.data.colours import in_srgb
+from trainables.data.kinds import START_BYTES, kind_of
 from trainables.errors import UserError
+from trainables.text import one_line
 
 _MOST_PIXELS = 1 << 28  # 16,384 x 16,384, which take 1 GB while they are read, and 3 with transparency
 _MOST_TEXT = 1 << 28  # bytes beside the pixels of a PNG, unpacked: texts, colour profiles
@@ -27,14 +30,13 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_TIFF_BITS, _TIFF_WHITE_IS_ZERO = 258, 262  # tags
-_NO_PICTURES = (  # how files begin that are often found under a picture's name; what they are, and the way out
-    (b"version https://git-lfs", "is a pointer of Git LFS, and not the picture: `git lfs pull` fetches it"),
-    (b"<", "is a web page or a drawing in text (HTML, SVG), and no picture in pixels"),
-    (b"ftyp", "is a video, or a picture in a format that is not read (such as HEIC): save it as JPEG or PNG"),
-    (b"%PDF", "is a PDF: save its pages as PNG"),
-    (b"%!PS", "is PostScript: save it as PNG"),
-    (b"PK", "is an archive: unpack it"),
+_TIFF_BITS, _TIFF_WHITE_IS_ZERO, _TIFF_NUMBERS = 258, 262, 339  # tags
+_ROUNDING = 1e-3  # by which floats from 0 to 1 may miss that, a quarter of a shade
+_SIGNED = 2  # of the last of these
+_UNUSED_ALPHA = {"BMP", "DIB", "TGA"}  # formats in which a fourth channel of zeros is filling, and hides nothing
+_ONE_PICTURE = {"MPO", "PSD"}  # formats whose further frames are smaller copies, or the layers of the first
+_NO_WHITE = (
+    "of which none is known to be white: save it with 8 or 16 bits a channel, without a sign, or as floats from 0 to 1"
 )
 
 
@@ -79,28 +81,44 @@ def read_picture(path: Path, channels: int, side: int) -> Picture:
             pixels = np.asarray(square).reshape(side, side, channels).transpose(2, 0, 1)
             return Picture(pixels, _has_frames(image), flat.is_transparent, flat.is_dark)
     except UserError as error:
-        raise UserError(f"{path} {error}") from error
+        raise UserError(f"{one_line(path)} {error}") from error
     except Exception as error:  # Pillow's decoders raise what they like on a damaged file
-        raise UserError(f"{path} {_fault(path, error)}") from error
+        raise UserError(f"{one_line(path)} {_fault(path, error)}") from error
 
 
 def to_8_bits(image: Image.Image) -> Flat:
     """A loaded picture of any of Pillow's modes as RGB.
 
     What is transparent shows white; black, where on white there would be nothing to see. 16 bits (or 12) are scaled by
-    the largest number that they can hold, floats from 0 to 1 by 1. Colours are the file's own numbers: its colour
-    profile is not applied, and CMYK is turned to RGB without one. Raises: UserError for other numbers, of which nobody
-    can know what is white."""
+    the largest number that they can hold, floats from 0 to 1 by 1. Colours become those of sRGB by the file's colour
+    profile or gamma; CMYK without a profile is turned to RGB by complements. Raises: UserError for other numbers, of
+    which nobody can know what is white."""
+    if _is_signed(image):
+        raise UserError(f"has numbers with a sign, {_NO_WHITE}")
     if image.mode[0] == "F" or image.mode[0] == "I":
         return _of_numbers(image)
+    if image.mode == "1" and image.format == "PSD":  # whose zeros are white
+        return Flat(ImageChops.invert(image).convert("RGB"))
     if image.mode == "LAB":
         lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
         assert converted is not None  # it would be, had it been asked to work in place
         return Flat(converted)
     if not image.has_transparency_data:
-        return Flat(_in_mode(image, "RGB"))
-    return _on_ground(image.convert({"La": "LA"}.get(image.mode, "RGBA")).convert("RGBA"))
+        return Flat(_in_mode(in_srgb(image, image.info), "RGB"))
+    whole = image.convert({"La": "LA"}.get(image.mode, "RGBA")).convert("RGBA")
+    if image.format in _UNUSED_ALPHA and not whole.getchannel("A").getbbox():
+        return Flat(whole.convert("RGB"))
+    return _on_ground(in_srgb(whole, image.info))
+
+
+def _is_signed(image: Image.Image) -> bool:
+    """Whether its numbers are integers of 8 or 16 bits with a sign, which Pillow reads as if they had none, or, of
+    FITS, with their bytes exchanged."""
+    tags = getattr(image, "tag_v2", {})
+    if image.format == "FITS":
+        return image.mode.startswith("I;16")
+    return _SIGNED in tags.get(_TIFF_NUMBERS, ()) and max(tags.get(_TIFF_BITS, (1,))) <= 16
 
 
 def _in_mode(image: Image.Image, mode: str) -> Image.Image:
@@ -122,6 +140,8 @@ def _scale_hidden_colour(image: Image.Image) -> None:
 def _of_numbers(image: Image.Image) -> Flat:
     """`to_8_bits` of numbers that are more than a byte each."""
     values, tags = np.asarray(image), getattr(image, "tag_v2", {})
+    if image.mode == "I" and _SIGNED not in tags.get(_TIFF_NUMBERS, (_SIGNED,)):
+        values = values.view(np.uint32)
     low, high = values.min(), values.max()
     if image.mode == "F":
         white = 1.0
@@ -129,18 +149,17 @@ def _of_numbers(image: Image.Image) -> Flat:
         white = 2.0 ** tags.get(_TIFF_BITS, (16,))[0] - 1
     else:
         white = 65_535.0 if image.format in ("PNG", "PPM") else 0.0  # to which Pillow scales them
-    if not (white and 0 <= low <= high <= white):  # NaN, too
-        raise UserError(
-            f"has numbers of 32 bits from {low:g} to {high:g}, of which none is known to be white: save it with 8 or "
-            "16 bits a channel, or as floats from 0 to 1"
-        )
-    shades = (values * np.float32(255 / white) + np.float32(0.5)).astype(np.uint8)
-    if image.mode != "F" and tags.get(_TIFF_WHITE_IS_ZERO) == 0:
+    slack = _ROUNDING if image.mode == "F" else 0
+    if not (white and -slack <= low <= high <= white + slack):  # NaN, too
+        raise UserError(f"has numbers of 32 bits from {low:g} to {high:g}, {_NO_WHITE}")
+    shades = (np.clip(values, 0, white) * np.float32(255 / white) + np.float32(0.5)).astype(np.uint8)
+    if tags.get(_TIFF_WHITE_IS_ZERO) == 0:
         shades = 255 - shades
     if (hidden := image.info.get("transparency")) is None:
-        return Flat(Image.fromarray(shades).convert("RGB"), is_dark=bool(0 < high < white / 16))
+        shown = in_srgb(Image.fromarray(shades), image.info)
+        return Flat(_in_mode(shown, "RGB"), is_dark=bool(0 < high < white / 16))
     alpha = np.where(values == hidden, 0, 255).astype(np.uint8)
-    return _on_ground(Image.fromarray(np.dstack([shades, alpha])).convert("RGBA"))
+    return _on_ground(in_srgb(Image.fromarray(np.dstack([shades, alpha])).convert("RGBA"), image.info))
 
 
 def _on_ground(image: Image.Image) -> Flat:
@@ -169,7 +188,7 @@ def _upright(flat: Image.Image, image: Image.Image) -> Image.Image:
 
 def _has_frames(image: Image.Image) -> bool:
     try:
-        return image.format != "MPO" and bool(getattr(image, "is_animated", False))  # a photo's others are small copies
+        return image.format not in _ONE_PICTURE and bool(getattr(image, "is_animated", False))
     except Exception:  # what comes after the first is damaged, and is not read
         return True
 
@@ -239,9 +258,7 @@ def _kind(path: Path) -> str:
     """What a file is that is no picture, by how it begins."""
     try:
         with path.open("rb") as file:
-            start = file.read(64)
+            start = file.read(START_BYTES)
     except OSError as error:
         return f"cannot be read: {error.strerror}"
-    text = start.lstrip(b"\xef\xbb\xbf \t\r\n")
-    kinds = (kind for magic, kind in _NO_PICTURES if (start[4:] if magic == b"ftyp" else text).startswith(magic))
-    return next(kinds, "is damaged, or no picture of a format that is read") if start else "is empty"
+    return kind_of(start) or "is damaged, or no picture of a format that is read"

@@ -17,7 +17,8 @@ from typing import BinaryIO, cast
 import numpy as np
 from PIL import Image
 
-from trainables.errors import UserError
+from trainables.data.kinds import START_BYTES, kind_of
+from trainables.errors import UserError, reason_of
 
 # An idx header or a small gzip stream can promise any size; 1 GiB is 1.3 million images of 28 x 28.
 _MAX_FILE_BYTES = 1 << 30
@@ -102,8 +103,10 @@ def _read_idx(path: Path, dimensions: int, published: PublishedFile) -> np.ndarr
             is_plain = not isinstance(stream, gzip.GzipFile)
             body = b"" if is_plain else stream.read(size + 1)  # a byte too many, if there is one
         found = path.stat().st_size - len(header) if is_plain else len(body)
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise UserError(f"{path} is cut off or damaged within its gzip: fetch it again") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {reason_of(error)}") from error
     if found != size:
         more = f"{len(header) + min(found, size + 1):,}{' or more' if found > size else ''}"
         raise UserError(f"{path} must be {len(header) + size:,} bytes by its header of {shape}, found {more}")
@@ -124,11 +127,13 @@ def _mapped(path: Path, offset: int, shape: tuple[int, ...]) -> np.ndarray:
     try:
         return np.memmap(path, np.uint8, "r", offset, shape)
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
+        raise UserError(f"{path} cannot be read: {reason_of(error)}") from error
 
 
 def _idx_shape(path: Path, header: bytes, dimensions: int) -> tuple[int, ...]:
     expected = 4 * (1 + dimensions)
+    if kind := kind_of(header):
+        raise UserError(f"{path} {kind}; it must hold images or labels in the idx format")
     if len(header) < expected:
         raise UserError(f"{path} must start with an idx header of {expected} bytes, found {len(header)}")
     magic, *shape = struct.unpack(f">{1 + dimensions}I", header)
@@ -144,9 +149,13 @@ def _size_of(path: Path, record_bytes: int = 1) -> int:
     """The size of a file of whole records, at least one."""
     try:
         found = path.stat().st_size
+        with path.open("rb") as file:
+            kind = kind_of(file.read(START_BYTES)) if found else None
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
+        raise UserError(f"{path} cannot be read: {reason_of(error)}") from error
     if not 0 < found <= _MAX_FILE_BYTES or found % record_bytes:
+        if kind:
+            raise UserError(f"{path} {kind}; it must hold images as they are published")
         rule = f"of {record_bytes:,} bytes, at least one and at most {_MAX_FILE_BYTES:,} bytes in all"
         raise UserError(f"{path} must hold whole records {rule}, found {found:,} bytes")
     return found
@@ -157,14 +166,14 @@ def _check_labels(path: Path, labels: np.ndarray, class_count: int) -> None:
         raise UserError(f"{path} must hold labels from 0 to {class_count - 1}, found {labels.max()}")
 
 
-def is_published(path: Path, published: PublishedFile) -> bool:
-    """Whether a file, plain or gzip, is the published one, or of another size than it."""
+def is_published(path: Path, published: PublishedFile) -> bool | None:
+    """Whether a file, plain or gzip, is the published one; None where it is of another size than it."""
     try:
         with _opened(path) as stream:
             content = stream.read(published.size + 1)
     except (OSError, EOFError, zlib.error):
         return False
-    return len(content) != published.size or _hash_like(published.hash, content) == published.hash
+    return _hash_like(published.hash, content) == published.hash if len(content) == published.size else None
 
 
 def _check_published(path: Path, published: PublishedFile, *parts: np.ndarray) -> None:

@@ -1,10 +1,10 @@
 """The files of an image set on disk."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, permutations
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from trainables.data.readers import Labelled, PublishedFile, Shape, is_published
 from trainables.errors import UserError
 from trainables.text import examples, legible
 
-_FORMAT, _PICTURES_FORMAT = 3, 4  # a change of what is read, or how, makes every old prepared copy stale
+_FORMAT, _PICTURES_FORMAT = 3, 5  # a change of what is read, or how, makes every old prepared copy stale
+_SMALL = 1 << 20  # bytes of a file that is read each time
 _MOST_FOLDERS, _MOST_ENTRIES = 100, 10_000  # of a layer, and of a folder, that are looked at for published files
 
 
@@ -70,6 +71,13 @@ def _find_version(name: str, version: Version, root: Path) -> Source | None:
     known = CATALOG[name]
     notes: tuple[str, ...] = ()
     paths = _complete([root / folder for folder in version.folders], version)
+    if paths:
+        _refuse_exchanged(version, paths)
+    if paths and (other := _another_sets(version, paths)):
+        folder = os.path.commonpath(path.parent for path in paths.values())
+        raise UserError(
+            f"{folder} must hold the files of {name}, found those of {other}\nuse {other}, or another folder"
+        )
     if paths is None and (paths := _nearby(name, version, root)):
         notes = (f"{name} is read from {os.path.commonpath(path.parent for path in paths.values())}",)
     if paths is None:
@@ -114,6 +122,18 @@ def _file_in(folder: Path, name: str, gzipped: bool) -> Path | None:
 def _nearby(name: str, version: Version, root: Path) -> dict[str, Path] | None:
     """The paths of all files of a version in the data folder itself, up to two folders below it or one above. Not
     where another set belongs, nor where the files are another set's, which has the same names."""
+    for place in _places(name, version, root):
+        with suppress(PermissionError):  # somebody's own
+            if not _file_in(place, version.file_names[0], version.gzipped):
+                continue
+            found = _files_in(place, version)
+            if len(found) == len(version.file_names) and _matches(found, version) is not False:
+                return found
+    return None
+
+
+def _places(name: str, version: Version, root: Path) -> Iterator[Path]:
+    """The folders nearby in which a version's files may be, but those where another set belongs."""
     bases = [root, *_folders_below(root)]
     others = (v.folders for other, known in CATALOG.items() if other != name for v in known.versions)
     others_alone = {folder for folders in others for folder in folders} - {".", *version.folders}
@@ -122,19 +142,34 @@ def _nearby(name: str, version: Version, root: Path) -> dict[str, Path] | None:
     if any(root.name in Path(folder).parts for v in CATALOG[name].versions for folder in v.folders):
         places += [root.parent / folder for folder in version.folders]
     for place in places:
-        with suppress(PermissionError):  # somebody's own
-            if place in taken or not place.is_dir() or not _file_in(place, version.file_names[0], version.gzipped):
-                continue
-            found = _files_in(place, version)
-            if len(found) == len(version.file_names) and _may_be(version, found):
-                return found
-    return None
+        with suppress(PermissionError):
+            if place not in taken and place.is_dir():
+                yield place
 
 
-def _may_be(version: Version, found: dict[str, Path]) -> bool:
-    """Whether the smallest file is not one of the published size with another content."""
-    known = [file for file in (*version.train, *version.test) if file.size]
-    return not known or is_published(found[(file := min(known, key=lambda each: each.size)).name], file)
+def _matches(found: Mapping[str, Path], version: Version) -> bool | None:
+    """Whether the smallest file of a version is the published one; None where that is not known, or it has another
+    size."""
+    known = [file for file in (*version.train, *version.test) if file.size and file.name in found]
+    smallest = min(known, key=lambda file: file.size, default=None)
+    return None if smallest is None else is_published(found[smallest.name], smallest)
+
+
+def _refuse_exchanged(version: Version, found: Mapping[str, Path]) -> None:
+    """Refuse a published file under the name of another, as far as the small ones tell: labels."""
+    small = [file for file in (*version.train, *version.test) if 0 < file.size <= _SMALL]
+    for file, other in permutations(small, 2):
+        if is_published(found[file.name], other):
+            raise UserError(
+                f"{found[file.name]} must be {file.name} as published, but is {other.name}\nrename both pairs"
+            )
+
+
+def _another_sets(version: Version, found: Mapping[str, Path]) -> str | None:
+    """The set of the catalog whose published files these are, where they are not the version's."""
+    if _matches(found, version) is not False:
+        return None
+    return next((name for name, known in CATALOG.items() if any(_matches(found, v) for v in known.versions)), None)
 
 
 def _folders_below(root: Path) -> Iterator[Path]:
@@ -150,13 +185,28 @@ def _folders_below(root: Path) -> Iterator[Path]:
         yield from layer
 
 
-def held(root: Path) -> str:
-    """What a folder holds, by a few names; "nothing" where it cannot be seen."""
+def held(name: str, root: Path) -> str:
+    """What a folder holds, by a few names; "nothing" where it cannot be seen; and where some of the files of the set
+    `name` are."""
     names: list[str] = []
     with suppress(OSError):
         names = sorted(path.name for path in root.iterdir() if not path.name.startswith("."))
     packed = [name for name in names if name.endswith((".zip", ".tar", ".tar.gz", ".tgz", ".7z"))]
-    return (examples(names) or "nothing") + (f"; unpack {examples(packed)} there" if packed else "")
+    unpack = f"; unpack {examples(packed)} there" if packed else ""
+    return (examples(names) or "nothing") + unpack + _incomplete(name, root)
+
+
+def _incomplete(name: str, root: Path) -> str:
+    """Which folder nearby has most of the files of a set, and which it lacks."""
+    versions = CATALOG[name].versions
+    places = (
+        (version, place, _files_in(place, version)) for version in versions for place in _places(name, version, root)
+    )
+    version, place, found = max(places, key=lambda each: len(each[2]), default=(versions[0], root, {}))
+    missing = [file for file in version.file_names if file not in found]
+    return (
+        f"; {place} has {len(found)} of the {len(version.file_names)} files, not {', '.join(missing)}" if found else ""
+    )
 
 
 def _stamps(root: Path, files: Iterable[Path]) -> tuple[tuple[str, int, int], ...]:

@@ -1,6 +1,7 @@
 """Files that no crash can tear, and that tell when something else did. `write_atomic` shows a reader the old file or
 the new one, never a part; `seal` and `unseal` put a hash into JSON, so that a flipped bit is found and not believed."""
 
+import errno
 import hashlib
 import json
 import os
@@ -22,8 +23,10 @@ _LARGEST_RECORD = 1 << 28  # bytes of a JSON file that is read as a whole
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
-    """Write to a temporary name beside ``path``, flush to disk, rename. Raises: OSError where it cannot be written;
-    a folder that has vanished is not made anew."""
+    """Write to a temporary name beside ``path``, flush to disk, rename. Raises: OSError where it cannot be written, and
+    where ``path`` is a device or a pipe, which a file must not replace; a folder that has vanished is not made anew."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is no file that could be replaced", str(path))
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.partial")
     try:
         with partial.open("wb") as file:

@@ -22,13 +22,14 @@ class Driver:
     pid: Annotated[int, Field(gt=0, lt=2**31)]
     host: str
     began: float  # when, in seconds since 1970; a later process may have the same pid
-    phase: str  # "starting", "running", "pausing", "paused" or "stopping"
+    phase: str  # "starting", "running", "pausing", "paused", "stopping", "closing" or "reporting"
     order: str = ""  # the last that it has read: see `studies.record.driver_lock.DriverLock.ask`
+    left: float | None = None  # seconds that it still takes, its report among them; None while that is not known
 
     @property
     def is_training(self) -> bool:
-        """Whether the trials that have not ended run: a pause interrupts them."""
-        return self.phase != "paused"
+        """Whether the trials that have not ended run: a pause interrupts them, and nothing trains after all has."""
+        return self.phase not in ("paused", "closing", "reporting")
 
 
 _DRIVER = TypeAdapter(Driver)

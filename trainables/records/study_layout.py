@@ -19,6 +19,7 @@ class StudyLayout:
         self.path = path
         self.question = path / QUESTION  # what was asked, by whom and where
         self.ledger = path / "study.db"  # the Optuna storage, where it is not elsewhere
+        self.sessions = path / "sessions.jsonl"  # when drivers trained it: see `trainables.records.sessions`
         self.trials = path / "trials"  # the trials' folders: see `trainables.records.trial_folder`
         self.final = self.trials / "final"  # of the best configuration's last, longer training, once it is finished
         self.ray = path / ".ray"  # what Ray writes while the study runs; gone at its end
@@ -98,6 +99,6 @@ def visu_name(dataset: str) -> str:
 def study_of(text: str) -> Path:
     """The folder of a study that is there, of a command's argument. Raises: typer.BadParameter."""
     path = known_folder_of(text)
-    if not (path / QUESTION).exists():
+    if not (path / QUESTION).is_file():
         raise typer.BadParameter(f"must be a study's folder, got {shortened(text)}, which has no {QUESTION}")
     return path if path.name not in ("", "..") else path.resolve()

@@ -17,7 +17,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from trainables.config import TrialConfig
-from trainables.errors import UserError, explain
+from trainables.errors import UserError, explain, reason_of
 from trainables.records.atomic_files import PARTIAL, read_bounded, seal, unseal, write_atomic
 
 BEST = "best.safetensors"  # the best epoch's weights, in ``checkpoints``
@@ -114,7 +114,8 @@ class TrialFolder:
         except FileNotFoundError:
             return [], 0
         except (OSError, ValueError) as error:
-            raise UserError(f"{self.metrics} cannot be read: {error}\nrestore it, or its permissions") from error
+            fault = f"{self.metrics} cannot be read: {reason_of(error)}"
+            raise UserError(f"{fault}\nrestore it, or its permissions") from error
         whole = content[: content.rfind(b"\n") + 1]
         return [self._parsed(number, line) for number, line in enumerate(whole.splitlines(), start=1)], len(whole)
 

@@ -17,7 +17,7 @@ from trainables.training.evaluate import validated
 from trainables.training.process_group import Turns, World
 from vae_models import VAE
 
-_BEYOND = 0.15  # of the range's logarithm, on each side: what is drawn there counts as its end, where it is hardest
+_BEYOND = 0.2  # of the range's logarithm, on each side: what is drawn there counts as its end, where it is hardest
 _SPECTRUM_IMAGES = 20_000  # that the optimum is computed of: 784 eigenvalues of more hardly differ
 _LARGEST = 512  # eigenvalues that are computed of images too large for all of them
 _AT_ONCE = 100  # images that are evaluated together on a CPU, whose caches hold no more

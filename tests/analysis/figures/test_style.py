@@ -28,6 +28,9 @@ from analysis.figures.style import draw_note, plain, short_name, show_tiles, sty
         ("猫", r"\u732b"),
         ("tab\t", r"tab\t"),
         ("\udcff", r"\udcff"),  # of a name that is not UTF-8
+        ("a\ufeffb", r"a\ufeffb"),  # the font has it, and nobody sees it
+        ("\u202etxt", r"\u202etxt"),  # what follows would be turned around
+        ("e\u0301\u0302 עברית العربية", "e\u0301\u0302 עברית العربية"),
     ],
 )
 def test_text_is_shown_as_it_is_or_escaped(text: str, shown: str, tmp_path: Path) -> None:
@@ -42,6 +45,7 @@ def test_text_is_shown_as_it_is_or_escaped(text: str, shown: str, tmp_path: Path
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # as for a letter that the font lacks
         draw().savefig(tmp_path / "text.png")
+        draw().savefig(tmp_path / "text.pdf")
 
 
 def test_pictures_that_end_in_white_have_a_frame_and_missing_ones_none() -> None:
@@ -78,6 +82,7 @@ save_figure(draw_note("100 % of a_b"), Path("note.png"))
 """
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("settings", "variables"),
     [
@@ -86,10 +91,14 @@ save_figure(draw_note("100 % of a_b"), Path("note.png"))
         ("", {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}),
         ("", {"MPLBACKEND": "TkAgg", "DISPLAY": ""}),
         ("backend: nonsense", {"MPLBACKEND": "nonsense", "LC_ALL": "de_DE.UTF-8"}),
+        ("font.family: caf\udce9", {}),  # not UTF-8
+        ("", {"MATPLOTLIBRC": "latin_1"}),
     ],
 )
 def test_a_persons_own_settings_change_no_figure(settings: str, variables: dict[str, str], tmp_path: Path) -> None:
-    (tmp_path / "matplotlibrc").write_text(settings)
+    if settings:
+        (tmp_path / "matplotlibrc").write_text(settings, errors="surrogateescape")
+    (tmp_path / "latin_1").write_bytes(b"text.usetex: True  # caf\xe9")
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | variables
     subprocess.run([sys.executable, "-c", _DRAW], cwd=tmp_path, env=environment, check=True, timeout=60)
     save_figure(draw_note("100 % of a_b"), tmp_path / "plain.png")

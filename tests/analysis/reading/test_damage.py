@@ -146,6 +146,21 @@ def test_a_ledger_that_may_not_be_read_is_not_called_damaged(tmp_path: Path) -> 
     assert "restore" not in str(error.value)
 
 
+def test_what_a_reader_cannot_take_in_is_not_called_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = build_study(tmp_path / "study")
+    (folder / "study.db-wal").write_bytes(b"of the last write")
+
+    def refused(*_: object, **__: object) -> None:
+        error = sqlite3.OperationalError("unable to open database file")  # where it may not write beside it
+        error.sqlite_errorname = "SQLITE_CANTOPEN"
+        raise error
+
+    monkeypatch.setattr(reading, "_refuse_programs", refused)
+    with pytest.raises(UserError, match=r"study\.db cannot be read: its last write .*\n.*run again, mends it") as error:
+        load_trials(folder)
+    assert "whole" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [

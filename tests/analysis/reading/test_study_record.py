@@ -101,5 +101,5 @@ def test_what_is_strange_in_study_json_is_named(field: dict[str, object], fault:
     path = tmp_path / "study" / "study.json"
     values = unseal(path.read_text()) | field
     path.write_text(seal({name: value for name, value in values.items() if value is not ...}))
-    with pytest.raises(UserError, match=rf"study\.json is not a study's: {fault}$"):
+    with pytest.raises(UserError, match=rf"study\.json is not a study's: {fault}\nrestore it"):
         read_study(tmp_path / "study")

@@ -39,10 +39,13 @@ FLAGS = (
 )
 LOCAL = ("file:", "data:", "blob:", "chrome:", "about:")
 
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("chromium") and shutil.which("chromedriver")),
-    reason="chromium and chromedriver are not installed (Debian: chromium chromium-driver)",
-)
+pytestmark = [
+    pytest.mark.heavy,
+    pytest.mark.skipif(
+        not (shutil.which("chromium") and shutil.which("chromedriver")),
+        reason="chromium and chromedriver are not installed (Debian: chromium chromium-driver)",
+    ),
+]
 
 
 @pytest.fixture(scope="module")
@@ -264,7 +267,6 @@ def test_the_plots_draw_when_they_are_opened(page: Chrome) -> None:
     assert [entry for entry in page.get_log("browser") if entry["level"] == "SEVERE"] == []
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("spread", [0.1, 1e-14, 0.0])
 def test_all_charts_draw_also_where_trials_hardly_differ(spread: float, driver: Chrome, tmp_path: Path) -> None:
     made = [

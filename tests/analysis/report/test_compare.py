@@ -80,6 +80,7 @@ def test_other_seeds_say_which_study_is_better(
     assert said[1].startswith(words)
 
 
+@pytest.mark.heavy
 def test_fronts_are_ranked_by_what_resamples_of_their_trials_leave(tmp_path: Path) -> None:
     def study(name: str, more: float, copies: int) -> Path:
         made = [Made(m.state, m.params, [bits + more for bits in m.bits]) for m in SIX if m.bits] * copies
@@ -113,6 +114,7 @@ def fronts(tmp_path: Path, shift: float = 0.0, **second: object) -> tuple[Path, 
     return build_study(tmp_path / "a", made, **options), build_study(tmp_path / "b", worse, **options, **second)
 
 
+@pytest.mark.heavy
 def test_studies_of_two_objectives_are_ranked_by_their_fronts(tmp_path: Path) -> None:
     comparison = compare_studies(fronts(tmp_path, 0.2)[::-1])
     said, table = " ".join(comparison.findings), comparison.table
@@ -248,6 +250,7 @@ def test_a_list_and_a_comparison_fit_a_terminal(two: tuple[Path, Path], tmp_path
             assert "-: no trial is complete, or no front: one number is minimised" in lines
 
 
+@pytest.mark.heavy
 def test_list_shows_what_can_be_read_and_says_what_cannot(two: tuple[Path, Path], tmp_path: Path) -> None:
     (tmp_path / "torn").mkdir()
     (tmp_path / "torn" / "study.json").write_text("{")

@@ -19,7 +19,7 @@ from studies.digits_vae import STUDY
 from studies.record.driver_lock import DriverLock
 from studies.record.study_folder import StudyFolder
 from studies.run.checks import foresee
-from studies.run.estimate import Estimate, _epochs, images_to_train, smaller, spoken
+from studies.run.estimate import Estimate, _epochs, images_to_train, smaller
 from studies.run.options import Options, Resources, Sinks, Storage
 from studies.search.lifecycle import Lifecycle, search_trials
 from trainables.errors import UserError
@@ -77,6 +77,17 @@ def test_what_the_run_would_refuse_is_refused_now(tmp_path: Path, options: Optio
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("variable", "value"), [("RAY_TMPDIR", "/dev/null"), ("TMPDIR", "/nowhere")])
+def test_where_ray_may_write_is_looked_at_now(
+    variable: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RAY_TMPDIR", "TMPDIR", "RAY_ADDRESS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(UserError, match=f"{variable} {value} must be a folder that can be written"):
+        foresee(study(), StudyFolder(tmp_path / "s"), Options())
+
+
 def test_checkpoints_elsewhere_are_tried_and_nothing_stays(tmp_path: Path) -> None:
     place = tmp_path / "store"
     foresee(study(), StudyFolder(tmp_path / "s"), Options(storage=Storage(checkpoints=place.as_uri())))
@@ -102,6 +113,7 @@ def test_a_dry_run_says_what_is_changed_and_how_long_it_takes(tmp_path: Path) ->
         "12 trials of 3 epochs",
         "time       about ",
         "by a few steps, +- ",
+        "the report takes about ",
     ):
         assert part in done.stdout
     assert list(tmp_path.iterdir()) == []
@@ -116,14 +128,6 @@ def test_epochs_are_added_up_as_they_are_trained() -> None:
     assert _epochs(study(trials=1, final_epochs=0), 0.5, 4) == 3  # one trial takes one slot
     assert _epochs(study(trials=4, final_epochs=0, seeds=2), 1.0, 1) == 4 * 3 + 3 * 2 * 3
     assert images_to_train(study(trials=4, final_epochs=0), 1000) == 4 * 3 * 200
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.84, "0.84 s"), (59.9, "60 s"), (600, "10 min"), (5 * 3600, "5.0 h"), (50 * 86_400, "50 days")],
-)
-def test_times_are_spoken(seconds: float, text: str) -> None:
-    assert spoken(seconds) == text
 
 
 Warned = Callable[[float], list[str]]

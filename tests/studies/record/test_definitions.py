@@ -179,6 +179,7 @@ def test_a_command_that_asks_an_older_folder_for_more_leaves_it_alone(
     assert {path: path.read_bytes() for path in older.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.heavy
 def test_a_plan_is_that_of_the_folders_definitions(older: Path) -> None:
     plan = script(ROOT / "studies/digits_vae.py", *TYPED, "--out", older, "--dry-run", cwd=older.parent)
     assert plan.returncode == 0, plan.stderr

@@ -14,6 +14,7 @@ from studies.record.study_folder import StudyFolder
 from studies.study import Study
 from trainables.config import TrialConfig
 from trainables.errors import UserError
+from trainables.records.sessions import Session, sessions_of
 from trainables.records.study_layout import StudyLayout
 
 STUDY = Study(name="small", base=TrialConfig(), space={}, trials=1)
@@ -42,6 +43,27 @@ def test_a_driver_is_seen_from_its_own_machine_and_from_others(tmp_path: Path) -
         beat.write_text(json.dumps(later))
         assert lock.driver() is None
     assert [path.name for path in tmp_path.iterdir() if path.name != ".s.lock"] == ["s"]
+
+
+def test_a_session_lasts_while_a_driver_trains(tmp_path: Path) -> None:
+    """Not before it has a cluster, not in a pause, and not while it closes or reports; another driver adds its own."""
+    layout, known = StudyLayout(tmp_path / "s"), list[Session]()
+    for lock in (DriverLock(layout), DriverLock(layout)):
+        with lock.acquired():
+            assert sessions_of(layout) == known
+            for phase in ("running", "pausing", "paused"):
+                lock.beat(phase)
+            first = sessions_of(layout)
+            assert len(first) == len(known) + 1
+            lock.beat("paused")
+            assert sessions_of(layout) == first
+            for phase in ("running", "stopping", "closing", "closing", "reporting"):
+                lock.beat(phase)
+            both = sessions_of(layout)
+            assert both[:-1] == first
+        assert sessions_of(layout) == both
+        known = both
+    assert len(known) == 4
 
 
 @pytest.mark.parametrize("what", ["a mount", "in a folder of others"])

@@ -52,7 +52,7 @@ def test_a_pack_is_what_is_asked_or_what_was_measured_when_the_study_began(
 ) -> None:
     session = a_session(tmp_path)
     if measured:
-        session.folder.note_pack(measured)
+        session.folder.note(pack=measured)
     again = replace(session, folder=StudyFolder(session.folder.path))
     again.folder.claim(study())  # the same command, another day
     assert chosen_pack(Resources(**asked), [Node(2, gpus)], again) == expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from support.small_study import curve, session, study, train
 from analysis import load_trials
 from analysis.figures.registry import StudyContext
 from analysis.figures.study import importance, rate_distortion
+from analysis.figures.study.timeline import FIGURE
 from analysis.reading.best_runs import ranked_runs
 from analysis.reading.study_record import read_study
 from analysis.report.compare import list_studies
@@ -25,6 +27,7 @@ from studies.run.operations import described, prune, status_of
 from studies.search.lifecycle import Lifecycle, search_trials
 from trainables.config import TrialConfig
 from trainables.metrics import Metrics
+from trainables.records.sessions import sessions_of
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
 
@@ -186,3 +189,46 @@ def test_the_best_are_the_fronts_and_keep_their_weights(tmp_path: Path) -> None:
         path.write_bytes(b"weights")
     prune(folder, len(front) + 1, dry_run=False)
     assert {number for number, path in weights.items() if path.exists()} == set(ranked[: len(front) + 1])
+
+
+@pytest.mark.parametrize(("left", "text"), [(None, None), (42.4, "about 42 s"), (7500.0, "about 2.1 h")])
+def test_a_driver_says_how_long_it_still_takes(tmp_path: Path, left: float | None, text: str | None) -> None:
+    folder = searched(tmp_path / "s", "all")
+    lock = DriverLock(StudyLayout(folder))
+    with lock.acquired("reporting"):
+        lock.beat("reporting", left=left)
+        status = json.loads(json.dumps(status_of(folder)))
+    assert status["driver"]["left"] == left
+    shown = described(status)
+    assert shown["state"].startswith("reporting: process ")
+    assert shown.get("time left") == text
+    assert not StudyLayout(folder).sessions.exists()  # nothing trained
+
+
+def test_the_timeline_of_a_folder_counts_idle_within_its_sessions(tmp_path: Path) -> None:
+    """A driver that is paused between two trials, and a folder of before sessions were recorded."""
+    folder = searched(tmp_path / "s", "none")
+    opened = session(folder, study(seeds=1, final_epochs=4), read_study(folder).info["id"])
+    trainings, lock = Lifecycle(opened, [search_trials(opened)]), DriverLock(StudyLayout(folder))
+    with lock.acquired():
+        for phase in ("paused", "closing"):
+            lock.beat("running")
+            job = trainings.next_job()
+            assert job is not None
+            train(trainings, job, measure)
+            lock.beat(phase)
+            time.sleep(0.5)
+    timeline = StudyContext(read_study(folder)).of(FIGURE)
+    first, second = sessions_of(StudyLayout(folder))
+    trials = read_study(folder).trials
+    started, ended = ([getattr(trial, f"datetime_{what}") for trial in trials] for what in ("start", "complete"))
+    assert timeline.is_recorded
+    assert timeline.start[0] == pytest.approx((started[0] - first.began).total_seconds())
+    assert timeline.stops[:, 1].tolist() == [pytest.approx((second.began - ended[0]).total_seconds())]
+    assert 0.5 < timeline.stops[0, 1] < 0.5 + (first.seen - ended[0]).total_seconds() + 10
+    assert timeline.end[0] + (started[1] - second.began).total_seconds() == pytest.approx(timeline.start[1])
+    StudyLayout(folder).sessions.unlink()
+    older = StudyContext(read_study(folder)).of(FIGURE)
+    assert not older.is_recorded
+    assert len(older.stops) == 0  # no more than a minute
+    assert older.idle > timeline.idle

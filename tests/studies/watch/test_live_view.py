@@ -71,7 +71,7 @@ def test_images_per_second_are_known_within_the_first_epoch() -> None:
 @pytest.mark.parametrize("has_front", [True, False])
 def test_a_board_breaks_no_word_and_no_number(width: int, has_front: bool) -> None:
     view, console = watched(width, has_front)
-    view.front, view.then = (FRONT, "the report") if has_front else (None, "")
+    view.front, view.left.report = (FRONT, 40.0) if has_front else (None, 0.0)
     view.started(123, PARAMETERS, [row(1), row(2)])
     view.started("final training of trial 12", PARAMETERS, [row(1)], "finals", 100)
     view.underway("final training of trial 12", Underway(2, 0.456, 30.0, 12_345.0))
@@ -83,7 +83,7 @@ def test_a_board_breaks_no_word_and_no_number(width: int, has_front: bool) -> No
         assert part in text
     for part in ("final training of trial 12", "1.46/100", "12,345"):
         assert part in text
-    values = ("1.00", "731.50", "1,234", "2.1%", "754.22", "trial 12:", "the report") if has_front else ("2.5000",)
+    values = ("1.00", "731.50", "1,234", "2.1%", "754.22", "trial 12:", "with the report") if has_front else ("2.5000",)
     assert [value for value in values if value not in text] == []
 
 
@@ -145,11 +145,12 @@ def test_lines_tell_of_a_long_epoch_once_a_minute(monkeypatch: pytest.MonkeyPatc
     assert shown.getvalue().count("trained") == len(told)
 
 
-def test_the_time_left_says_what_comes_after_the_trainings() -> None:
+def test_the_time_left_has_what_comes_after_the_search_and_the_report() -> None:
     view, shown = lines()
-    view.then = "the report"
+    view.left.report = 90.0
     view.left.plan("finals", 2, 30)
     view.started(1, PARAMETERS)
     view.reported(1, row(1, seconds=60.0))
     view.ended(1, "complete")
-    assert shown.getvalue().splitlines()[-1].endswith("1 of 5 trials done, about 1:00:00 left, then the report")
+    assert shown.getvalue().splitlines()[-1].endswith("1 of 5 trials done, about 1:01:30 left, with the report")
+    assert view.seconds_left() == pytest.approx(3690, abs=1)

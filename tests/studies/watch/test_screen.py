@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
-from support.commands import SMALL_STUDY
+from support.commands import ROOT, SMALL_STUDY, script
 from support.screens import Terminal, screen
 
+from analysis import load_trials
 from trainables.errors import ExitCode
+from trainables.records.trial_folder import TrialFolder
+from trainables.training.checkpoint import load_latest
 
 CTRL_C = b"\x03"
+EPOCHS = 800  # many, but not so many that the command first measures how long they take
+STUDY = (*SMALL_STUDY, "--trials", "2", "--epochs", str(EPOCHS), "--no-report", "--out", "s")
 # a board without Ray: one trial, that never ends
 BOARD = """
 import time
@@ -57,10 +64,12 @@ def test_the_screen_of_these_tests_is_that_of_a_terminal() -> None:
     assert screen("ab\rc", 80) == ["cb"]
 
 
-def wait_for_an_epoch(found: Terminal, folder: Path) -> None:
-    while not list(folder.glob("trials/*/metrics.jsonl")):
+def wait_for_an_epoch(found: Terminal, folder: Path) -> TrialFolder:
+    """The first trial that has one."""
+    while not (recorded := sorted(folder.glob("trials/*/metrics.jsonl"))):
         found.read()
         assert found.process.poll() is None, found.output
+    return TrialFolder(recorded[0].parent)
 
 
 SIGNALS: dict[str, Callable[[Terminal], object]] = {
@@ -96,30 +105,47 @@ def test_a_board_in_the_background_of_a_shell_goes_on(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("how", "times"), [("Ctrl-C", 2), ("SIGTERM", 1)])
-def test_a_study_that_is_stopped_leaves_a_line_that_says_so(how: str, times: int, tmp_path: Path) -> None:
-    study = (*SMALL_STUDY, "--trials", "2", "--epochs", "100000", "--no-report", "--out", "s")
-    with terminal(*study, cwd=tmp_path) as found:
-        wait_for_an_epoch(found, tmp_path / "s")
+def test_a_study_that_is_stopped_leaves_a_line_that_says_so_and_no_process(
+    how: str, times: int, tmp_path: Path
+) -> None:
+    with terminal(*STUDY, cwd=tmp_path) as found:
+        record = wait_for_an_epoch(found, tmp_path / "s")
+        started = psutil.Process(found.process.pid).children(recursive=True)
         SIGNALS[how](found)
         if times > 1:
             SIGNALS[how](found)
         assert found.end() == ExitCode.INTERRUPTED
         shown = found.screen()
-        began = next(at for at, line in enumerate(shown) if line.startswith("Ray dashboard"))  # after how long it takes
+        began = next(at for at, line in enumerate(shown) if line.startswith("Ray dashboard"))
         left = [line.split(":")[0] for line in shown[began:] if not line.startswith("this processor has bfloat16")]
         assert left == ["Ray dashboard", "interrupted"], shown
         assert is_clean(found)
+    _, alive = psutil.wait_procs(started, timeout=30)
+    assert alive == []
+    assert set(load_trials(tmp_path / "s")["state"]) == {"INTERRUPTED"}
+    # the epochs that were reported are recorded, and the checkpoint to go on from is there
+    assert 1 <= len(record.rows()) < EPOCHS
+    assert load_latest(record.checkpoints, record.config(), "cpu") is not None
 
 
 @pytest.mark.slow
-def test_a_study_that_is_killed_gives_the_terminal_back(tmp_path: Path) -> None:
-    study = (*SMALL_STUDY, "--trials", "2", "--epochs", "100000", "--no-report", "--out", "s")
-    with terminal(*study, cwd=tmp_path) as found:
+def test_a_study_that_is_killed_says_so_and_gives_the_terminal_back(tmp_path: Path) -> None:
+    with terminal(*STUDY, cwd=tmp_path) as found:
         wait_for_an_epoch(found, tmp_path / "s")
+        started = psutil.Process(found.process.pid).children(recursive=True)
         found.process.kill()
         found.end()
         for _ in range(100):  # a shell that outlives it writes the last
             if "the same command goes on from there" not in found.output:
                 found.read()
-        assert "the same command goes on from there" in found.output
+        assert re.search(
+            r"error: the study's process was ended, by a kill or because its Ray cluster is gone\r\n"
+            r"the same command goes on from there\r\n$",
+            found.output,
+        )
         assert is_clean(found)
+    status = script("-m", "studies", "status", tmp_path / "s", cwd=ROOT)
+    assert status.returncode == 3, status.stderr
+    for left in started:  # Ray's own end by themselves, but not soon
+        with suppress(psutil.Error):
+            left.kill()

@@ -2,10 +2,39 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
+from studies.record.driver_lock import DriverLock
 from studies.watch.stopping import Stop
 from trainables.errors import EndedEarly, UserError
+from trainables.records.driver import Driver
+from trainables.records.sessions import BEAT_SECONDS, sessions_of
+from trainables.records.study_layout import StudyLayout
+
+# a driver without Ray, which trains nothing
+DRIVER = """
+import sys, time
+from pathlib import Path
+from rich.console import Console
+from studies.record.driver_lock import DriverLock
+from studies.watch.live_view import View
+from studies.watch.stopping import Stop, following_orders, wait_for_resume
+from trainables.records.study_layout import StudyLayout
+lock, view, stop = DriverLock(StudyLayout(Path(sys.argv[1]))), View("s", 5, 3, Console(quiet=True)), Stop()
+view.left.report = 40.0
+view.left.expect("search", 0)
+with lock.acquired(), following_orders(lock, view, stop):
+    while not stop.error or stop.paused:
+        if stop.paused:
+            wait_for_resume(lock, view, stop)
+        time.sleep(0.05)
+"""
 
 
 def test_gpu_hours_are_counted_over_all_commands() -> None:
@@ -33,3 +62,47 @@ def test_a_fault_goes_before_an_order_and_an_order_before_a_pause() -> None:
     stop.end_early("late")
     with pytest.raises(UserError, match="the disk is full"):
         stop.check()
+
+
+def seen(lock: DriverLock, is_so: Callable[[Driver], bool]) -> Driver:
+    """Who drives the study, as soon as it is so."""
+    began = time.monotonic()
+    while (driver := lock.driver()) is None or not is_so(driver):
+        assert time.monotonic() - began < 60
+        time.sleep(0.02)
+    return driver
+
+
+@pytest.mark.parametrize("end", ["kill", "stop"])
+def test_what_a_driver_records_of_its_sessions_whatever_ends_it(end: str, tmp_path: Path) -> None:
+    layout = StudyLayout(tmp_path / "s")
+    lock, process = DriverLock(layout), subprocess.Popen([sys.executable, "-c", DRIVER, str(layout.path)])
+    try:
+        first = seen(lock, lambda driver: driver.phase == "running")
+        assert first.left == 40
+        lock.ask("pause")
+        seen(lock, lambda driver: driver.phase == "paused")
+        time.sleep(1.5)
+        (before,) = sessions_of(layout)
+        assert first.began <= before.began.timestamp() < before.seen.timestamp() < time.time() - 0.4
+        resumed = time.time()
+        lock.ask("resume")
+        seen(lock, lambda driver: driver.phase == "running")
+        time.sleep(0.5)
+        ended = time.time()
+        if end == "kill":
+            process.kill()
+        else:
+            lock.ask("stop")
+        process.wait(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    assert lock.driver() is None
+    same, last = sessions_of(layout)
+    assert same == before
+    assert resumed < last.began.timestamp() <= last.seen.timestamp()
+    if end == "kill":
+        assert ended - BEAT_SECONDS - 2 < last.seen.timestamp() <= ended
+    else:
+        assert ended < last.seen.timestamp() < time.time()

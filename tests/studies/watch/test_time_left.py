@@ -159,3 +159,13 @@ def test_news_of_an_epoch_that_has_ended_is_old(clock: Clock) -> None:
     assert (progress.images_per_second, progress.done) == (9.0, 1)
     progress.moved(Underway(1, 0.9, 36.0, 50.0))
     assert (progress.images_per_second, progress.done) == (9.0, 1)
+
+
+def test_the_report_comes_on_top_and_is_what_is_left_at_the_end(clock: Clock) -> None:
+    study = Study(clock, trials=2)
+    study.left.report = 50.0
+    assert study.seconds() is None  # nothing is known of an epoch
+    study.trial(10, 3.0)
+    assert study.seconds() == pytest.approx(30 + 50)
+    study.trial(10, 3.0)
+    assert study.seconds() == 50

@@ -113,6 +113,7 @@ def test_what_is_written_is_what_numpy_would_write(tmp_path):
         assert (tmp_path / f"x-y/{name}.npy").read_bytes() == (tmp_path / f"{name}.npy").read_bytes()
 
 
+@pytest.mark.heavy
 def test_a_set_larger_than_memory_is_prepared(tmp_path):
     """The images take 630 MB; of memory there are 200 MB more than Python takes after it prepared a small set."""
     (tmp_path / "x/a").mkdir(parents=True)
@@ -156,6 +157,40 @@ def test_older_copies_of_a_folder_go_and_others_stay(tmp_path, cache):
     load_dataset(f"imagefolder:{tmp_path / 'other'}")
     load_dataset("digits")
     assert copies(cache) == after
+
+
+def test_a_folder_is_one_however_it_is_spelt(tmp_path, cache, monkeypatch):
+    write_pictures(tmp_path / "own", {"a": 5})
+    (tmp_path / "link").symlink_to(tmp_path / "own")
+    monkeypatch.chdir(tmp_path)
+    spellings = f"{tmp_path}/own", "own", "own/", "./own/../own", "link"
+    assert {load_dataset(f"imagefolder:{path}").name for path in spellings} == {f"imagefolder:{p}" for p in spellings}
+    assert len(copies(cache)) == 1
+    write_pictures(tmp_path / "own", {"b": 5})
+    assert load_dataset("imagefolder:link").classes == ("a", "b")
+    assert len(copies(cache)) == 1
+
+
+def test_a_copy_in_a_cache_that_cannot_be_written_is_read(tmp_path, cache):
+    """As root writes where it likes, in a process without that right."""
+    load_dataset("digits")
+    write_pictures(tmp_path / "own", {"a": 5})
+    program = (
+        "import sys\n"
+        "from trainables.data import load_dataset\n"
+        "for name in sys.argv[1:]:\n"
+        "    print(len(load_dataset(name).train.labels), flush=True)\n"
+    )
+    may = ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-all"] if os.getuid() == 0 else []
+    command = [*may, sys.executable, "-c", program, "digits", f"imagefolder:{tmp_path / 'own'}"]
+    places = [cache / "prepared", *(cache / "prepared").glob("*.lock")]
+    for place in places:
+        place.chmod(place.stat().st_mode & 0o555)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    for place in places:
+        place.chmod(0o755)
+    assert done.stdout == "1438\n"
+    assert f"the cache folder {cache / 'prepared'} must be writable: " in done.stderr
 
 
 def test_a_copy_that_another_process_has_mapped_stays_until_it_has_ended(tmp_path, cache):

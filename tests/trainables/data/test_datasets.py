@@ -37,6 +37,8 @@ def test_what_an_unknown_name_may_be_meant_to_be_is_said(tmp_path, monkeypatch):
         ("CIFAR-10", "cifar10"),
         ("digit", "digits"),
         ("photos", "imagefolder:photos"),
+        ("ImageFolder:photos", "imagefolder:photos"),
+        ("grayfolder:a:b", "greyfolder:a:b"),
         (str(tmp_path / "photos"), f"imagefolder:{tmp_path / 'photos'}"),
         ("imagenet", None),
         ("", None),

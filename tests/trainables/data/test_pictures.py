@@ -70,10 +70,10 @@ def test_sixteen_bits_of_grey_are_scaled_as_a_whole(tmp_path, name):
     np.testing.assert_array_equal(pixels_of(tmp_path / name)[..., 0], RAMP)
 
 
-def tiff(bits: int, white_is_zero: bool, strip: bytes) -> bytes:
-    """An uncompressed grey TIFF of 64 x 64, little-endian."""
+def tiff(bits: int, white_is_zero: bool, strip: bytes, numbers: int = 1, channels: int = 1) -> bytes:
+    """An uncompressed grey TIFF of 64 x 64, little-endian; `numbers` are 1: natural, 2: with a sign, 3: floats."""
     entries = {256: 64, 257: 64, 258: bits, 259: 1, 262: int(not white_is_zero)}
-    entries |= {273: 8, 277: 1, 278: 64, 279: len(strip)}
+    entries |= {273: 8, 277: channels, 278: 64, 279: len(strip), 339: numbers}
     table = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(entries.items()))
     return b"II*\0" + struct.pack("<I", 8 + len(strip)) + strip + struct.pack("<H", len(entries)) + table + bytes(4)
 
@@ -81,6 +81,88 @@ def tiff(bits: int, white_is_zero: bool, strip: bytes) -> bytes:
 def test_a_tiff_of_16_bits_whose_zero_is_white_is_turned(tmp_path):
     (tmp_path / "a.tif").write_bytes(tiff(16, True, (RAMP.astype("<u2") * 257).tobytes()))
     np.testing.assert_array_equal(pixels_of(tmp_path / "a.tif")[..., 0], 255 - RAMP)
+
+
+def test_a_tiff_of_floats_whose_zero_is_white_is_turned(tmp_path):
+    (tmp_path / "a.tif").write_bytes(tiff(32, True, (RAMP / 255).astype("<f4").tobytes(), 3))
+    np.testing.assert_array_equal(pixels_of(tmp_path / "a.tif")[..., 0], 255 - RAMP)
+
+
+def refused(path) -> str:
+    with pytest.raises(UserError) as caught:
+        read_picture(path, 3, 8)
+    return str(caught.value).removeprefix(f"{path} ")
+
+
+@pytest.mark.parametrize(("bits", "kind"), [(8, "i1"), (16, "<i2")])
+def test_numbers_with_a_sign_have_no_known_white(tmp_path, bits, kind):
+    values = (RAMP.astype(int) - 128) * (1 if bits == 8 else 256)
+    (tmp_path / "a.tif").write_bytes(tiff(bits, False, values.astype(kind).tobytes(), 2))
+    assert refused(tmp_path / "a.tif").startswith("has numbers with a sign, of which none is known to be white")
+
+
+def test_natural_numbers_of_32_bits_are_told_as_they_are(tmp_path):
+    (tmp_path / "a.tif").write_bytes(tiff(32, False, (RAMP.astype("<u4") * 16_843_009).tobytes()))
+    assert refused(tmp_path / "a.tif").startswith("has numbers of 32 bits from 0 to 4.24444e+09, ")
+
+
+@pytest.mark.parametrize(("bits", "channels", "numbers"), [(64, 1, 3), (16, 1, 3), (64, 1, 1), (16, 2, 1)])
+def test_a_tiff_that_is_not_read_is_not_called_damaged_alone(tmp_path, bits, channels, numbers):
+    (tmp_path / "a.tif").write_bytes(tiff(bits, False, bytes(64 * 64 * bits * channels // 8), numbers, channels))
+    assert refused(tmp_path / "a.tif").startswith("is a TIFF of a kind that is not read (such as other bits a channel)")
+
+
+def fits(bits: int, values: np.ndarray) -> bytes:
+    cards = "SIMPLE  =                    T", f"BITPIX  = {bits:20}", "NAXIS   =                    2"
+    cards += "NAXIS1  =                   64", "NAXIS2  =                   64", "END"
+    return b"".join(card.ljust(80).encode() for card in cards).ljust(2880) + values[::-1].tobytes()
+
+
+def test_fits_of_bytes_is_read_and_of_16_bits_is_not_as_they_have_a_sign(tmp_path):
+    (tmp_path / "a.fits").write_bytes(fits(8, RAMP))
+    np.testing.assert_array_equal(pixels_of(tmp_path / "a.fits")[..., 0], RAMP)
+    (tmp_path / "b.fits").write_bytes(fits(16, RAMP.astype(">i2") * 100))
+    assert refused(tmp_path / "b.fits").startswith("has numbers with a sign")
+
+
+def photoshop(mode: int, planes: list[np.ndarray]) -> bytes:
+    header = b"8BPS" + struct.pack(">H6xHIIHH", 1, len(planes), 64, 64, 8 if mode else 1, mode)
+    return header + bytes(12) + bytes(2) + b"".join(plane.tobytes() for plane in planes)
+
+
+def test_the_modes_of_photoshop_are_read(tmp_path):
+    ink = [255 - RAMP, RAMP.T, np.full_like(RAMP, 9), np.zeros_like(RAMP)]
+    black = np.packbits(RAMP < 128, axis=1)  # a 1 is black
+    grounds = {0: [black], 1: [RAMP], 3: [255 - plane for plane in ink[:3]], 4: [255 - plane for plane in ink]}
+    for mode, planes in grounds.items():
+        (tmp_path / "a.psd").write_bytes(photoshop(mode, planes))
+        expected = {0: np.where(RAMP < 128, 0, 255), 1: RAMP}.get(mode, 255 - np.dstack(ink[:3]))
+        shown = pixels_of(tmp_path / "a.psd")
+        np.testing.assert_array_equal(shown, np.broadcast_to(expected.reshape(64, 64, -1), shown.shape))
+
+
+@pytest.mark.parametrize("kind", ["tga", "bmp"])
+def test_a_fourth_channel_of_zeros_in_a_format_that_seldom_uses_it_hides_nothing(tmp_path, kind):
+    body = np.dstack([NOISE[:40, :, ::-1], np.zeros((40, 40), np.uint8)]).tobytes()
+    header = struct.pack("<BBBHHBHHHHBB", 0, 0, 2, 0, 0, 0, 0, 0, 40, 40, 32, 0x20)
+    if kind == "bmp":
+        masks = struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+        info = struct.pack("<IiiHHIIiiII", 108, 40, -40, 1, 32, 3, len(body), 0, 0, 0, 0) + masks
+        header = b"BM" + struct.pack("<IHHI", 122 + len(body), 0, 0, 122) + info.ljust(108, b"\0")
+    (tmp_path / f"a.{kind}").write_bytes(header + body)
+    np.testing.assert_array_equal(pixels_of(tmp_path / f"a.{kind}"), NOISE[:40])
+
+
+def test_pictures_of_which_nothing_is_seen_are_counted(tmp_path):
+    (tmp_path / "x/a").mkdir(parents=True)
+    for number in range(4):
+        drawn = Image.new("RGBA", (16, 16), (9, number, 200, 0))
+        if number == 0:
+            drawn.putpixel((3, 3), (0, 0, 0, 255))
+        drawn.save(tmp_path / f"x/a/{number}.png")
+    notes = load_dataset(f"imagefolder:{tmp_path / 'x'}", image_size=16).notes
+    assert any(note.startswith("4 picture(s) are transparent in parts") for note in notes)
+    assert "3 picture(s) of these show nothing but the ground: what they hold is transparent" in notes
 
 
 def test_a_tiff_of_12_bits_has_white_at_4095(tmp_path):
@@ -203,11 +285,11 @@ def test_sixteen_bits_of_which_few_are_used_are_said_to_be_dark(tmp_path):
 def test_of_several_frames_the_first_is_read_and_that_is_said(tmp_path, name, pages):
     (tmp_path / "x").mkdir()
     first, *others = (Image.new("RGB", (16, 16), (60 * i, 0, 0)) for i in range(pages))
-    for number in range(2):
+    for number in range(3):
         first.save(tmp_path / "x" / name.replace("a", str(number)), save_all=True, append_images=others, lossless=True)
     data = load_dataset(f"imagefolder:{tmp_path / 'x'}", image_size=16)
     assert not data.train.images.any()
-    assert "2 picture(s) have several frames or pages: the first is read" in data.notes
+    assert "3 picture(s) have several frames or pages: the first is read" in data.notes
 
 
 def test_a_png_with_much_text_and_a_large_profile_is_read(tmp_path):
@@ -265,6 +347,15 @@ def test_numbers_of_32_bits_are_read_where_it_is_known_what_is_white(tmp_path, v
         return
     with pytest.raises(UserError, match=r"a\.tif has numbers of 32 bits from .* save it with 8 or 16 bits a channel"):
         read_picture(path, 1, 8)
+
+
+@pytest.mark.parametrize("by", [1e-7, -1e-7, 1e-4, -1e-4])
+def test_floats_that_miss_0_and_1_by_rounding_are_read(tmp_path, by):
+    values = (RAMP / RAMP.max()).astype(np.float32)
+    Image.fromarray(values + np.float32(by)).save(tmp_path / "a.tif")
+    expected = np.round(255 * values).astype(int)
+    assert np.abs(pixels_of(tmp_path / "a.tif")[..., 0] - expected).max() <= 1
+    assert {0, 255} <= set(pixels_of(tmp_path / "a.tif").ravel().tolist())
 
 
 def encoded(kind: str, **options) -> bytes:

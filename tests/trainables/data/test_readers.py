@@ -161,6 +161,35 @@ def test_a_malformed_idx_file_is_named(tmp_path, cache, name, damage, message):
     assert not list(cache.glob("prepared/*/")), "nothing half-written"
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"<!DOCTYPE html><html>404", "is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "is a pointer of Git LFS"),
+        (gzip.compress(gzip.compress(bytes(30))), "is packed (gzip): unpack it"),
+        (b"PK\3\4" + bytes(30), "is an archive: unpack it"),
+        (b"\xfd7zXZ\0" + bytes(30), "is packed (xz): unpack it"),
+        (b"", "is empty"),
+        (gzip.compress(bytes(range(256)) * 9)[:-20], "must start with the idx magic"),
+        (gzip.compress(idx_bytes(np.zeros((30, 28, 28), np.uint8)))[:-9], "is cut off or damaged within its gzip"),
+        (gzip.compress(idx_bytes(np.zeros((30, 28, 28), np.uint8)))[:-8] + bytes(8), "is cut off or damaged"),
+        (b"\x1f\x8b\xff\xff" + bytes(30), "is cut off or damaged within its gzip: fetch it again"),
+    ],
+)
+def test_a_file_that_is_something_else_is_called_what_it_is(tmp_path, content, said):
+    write_mnist(tmp_path, packed=True)
+    path = tmp_path / "train-images-idx3-ubyte.gz"
+    path.write_bytes(content)
+    assert error_of("mnist", tmp_path).startswith(f"{path} {said}")
+
+
+def test_a_cifar_batch_that_is_something_else_is_called_what_it_is(tmp_path):
+    write_cifar(tmp_path / "cifar-10-batches-bin")
+    path = tmp_path / "cifar-10-batches-bin/data_batch_3.bin"
+    path.write_bytes(b"<html>")
+    assert error_of("cifar10", tmp_path).startswith(f"{path} is a web page")
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_file_of_the_published_size_must_be_the_published_file(tmp_path, packed):
     write_mnist(tmp_path / "MNIST/raw", packed)
@@ -205,7 +234,7 @@ def test_the_centre_of_a_wide_picture_is_what_remains(tmp_path):
     picture = np.zeros((20, 60, 3), np.uint8)
     picture[:, 20:40] = 255
     (tmp_path / "a").mkdir()
-    for i in range(2):
+    for i in range(3):
         Image.fromarray(picture).save(tmp_path / f"a/{i}.bmp")
     assert (load_dataset(f"imagefolder:{tmp_path}", image_size=20).train.images == 255).all()
 

@@ -1,6 +1,7 @@
 """The files of a set on disk."""
 
 import gzip
+import hashlib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +37,7 @@ def test_pictures_are_cut_square_from_the_centre_resized_and_split_by_class(tmp_
 
 
 def test_a_folder_without_pictures_is_named(tmp_path):
-    assert "is not a folder" in error_of(f"imagefolder:{tmp_path / 'nowhere'}")
+    assert "/nowhere, which is not there" in error_of(f"imagefolder:{tmp_path / 'nowhere'}")
     (tmp_path / "a").mkdir()
     wanted = "must hold pictures (such as png, jpg, webp, tif) in CLASS/, or directly, found none"
     assert f"{tmp_path} {wanted}" in error_of(f"imagefolder:{tmp_path}")
@@ -150,16 +151,48 @@ def test_a_nearer_reading_is_named_where_more_is_left_out_than_read(tmp_path):
 def test_splits_that_are_read_as_classes_are_said_to_be(tmp_path):
     root = draw(tmp_path / "x", "train/{}.png", "test/{}.gif")
     assert (
-        f"test and train are read as classes: did you mean {root / 'test'}?"
+        f"test and train are read as classes: did you mean {root / 'train'}?"
         in load_dataset(f"imagefolder:{root}").notes
     )
+
+
+def test_classes_with_a_folder_each_in_which_their_pictures_are_are_said_to_be_no_classes(tmp_path):
+    root = draw(tmp_path / "x", "train/n01/images/{}.png", "train/n02/images/{}.png", "val/images/{}.png")
+    place = root / "train/n01"
+    said = f"the pictures of a class must lie directly in its folder: move those of {place / 'images'} to {place}"
+    assert error_of(f"imagefolder:{root}").endswith(f"\n{said}")
+    assert "did you mean" in error_of(f"imagefolder:{draw(tmp_path / 'y', 'train/cat/{}.png', 'test/cat/{}.png')}")
+
+
+@pytest.mark.parametrize("place", ["a/{}.heic", "a/{}.svg", "a/{}.CR2", "a/picture {}", "{}.npy"])
+def test_where_no_file_is_named_as_a_picture_the_way_out_is_said(tmp_path, place):
+    *_, said = error_of(f"imagefolder:{draw(tmp_path / 'x', place)}").splitlines()
+    assert said == "a picture is known by how its name ends, such as .png or .jpg: save others so, or name them so"
+
+
+def test_a_name_of_two_lines_is_in_one(tmp_path):
+    root = draw(tmp_path / "x", "a\nb/{}.png")
+    (root / "a\nb/\x1b[31mred\n.png").write_bytes(b"bad")
+    first, second = error_of(f"imagefolder:{root}").splitlines()
+    assert first == f"{root}/a?b/?[31mred?.png is damaged, or no picture of a format that is read"
+    assert second == "mend or remove it"
+
+
+def test_pictures_that_are_the_same_are_counted(tmp_path):
+    root = draw(tmp_path / "x", "a/{}.png", "b/{}.tif")
+    (root / "a/again.png").symlink_to("0.png")
+    said = "4 picture(s) are, at this size, the same as others: some may train and validate both"
+    assert said in load_dataset(f"imagefolder:{root}").notes
+    for number in range(3):
+        Image.new("RGB", (8, 8), (9, number, 0)).save(root / f"b/{number}.tif")
+    assert f"1{said[1:]}" in load_dataset(f"imagefolder:{root}").notes
 
 
 def test_a_name_that_is_nearly_a_folders_or_is_a_files_is_answered_with_what_may_be_meant(tmp_path):
     draw(tmp_path / "photos", "a/{}.png")
     assert error_of(f"imagefolder:{tmp_path / 'photo'}").endswith(f"\ndid you mean {tmp_path / 'photos'}?")
     (tmp_path / "photos.zip").write_bytes(b"PK")
-    assert error_of(f"imagefolder:{tmp_path / 'photos.zip'}").endswith("but a file: unpack it, or name a folder")
+    assert error_of(f"imagefolder:{tmp_path / 'photos.zip'}").endswith("which is a file\nunpack it, or name a folder")
 
 
 @pytest.mark.parametrize(("count", "is_said"), [(3, True), (360, True), (380, False)])
@@ -171,9 +204,10 @@ def test_a_set_too_small_to_rank_by_is_said_to_be(tmp_path, count, is_said):
         assert said == ["3 images, of which 1 validate: too few to tell which of two trials is better"]
 
 
-def test_a_single_picture_is_no_set(tmp_path):
-    write_pictures(tmp_path / "x", {"a": 1})
-    rule = "must hold 3 images or more, to train on, to validate and to test, got 1"
+@pytest.mark.parametrize("count", [1, 2])
+def test_one_picture_or_two_are_no_set(tmp_path, count):
+    write_pictures(tmp_path / "x", {"a": count})
+    rule = f"must hold 3 images or more, to train on, to validate and to test, got {count}"
     assert error_of(f"imagefolder:{tmp_path / 'x'}") == f"{tmp_path / 'x'} {rule}"
 
 
@@ -290,3 +324,49 @@ def test_the_files_that_are_wanted_are_named_and_those_that_are_there(tmp_path, 
         == f"{tmp_path} must hold the files of {name}, found archive.zip, cache, train.csv; unpack archive.zip there"
     )
     assert second == f"wanted: {', '.join(wanted)}"
+
+
+def known_as(monkeypatch, name: str, folder: Path) -> None:
+    """What lies in a folder is what was published of a set."""
+    version = CATALOG[name].versions[0]
+
+    def known(file: PublishedFile) -> PublishedFile:
+        content = (folder / file.name).read_bytes()
+        return replace(file, size=len(content), hash=f"sha256:{hashlib.sha256(content).hexdigest()}")
+
+    splits = {"train": tuple(map(known, version.train)), "test": tuple(map(known, version.test))}
+    monkeypatch.setitem(CATALOG, name, replace(CATALOG[name], versions=(replace(version, **splits),)))
+
+
+def test_another_sets_published_files_are_called_by_its_name(tmp_path, monkeypatch, no_network):
+    for name in ("mnist", "fashion_mnist"):
+        write_mnist(tmp_path / name / "x")
+        known_as(monkeypatch, name, tmp_path / name / "x")
+    for file in (tmp_path / "fashion_mnist/x").iterdir():
+        file.rename(tmp_path / file.name)
+    rule = f"{tmp_path} must hold the files of mnist, found those of fashion_mnist"
+    assert error_of("mnist", tmp_path) == f"{rule}\nuse fashion_mnist, or another folder"
+    assert len(load_dataset("fashion_mnist", tmp_path).train.labels) == 30
+
+
+def test_files_whose_names_are_exchanged_are_refused(tmp_path, monkeypatch):
+    write_mnist(tmp_path)
+    known_as(monkeypatch, "mnist", tmp_path)
+    load_dataset("mnist", tmp_path)
+    for train, test in zip(IDX_FILES[:2], IDX_FILES[2:], strict=True):
+        for old, new in ((train, "old"), (test, train), ("old", test)):
+            (tmp_path / old).rename(tmp_path / new)
+    named = f"{tmp_path / IDX_FILES[0]} must be {IDX_FILES[0]} as published, but is {IDX_FILES[2]}"
+    assert error_of("mnist", tmp_path) == f"{named}\nrename both pairs"
+
+
+@pytest.mark.parametrize("below", ["x", "x/y", "."])
+def test_the_folder_that_has_some_of_the_files_is_named_with_what_it_lacks(tmp_path, below):
+    write_cifar(tmp_path / "sets" / below / "batches")
+    (tmp_path / "sets" / below / "batches/data_batch_3.bin").unlink()
+    place = tmp_path / "sets" / below / "batches"
+    with pytest.raises(MissingDataError) as caught:
+        load_dataset("cifar10", place.parent, may_download=False)
+    first, second = str(caught.value).splitlines()
+    assert first.endswith(f"found batches; {place} has 5 of the 6 files, not data_batch_3.bin")
+    assert second.startswith("wanted: data_batch_1.bin")

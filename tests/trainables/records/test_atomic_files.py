@@ -32,3 +32,11 @@ def test_no_number_of_json_is_refused_beside_any_text(number: str) -> None:
         unseal(sealed)
     with pytest.raises(orjson.JSONDecodeError):
         orjson.loads(sealed)
+
+
+def test_a_pipe_or_a_device_is_never_replaced_by_a_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="no file that could be replaced"):
+        write_atomic(tmp_path / "pipe", "text")
+    assert (tmp_path / "pipe").is_fifo()
+    assert len(list(tmp_path.iterdir())) == 1

@@ -24,7 +24,8 @@ OWN = {
 
 def test_a_driver_is_at_work_but_for_a_pause(tmp_path: Path) -> None:
     layout = StudyLayout(tmp_path / "s")
-    for phase, is_training in (("starting", True), ("running", True), ("pausing", True), ("paused", False)):
+    phases = {"starting": True, "running": True, "pausing": True, "paused": False, "closing": False, "reporting": False}
+    for phase, is_training in phases.items():
         layout.driver.write_text(json.dumps(OWN | {"phase": phase}))
         found = driver_of(layout)
         assert found == Driver(**OWN | {"phase": phase})  # type: ignore[arg-type]
@@ -36,7 +37,7 @@ def test_a_driver_is_at_work_but_for_a_pause(tmp_path: Path) -> None:
     [
         *("", "{", "[]", "[" * 100_000, "{}"),
         *({"pid": "17"}, {"pid": -1}, {"pid": 10**30}, {"pid": 2**31 - 1}),
-        *({"began": "now"}, {"host": None}, {"phase": ["running"]}),
+        *({"began": "now"}, {"host": None}, {"phase": ["running"]}, {"left": "soon"}),
     ],
     ids=lambda written: str(written)[:20] or "nothing",
 )

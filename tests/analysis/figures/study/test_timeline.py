@@ -9,6 +9,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from analysis.figures.study.timeline import compute_timeline, packed, timeline_chart
+from trainables.records.sessions import Session
 
 
 def ran(number: int, state: str, start: float | None, end: float | None) -> FrozenTrial:
@@ -83,7 +84,7 @@ def test_a_night_in_which_the_study_was_stopped_is_cut_out_and_not_idle() -> Non
     assert timeline.idle == pytest.approx(1 - (600 + 500 + 600 + 500 + 600) / (2 * 1830))
     assert timeline.title == "5 trials in 2 slots, idle 23% of the time; 10 hours in which none ran are cut out"
     chart = timeline_chart(timeline)
-    assert "while the study ran (dotted: it was stopped)" in chart.layout.xaxis.title.text
+    assert "(dotted: time that is cut out)" in chart.layout.xaxis.title.text
     assert [shape.x0 for shape in chart.layout.shapes] == [10]  # minutes
     assert len(compute_timeline(trials[:2]).stops) == 0
 
@@ -108,6 +109,88 @@ def test_a_trial_that_was_taken_up_thrice_has_the_epochs_of_each_time() -> None:
     timeline = compute_timeline(trials, lambda _: taken, lambda _: np.array([90.0, 90.0, 150.0, 200.0, 140.0, 100.0]))
     assert timeline.lanes == 1
     np.testing.assert_allclose(timeline.end - timeline.start, [180, 350, 300])
+
+
+ZERO = datetime(2026, 1, 1)
+
+
+def at(*seconds: float) -> list[datetime]:
+    return [ZERO + timedelta(seconds=each) for each in seconds]
+
+
+def drove(*seconds: tuple[float, float]) -> list[Session]:
+    return [Session(*at(*each)) for each in seconds]
+
+
+def test_idle_is_what_is_within_a_session_however_long_and_no_second_without() -> None:
+    """Slots open for 10 s in either session, and 200 s pass between trials 0 and 1 whose driver was busy. 20 s are
+    between the sessions, the first of which goes on for 90 s with other trainings; a third has no trial."""
+    trials = [ran(0, "COMPLETE", 0, 100), ran(1, "FAIL", 300, 400), ran(2, "PRUNED", 520, 600)]
+    timeline = compute_timeline(trials, are_running=False, sessions=drove((-10, 490), (510, 700), (900, 990)))
+    assert timeline.is_recorded
+    assert timeline.start.tolist() == [10, 310, 420]
+    assert timeline.end.tolist() == [110, 410, 500]
+    assert timeline.stops.tolist() == [[410, 110]]
+    assert timeline.idle == pytest.approx(1 - 280 / 500)
+    assert (
+        timeline.title
+        == "3 trials in 1 slot, idle 44% of the time; 110 seconds in which no driver searched are cut out"
+    )
+    assert timeline_chart(timeline).layout.xaxis.title.text.startswith("minutes since the first driver began (dotted")
+    inferred = compute_timeline(trials, are_running=False)
+    assert not inferred.is_recorded
+    assert inferred.stops.tolist() == [[100, 200], [200, 120]]
+    assert inferred.title == "3 trials in 1 slot, idle 0% of the time; 5.33 minutes in which none ran are cut out"
+
+
+def test_a_killed_driver_and_a_pause_end_what_runs() -> None:
+    """Trial 0 is taken up after a kill at 55 s, last seen at 50 s, and again after a pause; trial 1 began after the
+    last sign of life, and got no slot before the second session; trial 2 goes on nowhere."""
+    trials = [ran(0, "COMPLETE", 0, 1100), ran(1, "FAIL", 54, 620), ran(2, "RUNNING", 20, None)]
+    taken = {0: at(0, 510, 1010), 1: at(520), 2: at(20)}
+    sessions = drove((0, 50), (500, 700), (1000, 1200))
+    timeline = compute_timeline(trials, taken.__getitem__, lambda _: np.zeros(0), False, sessions)
+    bars = zip(timeline.number, timeline.start, timeline.end, timeline.state, strict=True)
+    assert list(bars) == [
+        (0, 0, 50, "COMPLETE"),
+        (2, 20, 50, "INTERRUPTED"),
+        (1, 54, 54, "FAIL"),
+        (0, 64, 254, "COMPLETE"),
+        (1, 74, 174, "FAIL"),
+        (0, 264, 354, "COMPLETE"),
+    ]
+    assert timeline.stops.tolist() == [[54, 446], [254, 300]]
+    assert timeline.lanes == 2
+    assert timeline.idle == pytest.approx(1 - (50 + 30 + 190 + 100 + 90) / (2 * 354))
+
+
+def test_what_waits_to_be_taken_up_runs_not_yet_where_others_do() -> None:
+    trials = [ran(0, "RUNNING", 0, None), ran(1, "RUNNING", 0, None), ran(2, "COMPLETE", 0, 60)]
+    taken = {0: at(0, 510), 1: at(0), 2: at(0)}
+    timeline = compute_timeline(trials, taken.__getitem__, sessions=drove((0, 70), (500, 590)))
+    assert timeline.number.tolist() == [0, 1, 2, 0]
+    assert timeline.start.tolist() == [0, 0, 0, 80]
+    assert timeline.end.tolist() == [70, 70, 60, 160]
+
+
+def test_a_worker_that_was_replaced_leaves_no_gap() -> None:
+    timeline = compute_timeline([ran(0, "COMPLETE", 0, 90)], lambda _: at(0, 30), sessions=drove((0, 95)))
+    assert (timeline.start.tolist(), timeline.end.tolist()) == ([0, 30], [30, 90])
+    assert timeline.idle == 0
+
+
+def test_an_older_folder_that_goes_on_is_inferred_up_to_there() -> None:
+    trials = [ran(0, "COMPLETE", 0, 100), ran(1, "COMPLETE", 400, 500), ran(2, "COMPLETE", 900, 950)]
+    timeline = compute_timeline(trials, sessions=drove((880, 960)))
+    assert not timeline.is_recorded
+    assert timeline.stops.tolist() == [[100, 300], [200, 380]]
+    assert timeline.start.tolist() == [0, 100, 220]
+    assert "in which none ran are cut out" in timeline.title
+
+
+def test_without_a_trial_there_is_no_timeline_whatever_drivers_did() -> None:
+    for sessions in ((), drove((0, 50))):
+        assert not len(compute_timeline([ran(0, "WAITING", None, None)], sessions=sessions).number)
 
 
 def test_lanes_never_overlap_and_are_as_few_as_ran_at_once() -> None:
