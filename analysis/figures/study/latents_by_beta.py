@@ -72,7 +72,7 @@ def draw_latents_by_beta(found: LatentsByBeta) -> Figure:
     known = bool(len(found.active))
     panels = panel_axes(figure, 3 if known else 2)
     most = max(found.sweep.latent_rates.max(), found.components.max(initial=0), 0.1)
-    shares = [(found.sweep.beta, found.sweep.latent_rates, OKABE_ITO["blue"], f"{_NETWORK} of {found.label}")]
+    shares = [(found.sweep.beta, found.sweep.latent_rates, OKABE_ITO["blue"], f"{found.label}: {_NETWORK}")]
     shares += [(found.beta, found.components, LINEAR, _COMPONENTS)] if known else []
     for axes, (beta, nats, color, title) in zip(panels, shares, strict=False):
         axes.plot(beta, nats, color=color, lw=1.8, alpha=0.8)
