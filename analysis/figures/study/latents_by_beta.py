@@ -131,7 +131,7 @@ def latents_by_beta_chart(found: LatentsByBeta) -> go.Figure:
 FIGURE = StudyFigure(
     name="latents_by_beta",
     title="Which latents a KL weight switches off",
-    order=30,
+    order=31,
     caption="What each latent of the best network costs at each KL weight, on test images: where its line reaches 0, "
     "its code says nothing. Purple: what a linear model would do, whose latents are the training images' principal "
     "components: each costs ½ log(l/β) nats while its variance l is above β, and none beyond (variances of pixels in "

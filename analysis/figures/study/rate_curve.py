@@ -135,7 +135,7 @@ def rate_curves_chart(curves: RateCurves) -> go.Figure:
 FIGURE = StudyFigure(
     name="rate_curve",
     title="Rate against distortion of one network",
-    order=10,
+    order=11,
     caption="Each line is one network, trained once for all KL weights: a dot is what it measures at one of them, left "
     "a shorter code, down a more faithful image. Purple: the best a linear model can do (reverse water-filling), on "
     "the training images that it is fitted to; the networks are on the validation images.",
