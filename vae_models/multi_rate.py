@@ -18,7 +18,7 @@ from vae_models.config import ModelConfig
 _HIDDEN = 8  # units of log beta, which all layers share
 # the weights are so many times as large as what an optimiser steps through: Adam, whose steps do not depend on a
 # gradient's scale, moves the conditioning so many times as fast as the network
-_SPEED = 7.0
+_SPEED = 10.0
 
 
 class Site(NamedTuple):

@@ -71,8 +71,8 @@ class Run:
 
 def ranked_runs(folder: StudyRecord | Path | str, trials: pd.DataFrame | None = None) -> list[Run]:
     """The complete trials, and the finished final trainings, those within the study's limits first, best first: by
-    ``val_bits_per_dim``, or of two objectives the front's, its knee first and then spread over it, and the others by
-    their ``excess``; a trial follows its final training. ``trials`` are its `load_trials`, where they are at hand.
+    what one objective minimises, or of two the front's, its knee first and then spread over it, and the others by their
+    ``excess``; a trial follows its final training. ``trials`` are its `load_trials`, where they are at hand.
     Raises: UserError where the folder is missing, or holds no whole study."""
     study = read_study(folder)
     runs = []

@@ -22,7 +22,7 @@ from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
 
 _WHOLE = {"number", "epochs", "best_epoch", "latent_dim", "depth", *(metric.name for metric in EPOCH if metric.whole)}
-_OF_REPEATS = ("val_bits_per_dim", "val_rate", "val_distortion", "val_nelbo")
+_OF_REPEATS = ("val_bits_per_dim", "val_rate", "val_distortion", "val_nelbo", "val_relative_loss")
 
 
 def load_trials(folder: StudyRecord | Path | str) -> pd.DataFrame:
@@ -109,8 +109,8 @@ def load_rates(folder: StudyRecord | Path | str) -> pd.DataFrame:
 
 def load_repeats(folder: StudyRecord | Path | str) -> pd.DataFrame:
     """One row a finished repeat: ``number`` of the trial, ``repeat``, ``seed`` (Int64), ``state`` (category
-    COMPLETE, FAIL), ``val_bits_per_dim val_rate val_distortion val_nelbo`` (float64) of its best epoch, and
-    ``cause`` (str).
+    COMPLETE, FAIL), ``val_bits_per_dim val_rate val_distortion val_nelbo val_relative_loss`` (float64) of its best
+    epoch, and ``cause`` (str).
 
     The search chose its best trials for values that are low by chance too; the repeats alone say how good a
     configuration is. Those of another config than the ledger's trial, as when a folder was mixed up, are left out, and
@@ -148,9 +148,9 @@ def repeats_of(repeats: pd.DataFrame, number: int) -> pd.DataFrame:
     return repeats[repeats["number"] == number]
 
 
-def complete_bits(repeats: pd.DataFrame) -> np.ndarray:
-    """``val_bits_per_dim`` of the complete ones, (R,)."""
-    return repeats.loc[repeats["state"] == "COMPLETE", "val_bits_per_dim"].to_numpy(float)
+def complete_values(repeats: pd.DataFrame, column: str = "val_bits_per_dim") -> np.ndarray:
+    """What one objective minimises, of the complete ones, (R,)."""
+    return repeats.loc[repeats["state"] == "COMPLETE", column].to_numpy(float)
 
 
 def complete_trials(trials: pd.DataFrame) -> pd.DataFrame:

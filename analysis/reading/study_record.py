@@ -91,6 +91,11 @@ class StudyRecord:
         return len(OBJECTIVES[self.objective]) > 1
 
     @property
+    def is_multi_rate(self) -> bool:
+        """Whether each of its trials is one network for every KL weight of a range."""
+        return self.base.model.multi_rate
+
+    @property
     def judged_by(self) -> str:
         """The column of `analysis.load_trials` that says which of its trials is better, low is good."""
         return "excess" if self.has_front else OBJECTIVES[self.objective][0]

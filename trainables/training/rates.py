@@ -19,6 +19,7 @@ from vae_models import VAE
 
 # of the range's logarithm, below and above it: what is drawn there counts as its end, where it is hardest
 _BEYOND = 0.3, 0.15
+_POWER = 1.75  # of the optimum by which a loss is divided; at 1 and at 2 the one or the other end loses more
 _SPECTRUM_IMAGES = 20_000  # that the optimum is computed of: 784 eigenvalues of more hardly differ
 _LARGEST = 512  # eigenvalues that are computed of images too large for all of them
 _AT_ONCE = 100  # images that are evaluated together on a CPU, whose caches hold no more
@@ -76,7 +77,7 @@ class ManyRates:
         self._eigenvalues = _spectrum(train)
         table = np.geomspace(*config.model.beta_range, 65)
         self._table = np.log(table), np.log(self.optimum(table))
-        self._usual = float(np.mean(np.exp(2 * self._table[1])))
+        self._usual = float(np.mean(np.exp(_POWER * self._table[1])))
 
     def optimum(self, betas: np.ndarray) -> np.ndarray:
         """The lowest D + beta R of a linear model of the training images with as many latents as they have numbers, D
@@ -86,13 +87,13 @@ class ManyRates:
 
     def draw(self, epoch: int, steps: int, batch: int, generator: torch.Generator) -> Drawn:  # noqa: ARG002
         """See `Rates`. Each batch has the whole range, evenly: its parts' losses differ by their images alone. The loss
-        counts by the inverse square of the optimum, which trains the low weights no less than the high."""
+        counts by an inverse power of the optimum: by 1 the low weights are trained less than the high ones."""
         share = (torch.arange(batch) + torch.rand(steps, batch, generator=generator, dtype=torch.float64)) / batch
         place = ((1 + sum(_BEYOND)) * share - _BEYOND[0]).clamp(0, 1)
         low, high = self._table[0][[0, -1]]
         logs = low + (high - low) * place
         optimum = np.exp(np.interp(logs.numpy(), *self._table))
-        return Drawn(logs.exp().float(), torch.from_numpy(self._usual / optimum**2).float())
+        return Drawn(logs.exp().float(), torch.from_numpy(self._usual / optimum**_POWER).float())
 
     def validated(self, model: VAE, train: Pixels, validation: Pixels, world: World) -> Turns[Metrics]:
         """See `Rates`: at the middle KL weight, and what of it `AT_EACH_RATE` names at each."""

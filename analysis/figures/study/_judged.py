@@ -9,12 +9,11 @@ from matplotlib.axis import Axis
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.ticker import MaxNLocator
 
-from analysis.figures.style import JUDGED_BY, OKABE_ITO
+from analysis.figures.style import JUDGED_BY, JUDGED_SHORT, OKABE_ITO
 from analysis.reading.frames import complete_trials
 
 GOOD_TO_BAD = [OKABE_ITO["blue"], OKABE_ITO["orange"]]  # both ends show on white and on black
 GOOD_TO_BAD_MAP = LinearSegmentedColormap.from_list("good_to_bad", GOOD_TO_BAD)
-_SHORT = {"excess": "excess (nats)", "val_bits_per_dim": "bits/dim", "val_relative_loss": "of a linear model's"}
 _STEPS = [step * 10**decade for decade in range(12) for step in (1, 3)]  # nats
 
 
@@ -37,7 +36,7 @@ class Judged:
     @property
     def short(self) -> str:
         """Where there is little room."""
-        return _SHORT[self.column]
+        return JUDGED_SHORT[self.column]
 
     def told(self, value: float) -> str:
         """A value in words."""
