@@ -36,7 +36,7 @@ def conditioned(vae: VAE) -> VAE:
     assert vae.conditioning
     with torch.no_grad():
         for parameter in vae.conditioning.films.parameters():
-            parameter.normal_(std=0.05, generator=torch.Generator().manual_seed(1))
+            parameter.normal_(std=0.02, generator=torch.Generator().manual_seed(1))
     return vae
 
 
