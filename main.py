@@ -15,12 +15,14 @@ from trainables.data.catalog import NAMES
 from trainables.data.datasets import image_shape, load_dataset
 from trainables.errors import ExitCode, UserError
 from trainables.machine import limit_threads
-from trainables.metrics import Metrics
+from trainables.metrics import Metrics, at_rate
 from trainables.records.study_layout import visu_name
 from trainables.records.trial_folder import TrialFolder
 from trainables.terminal import print_text, screen
+from vae_models import ModelConfig
 
 app = command_line()
+_BETA_RANGE: tuple[float, float] = ModelConfig.model_fields["beta_range"].default
 
 
 def _option(name: str, help: str, **more: Any) -> Any:
@@ -41,6 +43,12 @@ def train(
     lr: Annotated[float, typer.Option(help="Learning rate.")] = 1e-3,
     visualize: Annotated[bool, typer.Option("--visualize", help="Draw the model's figures at the end.")] = False,
     beta: Annotated[float, typer.Option(help="The KL weight.")] = 1.0,
+    multi_rate: Annotated[
+        bool, typer.Option("--multi_rate", "--multi-rate", help="One network for every KL weight of --beta_range.")
+    ] = False,
+    beta_range: Annotated[
+        tuple[float, float], _option("beta_range", "The lowest and the highest KL weight with --multi_rate.")
+    ] = _BETA_RANGE,
     batch_size: Annotated[int, _option("batch_size", "Images a step.")] = 128,
     image_size: Annotated[int | None, _option("image_size", "Side of an imagefolder's images.")] = None,
     limit_train: Annotated[int | None, _option("limit_train", "Train on at most this many images.")] = None,
@@ -60,6 +68,7 @@ def train(
     with checked_options():
         shape = image_shape(dataset, image_size)
         network = {"image_shape": shape, "latent_dim": latent_dim, "depth": depth, "width": width}
+        network |= {"multi_rate": multi_rate, "beta_range": beta_range}
         images = {"dataset": dataset, "image_size": image_size, "limit_train": limit_train, "limit_val": limit_val}
         training = {"beta": beta, "epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
         config = TrialConfig.model_validate({"model": network, **images, **training})
@@ -132,14 +141,17 @@ def _finish(config: TrialConfig, folder: TrialFolder, data_dir: Path | None, vis
     from trainables.training.checkpoint import load_weights
     from trainables.training.process_group import first_device
 
-    best, metrics = load_weights(folder.best)
-    best.to(first_device())
+    trained, metrics = load_weights(folder.best)
+    best = (trained.at(config.main_beta) if config.model.multi_rate else trained).to(first_device())
     data = load_dataset(config.dataset, data_dir, config.image_size).limited(config.limit_train, config.limit_val)
     with progress_bar(console) as progress:
         codes = encode(best, data.test.images)
         steps = Steps(progress, len(PARTS)).of("measuring on the test set")
         test = measure(best, data, metrics["sigma"], codes, progress=steps)
-    console.print(f"test set, epoch {metrics['epoch']:.0f}, the best of {config.epochs}:")
+    if config.model.multi_rate:
+        _print_rates(config, metrics, console)
+    at = f" at KL weight {config.main_beta:.3g}" if config.model.multi_rate else ""
+    console.print(f"test set, epoch {metrics['epoch']:.0f}, the best of {config.epochs}{at}:")
     for name, value in test.items():
         console.print(f"  {name:22} {value:.5g}")
     out = Path("visu") / visu_name(config.dataset)
@@ -151,6 +163,16 @@ def _finish(config: TrialConfig, folder: TrialFolder, data_dir: Path | None, vis
             paths += draw_model(ModelContext(best, data, codes, config.seed), out, stem, steps).values()
     lines = [f"checkpoints  {folder.checkpoints}", *(f"figure       {path}" for path in paths)]
     console.print(*lines, sep="\n", soft_wrap=True)
+
+
+def _print_rates(config: TrialConfig, metrics: Metrics, console: Console) -> None:
+    """What a multi-rate network trades at each of its KL weights, on the validation images."""
+    console.print("KL weight  rate, nats  distortion, nats  active units")
+    for place, beta in enumerate(config.betas):
+        rate, distortion, units = (
+            metrics[at_rate(f"val_{name}", place)] for name in ("rate", "distortion", "active_units")
+        )
+        console.print(f"{beta:9.3g}  {rate:10.2f}  {distortion:16.2f}  {units:12.0f}")
 
 
 if __name__ == "__main__":

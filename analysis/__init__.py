@@ -1,7 +1,7 @@
 """What a study learnt: its trials as DataFrames, its best models, its figures and the page. No Ray.
 
-``load_trials(folder)``, ``load_epochs(folder)``, ``load_repeats(folder)``, ``load_best(folder, rate=20)`` and
-``StudyView(folder)`` are imported at first use.
+``load_trials(folder)``, ``load_epochs(folder)``, ``load_repeats(folder)``, ``load_rates(folder)``,
+``load_best(folder, rate=20)`` and ``StudyView(folder)`` are imported at first use.
 """
 
 from importlib import import_module
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from analysis.reading.choice import load_best
-    from analysis.reading.frames import load_epochs, load_repeats, load_trials
+    from analysis.reading.frames import load_epochs, load_rates, load_repeats, load_trials
     from analysis.report.notebook import StudyView
 
-__all__ = ["StudyView", "load_best", "load_epochs", "load_repeats", "load_trials"]
+__all__ = ["StudyView", "load_best", "load_epochs", "load_rates", "load_repeats", "load_trials"]
 
 _HOMES = {"StudyView": "report.notebook", "load_best": "reading.choice"}
 

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,6 +42,7 @@ _LISTED = (
     Column("val_rate", "rate, nats", ".2f"),
     Column("val_distortion", "distortion, nats", ".2f"),
     Column("val_bits_per_dim", "bits/dim", ".4f"),
+    Column("val_relative_loss", "of a linear model's", ".3f"),
     Column("dataset", "data set", is_text=True),
     Column("trials", "trials"),
     Column("pruned", "pruned"),
@@ -55,6 +57,7 @@ _COMPARED = (
     Column("val_bits_per_dim", "bits/dim", ".4f"),
     Column("val_rate", "rate, nats", ".2f"),
     Column("beta", "KL weight", ".3g"),
+    Column("val_relative_loss", "of a linear model's", ".3f"),
     Column("hypervolume", "front's area, nats²", ".4g"),
     Column("latent_dim", "latent size"),
     Column("depth", "depth"),
@@ -146,7 +149,8 @@ def compare(
     page = write_comparison(comparison, out)
     tables, notes = _screens()
     unknown = "no trial is complete, or no area: fewer than 2 are, or the studies cannot be compared"
-    print_table(_rows(comparison.table), _COMPARED_FRONTS if comparison.by_fronts else _COMPARED, tables, unknown)
+    columns = _known(_COMPARED_FRONTS if comparison.by_fronts else _COMPARED, comparison.table)
+    print_table(_rows(comparison.table), columns, tables, unknown)
     for sentence in comparison.findings:
         print_text(sentence, notes)
     print_facts({"page": str(page)}, notes, whole=["page"])
@@ -167,8 +171,8 @@ def list_(
         print(f"no studies in {folder}")
         return
     tables, notes = _screens()
-    unknown = "no trial is complete, or no front: one number is minimised"
-    print_table(_rows(found), _LISTED, tables, unknown)
+    unknown = "no trial is complete, or no front: one number is minimised, or each trial is a curve"
+    print_table(_rows(found), _known(_LISTED, found), tables, unknown)
     if older := ", ".join(found.loc[found["definitions"] == 1, "study"]):
         print_text(f"by definitions 1, whose bits per dimension are not those of the others: {older}", notes)
     for study, fault in zip(found["study"], found["fault"], strict=True):
@@ -180,6 +184,11 @@ def _screens() -> tuple[Console, Console]:
     """Where a table goes, and where what is said of it: not into a pipe, which gets data alone."""
     tables = screen()
     return tables, screen(stderr=not tables.is_terminal)
+
+
+def _known(columns: Sequence[Column], frame: "pd.DataFrame") -> list[Column]:
+    """Without what multi-rate studies alone have, where there is none."""
+    return [it for it in columns if it.name != "val_relative_loss" or frame[it.name].notna().any()]
 
 
 def _rows(frame: "pd.DataFrame") -> list[dict[str, Any]]:

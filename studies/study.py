@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
-from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
+from optuna.distributions import BaseDistribution, FloatDistribution, distribution_to_json, json_to_distribution
 from optuna.samplers import BaseSampler
 from optuna.study import create_study
 
@@ -19,7 +19,11 @@ from trainables.space import extremes
 
 # what all trials of a study share
 _FIXED = {"seed", "dataset", "image_size", "limit_val", "model.image_shape", "definitions"}
-_FINALS = {"rate_distortion": 3, "bits_per_dim": 1}
+_FIXED |= {"model.multi_rate", "model.beta_range"}
+_FINALS = {"rate_distortion": 3, "bits_per_dim": 1, "multi_rate": 1}
+_MEDIAN = 0.5  # of the peers, by which multi-rate trials are pruned
+_SPREAD = 3.0  # of the learning rates that are searched around a base's, either way
+_MULTI_RATE = "_multi_rate"  # at the end of a study's name
 _ARCHITECTURE = "model.architecture"
 _SIZES = {"batch_size", "model.latent_dim", "model.depth", "model.width"}
 _MOST_SEEDS = 99
@@ -62,6 +66,9 @@ class Study:
     def __post_init__(self) -> None:
         self._check_counts()
         named(self.minimised)
+        if (self.minimised == "multi_rate") != self.base.model.multi_rate:
+            rule = "must be multi_rate" if self.base.model.multi_rate else "must not be multi_rate"
+            raise ValueError(f"--objective {rule} where model.multi_rate is {self.base.model.multi_rate}".lower())
         if not 0 <= self.prune < 1:
             raise ValueError(f"prune must be a quantile from 0 to below 1, got {self.prune}")
         _refuse_contradictions(self.limits)
@@ -99,15 +106,25 @@ class Study:
         base, name = self.base.replace(overrides), self.name
         if base.dataset != self.base.dataset:  # ASCII: Ray Train takes no other names for its runs
             words = re.sub(r"[^a-z0-9]+", "_", PurePath(base.dataset).name.lower()).strip("_")
-            name = f"{words or 'images'}_vae"
+            name = f"{words or 'images'}_vae{_MULTI_RATE * self.base.model.multi_rate}"
         base = base.replace({"model.image_shape": image_shape(base.dataset, base.image_size)})
         space = {path: d for path, d in self.space.items() if path not in overrides}
         return replace(self, name=name, base=base, space=space)
 
+    def multi_rate(self) -> "Study":
+        """The same question asked of networks for every KL weight: the weights that are searched become their range,
+        and the learning rate is searched instead. Raises: ValueError where the base cannot be trained so."""
+        space, base = dict(self.space), self.base.replace({"beta": 1.0, "model.multi_rate": True})
+        if beta := space.pop("beta", None):
+            base = base.replace({"model.beta_range": tuple(extremes(beta))})
+        space.setdefault("lr", FloatDistribution(base.lr / _SPREAD, base.lr * _SPREAD, log=True))
+        prune = _MEDIAN if self.prune == Study.prune else self.prune
+        return replace(self, name=self.name + _MULTI_RATE, base=base, space=space, objective="multi_rate", prune=prune)
+
     @property
     def minimised(self) -> str:
         """The objective's name."""
-        return self.objective or "rate_distortion"
+        return self.objective or ("multi_rate" if self.base.model.multi_rate else "rate_distortion")
 
     @property
     def objectives(self) -> tuple[str, ...]:
@@ -160,6 +177,7 @@ class Study:
             "--where": bool(self.where),
             "--sampler": self.sampler is not SAMPLERS["tpe"],
             "--final": (self.final or 0) > 1,
+            "--multi-rate": self.base.model.multi_rate,
         }
         if asked := [option for option, is_asked in newer.items() if is_asked]:
             raise ValueError(

@@ -5,9 +5,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from trainables.metrics import Metrics
+from trainables.metrics import RATES, Metrics
 from trainables.text import legible
 from vae_models import ModelConfig
 
@@ -34,7 +34,7 @@ class TrialConfig(BaseModel):
     limit_train: int | None = Field(None, ge=2, lt=2**31)
     limit_val: int | None = Field(None, ge=2, lt=2**31)
 
-    beta: float = Field(1.0, ge=0)  # the KL weight
+    beta: float = Field(1.0, ge=0)  # the KL weight; a multi-rate network has those of ``model.beta_range``
     kl_warmup: float = Field(0.0, ge=0, le=1)  # share of the epochs over which it rises linearly from 0
     epochs: int = Field(10, ge=1, le=MOST_EPOCHS)
     batch_size: int = Field(128, ge=1, lt=2**31)  # images per optimiser step over all workers together
@@ -68,6 +68,30 @@ class TrialConfig(BaseModel):
         except RuntimeError as error:
             raise ValueError(f"must be in a home that there is, got {dataset!r}") from error
 
+    @model_validator(mode="after")
+    def _a_multi_rate_network_has_its_own_weights(self) -> "TrialConfig":
+        if self.model.multi_rate:
+            rules = {"beta": (self.beta, 1.0), "kl_warmup": (self.kl_warmup, 0.0), "definitions": (self.definitions, 2)}
+            for name, (value, default) in rules.items():
+                if value != default:
+                    why = "which is trained at every KL weight of model.beta_range"
+                    raise ValueError(f"{name} must be {default:g} with model.multi_rate, {why}, got {value:g}")
+        return self
+
+    @property
+    def betas(self) -> tuple[float, ...]:
+        """The KL weights at which an epoch is measured: the one of a plain training, or those that divide a multi-rate
+        network's range evenly in their logarithms."""
+        if not self.model.multi_rate:
+            return (self.beta,)
+        low, high = self.model.beta_range
+        return (low, *(low * (high / low) ** (at / (RATES - 1)) for at in range(1, RATES - 1)), high)
+
+    @property
+    def main_beta(self) -> float:
+        """The KL weight of an epoch's single numbers: that of a plain training, or the middle one of `betas`."""
+        return self.betas[len(self.betas) // 2]
+
     def beta_at(self, progress: float) -> float:
         """The KL weight after ``progress`` of ``epochs`` (a fraction of an epoch counts)."""
         ramp = self.kl_warmup * self.epochs
@@ -79,8 +103,11 @@ class TrialConfig(BaseModel):
         return cls.model_validate(completed(values))
 
     def criterion(self, row: Mapping[str, Any]) -> Any:
-        """What is lowest at a training's best epoch: validation D + beta R, nats per image, at the full KL weight; by
-        definitions 1 the bits per dimension. Of an epoch's metrics, or of an array for each."""
+        """What is lowest at a training's best epoch: validation D + beta R, nats per image, at the full KL weight; of a
+        multi-rate network ``val_relative_loss``; by definitions 1 the bits per dimension. Of an epoch's metrics, or of
+        an array for each."""
+        if self.model.multi_rate:
+            return row["val_relative_loss"]
         if self.definitions == 1:
             return row["val_bits_per_dim"]
         return row["val_distortion"] + self.beta * row["val_rate"]

@@ -21,6 +21,10 @@ class Metric:
 
 
 _NATS = "nats per image"
+_LOSS = "distortion without its constant + beta rate"
+_LINEAR = "the lowest that a linear model of the training images could reach, mean over its KL weights"
+RATES = 9
+"""KL weights at which a multi-rate network is measured, odd in number: see `trainables.config.TrialConfig.betas`."""
 
 EPOCH = (  # in the order of the frames' columns
     Metric("epoch", "", "counted from 1", whole=True),
@@ -35,10 +39,20 @@ EPOCH = (  # in the order of the frames' columns
     Metric("val_distortion", _NATS, "-log p(x given z) under the training likelihood"),
     Metric("val_mse", "", "squared error of pixels in [0, 1], mean over pixels and images"),
     Metric("val_active_units", "latents", "latents whose posterior mean has a variance above 0.01", whole=True),
+    Metric("val_relative_loss", "", f"{_LOSS} of a multi-rate network over {_LINEAR}", least=0.0, since="0.2.0"),
     Metric("sigma", "", "the calibrated likelihood's, of pixels in [0, 1]"),
     Metric("lr", "", "the learning rate after the epoch's last step"),
     Metric("epoch_seconds", "s", "of training and evaluation"),
     Metric("cpu_seconds", "s", "of cores held by all workers, a packed trial's share", least=0.0, since="0.1.0"),
     Metric("gpu_seconds", "s", "of GPUs held by all workers, a packed trial's share", least=0.0, since="0.1.0"),
 )
+AT_EACH_RATE = ("val_rate", "val_distortion", "val_mse", "val_bits_per_dim", "val_active_units", "sigma")
+"""Metrics that an epoch of a multi-rate network has for each of its KL weights, too: ``val_rate/0`` at the lowest."""
+
+
+def at_rate(name: str, place: int) -> str:
+    """The name of one of these in an epoch's row, for a KL weight by its ``place`` among `TrialConfig.betas`."""
+    return f"{name}/{place}"
+
+
 VALIDATION = tuple(metric.name for metric in EPOCH if metric.name.startswith("val_"))

@@ -8,7 +8,11 @@ from typing import Any
 from trainables.config import TrialConfig
 from trainables.metrics import EPOCH, VALIDATION, Metrics
 
-OBJECTIVES = {"rate_distortion": ("val_rate", "val_distortion"), "bits_per_dim": ("val_bits_per_dim",)}
+OBJECTIVES = {
+    "rate_distortion": ("val_rate", "val_distortion"),
+    "bits_per_dim": ("val_bits_per_dim",),
+    "multi_rate": ("val_relative_loss",),
+}
 """By the name that the command line has for each: the metrics, all minimised."""
 _RECORDED = {"val_bits_per_dim": "bits_per_dim"}  # as definitions 1 wrote it
 _NUMBER = r"[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?"

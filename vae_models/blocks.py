@@ -1,12 +1,13 @@
 """The pieces that every network here is made of."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
+from typing import cast
 
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, conv_transpose2d, pad
+from torch.nn.functional import avg_pool2d, conv_transpose2d, group_norm, pad
 
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "silu": nn.SiLU,
@@ -16,6 +17,21 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+Films = Iterator[Tensor]
+"""What a KL weight makes of a multi-rate network's layers, (B, 2 C) for each that is conditioned, in the order in which
+they are used: the logarithms of what its C outputs are scaled by, and what they are shifted by."""
+
+
+def modulated(x: Tensor, films: Films | None) -> Tensor:
+    """The next of the ``films`` on x, (B, C, ...): feature-wise linear modulation (Perez et al. 2018, AAAI,
+    arXiv:1709.07871). x as it is where there are none. A scale that could reach 0 would stay there: a random decoder is
+    better off without its latents, and what is multiplied by 0 has no gradient."""
+    if films is None:
+        return x
+    scale, shift = (part.view(*part.shape, *[1] * (x.ndim - 2)) for part in next(films).chunk(2, 1))
+    return x * scale.exp() + shift
+
+
 def conv(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
     """3 x 3, padded so that stride 1 keeps the shape and stride 2 halves it."""
     return nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=stride, padding=1)
@@ -23,15 +39,39 @@ def conv(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
 
 def dense(widths: Sequence[int], activation: str) -> list[nn.Module]:
     """Fully connected layers from each width to the next, (B, first) -> (B, last), each with its activation."""
-    layers = [(nn.Linear(before, after), _ACTIVATIONS[activation]()) for before, after in pairwise(widths)]
+    layers = [(Conditioned(before, after), _ACTIVATIONS[activation]()) for before, after in pairwise(widths)]
     return [module for layer in layers for module in layer]
 
 
+def _modulated_norm(norm: nn.GroupNorm, x: Tensor, film: Tensor) -> Tensor:
+    """`modulated`, of a normalisation's output, in its own pass over x: with the images side by side as channels, its
+    scale and shift are theirs."""
+    scale, shift = film.chunk(2, 1)
+    weight, bias = norm.weight * scale.exp(), norm.bias * scale.exp() + shift
+    images, channels, *sides = x.shape
+    beside = x.reshape(1, images * channels, *sides)
+    return group_norm(beside, images * norm.num_groups, weight.flatten(), bias.flatten(), norm.eps).view(x.shape)
+
+
+class Conditioned(nn.Linear):
+    """A fully connected layer whose outputs may be modulated, (B, N) -> (B, M)."""
+
+    def forward(self, x: Tensor, films: Films | None = None) -> Tensor:
+        """As the class says."""
+        return modulated(super().forward(x), films)
+
+
 class NormAct(nn.Sequential):
-    """Group normalisation (of up to 8 groups), then the activation. Shapes stay as they are."""
+    """Group normalisation (of up to 8 groups), which may be modulated, then the activation. Shapes stay as they are."""
 
     def __init__(self, channels: int, activation: str) -> None:
         super().__init__(nn.GroupNorm(math.gcd(8, channels), channels), _ACTIVATIONS[activation]())
+
+    def forward(self, x: Tensor, films: Films | None = None) -> Tensor:
+        """As the class says."""
+        norm, act = self
+        activated: Tensor = act(norm(x) if films is None else _modulated_norm(cast(nn.GroupNorm, norm), x, next(films)))
+        return activated
 
 
 class ResidualBlock(nn.Module):
@@ -40,12 +80,22 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, activation: str) -> None:
         super().__init__()
         halves = [(NormAct(channels, activation), conv(channels, channels)) for _ in range(2)]
-        self.body = nn.Sequential(*halves[0], *halves[1])
+        self.body = Layers(*halves[0], *halves[1])
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, films: Films | None = None) -> Tensor:
         """As the class says."""
-        change: Tensor = self.body(x)
+        change: Tensor = self.body(x, films)
         return x + change
+
+
+class Layers(nn.Sequential):
+    """Layers one after the other, each that can be modulated with the next of the films."""
+
+    def forward(self, x: Tensor, films: Films | None = None) -> Tensor:
+        """As the class says."""
+        for layer in self:
+            x = layer(x, films) if isinstance(layer, Conditioned | NormAct | ResidualBlock) else layer(x)
+        return x
 
 
 class UpConv(nn.Conv2d):

@@ -34,6 +34,20 @@ class ModelConfig(BaseModel):
     widths: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] = Field((500,), min_length=1, max_length=16)
     activation: Literal["silu", "leaky_relu", "relu", "tanh"] = "silu"
     likelihood: Literal["gaussian", "laplace", "bernoulli"] = "gaussian"  # see `vae_models.likelihoods`
+    # one network for every KL weight of the range: see `vae_models.multi_rate`
+    multi_rate: bool = False
+    beta_range: tuple[float, float] = (0.1, 10.0)
+
+    @model_validator(mode="after")
+    def _rates_are_in_order(self) -> "ModelConfig":
+        low, high = self.beta_range
+        if not 0 < low < high < math.inf:
+            raise ValueError(f"beta_range must be two KL weights above 0, the lower first, got {low:g} and {high:g}")
+        if self.multi_rate and self.likelihood != "gaussian":  # its KL weights are compared by a closed form of that
+            raise ValueError(f"likelihood must be gaussian with multi_rate, got {self.likelihood}")
+        if not self.multi_rate and self.beta_range != type(self).model_fields["beta_range"].default:
+            raise ValueError(f"beta_range must be left out without multi_rate, got {low:g} and {high:g}")
+        return self
 
     @model_validator(mode="after")
     def _fields_are_of_the_architecture(self) -> "ModelConfig":
@@ -58,6 +72,11 @@ class ModelConfig(BaseModel):
             rule = f"image_shape must have sides that are multiples of {step}, so that they halve {self.halvings} times"
             raise ValueError(f"{rule}, got {height} x {width}")
         return self
+
+    @property
+    def plain(self) -> "ModelConfig":
+        """The same network for one KL weight."""
+        return type(self).model_validate(self.model_dump(exclude={"multi_rate", "beta_range"}))
 
     @property
     def halvings(self) -> int:

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from vae_models.blocks import NormAct, ResidualBlock, UpConv, conv, dense
+from vae_models.blocks import Conditioned, Films, Layers, NormAct, ResidualBlock, UpConv, conv, dense, modulated
 from vae_models.config import ModelConfig
 from vae_models.likelihoods import LIKELIHOODS, LIKELIHOODS_OF_LINEAR
+from vae_models.multi_rate import Conditioning, sites
 
 LOGVAR_BOUND = 12.0  # log-variances stay within +-12: exp(12) and exp(-12) are safe in float32 and bfloat16 alike
 
@@ -32,16 +33,16 @@ class VAE_Encoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         layers, features = _encoding_layers(config)
-        self.features = nn.Sequential(*layers)
-        self.mean = nn.Linear(features, config.latent_dim)
-        self.logvar = nn.Linear(features, config.latent_dim)
+        self.features = Layers(*layers)
+        self.mean = Conditioned(features, config.latent_dim)
+        self.logvar = Conditioned(features, config.latent_dim)
 
-    def forward(self, x: Tensor) -> Posterior:
+    def forward(self, x: Tensor, films: Films | None = None) -> Posterior:
         """As the class says."""
-        features = self.features(2 * x - 1)
+        features = self.features(2 * x - 1, films)
+        mean, logvar = self.mean(features, films).float(), self.logvar(features, films).float()
         # tanh, not clamp: a clamped log-variance has no gradient and never comes back
-        logvar = LOGVAR_BOUND * torch.tanh(self.logvar(features).float() / LOGVAR_BOUND)
-        return Posterior(self.mean(features).float(), logvar)
+        return Posterior(mean, LOGVAR_BOUND * torch.tanh(logvar / LOGVAR_BOUND))
 
 
 class VAE_Decoder(nn.Module):
@@ -49,11 +50,11 @@ class VAE_Decoder(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.layers = nn.Sequential(*_decoding_layers(config))
+        self.layers = Layers(*_decoding_layers(config))
 
-    def forward(self, z_BZ: Tensor) -> Tensor:
+    def forward(self, z_BZ: Tensor, films: Films | None = None) -> Tensor:
         """As the class says."""
-        output: Tensor = self.layers(z_BZ)
+        output: Tensor = self.layers(modulated(z_BZ, films), films)
         return output.float()
 
 
@@ -127,20 +128,53 @@ class VAE(nn.Module):
         self.decoder = VAE_Decoder(config)
         likelihoods = LIKELIHOODS_OF_LINEAR if config.architecture == "linear" else LIKELIHOODS
         self.likelihood = likelihoods[config.likelihood]
+        self.conditioning: Conditioning | None = None
+        if config.multi_rate:
+            channels = [site.channels for site in sites(self.encoder, self.decoder)]
+            self.conditioning = Conditioning(config, channels)
 
-    def forward(self, x: Tensor, noise_BZ: Tensor) -> tuple[Tensor, Posterior]:
+    def forward(self, x: Tensor, noise_BZ: Tensor, beta_B: Tensor | None = None) -> tuple[Tensor, Posterior]:
         """One stochastic pass. x: (B, C, H, W) in [0, 1], noise: (B, Z) ~ N(0, I), made by the caller so that
-        a run is a function of its seed. Returns the decoder's output (B, C, H, W) and the posterior."""
-        posterior = self.encoder(x)
-        return self.decoder(posterior.sample(noise_BZ)), posterior
+        a run is a function of its seed; of a multi-rate network the KL weight of each image, (B,). Returns the
+        decoder's output (B, C, H, W) and the posterior."""
+        self._refuse(beta_B is None)
+        films = self.conditioning(beta_B) if self.conditioning else None
+        posterior = self.encoder(x, films)
+        return self.decoder(posterior.sample(noise_BZ), films), posterior
+
+    def at(self, beta: float) -> "VAE":
+        """A multi-rate network at one KL weight: a plain VAE of the same layers, with weights of its own. Raises:
+        ValueError beyond the config's ``beta_range``, or where this is no multi-rate network."""
+        low, high = self.config.beta_range
+        if self.conditioning is None:
+            raise ValueError("only a multi-rate network has a view at a KL weight; this one was trained at its own")
+        if not low <= beta <= high:
+            raise ValueError(f"beta must be within the network's beta_range, {low:g} to {high:g}, got {beta:g}")
+        with torch.device("meta"):
+            plain = VAE(self.config.plain)
+        own = {name: weight.detach().clone() for name, weight in self.state_dict().items()}
+        plain.load_state_dict({name: own[name] for name in plain.state_dict()}, assign=True)
+        weight = own["conditioning.films.weight"]
+        with torch.no_grad():
+            films = self.conditioning(torch.full((1,), beta, device=weight.device, dtype=weight.dtype))
+        for site, film in zip(sites(plain.encoder, plain.decoder), films, strict=True):
+            site.fold(film[0])
+        return plain.train(self.training).requires_grad_(False)
+
+    def _refuse(self, is_plain: bool) -> None:
+        """Raises: ValueError where a multi-rate network is used as a plain one."""
+        if is_plain and self.conditioning is not None:
+            raise ValueError("a multi-rate network is used at one KL weight: take model.at(beta)")
 
     def encode(self, x: Tensor) -> Posterior:
         """Images (B, C, H, W) in [0, 1] -> q(z | x)."""
+        self._refuse(is_plain=True)
         posterior: Posterior = self.encoder(x)
         return posterior
 
     def decode(self, z_BZ: Tensor) -> Tensor:
         """Latents (B, Z) -> images (B, C, H, W) in [0, 1]."""
+        self._refuse(is_plain=True)
         return self.likelihood.mean(self.decoder(z_BZ)).clamp(0, 1)
 
     def reconstruct(self, x: Tensor) -> Tensor:

@@ -32,6 +32,8 @@ def draw_study(
     for name in study_figures() if names is None else names:
         figure = study_figures()[name]
         progress(name)
+        if not figure.possible(study):
+            continue
         found = study.of(figure)
         if figure.shown(found):
             note = figure.note(found)
@@ -41,7 +43,8 @@ def draw_study(
 
 def study_charts(study: StudyContext, names: Collection[str]) -> "dict[str, go.Figure]":
     """The interactive ones of these figures by name, those that have something to show."""
-    found = {name: (figure, study.of(figure)) for name, figure in study_figures().items() if name in names}
+    asked = {name: it for name, it in study_figures().items() if name in names and it.possible(study)}
+    found = {name: (figure, study.of(figure)) for name, figure in asked.items()}
     charts = {name: figure.chart(numbers) for name, (figure, numbers) in found.items() if not figure.note(numbers)}
     return {name: chart for name, chart in charts.items() if chart is not None}
 

@@ -9,6 +9,7 @@ import numpy as np
 from optuna.distributions import CategoricalDistribution
 
 from analysis.figures.registry import StudyContext
+from analysis.measures.linear import LinearModel
 from analysis.reading.best_runs import Run
 from analysis.reading.frames import eligible
 from analysis.statistics.excess import Points
@@ -175,7 +176,7 @@ def compute_rate_distortion(
 
 def _numbers(run: Run) -> dict[str, float]:
     model = run.config.model
-    return {**run.best, "beta": run.config.beta, "latent_dim": model.latent_dim, "depth": model.depth}
+    return {**run.best, "beta": run.config.main_beta, "latent_dim": model.latent_dim, "depth": model.depth}
 
 
 def _finals(study: StudyContext, numbers: list[int]) -> list[tuple[Run, int]]:
@@ -205,11 +206,15 @@ def _linear(
         model = study.linear
     except UserError as error:
         return None, str(error)
+    gain = model.loss(beta) - (distortion + beta * rate)
+    return LinearCurve(*linear_curve(model), model.latent_dim, gain), ""
+
+
+def linear_curve(model: LinearModel) -> tuple[np.ndarray, np.ndarray]:
+    """Rates, rising, and distortions of the best linear model, (G,) each, nats per image."""
     largest = model.eigenvalues.max()
     curve = model.optimum(largest * _GRID[::-1]) if largest > 0 else model.optimum(np.ones(1))
-    return LinearCurve(
-        curve.rate, curve.distortion, model.latent_dim, model.loss(beta) - (distortion + beta * rate)
-    ), ""
+    return curve.rate, curve.distortion
 
 
 def pca_sentence(plane: RateDistortion) -> str:

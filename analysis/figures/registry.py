@@ -123,6 +123,17 @@ class StudyFigure(Generic[T]):
     draw: Callable[[T], Figure]
     chart: "Callable[[T], go.Figure | None]" = lambda _: None  # the same to hover and zoom, if it has one
     shown: Callable[[T], bool] = lambda _: True  # whether the page has it, be it a note
+    possible: Callable[[StudyContext], bool] = lambda _: True  # whether it is of such a study, before it is computed
+
+
+def of_plain_trials(study: StudyContext) -> bool:
+    """A figure's ``possible``: each trial has one KL weight, by which it is drawn."""
+    return not study.record.is_multi_rate
+
+
+def of_multi_rate_trials(study: StudyContext) -> bool:
+    """A figure's ``possible``: each trial is a curve over KL weights."""
+    return study.record.is_multi_rate
 
 
 @dataclass(frozen=True, kw_only=True)

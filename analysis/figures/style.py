@@ -66,10 +66,18 @@ HALO = [patheffects.withStroke(linewidth=3, foreground="white")]
 SIZE_LABEL = "latent size"
 BETA_LABEL = "KL weight β"
 BITS_LABEL = "validation bits per dimension"
+RATE_LABEL = "rate R: KL(q(z|x), prior) (nats per image)"
+DISTORTION_LABEL = "distortion D: -E[log p(x|z)] (nats per image)"
 TITLES = {"beta": BETA_LABEL, "latent_dim": SIZE_LABEL, "depth": "depth", "lr": "learning rate"}
 """Column -> what it is called."""
-JUDGED_BY = {"excess": "excess at its own KL weight (nats per image)", "val_bits_per_dim": BITS_LABEL}
+JUDGED_BY = {
+    "excess": "excess at its own KL weight (nats per image)",
+    "val_bits_per_dim": BITS_LABEL,
+    "val_relative_loss": "loss over a linear model's, mean over KL weights",
+}
 """`analysis.reading.study_record.StudyRecord.judged_by` -> what it is called."""
+JUDGED_SHORT = {"excess": "excess (nats)", "val_bits_per_dim": "bits/dim", "val_relative_loss": "of a linear model's"}
+"""The same where there is little room."""
 _WHITE = 0.9  # of an edge that looks white, in [0, 1]
 SEQUENTIAL = "viridis"
 

@@ -4,17 +4,13 @@ of D numbers, M KL weights."""
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.utils.extmath import randomized_svd
 
-from analysis.statistics.water_filling import Optimum, water_filling
 from trainables.data.datasets import Dataset
+from trainables.data.spectrum import covariance_eigenvalues
+from trainables.data.water_filling import Optimum, water_filling
 from trainables.errors import UserError
 from vae_models import ModelConfig
 
-_EXACT = 4096  # numbers in an image up to which the covariance is made, in float32 at most 64 MiB
-_CHUNK = 2**23  # numbers of images that are float32 at once
-_SAMPLE = 2**26  # of the images that stand for all where the covariance would be too large
-_IMAGES_A_LATENT = 10  # of such a sample, below which its components would fit its images and no others
 _GRAY_LEVELS = 255
 
 
@@ -47,45 +43,3 @@ def linear_model(data: Dataset, config: ModelConfig, latent_dim: int) -> LinearM
     eigenvalues = covariance_eigenvalues(data.train.images, data.training_rows(), latent_dim)
     # pixels of [0, 255] on the scale of the decoder's mean
     return LinearModel(eigenvalues * (2 / _GRAY_LEVELS) ** 2, latent_dim, config.distortion_constant)
-
-
-def covariance_eigenvalues(images: np.ndarray, rows: np.ndarray, latent_dim: int) -> np.ndarray:
-    """The eigenvalues of the covariance (divided by N) of images: (D,) float64 descending, squared grey levels.
-
-    Of images up to 4,096 numbers exact. Of larger ones the ``latent_dim`` largest by a randomised decomposition (Halko
-    et al. 2011, SIAM Review 53(2)) of evenly spaced images, as many as hold 67 million numbers together, which finds
-    them slightly too small; the others as their mean, as the water-filling only sums them. Memory: 0.3 GiB, or 1 GiB of
-    larger ones.
-
-    Args:
-        images: (all, C, H, W) uint8, which may be a memory map.
-        rows: (N,) of the images that count, one at least.
-
-    Raises: UserError where less than 10 images a latent would be left of larger ones.
-    """
-    size = int(np.prod(images.shape[1:]))
-    if size <= _EXACT:
-        found = np.linalg.eigvalsh(_covariance(images, rows))[::-1]
-        return found.clip(0).astype(float)  # a solver leaves zeros slightly below 0
-    kept = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _SAMPLE // size)).astype(int))]
-    if len(kept) < _IMAGES_A_LATENT * latent_dim:
-        rule = f"{latent_dim} latents need {_IMAGES_A_LATENT * latent_dim} images of {size:,} numbers"
-        raise UserError(f"{rule}, and memory for them, got {len(kept)}")
-    flat = images[kept].reshape(len(kept), -1).astype(np.float32)
-    flat -= flat.mean(0)
-    total = float(np.linalg.norm(flat)) ** 2 / len(kept)
-    largest = randomized_svd(flat, latent_dim, n_iter=4, random_state=0)[1].astype(float) ** 2 / len(kept)
-    others = size - latent_dim
-    return np.concatenate([largest, np.full(others, (total - largest.sum()) / max(1, others))])
-
-
-def _covariance(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """(D, D) float32, from a few images at a time."""
-    size = int(np.prod(images.shape[1:]))
-    parts = np.array_split(rows, -(-len(rows) * size // _CHUNK))
-    mean = sum(images[part].reshape(len(part), size).sum(0, dtype=np.int64) for part in parts) / len(rows)
-    covariance = np.zeros((size, size), np.float32)
-    for part in parts:
-        centred = images[part].reshape(len(part), size) - mean.astype(np.float32)
-        covariance += centred.T @ centred
-    return covariance / np.float32(len(rows))

@@ -46,7 +46,20 @@ class Run:
         """File name of this run's figures: "trial_0007_epoch_0012"."""
         return f"{self.slug}_epoch_{int(self.best['epoch']):04d}"
 
-    def load(self) -> VAE:
+    def load(self, beta: float | None = None) -> VAE:
+        """`load_whole`, of a multi-rate network its view at a KL weight, by default at that of its single numbers.
+        Raises: UserError likewise, and for a KL weight that it has not."""
+        model = self.load_whole()
+        if not self.config.model.multi_rate:
+            if beta not in (None, self.config.beta):
+                raise UserError(f"beta must be that of {self.label}, {self.config.beta:g}, got {beta:g}")
+            return model
+        try:
+            return model.at(self.config.main_beta if beta is None else beta)
+        except ValueError as error:
+            raise UserError(f"{error}\nof {self.label}") from error
+
+    def load_whole(self) -> VAE:
         """The weights of the best epoch, on the CPU in evaluation mode. Raises: UserError as `load_weights`, and for
         weights of another training."""
         model, metrics = load_weights(self.folder.best)
@@ -58,8 +71,8 @@ class Run:
 
 def ranked_runs(folder: StudyRecord | Path | str, trials: pd.DataFrame | None = None) -> list[Run]:
     """The complete trials, and the finished final trainings, those within the study's limits first, best first: by
-    ``val_bits_per_dim``, or of two objectives the front's, its knee first and then spread over it, and the others by
-    their ``excess``; a trial follows its final training. ``trials`` are its `load_trials`, where they are at hand.
+    what one objective minimises, or of two the front's, its knee first and then spread over it, and the others by their
+    ``excess``; a trial follows its final training. ``trials`` are its `load_trials`, where they are at hand.
     Raises: UserError where the folder is missing, or holds no whole study."""
     study = read_study(folder)
     runs = []
@@ -71,7 +84,7 @@ def ranked_runs(folder: StudyRecord | Path | str, trials: pd.DataFrame | None = 
     trained = {run.config for run in runs}
     runs += [run for run in final_runs(study.folder) if run.config not in trained]  # no longer, so the same run
     if not study.has_front:
-        return sorted(runs, key=lambda run: (not study.is_within_limits(run.best), run.best["val_bits_per_dim"]))
+        return sorted(runs, key=lambda run: (not study.is_within_limits(run.best), run.best[study.judged_by]))
     trials = load_trials(study) if trials is None else trials
     front = trials[trials["front"]]
     spread_out = spread(front["val_rate"].to_numpy(), front["val_distortion"].to_numpy(), len(front))

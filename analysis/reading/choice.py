@@ -11,6 +11,7 @@ import pandas as pd
 from analysis.reading.best_runs import Run, longest, ranked_runs
 from analysis.reading.frames import load_trials
 from analysis.reading.study_record import StudyRecord, read_study
+from analysis.reading.validation import read_rates
 from analysis.statistics.pareto import knee, pareto_front
 from trainables.errors import OptionError, UserError
 from trainables.metrics import Metrics
@@ -74,6 +75,13 @@ class Choice:
     is_met: bool  # False: no run meets the wish, and this one comes nearest
     beside: Neighbours  # among all finished runs
     trials: pd.DataFrame  # `analysis.load_trials` of the study
+    rates: pd.DataFrame | None = None  # of a multi-rate network: `analysis.reading.validation.read_rates`
+    place: int = 0  # of the KL weight among those, which is the wish's answer
+
+    @property
+    def beta(self) -> float | None:
+        """The KL weight to take a multi-rate network at; None of a plain one, which has its own."""
+        return None if self.rates is None else float(self.rates["beta"].iloc[self.place])
 
 
 def choose(folder: StudyRecord | Path | str, wish: Wish | None = None) -> Choice:
@@ -87,8 +95,30 @@ def choose(folder: StudyRecord | Path | str, wish: Wish | None = None) -> Choice
     runs = within_limits(study, ranked_runs(study, trials))
     if not runs:
         raise UserError(f"no trial of {study.folder} is complete, so there is no model to take\n{_MORE}")
+    if study.is_multi_rate:
+        return _at_a_weight(study, wish, runs[0], trials)
     at, is_met = _meeting(wish, runs, *_plane(runs))
     return Choice(study, wish, runs[at], is_met, neighbours(runs[at], runs), trials)
+
+
+def _at_a_weight(study: StudyRecord, wish: Wish, run: Run, trials: pd.DataFrame) -> Choice:
+    """The best multi-rate network, at that of its KL weights which meets the wish best; without one at the middle."""
+    rates = read_rates(run.folder, run.config, run.best)
+    rate, distortion = (rates[name].to_numpy(float) for name in ("val_rate", "val_distortion"))
+    place, is_met = len(rates) // 2, True
+    match wish.kind:
+        case "rate":
+            place, is_met = _within(rate, wish.value, distortion)
+        case "distortion":
+            place, is_met = _within(distortion, wish.value, rate)
+        case "price":
+            place = int((distortion + wish.value * rate).argmin())
+        case "bits":
+            place = int(rates["val_bits_per_dim"].argmin())
+        case "knee":
+            bend = knee(rate, distortion)
+            place, is_met = (place, False) if bend is None else (bend, True)
+    return Choice(study, wish, run, is_met, Neighbours(), trials, rates, place)
 
 
 def within_limits(study: StudyRecord, runs: list[Run]) -> list[Run]:
@@ -133,21 +163,27 @@ def load_best(
     price: float | None = None,
     bits: bool = False,
     knee: bool = False,
+    beta: float | None = None,
 ) -> VAE:
     """The study's best model, or the ``rank``-th after it, or the one for a `Wish`; on the CPU, ready to ``encode``,
-    ``decode``, ``sample`` and ``reconstruct``. Where no run meets the wish it is the nearest, with a warning. Raises:
-    UserError where there is no such run, its weights are missing, torn or altered, or the wishes contradict each
-    other."""
+    ``decode``, ``sample`` and ``reconstruct``; a multi-rate network at the KL weight ``beta``, by default the middle of
+    its range (`Run.load`), or for a wish at that of its measured weights which meets it best. Where no run meets the
+    wish it is the nearest, with a warning. Raises: UserError where there is no such run, its weights are missing, torn
+    or altered, or the wishes contradict each other."""
     wish = Wish.of(rate, distortion, price, bits, knee)
     if wish == Wish():
-        return run_at_rank(read_study(folder), rank).load()
+        return run_at_rank(read_study(folder), rank).load(beta)
+    if beta is not None:
+        raise OptionError(
+            f"a KL weight is of a network without a wish, got beta {beta:g} and {wish.kind}\nleave out one"
+        )
     if rank:
         raise OptionError(f"a rank is of the runs without a wish, got rank {rank} and {wish.kind}\nleave out one")
     choice = choose(folder, wish)
     if not choice.is_met:
         asked = wish.kind if wish.kind == "knee" else f"{wish.kind} {wish.value:g}"
         warnings.warn(f"no run of {folder} meets {asked}: {choice.run.label} comes nearest", stacklevel=2)
-    return choice.run.load()
+    return choice.run.load(choice.beta)
 
 
 def run_at_rank(study: StudyRecord, rank: int) -> Run:

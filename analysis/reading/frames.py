@@ -12,17 +12,17 @@ from optuna.distributions import IntDistribution
 
 from analysis.reading.states import WORDS
 from analysis.reading.study_record import StudyRecord, read_study, seconds_held
-from analysis.reading.validation import best_row, column, read_epochs
+from analysis.reading.validation import best_row, column, read_epochs, read_rates
 from analysis.statistics.excess import excess
 from analysis.statistics.pareto import pareto_front
 from trainables.errors import StudyWarning, UserError
-from trainables.metrics import EPOCH, VALIDATION
+from trainables.metrics import AT_EACH_RATE, EPOCH, VALIDATION
 from trainables.objective import Constraint
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
 
 _WHOLE = {"number", "epochs", "best_epoch", "latent_dim", "depth", *(metric.name for metric in EPOCH if metric.whole)}
-_OF_REPEATS = ("val_bits_per_dim", "val_rate", "val_distortion", "val_nelbo")
+_OF_REPEATS = ("val_bits_per_dim", "val_rate", "val_distortion", "val_nelbo", "val_relative_loss")
 
 
 def load_trials(folder: StudyRecord | Path | str) -> pd.DataFrame:
@@ -88,10 +88,29 @@ def load_epochs(folder: StudyRecord | Path | str) -> pd.DataFrame:
     return _typed(frame[["number", "epoch", *columns[1:], *metrics[1:]]], study)
 
 
+def load_rates(folder: StudyRecord | Path | str) -> pd.DataFrame:
+    """One row a trial and KL weight of a multi-rate study, at the trial's best epoch: ``number place`` (Int64; of the
+    weight among `TrialConfig.betas`), ``state``, ``beta`` and the metrics that `trainables.metrics.AT_EACH_RATE` names
+    (float64, whole ones Int64). Empty of a study of plain trials. Raises: UserError as `load_trials`, and where an
+    epoch lacks one of these numbers."""
+    study = read_study(folder)
+    frames = []
+    for trial, state, best in zip(study.trials, study.states, study.best, strict=True):
+        config = study.config(trial)
+        if config and best and config.model.multi_rate:
+            record = TrialFolder(StudyLayout(study.folder).trial(trial.number))
+            frames.append(read_rates(record, config, best).assign(number=trial.number, state=state))
+    columns = ["number", "state", "place", "beta", *AT_EACH_RATE]
+    found = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+    kinds: dict[str, Any] = dict.fromkeys(AT_EACH_RATE, "float64") | {"beta": "float64"}
+    kinds |= dict.fromkeys(("number", "place", "val_active_units"), "Int64")
+    return found[columns].astype(kinds | {"state": pd.CategoricalDtype(list(WORDS))})
+
+
 def load_repeats(folder: StudyRecord | Path | str) -> pd.DataFrame:
     """One row a finished repeat: ``number`` of the trial, ``repeat``, ``seed`` (Int64), ``state`` (category
-    COMPLETE, FAIL), ``val_bits_per_dim val_rate val_distortion val_nelbo`` (float64) of its best epoch, and
-    ``cause`` (str).
+    COMPLETE, FAIL), ``val_bits_per_dim val_rate val_distortion val_nelbo val_relative_loss`` (float64) of its best
+    epoch, and ``cause`` (str).
 
     The search chose its best trials for values that are low by chance too; the repeats alone say how good a
     configuration is. Those of another config than the ledger's trial, as when a folder was mixed up, are left out, and
@@ -129,9 +148,9 @@ def repeats_of(repeats: pd.DataFrame, number: int) -> pd.DataFrame:
     return repeats[repeats["number"] == number]
 
 
-def complete_bits(repeats: pd.DataFrame) -> np.ndarray:
-    """``val_bits_per_dim`` of the complete ones, (R,)."""
-    return repeats.loc[repeats["state"] == "COMPLETE", "val_bits_per_dim"].to_numpy(float)
+def complete_values(repeats: pd.DataFrame, column: str = "val_bits_per_dim") -> np.ndarray:
+    """What one objective minimises, of the complete ones, (R,)."""
+    return repeats.loc[repeats["state"] == "COMPLETE", column].to_numpy(float)
 
 
 def complete_trials(trials: pd.DataFrame) -> pd.DataFrame:

@@ -59,7 +59,7 @@ class StudyRecord:
 
     @cached_property
     def _base(self) -> dict[str, Any]:
-        return flat(self.base)
+        return flat(self.base) | {"beta": self.base.main_beta}
 
     @cached_property
     def columns(self) -> dict[str, str]:
@@ -91,9 +91,14 @@ class StudyRecord:
         return len(OBJECTIVES[self.objective]) > 1
 
     @property
+    def is_multi_rate(self) -> bool:
+        """Whether each of its trials is one network for every KL weight of a range."""
+        return self.base.model.multi_rate
+
+    @property
     def judged_by(self) -> str:
         """The column of `analysis.load_trials` that says which of its trials is better, low is good."""
-        return "excess" if self.has_front else "val_bits_per_dim"
+        return "excess" if self.has_front else OBJECTIVES[self.objective][0]
 
     @property
     def hours(self) -> tuple[float, float]:

@@ -3,13 +3,14 @@
 from typing import Annotated, Any
 
 import numpy as np
+import pandas as pd
 from optuna.distributions import BaseDistribution, json_to_distribution
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 from pydantic_core import SchemaValidator, core_schema
 
 from trainables.config import TrialConfig, completed
 from trainables.errors import UserError, explain, reason_of
-from trainables.metrics import EPOCH, Metric, Metrics
+from trainables.metrics import AT_EACH_RATE, EPOCH, Metric, Metrics, at_rate
 from trainables.objective import Constraint, named
 from trainables.records.atomic_files import read_bounded, refuse_escapes, unseal
 from trainables.records.study_layout import StudyLayout
@@ -54,6 +55,20 @@ def read_epochs(record: TrialFolder) -> np.ndarray:
         raise UserError(f"{record.metrics} is not a trial's record: epoch {row['epoch']} {rule}") from error
     values = [[row.get(name, np.nan) for name in _NAMES] for row in checked]
     return np.array(values, np.float64).reshape(-1, len(_NAMES))
+
+
+def read_rates(record: TrialFolder, config: TrialConfig, best: Metrics) -> pd.DataFrame:
+    """What a multi-rate training measured at its best epoch: a row for each of its KL weights, ``place beta`` and
+    `AT_EACH_RATE`. Raises: UserError as `read_epochs`."""
+    row = record.rows()[int(best["epoch"]) - 1]
+    try:
+        values = [[float(row[at_rate(name, place)]) for name in AT_EACH_RATE] for place in range(len(config.betas))]
+        if not np.isfinite(values).all() or np.abs(values).max() >= LARGEST:
+            raise ValueError("one of its numbers is none")
+    except (KeyError, TypeError, ValueError) as error:
+        rule = f"epoch {row['epoch']} must have numbers at each KL weight: {error}"
+        raise UserError(f"{record.metrics} is not a multi-rate trial's record: {rule}") from error
+    return pd.DataFrame(values, columns=list(AT_EACH_RATE)).assign(beta=config.betas, place=range(len(config.betas)))
 
 
 def no_epochs() -> np.ndarray:

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import pandas as pd
+
 from analysis.reading.best_runs import Run
 from analysis.reading.certainty import Certainty, certainty
 from analysis.reading.choice import Choice, price_of
 from analysis.reading.frames import load_repeats
 from analysis.report.front import certainty_words
-from trainables.metrics import VALIDATION
+from trainables.metrics import AT_EACH_RATE, VALIDATION
 
 
 def _wish_words(choice: Choice) -> str:
@@ -34,17 +36,55 @@ def _wish_words(choice: Choice) -> str:
 def best_facts(choice: Choice) -> dict[str, str | list[str]]:
     """What `python -m analysis best` prints, by name."""
     run, model, best = choice.run, choice.run.config.model, choice.run.best
+    if choice.rates is not None:
+        return _network_facts(choice, choice.rates)
     return {
         "take": f"{run.label}, {_wish_words(choice)}",
         "gives": f"rate {best['val_rate']:.2f} nats, distortion {best['val_distortion']:.2f} nats, "
         f"MSE {best['val_mse']:.5f}, {best['val_bits_per_dim']:.4f} bits per dimension (validation images)",
-        "is": f"KL weight {run.config.beta:.4g}, latent size {model.latent_dim}, {model.layers}; "
+        "is": f"KL weight {run.config.main_beta:.4g}, latent size {model.latent_dim}, {model.layers}; "
         f"epoch {int(best['epoch'])} of {run.config.epochs}",
         "weights": str(run.folder.best),
         "config": str(run.folder.path / "config.json"),
         "next": _neighbours(choice),
         "sure": _sure(choice),
     }
+
+
+def _network_facts(choice: Choice, rates: pd.DataFrame) -> dict[str, str | list[str]]:
+    """The same of a multi-rate network: at which KL weight it answers the wish, and how it is used at any."""
+    run, model, at = choice.run, choice.run.config.model, rates.iloc[choice.place]
+    low, high = model.beta_range
+    missed = {
+        "knee": "its curve has no knee, and this is the middle of its range",
+        "rate": f"none of its weights has a rate of {choice.wish.value:g} nats or less, and this is the nearest",
+        "distortion": f"none of them has a distortion of {choice.wish.value:g} nats or less, and this is the nearest",
+    }
+    met = _wish_words(choice).replace("front of rate against distortion", "curve")
+    why = met if choice.is_met else missed[choice.wish.kind]
+    if choice.wish.kind == "best":
+        why = "the middle of its range"
+    folder = repr(str(choice.study.folder))
+    return {
+        "take": f"{run.label}, one network for every KL weight from {low:g} to {high:g}, at {choice.beta:.4g}: {why}",
+        "gives": f"rate {at['val_rate']:.2f} nats, distortion {at['val_distortion']:.2f} nats, "
+        f"MSE {at['val_mse']:.5f}, {at['val_bits_per_dim']:.4f} bits per dimension (validation images)",
+        "is": f"latent size {model.latent_dim}, {model.layers}; epoch {int(run.best['epoch'])} of {run.config.epochs}; "
+        f"distortion + beta rate is {run.best['val_relative_loss']:.3f} of a linear model's, mean over its weights",
+        "use": f"load_best({folder}, beta={choice.beta:.4g}) of analysis is the plain network at this weight",
+        "weights": str(run.folder.best),
+        "config": str(run.folder.path / "config.json"),
+        "next": _next_weights(rates, choice.place),
+    }
+
+
+def _next_weights(rates: pd.DataFrame, place: int) -> list[str]:
+    """What the measured KL weights on either side would give."""
+    return [
+        f"at {row['beta']:.4g} the rate is {row['val_rate']:.2f} nats, the distortion {row['val_distortion']:.2f}"
+        for k, row in rates.iterrows()
+        if abs(int(str(k)) - place) == 1
+    ]
 
 
 def _neighbours(choice: Choice) -> list[str]:
@@ -87,13 +127,14 @@ def _certainty(choice: Choice) -> Certainty:
 
 def best_json(choice: Choice) -> dict[str, Any]:
     """What `python -m analysis best --json` prints: see analysis/README.md. JSON values; what is unknown is None."""
-    found = None if choice.run.is_final else _certainty(choice)
+    found = None if choice.run.is_final or choice.study.is_multi_rate else _certainty(choice)
     neighbours = {"shorter": choice.beside.shorter, "faithful": choice.beside.faithful, "better": choice.beside.better}
     return {
         "study": str(choice.study.folder),
         "wish": {"kind": choice.wish.kind, "value": choice.wish.value},
         "met": choice.is_met,
         **_of(choice.run),
+        **_at_its_weight(choice),
         "config": choice.run.config.model_dump(mode="json"),
         "neighbours": {name: run and _of(run) for name, run in neighbours.items()},
         "certainty": {
@@ -104,6 +145,14 @@ def best_json(choice: Choice) -> dict[str, Any]:
             "separable": found.difference.separable if found and found.difference else None,
         },
     }
+
+
+def _at_its_weight(choice: Choice) -> dict[str, Any]:
+    """Of a multi-rate network: the KL weight, and what was measured there."""
+    if choice.rates is None:
+        return {"beta": choice.run.config.beta}
+    at = {name: float(value) for name, value in choice.rates.iloc[choice.place].items() if name in AT_EACH_RATE}
+    return {"beta": choice.beta, "metrics": at | {"val_relative_loss": choice.run.best["val_relative_loss"]}}
 
 
 def _of(run: Run) -> dict[str, Any]:

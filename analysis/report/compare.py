@@ -22,6 +22,7 @@ from analysis.progress import ShowStep, Steps
 from analysis.reading.best_runs import Run
 from analysis.reading.frames import complete_trials, load_trials, repeats_of
 from analysis.reading.study_record import read_study
+from analysis.report.compare_rates import AgainstPlain, add_network, against_chart, against_plain
 from analysis.report.findings import SAME_BITS, separability_clause
 from analysis.report.page import render_template, rendered_charts, shown
 from analysis.statistics.excess import front_excess
@@ -36,13 +37,13 @@ _KERNEL = ("/dev", "/proc", "/sys")
 _COUNTS = {state: style.word for state, style in STATES.items() if state != "WAITING"}  # state -> column of its trials
 _TEXTS = ["study", "folder", "dataset", "created", "fault"]
 _FRONTS = ["hypervolume", "hypervolume_low", "front_excess", "front_excess_low", "front_excess_high"]
-_BEST = ["val_bits_per_dim", "val_rate", "val_distortion", "val_nelbo", "final_bits_per_dim"]
+_BEST = ["val_bits_per_dim", "val_rate", "val_distortion", "val_nelbo", "val_relative_loss", "final_bits_per_dim"]
 _KINDS = dict.fromkeys(_TEXTS, "str")  # the others are counts
 _KINDS |= dict.fromkeys(["beta", *_FRONTS, *_BEST, "hours"], "float64")
 _COLUMNS = ["study", "dataset", "trials", *_COUNTS.values(), "epochs", "front", *_FRONTS]
 _COLUMNS += ["best_trial", "beta", "latent_dim", "depth", *_BEST, "hours", "folder"]
 _LISTED = [*_TEXTS[:-1], "definitions", "trials", *_COUNTS.values(), "front", "knee", "val_rate", "val_distortion"]
-_LISTED += ["val_bits_per_dim", "fault"]
+_LISTED += ["val_bits_per_dim", "val_relative_loss", "fault"]
 
 
 def _table(rows: list[dict[str, object]], columns: list[str]) -> pd.DataFrame:
@@ -80,12 +81,18 @@ class Compared:
         row: dict[str, object] = {"study": self.name, "folder": str(record.folder), "dataset": record.base.dataset}
         row |= _counts_of(study.trials)
         row |= {"epochs": record.base.epochs, "hours": study.trials["seconds"].sum() / 3600}
-        row["front"] = int(self.plane.is_front.sum())
+        if not record.is_multi_rate:  # each of its trials is a curve, and not a point of a front
+            row["front"] = int(self.plane.is_front.sum())
         if best := self.best:
-            row |= {"best_trial": best.number, "beta": best.config.beta, **best.config.model.model_dump(), **best.best}
+            row |= {
+                "best_trial": best.number,
+                "beta": best.config.main_beta,
+                **best.config.model.model_dump(),
+                **best.best,
+            }
         if study.final:
             row["final_bits_per_dim"] = study.final.best["val_bits_per_dim"]
-        if area := self.plane.hypervolume:
+        if (area := self.plane.hypervolume) and not record.is_multi_rate:
             row |= {"hypervolume": area.estimate, "hypervolume_low": area.low}
         if it := self.excess:
             row |= {"front_excess": it.estimate, "front_excess_low": it.low, "front_excess_high": it.high}
@@ -115,12 +122,23 @@ class Comparison:
         return all(study.study.record.has_front for study in self.studies)
 
     @cached_property
+    def networks(self) -> list[AgainstPlain]:
+        """Of each study of multi-rate networks, against each of plain trials."""
+        if not self.comparable:
+            return []
+        pairs = [(each.name, each.study) for each in self.studies]
+        many, plain = ([it for it in pairs if it[1].record.is_multi_rate is wanted] for wanted in (True, False))
+        found = [against_plain(one, other) for one in many for other in plain]
+        return [it for it in found if it is not None]
+
+    @cached_property
     def table(self) -> pd.DataFrame:
         """One row a study: ``study folder dataset`` (str), ``trials complete pruned failed running interrupted
         epochs front best_trial latent_dim depth`` (Int64), ``hypervolume hypervolume_low front_excess front_excess_low
-        front_excess_high beta val_bits_per_dim val_rate val_distortion val_nelbo final_bits_per_dim hours`` (float64,
-        NaN where unknown). ``front`` counts its trials; ``beta`` to ``val_nelbo`` are of ``best_trial``, of two
-        objectives the knee of the front. Nats per image, nats squared. See `Compared`."""
+        front_excess_high beta val_bits_per_dim val_rate val_distortion val_nelbo val_relative_loss
+        final_bits_per_dim hours`` (float64, NaN where unknown). ``front`` counts its trials; ``beta`` to
+        ``val_relative_loss`` are of ``best_trial``, of two objectives the knee of the front, of a multi-rate network at
+        the middle of its KL weights. Nats per image, nats squared. See `Compared`."""
         frame = _table([study.row for study in self.studies], _COLUMNS)
         if self.comparable:
             return frame
@@ -139,7 +157,10 @@ class Comparison:
         if len(found) < 2:
             return ["Fewer than two of these studies have a complete trial: there is nothing to compare yet."]
         ranked = [study for study, _ in found]
-        sentences = [*self._front_findings(ranked)] if self.by_fronts else [*_best_trials(found), *_areas(ranked)]
+        if any(study.study.record.is_multi_rate for study in ranked):
+            sentences = [*(it.sentence for it in self.networks), *_best_networks(found)]
+        else:
+            sentences = [*self._front_findings(ranked)] if self.by_fronts else [*_best_trials(found), *_areas(ranked)]
         if len({(len(study.study.trials), study.study.record.base.epochs) for study in self.studies}) > 1:
             sentences.append("Their budgets of trials and epochs differ, which favours the larger.")
         return sentences
@@ -154,6 +175,21 @@ class Comparison:
             return
         yield from _excesses(studies)
         yield from _areas(studies)
+
+
+def _best_networks(found: list[tuple[Compared, Run]]) -> Iterator[str]:
+    """Of studies of multi-rate networks, which has the best one; where their KL weights differ, that this cannot be
+    told."""
+    many = [(run.best["val_relative_loss"], study, run) for study, run in found if study.study.record.is_multi_rate]
+    many.sort(key=lambda it: it[0])
+    if len({run.config.model.beta_range for _, _, run in many}) > 1:
+        yield "Their networks are for different ranges of KL weights, over which their losses cannot be compared."
+    elif len(many) > 1:
+        parts = [f"{run.label} of {study.name} {loss:.3f}" for loss, study, run in many]
+        yield (
+            f"Of a linear model's loss, in the mean over the KL weights, the best networks reach: {', '.join(parts)}; "
+            "one training of each cannot tell merit from luck."
+        )
 
 
 def _best_trials(found: list[tuple[Compared, Run]]) -> Iterator[str]:
@@ -228,13 +264,14 @@ def _compared(names: list[str], studies: list[StudyContext], comparable: bool) -
     """In the plane of what all minimised; of several likelihoods, in the calibrated one."""
     calibrated = len(_likelihoods(studies)) > 1
     measured = [points(study, calibrated) for study in studies]
+    by_fronts = comparable and not calibrated and not any(study.record.is_multi_rate for study in studies)
     is_known = comparable and any(len(beta) for _, beta in measured)
     reference = reference_point(*(of for of, _ in measured)) if is_known else None
     found = []
     for k, (name, study, (own, beta)) in enumerate(zip(names, studies, measured, strict=True)):
         plane = compute_rate_distortion(study, calibrated, reference, finals=False)
         rate, distortion = np.concatenate([np.stack(of) for of, _ in measured[:k] + measured[k + 1 :]], 1)
-        excess = front_excess(own, beta, (rate, distortion)) if comparable and not calibrated else None
+        excess = front_excess(own, beta, (rate, distortion)) if by_fronts else None
         found.append(Compared(name, study, plane, excess))
     return found
 
@@ -265,8 +302,8 @@ def _areas(studies: list[Compared]) -> Iterator[str]:
     )
 
 
-def fronts_chart(planes: Sequence[tuple[str, RateDistortion]]) -> go.Figure:
-    """The complete trials and the front of each of several studies, by name."""
+def fronts_chart(planes: Sequence[tuple[str, RateDistortion]], networks: Sequence[AgainstPlain] = ()) -> go.Figure:
+    """The complete trials and the front of each of several studies, by name, and the curves of multi-rate networks."""
     figure = go.Figure()
     colors = list(OKABE_ITO.values())[:-1]
     for k, (name, plane) in enumerate(planes):
@@ -276,19 +313,25 @@ def fronts_chart(planes: Sequence[tuple[str, RateDistortion]]) -> go.Figure:
         marker = {"color": color, "symbol": SYMBOLS[k % len(SYMBOLS)], "size": 10}
         every = np.ones(len(plane.label), dtype=bool)
         add_runs(figure, plane, every, f"{label}, ", name=label, legendgroup=label, marker=marker)
+    for network in {it.network: it for it in networks}.values():
+        add_network(figure, network)
     frame_chart(figure, [plane for _, plane in planes])
     return figure
 
 
 def write_comparison(comparison: Comparison, out: Path) -> Path:
     """One HTML file that opens without a network. Raises: UserError where it cannot be written."""
-    planes = [(study.name, study.plane) for study in comparison.studies if study.plane.label]
-    charts = {"fronts": fronts_chart(planes)} if planes and comparison.comparable else {}
+    plain = [study for study in comparison.studies if not study.study.record.is_multi_rate]
+    planes = [(study.name, study.plane) for study in plain if study.plane.label]
+    charts = {"fronts": fronts_chart(planes, comparison.networks)} if planes and comparison.comparable else {}
+    against = {f"against_{k}": found for k, found in enumerate(comparison.networks)}
+    drawn = rendered_charts({name: against_chart(found) for name, found in against.items()})
     text = render_template(
         "compare.html.j2",
         findings=comparison.findings,
         likelihoods=comparison.likelihoods,
         charts=rendered_charts(charts),
+        against=[(name, found, shown(found.table), drawn[name]) for name, found in against.items()],
         studies=shown(comparison.table),
         settings=["setting", *(study.name for study in comparison.studies)],
         questions=_differences(comparison),
@@ -318,7 +361,8 @@ def list_studies(root: Path | str, progress: ShowStep = lambda *_: None) -> pd.D
     """The studies below a folder: one row each, by name. Columns ``study folder dataset created`` (str),
     ``definitions trials complete pruned failed running interrupted`` (Int64); of two objectives how many trials are on
     the ``front``, the ``knee`` or what is in its middle (Int64), and that one's ``val_rate val_distortion`` (float64);
-    the lowest ``val_bits_per_dim`` of a complete trial (float64), and ``fault`` (str): why its other columns are
+    the lowest ``val_bits_per_dim`` of a complete trial, or of multi-rate ones the lowest ``val_relative_loss``
+    (float64), and ``fault`` (str): why its other columns are
     unknown, if they are. Raises: UserError where there is no such folder."""
     root = Path(root)
     if not root.is_dir():
@@ -350,7 +394,8 @@ def _summary(folder: Path) -> dict[str, object]:
     trials = load_trials(study)
     done = complete_trials(trials)
     about: dict[str, object] = {"dataset": study.base.dataset, "created": str(study.info.get("created", ""))}
-    about |= {"definitions": study.base.definitions, "val_bits_per_dim": done["val_bits_per_dim"].min()}
+    value = study.judged_by if study.is_multi_rate else "val_bits_per_dim"
+    about |= {"definitions": study.base.definitions, value: done[value].min()}
     front = done[done["front"]] if study.has_front else done[:0]
     for place in spread(front["val_rate"].to_numpy(), front["val_distortion"].to_numpy(), 1):
         knee = front.iloc[place]

@@ -10,13 +10,16 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from analysis.figures.plane import RateDistortion, pca_sentence
 from analysis.figures.registry import StudyContext
+from analysis.figures.study import rate_curve
 from analysis.figures.style import TITLES
 from analysis.reading.best_runs import Run, longest
-from analysis.reading.frames import complete_bits, repeats_of
+from analysis.reading.frames import complete_values, repeats_of
 from analysis.reading.states import by_state
-from analysis.reading.validation import column, read_epochs
+from analysis.reading.validation import column as of_epochs
+from analysis.reading.validation import read_epochs
 from analysis.report.front import front_trials
 from analysis.report.mattered import edge_sentences, importance_sentence, listed, search_sentences
+from analysis.report.multi_rate import curve_sentence
 from analysis.report.tables import cause_of
 from analysis.statistics.importance import Importance
 from analysis.statistics.pareto import FLAT, below_chord, knee
@@ -50,8 +53,11 @@ def findings(study: StudyContext, importance: Importance, plane: RateDistortion)
     mattered, bend, best = importance_sentence(importance), _bend(plane), searched[0]
     linear, edges = [pca_sentence(plane)] if study.data else [], edge_sentences(best, study.record)
     if not study.record.has_front:
-        answer = [_best_trial(searched, study.repeats), mattered, bend]
-        return Findings(answer, asked, [*unfinished, *notes(best, study.final), *linear, *edges])
+        answer, last = [_best_trial(searched, study.repeats), mattered, bend], notes(best, study.final)
+        if study.record.is_multi_rate:
+            answer[0], answer[2] = _best_network(searched, study), curve_sentence(study.of(rate_curve.FIGURE))
+            linear = []
+        return Findings([it for it in answer if it], asked, [*unfinished, *last, *linear, *edges])
     grew, *pruned = search_sentences(study) or [""]
     front = front_trials(study)
     more = " ".join(filter(None, [grew, more_epochs(front, study), *edges]))
@@ -117,7 +123,7 @@ def _best_trial(searched: list[Run], repeats: pd.DataFrame) -> str:
     """And whether it is separable from the runner-up."""
     best = searched[0]
     bits = [run.best["val_bits_per_dim"] for run in searched[:2]]
-    said = f"The best trial is {best.label}, with KL weight {best.config.beta:.3g}, {_network(best)}: "
+    said = f"The best trial is {best.label}, with KL weight {best.config.main_beta:.3g}, {_network(best)}: "
     said += f"{bits[0]:.4f} bits per dimension on the validation images"
     if len(searched) < 2:
         return f"{said}; no other is complete to compare it with."
@@ -127,11 +133,32 @@ def _best_trial(searched: list[Run], repeats: pd.DataFrame) -> str:
     return f"{said}, {fewer} the runner-up, {names[1]}; {seeds}."
 
 
-def separability_clause(names: list[str], repeats: list[pd.DataFrame]) -> str:
-    """Whether other seeds separate two trials, by the repeats of each, and which is then better: not always the
-    search's choice, as that was chosen for its value, which is low by chance too. A clause."""
-    bits, failed = list(map(complete_bits, repeats)), sum(int((of["state"] == "FAIL").sum()) for of in repeats)
-    found, (one, other) = separable(*bits), map(len, bits)
+def _best_network(searched: list[Run], study: StudyContext) -> str:
+    """Of a multi-rate study, and whether it is separable from the runner-up."""
+    best, column = searched[0], study.record.judged_by
+    values, names = [run.best[column] for run in searched[:2]], [run.label for run in searched[:2]]
+    low, high = best.config.model.beta_range
+    said = (
+        f"The best network is {best.label} ({_network(best)}): its distortion + β rate is {values[0]:.3f} of a linear "
+        f"model's, in the mean over KL weights from {low:g} to {high:g}"
+    )
+    if len(values) < 2:
+        return f"{said}; no other is complete to compare it with."
+    repeats = [repeats_of(study.repeats, run.number) for run in searched[:2]]
+    seeds = separability_clause(names, repeats, column, "")
+    return f"{said}, and that of the runner-up, {names[1]}, {values[1]:.3f}; {seeds}."
+
+
+def separability_clause(
+    names: list[str], repeats: list[pd.DataFrame], column: str = "val_bits_per_dim", unit: str = " bits"
+) -> str:
+    """Whether other seeds separate two trials, by a ``column`` of the repeats of each, and which is then better: not
+    always the search's choice, as that was chosen for its value, which is low by chance too. A clause."""
+    values, failed = (
+        [complete_values(each, column) for each in repeats],
+        sum(int((of["state"] == "FAIL").sum()) for of in repeats),
+    )
+    found, (one, other) = separable(*values), map(len, values)
     if found is None:
         if min(one, other) > 1:
             return "the repeats of each agree to the last digit, which cannot tell merit from luck"
@@ -144,7 +171,7 @@ def separability_clause(names: list[str], repeats: list[pd.DataFrame]) -> str:
     better = names[0] if gap.estimate > 0 else names[1]
     verdict = f"separable, and {better} is better" if found.separable else "not separable"
     return (
-        f"with {seeds} the two are {verdict}: {names[1]} lies {gap.estimate:+.4f} bits from {names[0]}, "
+        f"with {seeds} the two are {verdict}: {names[1]} lies {gap.estimate:+.4f}{unit} from {names[0]}, "
         f"95% interval {gap.low:+.4f} to {gap.high:+.4f}"
     )
 
@@ -152,30 +179,31 @@ def separability_clause(names: list[str], repeats: list[pd.DataFrame]) -> str:
 def notes(best: Run, final: Run | None) -> Iterator[str]:
     """Of the best trial: whether it uses its latents, whether more epochs would make it better, and what the final
     training did."""
-    nats, bits = best.best["val_rate"], best.best["val_bits_per_dim"]
+    column, unit = ("val_relative_loss", "") if best.config.model.multi_rate else ("val_bits_per_dim", " bits")
+    nats = best.best["val_rate"]
     if nats < COLLAPSED_NATS:
         # on images with a plain background, a model that draws it alone is ahead of those that have only begun to learn
         yield (
             f"The best trial's code carries {nats:.2f} nats an image, next to nothing, so this ranks models that "
             "ignore their latents: more epochs, more images or another learning rate may change the answer."
         )
-    gained, share = last_gain(column(read_epochs(best.folder), "val_bits_per_dim"))
+    gained, share = last_gain(of_epochs(read_epochs(best.folder), column))
     if share >= _LAST_GAIN:
         yield (
-            f"The best trial gained {gained:.4f} bits in its last epoch, {share:.1%} of what it gained since "
+            f"The best trial gained {gained:.4f}{unit} in its last epoch, {share:.1%} of what it gained since "
             "its first: more epochs may help."
         )
     if final:
-        reached = final.best["val_bits_per_dim"]
-        change = reached - bits
+        reached = final.best[column]
+        change = reached - best.best[column]
         than = f"{abs(change):.4f} {'lower' if change < 0 else 'higher'} than" if abs(change) >= SAME_BITS else "as"
         yield f"A final training of {final.config.epochs} epochs reached {reached:.4f}, {than} the best trial."
 
 
 def more_epochs(front: list[Run], study: StudyContext) -> str:
     """Whether trials were still learning when they ended; empty where none was."""
-    losses = [(run.config.beta, study.record.epochs[run.number]) for run in front]
-    curves = [column(it, "val_distortion") + beta * column(it, "val_rate") for beta, it in losses]
+    losses = [(run.config.main_beta, study.record.epochs[run.number]) for run in front]
+    curves = [of_epochs(it, "val_distortion") + beta * of_epochs(it, "val_rate") for beta, it in losses]
     learning = sum(last_gain(curve)[1] >= _LAST_GAIN for curve in curves)
     if not learning:
         return ""

@@ -57,7 +57,7 @@ def front_table(study: StudyContext, most: int = _MOST_ROWS) -> pd.DataFrame:
                 "a nat saves": price_of(shorter.best, best) if shorter else math.nan,
                 "MSE": best["val_mse"],
                 "bits/dim": best["val_bits_per_dim"],
-                BETA_LABEL: run.config.beta,
+                BETA_LABEL: run.config.main_beta,
                 SIZE_LABEL: model.latent_dim,
                 "network": model.layers,
                 "parameters": parameter_count(model),
@@ -110,7 +110,7 @@ def held_out_table(study: StudyContext, most: int = _MOST_MEASURED) -> pd.DataFr
     rows = []
     for run in trials:
         if run.label in losses:
-            own, beta = losses[run.label], run.config.beta
+            own, beta = losses[run.label], run.config.main_beta
             rivals = {label: other.at(beta) - own.at(beta) for label, other in losses.items() if label != run.label}
             rows.append(
                 {

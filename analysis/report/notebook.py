@@ -42,14 +42,17 @@ class StudyView(StudyContext):
 
     @property
     def table(self) -> pd.DataFrame:
-        """The best complete trials, then the others: by ``val_bits_per_dim``, or of two objectives the front by its
+        """The best complete trials, then the others: by what one objective minimises, or of two the front by its
         rate and the others by their ``excess``."""
         trials, has_front = self.trials, self.record.has_front
         on_front = trials["front"] & has_front
         place = trials["val_rate"].where(on_front, trials[self.record.judged_by])
         order = trials.assign(rest=trials["state"] != "COMPLETE", beyond=~on_front, place=place)
         ranked = order.sort_values(["rest", "beyond", "place"], na_position="last", kind="stable")
-        return ranked[_COLUMNS + ["excess", "front"] * has_front].head(_SHOWN_ROWS)
+        columns = _COLUMNS + ["excess", "front"] * has_front
+        if self.record.is_multi_rate:
+            columns = ["number", "state", "latent_dim", "depth", self.record.judged_by]  # the others are of one weight
+        return ranked[columns].head(_SHOWN_ROWS)
 
     def __repr__(self) -> str:
         return f"{self.title}\n{self.table.to_string(index=False)}"

@@ -2,10 +2,8 @@
 
 import base64
 import gzip
-import io
 import json
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -18,24 +16,28 @@ import pandas as pd
 import plotly.graph_objects as go
 from markupsafe import Markup
 from pandas.api.types import is_scalar, is_string_dtype
-from PIL import Image
 
 from analysis.figures.files import study_charts
 from analysis.figures.plotly_style import to_json
 from analysis.figures.registry import StudyContext, model_figures, study_figures
-from analysis.figures.study import rate_distortion
+from analysis.figures.study import rate_curve, rate_distortion
 from analysis.measures.test_metrics import tables as metric_tables
 from analysis.reading.best_runs import Run
+from analysis.report.embedded import embedded
 from analysis.report.findings import Findings
 from analysis.report.front import front_table
+from analysis.report.multi_rate import OVER_LINEAR, rates_table
+from analysis.report.slider import Slider
 from trainables.text import as_typed, without_passwords
 
 _MOST_ROWS = 2000  # trials in the page's table, which a browser must hold
-_PAGE_BYTES = 5_900_000  # of the whole page, a third of which is plotly.js; pictures without room are linked to
-FIRST = rate_distortion.FIGURE.name  # the figure beside the answer
-_LOSSLESS_BYTES = 150_000  # of a picture; a larger one is better seen than its pixels counted
+_PAGE_BYTES = 5_900_000  # of the page but its slider, plotly.js a third; pictures without room are linked to
+FIRST = (rate_distortion.FIGURE.name, rate_curve.FIGURE.name)  # the figure beside the answer: a study has one
 _FORMATS = {  # of a column
     "val_mse": ".5f",
+    "val_relative_loss": ".4f",
+    "sigma": ".3f",
+    OVER_LINEAR: ".3f",
     "seconds": ".1f",
     "a nat saves": ".2f",
     "MSE": ".5f",
@@ -60,18 +62,23 @@ def render(
     figures: dict[str, Path],
     tables: Mapping[str, pd.DataFrame],
     sections: list[RunSection],
+    slider: Slider | None = None,
 ) -> str:
     """A study's page: what it says, what ``missing`` says that could not be had, the PNGs and GIFs of ``figures`` by
-    name, and ``tables`` by title."""
-    record, rows, front = study.record, _trial_rows(study), front_table(study)
+    name, ``tables`` by title, and the ``slider`` of the KL weight, where there is one."""
+    record, rows = study.record, _trial_rows(study)
+    front = rates_table(study.of(rate_curve.FIGURE)) if record.is_multi_rate else front_table(study)
     few = len(study.trials) <= _MOST_ROWS  # a browser could not hover more
     context = {
         "findings": findings,
         "front": shown(front),
+        "multi_rate": record.is_multi_rate,
+        "best": study.runs[0].label if study.runs else "",
         "front_size": int(study.trials["front"].sum()),
         "missing": missing,
-        "first": {name: path for name, path in figures.items() if name == FIRST},
-        "others": {name: path for name, path in figures.items() if name != FIRST},
+        "slider": slider,
+        "first": {name: path for name, path in figures.items() if name in FIRST},
+        "others": {name: path for name, path in figures.items() if name not in FIRST},
         "quoted": as_typed(record.folder),
         "sections": [(section, metric_tables(section.measured)) for section in sections],
         "drawn": {**study_figures(), **model_figures()},
@@ -85,10 +92,10 @@ def render(
         "base": record.base.model_dump(mode="json"),
         "space": {path: json.loads(text) for path, text in record.info["space"].items()},
     }
-    bare = len(render_template("report.html.j2", images={}, **context).encode())
+    bare = len(render_template("report.html.j2", images={}, **context | {"slider": None}).encode())
     # the study's own first, then the runs' from the best down
     pictures = [path for shown in [figures, *(section.figures for section in sections)] for path in shown.values()]
-    return render_template("report.html.j2", images=_images(pictures, _PAGE_BYTES - bare), **context)
+    return render_template("report.html.j2", images=embedded(pictures, _PAGE_BYTES - bare), **context)
 
 
 def _trial_rows(study: StudyContext) -> list[tuple[list[str], bool, str]]:
@@ -128,36 +135,6 @@ def _templates() -> jinja2.Environment:
     # a third of its bytes, which the page unpacks when a chart is first shown
     environment.globals["plotly"] = Markup(base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode())
     return environment
-
-
-def _images(paths: Sequence[Path], room: int) -> dict[Path, str]:
-    """The data of those pictures that find ``room`` (bytes), as URIs."""
-    found: dict[Path, str] = {}
-    with ThreadPoolExecutor() as pool:  # the encoder lets other threads work
-        for path, uri in zip(paths, pool.map(_data_uri, paths), strict=True):
-            if len(uri) <= room:
-                found[path] = uri
-                room -= len(uri)
-    return found
-
-
-def _data_uri(path: Path) -> str:
-    """A picture in WebP: the same pixels in a third of the bytes, or near ones in fewer; a GIF keeps moving."""
-    with Image.open(path) as image:
-        if path.suffix == ".gif":
-            content = _webp(image, quality=70, save_all=True, minimize_size=True)
-        else:
-            still = image.convert("RGB")
-            content = _webp(still, lossless=True)
-            if len(content) > _LOSSLESS_BYTES:
-                content = min(content, _webp(still, quality=80), key=len)
-    return "data:image/webp;base64," + base64.b64encode(content).decode()
-
-
-def _webp(image: Image.Image, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, format="webp", method=2, **options)
-    return buffer.getvalue()
 
 
 def shown(table: pd.DataFrame) -> tuple[list[str], list[list[str]], list[str]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from analysis.figures.files import draw_model, draw_study
 from analysis.figures.registry import ModelContext, StudyContext, model_figures, study_figures
-from analysis.figures.study import importance, rate_distortion
+from analysis.figures.study import importance, latents_by_beta, rate_curve, rate_distortion
 from analysis.measures.codes import encode
 from analysis.measures.test_metrics import PARTS, measure
 from analysis.progress import ShowStep, Steps
@@ -15,7 +15,9 @@ from analysis.reading.study_record import StudyRecord, read_study
 from analysis.report.cost import DRAWN
 from analysis.report.findings import findings
 from analysis.report.front import held_out_table
+from analysis.report.multi_rate import held_out_rates
 from analysis.report.page import FIRST, RunSection, render
+from analysis.report.slider import compute_slider
 from analysis.report.tables import study_tables
 from trainables.data.datasets import Dataset, load_dataset
 from trainables.errors import UserError, reason_of
@@ -45,7 +47,7 @@ def write_report(
     folder is missing, holds no whole study, or cannot be written."""
     if top < 1:
         raise UserError(f"top must be at least 1, got {top}")
-    steps = Steps(progress, planned=3 if quick else 3 + len(study_figures()))
+    steps = Steps(progress, planned=3 if quick else 4 + len(study_figures()))
     steps("reading the study")
     record = read_study(folder)
     try:
@@ -74,21 +76,30 @@ def _write_all(
     runs = [run for run in study.runs if top and run in [*study.searched_runs[:top], study.final]]
     steps.plan(len(runs) * len(model_figures()) + (len(PARTS) if runs and study.data else 0))
     visu = layout.visu(record.base.dataset)
-    figures = draw_study(study, visu / "study", steps.of("drawing the study"), None if top else [FIRST])
+    names = None if top else [name for name in FIRST if study_figures()[name].possible(study)]
+    figures = draw_study(study, visu / "study", steps.of("drawing the study"), names)
     if top:
         _remove_others(layout.models.glob("*.*"), r"trial_\d+|final(_\d+)?", {run.slug for run in runs})
         _remove_others(visu.glob("*/*.*"), r"(trial_\d+|final|final_\d+)_epoch_\d+", {run.stem for run in runs})
     sections = _draw_runs(study, runs, visu, missing, steps, inception)
     tables = study_tables(study)
     if top:
-        steps("measuring the front on the test set")
-        tables["Does the front hold on the test images?"] = held_out_table(study)
+        steps("measuring rate and distortion on the test set")
+        if record.is_multi_rate:
+            curves, latents = study.of(rate_curve.FIGURE), study.of(latents_by_beta.FIGURE)
+            tables["Does the curve hold on the test images?"] = held_out_rates(curves, latents)
+        else:
+            tables["Does the front hold on the test images?"] = held_out_table(study)
     else:
         missing.append("This page is quick: the other figures, the models and the test set come without --quick.")
+    slider = None
+    if top:
+        steps("turning the KL weight")
+        slider = compute_slider(study)
     steps("writing the page")
     found = findings(study, study.of(importance.FIGURE), study.of(rate_distortion.FIGURE))
     shown = {title: table for title, table in tables.items() if len(table)}
-    write_atomic(layout.report, render(study, found, missing, figures, shown, sections))
+    write_atomic(layout.report, render(study, found, missing, figures, shown, sections, slider))
     paths = {"report": layout.report, "trials": layout.trials_csv, "models": layout.models, "visu": visu}
     return {name: path for name, path in paths.items() if path.exists()}
 

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.figures.registry import StudyContext
-from analysis.figures.style import STATES, TITLES
+from analysis.figures.style import JUDGED_SHORT, STATES, TITLES
 from analysis.reading.certainty import Certainty, certainty
-from analysis.reading.frames import complete_bits, complete_trials, repeats_of
+from analysis.reading.frames import complete_trials, complete_values, repeats_of
+from analysis.reading.study_record import StudyRecord
 from analysis.report.mattered import best_by_band
 from analysis.statistics.resampling import t_interval
 from analysis.statistics.separability import Rank, ranks, separable
@@ -20,26 +21,37 @@ _NATS = ("rate", "distortion")
 
 def study_tables(study: StudyContext) -> dict[str, pd.DataFrame]:
     """By title, those that have rows."""
-    tables = {"How the trials ended": _states_table(study.trials)}
+    tables = {"How the trials ended": _states_table(study.trials, _value_of(study.record))}
     if study.record.has_front:
         tables["With other seeds: means ± 95%"] = _front_repeats_table(study)
         tables["The best trial of each band of KL weights"] = best_by_band(study.trials, study.record)
     else:
-        tables["With other seeds"] = _repeats_table(study.repeats)
+        tables["With other seeds"] = _repeats_table(study.repeats, _value_of(study.record))
     return {title: table for title, table in tables.items() if len(table)}
 
 
-def _states_table(trials: pd.DataFrame) -> pd.DataFrame:
-    """A row a state that there is: its ``trials``, the ``best`` and ``median`` of their bits per dimension, and
+def _value_of(study: StudyRecord) -> str:
+    """The column of what one objective minimises; of two of the yardstick that all trials share."""
+    return "val_bits_per_dim" if study.has_front else study.judged_by
+
+
+def _states_table(trials: pd.DataFrame, value: str) -> pd.DataFrame:
+    """A row a state that there is: its ``trials``, the best and the median of what a column ``value`` says of them, and
     the ``commonest cause`` of failures."""
     rows = []
     for state, style in STATES.items():
         chosen = trials[trials["state"] == state]
-        bits, (cause, of, count) = chosen["val_bits_per_dim"], cause_of(chosen)
+        values, (cause, of, count) = chosen[value], cause_of(chosen)
         few = f" ({of} of {count})" if of < count else ""
         if len(chosen):
-            rows.append((style.word, len(chosen), bits.min(), bits.median(), cause + few))
-    return pd.DataFrame(rows, columns=["state", "trials", "best bits/dim", "median bits/dim", "commonest cause"])
+            rows.append((style.word, len(chosen), values.min(), values.median(), cause + few))
+    return pd.DataFrame(
+        rows, columns=["state", "trials", f"best {_name(value)}", f"median {_name(value)}", "commonest cause"]
+    )
+
+
+def _name(value: str) -> str:
+    return f"loss, {JUDGED_SHORT[value]}" if value == "val_relative_loss" else JUDGED_SHORT[value]
 
 
 def cause_of(trials: pd.DataFrame) -> tuple[str, int, int]:
@@ -55,11 +67,11 @@ def _first_line(cause: str) -> str:
     return line.rstrip(". ") if len(line) <= _LONGEST_CAUSE else line[:_LONGEST_CAUSE].rstrip() + " …"
 
 
-def _repeats_table(repeats: pd.DataFrame) -> pd.DataFrame:
+def _repeats_table(repeats: pd.DataFrame, value: str) -> pd.DataFrame:
     """A row a trial that was repeated, the lowest mean first: what its ``seeds`` gave, how many ``failed``, its
     ``rank`` among those with 2 seeds or more, in which share of draws of the means it is ``first``, and from which
     of them it is ``not separable``."""
-    bits = {int(number): complete_bits(repeats_of(repeats, number)) for number in repeats["number"].unique()}
+    bits = {int(number): complete_values(repeats_of(repeats, number), value) for number in repeats["number"].unique()}
     known = {number: values for number, values in bits.items() if len(values) > 1}
     standing = dict(zip(known, ranks(list(known.values())), strict=True)) if known else {}
     verdicts = {(one, other): separable(known[one], known[other]) for one, other in permutations(known, 2)}
@@ -68,8 +80,8 @@ def _repeats_table(repeats: pd.DataFrame) -> pd.DataFrame:
     rows = [
         {
             "trial": number,
-            "bits/dim, mean": values.mean() if len(values) else None,
-            "bits/dim, standard deviation": values.std(ddof=1) if number in known else None,
+            f"{_name(value)}, mean": values.mean() if len(values) else None,
+            f"{_name(value)}, standard deviation": values.std(ddof=1) if number in known else None,
             "seeds": len(values),
             "failed": failed.get(number, 0),
             **(_place(standing[number]) if number in known else {"rank": "", "first, of draws": ""}),
@@ -78,7 +90,7 @@ def _repeats_table(repeats: pd.DataFrame) -> pd.DataFrame:
         for number, values in bits.items()
     ]
     table = pd.DataFrame(rows)
-    return table.sort_values("bits/dim, mean", kind="stable") if len(table) else table
+    return table.sort_values(f"{_name(value)}, mean", kind="stable") if len(table) else table
 
 
 def _front_repeats_table(study: StudyContext) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from trainables.slots.resources import Placement
 
 _Fields = TypeVar("_Fields")
 _BOTH = ("epochs", "limit_train", "limit_val", "seed")  # fields of the base configuration that have an option, too
-_PLAN = ("trials", "final_epochs", "seeds", "seed", "prune")  # options whose defaults are the study's
+_PLAN = ("trials", "final_epochs", "seeds", "seed")  # options whose defaults are the study's
 
 
 def _path(help: str, **more: Any) -> Any:
@@ -43,7 +43,15 @@ class Asked:
         Literal["rate_distortion", "bits_per_dim"] | None,
         Option(help="What is minimised. [default: the folder's own; of a new one rate and distortion]"),
     ] = None
-    prune: Annotated[float, Option(metavar="Q", help="Prune a trial above this quantile of its peers; 0: none.")]
+    multi_rate: Annotated[
+        bool, Option("--multi-rate", help="Train networks for every KL weight at once, one a trial.")
+    ] = False
+    prune: Annotated[
+        float | None,
+        Option(
+            metavar="Q", help="Prune a trial above this quantile of its peers; 0: none. [default: the study's, or 0.5]"
+        ),
+    ] = None
     where: Annotated[
         list[str] | None, Option(metavar="LIMIT", help="What trials must keep to: 'val_rate<=20'; may be repeated.")
     ] = None
@@ -70,6 +78,10 @@ class Asked:
 
     def planned(self, study: Study) -> Study:
         """The study with what is asked. Raises: UserError, ValueError: see `Study.with_overrides`."""
+        if self.multi_rate:
+            if self.objective:
+                raise ValueError(f"--objective must be left out with --multi-rate, got {self.objective}")
+            study = study.multi_rate()
         overrides = {name: getattr(self, name) for name in _BOTH}
         defaults, found = defaults_of(study), dict(self._set(study))
         for path, value in found.items():
@@ -83,6 +95,7 @@ class Asked:
         given: dict[str, Any] = {
             "objective": self.objective,
             "final": self.final,
+            "prune": self.prune,
             "where": self.where and tuple(self.where),
         }
         given["sampler"] = SAMPLERS[self.sampler] if self.sampler else None
@@ -101,6 +114,8 @@ class Asked:
             if not (path and equals):
                 raise ValueError(f"--set must be FIELD=VALUE, got {text!r}\nsuch as --set model.width=16")
             option = path.replace("_", "-")
+            if path == "model.multi_rate":
+                raise ValueError(f"--set must leave model.multi_rate alone, got {written}\nuse --multi-rate")
             if path in {each.name for each in fields(self)} - set(_BOTH):
                 raise ValueError(f"--set must name a field of the configuration, got {path!r}\nuse --{option}")
             try:

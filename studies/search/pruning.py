@@ -70,6 +70,8 @@ class Peers:
         epoch = int(row["epoch"])
         if _is_power_of_two(epoch):  # no other is asked for
             measured = float(row["val_distortion"]), float(row["val_rate"])
+            if config.model.multi_rate:  # its one value, whatever the price
+                measured = float(row["val_relative_loss"]), 0.0
             self._rows[epoch, config.model.likelihood][trial] = measured
 
     def judge(self, epoch: int, config: TrialConfig) -> bool:

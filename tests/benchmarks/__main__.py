@@ -24,6 +24,7 @@ SECTIONS: dict[str, Callable[[int], list[Comparison]]] = {
     "throughput": training.throughput,
     "gpu": gpu.throughput,
     "parts": training.parts,
+    "multi-rate": training.multi_rate,
     "limit": training.limit,
     "overhead": trials.overheads,
     "study": trials.whole_study,

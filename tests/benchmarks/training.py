@@ -13,7 +13,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -197,6 +197,16 @@ def parts(rounds: int) -> list[Comparison]:
     return found
 
 
+def multi_rate(rounds: int) -> list[Comparison]:
+    """What conditioning on the KL weight costs a step: a network for all of them against one for one."""
+    found = []
+    for name in NETWORKS:
+        times = alternate({v: lambda v=v, n=name: measured(v, n) for v in ("multi-rate", "one")}, rounds)
+        what = "one trial, every KL weight"
+        found.append(Comparison(f"step, {name}", what, "images/s", times["multi-rate"], "one KL weight", times["one"]))
+    return found
+
+
 def flops_per_image(name: str) -> float:
     """Forward, backward and optimiser of our network, a multiplication and an addition as two."""
     network = NETWORKS[name]
@@ -245,6 +255,8 @@ if __name__ == "__main__":
             print(ours(network))
         case "bf16":
             print(ours(network, "bf16"))
+        case "multi-rate":
+            print(ours(replace(network, model=network.model.model_copy(update={"multi_rate": True}))))
         case "unkept":
             print(ours(network, keep=False))
         case "unfused":

@@ -11,8 +11,8 @@ import pytest
 from support.commands import script
 
 from analysis.reading.best_runs import ranked_runs
-from analysis.statistics.water_filling import water_filling
 from trainables.data.datasets import load_dataset
+from trainables.data.water_filling import water_filling
 from trainables.errors import UserError
 from trainables.training.batches import Pixels
 from trainables.training.evaluate import evaluate

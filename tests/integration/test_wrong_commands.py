@@ -104,6 +104,25 @@ WRONG = {
         ("--label a=", "--label a= must fit a node of the cluster, got 1 without"),
         ("--accelerator H100", "--accelerator H100 must fit a node of the cluster, got 1 without"),
         # fields
+        ("--multi-rate --objective bits_per_dim", "--objective must be left out with --multi-rate, got bits_per_dim"),
+        ("--multi-rate --set beta=2", "--set beta must be 1 with model.multi_rate"),
+        ("--multi-rate --set kl_warmup=0.5", "--set kl_warmup must be 0 with model.multi_rate"),
+        (
+            "--multi-rate --set model.beta_range=[3,1]",
+            "--set model.beta_range must be two KL weights above 0, the lower",
+        ),
+        (
+            "--multi-rate --set model.beta_range=[2,2]",
+            "--set model.beta_range must be two KL weights above 0, the lower",
+        ),
+        (
+            "--multi-rate --set model.beta_range=[0,1]",
+            "--set model.beta_range must be two KL weights above 0, the lower",
+        ),
+        ("--multi-rate --set model.beta_range=3", "--set model.beta_range must be a list, got 3"),
+        ("--multi-rate --set model.likelihood=laplace", "--set model.likelihood must be gaussian with --multi-rate"),
+        ("--set model.beta_range=[1,3]", "--set model.beta_range must be left out without"),
+        ("--set model.multi_rate=true", "--set must leave model.multi_rate alone, got true"),
         ("--set ''", "--set must be FIELD=VALUE, got ''"),
         ("--set =3", "--set must be FIELD=VALUE, got '=3'"),
         ("--set epochs=x", "--set epochs must be a whole number, got 'x'"),
@@ -182,7 +201,10 @@ WRONG = {
     "main": [
         ("--model GAN", "--model must be one of VAE, got 'GAN'"),
         ("--datset mnist", "there is no option --datset"),
-        ("--dataset imagefolder:/nowhere", "/nowhere must be a folder, of class folders or of pictures"),
+        (
+            "--dataset imagefolder:/nowhere",
+            "--dataset must name a folder, of class folders or of pictures, got /nowhere",
+        ),
         ("--dataset imagenet", "--dataset must be one of mnist, "),
         ("--latent_dim 0", "--latent_dim must be at least 1, got 0"),
         ("--latent-dim 0", "--latent-dim must be at least 1, got 0"),
@@ -191,6 +213,9 @@ WRONG = {
         ("--data_dir {odd}/file", "--data_dir must be a folder, got '{odd}/file', which is a file"),
         ("--latent_dim x", "--latent_dim must be a whole number, got 'x'"),
         ("--beta -1", "--beta must be at least 0, got -1.0"),
+        ("--multi_rate --beta 2", "--beta must be 1 with"),
+        ("--multi-rate --beta-range 3 1", "--beta-range must be two KL weights above 0, the lower first, got 3 and 1"),
+        ("--beta_range 1 3", "--beta_range must be left out without --multi_rate, got 1 and 3"),
         ("--lr nan", "--lr must be a finite number, got nan"),
         ("--vae_mode deep", "--vae_mode must be one of plain, pp, got 'deep'"),
         ("--dataset imagefolder:/tmp --image_size 36", "--image_size must have sides that are multiples of 8"),

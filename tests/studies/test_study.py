@@ -43,6 +43,39 @@ def test_a_study_of_ones_own_images_has_a_name_that_ray_takes() -> None:
     assert study().with_overrides({"dataset": "imagefolder:/x/写真"}).name == "images_vae"
 
 
+def test_every_weight_at_once_is_the_same_question_of_other_networks() -> None:
+    space = {"beta": FloatDistribution(0.05, 5.0, log=True), "model.depth": IntDistribution(0, 1)}
+    plain = study(base=TrialConfig(lr=0.003), space=space)
+    found = plain.multi_rate()
+    assert found.name == f"{plain.name}_multi_rate"
+    assert found.base.model == ModelConfig(multi_rate=True, beta_range=(0.05, 5.0))
+    assert found.base.main_beta == pytest.approx(0.5)
+    assert list(found.space) == ["model.depth", "lr"]
+    assert found.objectives == ("val_relative_loss",)
+    assert (found.prune, found.finals, plain.prune) == (0.5, 1, 0.25)
+    assert study(base=TrialConfig(), space=space, prune=0.1).multi_rate().prune == 0.1
+    searched = study(base=TrialConfig(), space={"lr": FloatDistribution(1e-4, 1e-2)}).multi_rate()
+    assert searched.space == {"lr": FloatDistribution(1e-4, 1e-2)}
+    assert searched.base.model.beta_range == (0.1, 10.0)
+    assert found.with_overrides({"dataset": "imagefolder:/x/pictures"}).name == "pictures_vae_multi_rate"
+    assert type(found).of_question(found.question()).question() == found.question()
+
+
+def test_multi_rate_networks_have_their_own_objective_and_no_searched_weight() -> None:
+    base = TrialConfig(model=ModelConfig(multi_rate=True))
+    with pytest.raises(ValueError, match="--objective must be multi_rate"):
+        study(base=base, space={}, objective="rate_distortion")
+    with pytest.raises(ValueError, match="--objective must not be multi_rate"):
+        study(objective="multi_rate")
+    with pytest.raises(ValueError, match=r"beta must be 1 with model\.multi_rate"):
+        study(base=base, space={"beta": FloatDistribution(0.1, 1.0)})
+    for path, value in (("model.multi_rate", True), ("model.beta_range", 1)):
+        with pytest.raises(ValueError, match=f"{path} cannot be searched"):
+            study(base=base, space={path: CategoricalDistribution((value,))})
+    with pytest.raises(ValueError, match="--multi-rate is not for a study by definitions 1"):
+        study(base=base, space={}).by_definitions(1)
+
+
 def test_differences_are_named() -> None:
     other = study(base=CONFIG.replace({"lr": 0.5}))
     assert study().differences(study().question()) == []

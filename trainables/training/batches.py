@@ -53,6 +53,10 @@ class Pixels:
         """(B,) `places` of a set that is not on the device -> (B, C, H, W) uint8, in memory that a GPU reads from."""
         return self._source.index_select(0, places).pin_memory()
 
+    def images(self) -> np.ndarray:
+        """All of this set, (N, C, H, W) uint8, in the host's memory."""
+        return self._source[self._indices.to(self._source.device)].cpu().numpy()
+
     def buffer(self, count: int) -> Tensor:
         """(count, C, H, W) uint8 on the device."""
         return torch.zeros((count, *self._source.shape[1:]), dtype=torch.uint8, device=self.device)

@@ -39,21 +39,21 @@ def calibrated_sigma(model: VAE, pixels: Pixels, world: World, definitions: int 
     return finished(_calibrated(model, pixels, world, definitions))
 
 
-def _calibrated(model: VAE, pixels: Pixels, world: World, definitions: int) -> Turns[float]:
+def _calibrated(model: VAE, pixels: Pixels, world: World, definitions: int, at_once: int = BATCH) -> Turns[float]:
     statistic, sigma_of = YARDSTICKS[definitions]
     with torch.no_grad():
         nothing = torch.empty(0, device=world.device)
         total = statistic(nothing, nothing)
-        for x, noise, _ in _batches(model, pixels, world):
+        for x, noise, _ in _batches(model, pixels, world, at_once):
             output, _ = model(x, noise)
             total += statistic(model.likelihood.mean(output), x)
     return sigma_of((yield from world.read(total)))
 
 
-def _batches(model: VAE, pixels: Pixels, world: World) -> Iterator[tuple[Tensor, Tensor, np.ndarray]]:
+def _batches(model: VAE, pixels: Pixels, world: World, at_once: int) -> Iterator[tuple[Tensor, Tensor, np.ndarray]]:
     """Images and noise of each batch, on the device, and its rows."""
     noise = _noise_on(world.device, len(pixels), model.config.latent_dim)
-    most = BATCH if world.device.type == "cpu" else _GPU_BATCH
+    most = at_once if world.device.type == "cpu" else _GPU_BATCH
     for rows, x in pixels.in_order(max(1, min(most, _NUMBERS // model.config.dimensions)), world):
         yield x, noise[int(rows[0]) : int(rows[-1]) + 1], rows
 
@@ -72,12 +72,12 @@ def evaluate(model: VAE, pixels: Pixels, sigma: float, world: World, known: Post
 
 
 def _evaluated(
-    model: VAE, pixels: Pixels, sigma: float, world: World, known: Posterior | None = None
+    model: VAE, pixels: Pixels, sigma: float, world: World, known: Posterior | None = None, at_once: int = BATCH
 ) -> Turns[Metrics]:
     latent_dim = model.config.latent_dim
     sums = torch.zeros(4 + 2 * latent_dim, dtype=torch.float64, device=world.device)
     with torch.no_grad():
-        for x, noise, rows in _batches(model, pixels, world):
+        for x, noise, rows in _batches(model, pixels, world, at_once):
             posterior = encoded(model, x, rows, known)
             output = model.decoder(posterior.sample(noise))
             image = model.likelihood.mean(output)
@@ -101,9 +101,11 @@ def _evaluated(
     }
 
 
-def validated(model: VAE, training: Pixels, validation: Pixels, world: World, definitions: int) -> Turns[Metrics]:
+def validated(
+    model: VAE, training: Pixels, validation: Pixels, world: World, definitions: int, at_once: int = BATCH
+) -> Turns[Metrics]:
     """``sigma`` of a model by some ``training`` images, and what it makes of the ``validation`` images: `evaluate`'s
-    metrics, each ``val_``."""
-    sigma = yield from _calibrated(model, training, world, definitions)
-    found = yield from _evaluated(model, validation, sigma, world)
+    metrics, each ``val_``. A CPU takes so many images ``at_once``."""
+    sigma = yield from _calibrated(model, training, world, definitions, at_once)
+    found = yield from _evaluated(model, validation, sigma, world, at_once=at_once)
     return {f"val_{name}": value for name, value in found.items()} | {"sigma": sigma}

@@ -15,9 +15,9 @@ import torch
 from trainables.config import TrialConfig
 from trainables.metrics import Metrics
 from trainables.training.batches import Pixels
-from trainables.training.evaluate import validated
 from trainables.training.optimization import Schedule, make_optimizer, on_device, restore
 from trainables.training.process_group import ALONE, Turns, World, rest
+from trainables.training.rates import rates_of
 from trainables.training.step import Step
 from vae_models import VAE
 
@@ -64,6 +64,7 @@ class Run:
             restore(self.optimizer, resume["optimizer"])
             self.history = list(resume["history"])
         self._schedule = Schedule(config, self.steps, self.history)
+        self._rates = rates_of(config, train)
         self._step = Step(config, self.model, self.optimizer, train, world, self.batch)
 
     @property
@@ -82,9 +83,10 @@ class Run:
         """One pass over the images, in batches of one size (what remains sits out this epoch), and the evaluation."""
         began, clock, epoch = time.perf_counter(), self.world.clock(), len(self.history)
         lrs = self._schedule.rates(epoch)
-        betas = [self.config.beta_at(epoch + step / self.steps) for step in range(self.steps)]
-        order = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(epoch_seed(self.config, epoch)))
-        self._step.begin(order, lrs, betas, epoch_seed(self.config, epoch))
+        generator = torch.Generator().manual_seed(epoch_seed(self.config, epoch))
+        order = torch.randperm(len(self.train), generator=generator)
+        drawn = self._rates.draw(epoch, self.steps, self.batch, generator)
+        self._step.begin(order, lrs, drawn, epoch_seed(self.config, epoch))
         for step in track(range(self.steps)):
             self._step.advance(step)
             yield True
@@ -93,8 +95,7 @@ class Run:
         trained = time.perf_counter() - began
         metrics = {name: float(total) / count for name, total in zip(_TRAINED, sums, strict=True)}
         metrics |= {"grad_norm": float(grad_norms) / self.steps, "images_per_second": count / trained}
-        some = self.train.spread(len(self.validation))
-        metrics |= yield from validated(self.model, some, self.validation, self.world, self.config.definitions)
+        metrics |= yield from self._rates.validated(self.model, self.train, self.validation, self.world)
         metrics |= {"lr": lrs[-1], "epoch_seconds": time.perf_counter() - began}
         metrics |= self.world.cost(self.world.clock() - clock)
         if bad := [f"{name} = {value}" for name, value in metrics.items() if not math.isfinite(value)]:

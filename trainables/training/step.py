@@ -18,6 +18,7 @@ from trainables.config import TrialConfig
 from trainables.training.batches import Pixels
 from trainables.training.optimization import learning_rate, trained_module
 from trainables.training.process_group import World
+from trainables.training.rates import Drawn
 from vae_models import VAE, elbo
 from vae_models.elbo import Loss
 
@@ -47,7 +48,9 @@ class Step:
         if train.is_on_device:
             self._places = self._places.to(device)
         self._lrs = torch.zeros(self._steps, dtype=learning_rate(optimizer).dtype, device=device)
-        self._betas = torch.zeros(self._steps, device=device)
+        # of a multi-rate network one for each of this rank's images, and what its loss counts
+        self._betas = torch.zeros(self._steps, share if config.model.multi_rate else 1, device=device)
+        self._weights = torch.ones_like(self._betas) if config.model.multi_rate else None
         self._noise = torch.Generator(device)
         self._at = torch.zeros(1, dtype=torch.long, device=device)  # which step of the epoch is next
         # loss, distortion and rate, summed over this rank's images; the gradient's norm, equal on all, over steps
@@ -58,20 +61,25 @@ class Step:
         if device.type == "cuda" and world.size == 1:
             self._capture()
 
-    def begin(self, order: Tensor, lrs: list[float], betas: list[float], seed: int) -> None:
+    def begin(self, order: Tensor, lrs: list[float], drawn: Drawn, seed: int) -> None:
         """Fill in what the steps of an epoch read: rows of the images in their ``order`` (N,), on the CPU, a learning
-        rate and a KL weight for each step, and the seed of the noise."""
+        rate for each step, the KL weights, and the seed of the noise."""
         rows = order[: self._steps * self._batch].view(self._steps, self._batch)
-        shared = self._world.share(rows.T).T
-        places, put = self._train.places(shared), self._world.put
+        places, put = self._train.places(self._shared(rows)), self._world.put
         self._places.copy_(put(places) if self._train.is_on_device else places)
         self._lrs.copy_(put(torch.tensor(lrs, dtype=self._lrs.dtype)))
-        self._betas.copy_(put(torch.tensor(betas)))
+        self._betas.copy_(put(self._shared(drawn.betas)))
+        if self._weights is not None:
+            self._weights.copy_(put(self._shared(drawn.weights)))
         self._noise.manual_seed(seed)
         for total in (self._at, self._sums, self._grad_norms):
             total.zero_()
         if self._stream is not None:
             self._stream.wait_stream(torch.cuda.current_stream(self._world.device))
+
+    def _shared(self, values: Tensor) -> Tensor:
+        """This rank's part of what each step has for each image of its batch, (steps, B); of one for all, the one."""
+        return values if values.shape[1] < self._batch else self._world.share(values.T).T
 
     def advance(self, step: int) -> None:
         """Do the next step of the epoch, or queue it."""
@@ -110,14 +118,18 @@ class Step:
         """Of each of this rank's images."""
         x, model = self._images(), self._config.model
         noise = torch.randn((self._batch, model.latent_dim), generator=self._noise, device=self._world.device)
-        beta = self._betas.index_select(0, self._at)
+        beta = self._betas.index_select(0, self._at).view(-1)
+        given = () if self._weights is None else (beta,)
         with torch.autocast(self._world.device.type, torch.bfloat16, enabled=self._config.precision == "bf16"):
-            output, posterior = self._module(x, self._world.share(noise))
+            output, posterior = self._module(x, self._world.share(noise), *given)
         return elbo.loss(output, posterior, x, self._model.likelihood, beta)
 
     def _compute(self) -> None:
-        total, distortion, nats = (part.sum() for part in self._loss())
+        losses = self._loss()
+        total, distortion, nats = (part.sum() for part in losses)
         self._sums += torch.stack([total, distortion, nats]).detach()
+        if self._weights is not None:
+            total = losses.total @ self._weights.index_select(0, self._at).view(-1)
         self._optimizer.zero_grad(set_to_none=True)
         # the scalar whose gradient, averaged over ranks as DDP does, is that of the global batch's mean
         (total * (self._world.size / (self._batch * self._config.model.dimensions))).backward()

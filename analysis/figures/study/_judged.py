@@ -9,7 +9,7 @@ from matplotlib.axis import Axis
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.ticker import MaxNLocator
 
-from analysis.figures.style import JUDGED_BY, OKABE_ITO
+from analysis.figures.style import JUDGED_BY, JUDGED_SHORT, OKABE_ITO
 from analysis.reading.frames import complete_trials
 
 GOOD_TO_BAD = [OKABE_ITO["blue"], OKABE_ITO["orange"]]  # both ends show on white and on black
@@ -36,11 +36,11 @@ class Judged:
     @property
     def short(self) -> str:
         """Where there is little room."""
-        return "excess (nats)" if self.is_excess else "bits/dim"
+        return JUDGED_SHORT[self.column]
 
     def told(self, value: float) -> str:
         """A value in words."""
-        return f"excess {value:.4g} nats" if self.is_excess else f"{value:.4f} bits/dim"
+        return f"excess {value:.4g} nats" if self.is_excess else f"{value:.4f} {self.short}"
 
     def place(self, values: np.ndarray) -> np.ndarray:
         """Where values are drawn: an excess by its inverse hyperbolic sine, as it goes from 0 over orders of magnitude,

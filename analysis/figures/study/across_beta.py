@@ -12,6 +12,7 @@ from analysis.figures.images import decode, unit, varied_rows
 from analysis.figures.registry import StudyContext, StudyFigure
 from analysis.figures.style import latents, plain, show_tiles, styled
 from analysis.measures.codes import encode
+from analysis.measures.sweep import views
 from analysis.reading.best_runs import Run
 from trainables.data.datasets import Split
 from trainables.errors import UserError
@@ -55,8 +56,13 @@ def _runs_across_beta(trials: list[Run]) -> list[Run]:
 def _compute(study: StudyContext) -> AcrossBeta:
     models, shape = [], study.record.base.model.image_shape
     test = study.data.test if study.data else Split(np.zeros((0, *shape), np.uint8), np.zeros(0, int))
+    with suppress(UserError):  # its own figures say what is wrong with it
+        if study.record.is_multi_rate and study.runs and study.data:
+            best = study.runs[0]
+            models = [(beta, best.label, view) for beta, view in views(best.load_whole().to(first_device()), _MODELS)]
+            return compute_across_beta(models, test)
     for run in _runs_across_beta(study.searched_runs) if study.data else ():
-        with suppress(UserError):  # its own figures say what is wrong with it
+        with suppress(UserError):
             models.append((run.config.beta, run.label, run.load().to(first_device())))
     return compute_across_beta(models, test)
 
@@ -103,8 +109,8 @@ FIGURE = StudyFigure(
     name="across_beta",
     title="Images by KL weight",
     order=100,
-    caption="The same test images and the same noise through models of rising KL weight: what is left, and what is "
-    "made up.",
+    caption="The same test images and the same noise through models of rising KL weight, or through one network: what "
+    "is left, and what is made up.",
     compute=_compute,
     draw=draw_across_beta,
     shown=lambda across: len(across.beta) > 1,

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from analysis.figures.plotly_style import add_line, panel_chart
-from analysis.figures.registry import StudyContext, StudyFigure
+from analysis.figures.registry import StudyContext, StudyFigure, of_plain_trials
 from analysis.figures.study._by_beta import ByBeta, chart_dots, compute_by_beta, draw_dots, draw_sizes
 from analysis.figures.style import BETA_LABEL, LINEAR, OKABE_ITO, Look, depth_handles, linear_label, panel_axes, styled
 from trainables.errors import UserError
@@ -103,4 +103,5 @@ FIGURE = StudyFigure(
     note=lambda found: found.trials.note,
     draw=draw_active_units,
     chart=active_units_chart,
+    possible=of_plain_trials,
 )

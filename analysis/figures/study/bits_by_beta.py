@@ -11,7 +11,7 @@ from plotly.colors import sample_colorscale
 from scipy.stats import t
 
 from analysis.figures.plotly_style import NEUTRAL, add_line, panel_chart
-from analysis.figures.registry import StudyContext, StudyFigure
+from analysis.figures.registry import StudyContext, StudyFigure, of_plain_trials
 from analysis.figures.study._by_beta import ByBeta, chart_dots, compute_by_beta, draw_dots, draw_sizes
 from analysis.figures.style import BETA_LABEL, BITS_LABEL, RING, SIZE_LABEL, Look, panel_axes, panel_grid, styled
 from analysis.statistics.gaussian_process import gaussian_process
@@ -191,4 +191,5 @@ FIGURE = StudyFigure(
     note=lambda found: found.trials.note,
     draw=draw_bits_by_beta,
     chart=bits_by_beta_chart,
+    possible=of_plain_trials,
 )

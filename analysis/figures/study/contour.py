@@ -225,7 +225,7 @@ FIGURE = StudyFigure(
     name="contour",
     title="Where the good trials are",
     order=50,
-    caption="Each pair of parameters: bits per dimension, or of two objectives the excess (nats above the lowest "
+    caption="Each pair of parameters: what one objective minimises, or of two the excess (nats above the lowest "
     "D + βR of the study at the same KL weight), by a Gaussian process through the complete trials (dots). Dark is "
     "better; ringed: the best, or the front. A parameter of few values has a strip for each: nothing is between them.",
     compute=lambda study: compute_contours(

@@ -114,7 +114,7 @@ FIGURE = StudyFigure(
     name="history",
     title="The search, trial by trial",
     order=70,
-    caption="The value of each trial in the order they were asked for: of one objective its bits per dimension, and "
+    caption="The value of each trial in the order they were asked for: of one objective what it minimises, and "
     "the line is the best so far; of two its excess, nats that it lies above the lowest D + βR of the study at its own "
     "KL weight, and the rings are the front. Crosses at the bottom failed.",
     compute=lambda study: compute_history(study.trials, Judged(study.record.judged_by)),

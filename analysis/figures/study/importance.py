@@ -18,6 +18,7 @@ from analysis.statistics.importance import IMPORTANCE_RESAMPLES, Importance, com
 REMAINDER = "interactions and unexplained"
 _CONSTANT = "did not vary"
 _LONGEST = 24  # characters of a line of a name
+_OF = {"val_bits_per_dim": Importance.of, "val_relative_loss": "the loss over a linear model's"}
 
 
 def _percents(importance: Importance) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -40,12 +41,12 @@ def _names(importance: Importance) -> tuple[list[str], list[str]]:
 
 
 def compute_study_importance(study: StudyContext) -> Importance:
-    """Of bits per dimension; of two objectives, of the rank of excess among trials of neighbouring KL weights, for what
+    """Of what one objective minimises; of two, of the rank of excess among trials of neighbouring KL weights, for what
     else was searched: a high KL weight leaves little to lose, whatever the model."""
     record, trials = study.record, study.trials
     asked = partial(compute_importance, record.trials, record.columns, resamples=IMPORTANCE_RESAMPLES)
     if not record.has_front:
-        return asked(trials["val_bits_per_dim"].to_numpy(float))
+        return asked(trials[record.judged_by].to_numpy(float), of=_OF[record.judged_by])
     if record.space.keys() <= {"beta"}:
         none = "Nothing but the KL weight was searched, so nothing else can have mattered"
         return Importance([], np.zeros(0), len(complete_trials(trials)), none)
@@ -116,7 +117,7 @@ FIGURE = StudyFigure(
     order=40,
     caption="Share of the variance that each parameter alone explains: main effects (fANOVA) of a forest of the "
     "complete trials, times the R² of its predictions of trials it has not seen; grey is the rest. Lines span 95% of "
-    "resampled trials. What varies is said below the axis: of one objective the bits per dimension; of two the rank of "
+    "resampled trials. What varies is said below the axis: of one objective what it minimises; of two the rank of "
     "excess among trials of neighbouring KL weights (0 is the lowest of its band, 1 the highest), as a high KL weight "
     "leaves little to lose.",
     compute=compute_study_importance,

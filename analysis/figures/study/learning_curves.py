@@ -20,7 +20,7 @@ class LearningCurves:
 
     numbers: np.ndarray
     values: list[np.ndarray]
-    """(epochs,) of each: validation bits per dimension; of two objectives the excess, D + βR at each epoch minus the
+    """(epochs,) of each: of one objective what it minimises; of two the excess, D + βR at each epoch minus the
     lowest that any trial of the study has at that KL weight."""
     states: list[str]
     beta: np.ndarray
@@ -36,10 +36,11 @@ class LearningCurves:
 
 def compute_learning_curves(epochs: pd.DataFrame, trials: pd.DataFrame, judged: Judged) -> LearningCurves:
     """From `analysis.load_epochs` and `analysis.load_trials`."""
-    value = epochs["val_bits_per_dim"]
     if judged.is_excess:
         lowest = _price(trials) - trials["excess"]  # at each trial's KL weight
         value = _price(epochs) - epochs["number"].map(dict(zip(trials["number"], lowest, strict=True)))
+    else:
+        value = epochs[judged.column]
     groups = epochs.assign(value=value.astype(float)).groupby("number")
     first = groups.first()
     numbers = first.index.to_numpy(int)
@@ -75,7 +76,8 @@ def draw_learning_curves(curves: LearningCurves) -> Figure:
             axes.plot(epoch[-1], values[-1], "X", color=color, ms=12, mec="white", zorder=5)
         if marked and is_excess:
             axes.plot(epoch[-1], values[-1], ms=12, zorder=6, clip_on=False, **RING)
-    beta_bar(figure, scale)
+    if np.ptp(curves.beta) > 0:
+        beta_bar(figure, scale)
     axes.set(xlabel="epoch", ylabel=_label(curves.judged))
     whole_numbers(axes.xaxis)
     curves.judged.scale(axes.yaxis, np.concatenate(places))
@@ -129,7 +131,7 @@ def learning_curves_chart(curves: LearningCurves) -> go.Figure:
 def _texts(curves: LearningCurves, k: int) -> list[str]:
     """What is said of each epoch of a trial."""
     trial = f"trial {curves.numbers[k]} ({STATES[curves.states[k]].word})"
-    config = f"β {curves.beta[k]:.3g}, latent size {curves.latent_dim[k]}"
+    config = f"β {curves.beta[k]:.3g}, " * bool(np.ptp(curves.beta) > 0) + f"latent size {curves.latent_dim[k]}"
     told = map(curves.judged.told, curves.values[k])
     return [f"{trial}<br>{config}<br>epoch {epoch}: {value}" for epoch, value in enumerate(told, 1)]
 
@@ -154,7 +156,7 @@ FIGURE = StudyFigure(
     name="learning_curves",
     title="Learning curves",
     order=80,
-    caption="What judges a trial on the validation images, by epoch: bits per dimension; of two objectives the excess, "
+    caption="What judges a trial on the validation images, by epoch: what one objective minimises; of two the excess, "
     "D + βR of each epoch minus the lowest that any trial of the study reached at the same KL weight. Dashed: pruned; "
     "outlined: the best; ringed: the front.",
     compute=lambda study: compute_learning_curves(study.epochs, study.trials, Judged(study.record.judged_by)),

@@ -78,7 +78,7 @@ def compute_parallel(trials: pd.DataFrame, searched: dict[str, BaseDistribution]
     low, high = (values.min(), values.max()) if len(values) else (0.0, 1.0)
     span = high - low or 1.0
     ticks = [((place - low) / span, label) for place, label in judged.ticks(low, high)]
-    value = Axis("excess\n(nats)" if judged.is_excess else "bits per\ndimension", (values - low) / span, ticks, [])
+    value = Axis(wrapped(judged.short, 12), (values - low) / span, ticks, [])
     complete, numbers = (known["state"] == "COMPLETE").to_numpy(bool), known["number"].to_numpy(int)
     return Parallel(numbers, [*searched_axes(known, searched), value], values, complete, judged.marked(known), judged)
 
@@ -219,8 +219,8 @@ FIGURE = StudyFigure(
     name="parallel",
     title="Parameters of every trial",
     order=60,
-    caption="Each line is a trial, from its parameters to its value; blue lines ended lower (better): in bits per "
-    "dimension, or of two objectives in excess, nats above the lowest D + βR of the study at the same KL weight. "
+    caption="Each line is a trial, from its parameters to its value; blue lines ended lower (better): what one "
+    "objective minimises, or of two the excess, nats above the lowest D + βR of the study at the same KL weight. "
     "Outlined: the best, or the front, whose lines are in the outline's colour in the interactive chart. Pruned "
     "trials are grey.",
     compute=lambda study: compute_parallel(study.trials, study.record.searched, Judged(study.record.judged_by)),

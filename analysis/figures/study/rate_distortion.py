@@ -11,12 +11,14 @@ from matplotlib.lines import Line2D
 
 from analysis.figures.plane import LinearCurve, RateDistortion, compute_rate_distortion
 from analysis.figures.plotly_style import NEUTRAL, add_dots, add_line, beta_colors, coloured
-from analysis.figures.registry import StudyFigure
+from analysis.figures.registry import StudyFigure, of_plain_trials
 from analysis.figures.style import (
     BETA_LABEL,
     DARK,
+    DISTORTION_LABEL,
     HALO,
     LINEAR,
+    RATE_LABEL,
     RING,
     Look,
     beta_bar,
@@ -32,7 +34,6 @@ _FRONT: Look = {"color": "0.35", "lw": 1.6, "ls": "--", "label": "Pareto front"}
 _REFERENCE: Look = {"marker": "+", "ls": "", "ms": 13, "mew": 2, "color": "0.35", "label": "hypervolume's reference"}
 _LONGER: Look = {"color": RING["mec"], "lw": 1}  # from a trial to its final training
 _SIZES = "number: latent size"
-_RATE = "rate R: KL(q(z|x), prior) (nats per image)"
 
 
 def _hypervolume_words(plane: RateDistortion) -> str:
@@ -157,14 +158,14 @@ def _draw_frame(axes: Axes, plane: RateDistortion) -> None:
         x, y = np.meshgrid(np.linspace(left, right, 50), np.linspace(bottom, top, 50))
         lines = axes.contour(x, y, (x + y) / plane.nats_per_bit, levels=9, colors="0.8", linewidths=1, zorder=1)
         axes.clabel(lines, fmt="%.3g bits/dim", fontsize=10, colors="0.45")
-    axes.set_xlabel(_RATE)
+    axes.set_xlabel(RATE_LABEL)
     axes.set_ylabel(_distortion_label(plane), color=DARK)
 
 
 def _distortion_label(plane: RateDistortion) -> str:
     if plane.calibrated:
         return "distortion under the calibrated likelihood: -ELBO - R (nats per image)"
-    return "distortion D: -E[log p(x|z)] (nats per image)"
+    return DISTORTION_LABEL
 
 
 def _linear_look(linear: LinearCurve) -> Look:
@@ -276,4 +277,5 @@ FIGURE = StudyFigure(
     note=lambda plane: "" if plane.label else "No trial is complete yet: the rate-distortion plane is empty",
     draw=draw_rate_distortion,
     chart=rate_distortion_chart,
+    possible=of_plain_trials,
 )

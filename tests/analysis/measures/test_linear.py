@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from analysis.measures import linear
-from analysis.measures.linear import covariance_eigenvalues, linear_model
-from analysis.statistics.water_filling import water_filling
+from analysis.measures.linear import linear_model
+from trainables.data import spectrum
 from trainables.data.datasets import Dataset, load_dataset
+from trainables.data.spectrum import covariance_eigenvalues
+from trainables.data.water_filling import water_filling
 from trainables.errors import UserError
 from vae_models import ModelConfig
 
@@ -47,7 +48,7 @@ def test_at_a_weight_of_0_all_but_the_latents_components_is_lost(digits: Dataset
 def test_images_in_parts_are_the_images_together(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = digits.training_rows()
     together = covariance_eigenvalues(digits.train.images, rows, 8)
-    monkeypatch.setattr(linear, "_CHUNK", 784 * 100)
+    monkeypatch.setattr(spectrum, "_CHUNK", 784 * 100)
     np.testing.assert_allclose(covariance_eigenvalues(digits.train.images, rows, 8), together, atol=0.5)
 
 
@@ -57,15 +58,15 @@ def test_larger_images_keep_their_variance_and_their_largest_components(
     """Digits in place of larger images: the randomised decomposition against the exact one."""
     images, rows = digits.train.images, digits.training_rows()
     exact = covariance_eigenvalues(images, rows, 20)
-    monkeypatch.setattr(linear, "_EXACT", 100)
+    monkeypatch.setattr(spectrum, "_EXACT", 100)
     found = covariance_eigenvalues(images, rows, 20)
     assert len(found) == 784
     np.testing.assert_allclose(found[:20], exact[:20], rtol=5e-3)
     assert found.sum() == pytest.approx(exact.sum(), rel=1e-4)
     np.testing.assert_array_equal(found[20:], found[-1])
-    monkeypatch.setattr(linear, "_SAMPLE", 784 * 400)
+    monkeypatch.setattr(spectrum, "_SAMPLE", 784 * 400)
     np.testing.assert_allclose(covariance_eigenvalues(images, rows, 20)[:5], exact[:5], rtol=0.2)
-    monkeypatch.setattr(linear, "_SAMPLE", 784 * 199)
+    monkeypatch.setattr(spectrum, "_SAMPLE", 784 * 199)
     with pytest.raises(UserError, match="20 latents need 200 images of 784 numbers, and memory for them, got 199"):
         covariance_eigenvalues(images, rows, 20)
 

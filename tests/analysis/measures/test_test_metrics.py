@@ -56,6 +56,7 @@ KEYS = {
 }
 SHOWN = {metric.name for part in PARTS for metric in part.metrics}
 MEASURED = SHOWN - {"fid"} | {name.removeprefix("val_") for name in VALIDATION}
+MEASURED -= {"relative_loss"}  # of a training at several KL weights
 BESIDE = KEYS - SHOWN
 """Errors, and what labels need."""
 OF_CLASSES = {"probe_accuracy", "knn_accuracy", "silhouette"}

@@ -10,15 +10,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from axe_core_python.selenium import Axe
-from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver import ActionChains, Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 from support.analysis_fixture import BASE, SIX, Made, build_study
 
+from analysis.figures.registry import StudyContext
+from analysis.figures.study import importance, rate_distortion
+from analysis.reading.study_record import read_study
+from analysis.report.findings import findings
+from analysis.report.page import render
 from analysis.report.report import write_report
+from analysis.report.slider import Slider, compute_slider
 from trainables.config import TrialConfig
+from trainables.data.datasets import load_dataset
 
 FLAGS = (
     "--headless=new",
@@ -67,6 +74,17 @@ def page(driver: Chrome, report: Path) -> Chrome:
     return driver
 
 
+@pytest.fixture(scope="module")
+def sliding(networks: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Slider]:
+    """A page with a slider, and what it shows."""
+    study = StudyContext(read_study(networks), load_dataset("digits"))
+    said = findings(study, study.of(importance.FIGURE), study.of(rate_distortion.FIGURE))
+    slider, path = compute_slider(study), tmp_path_factory.mktemp("slider") / "report.html"
+    assert slider
+    path.write_text(render(study, said, [], {}, {}, [], slider))
+    return path, slider
+
+
 def column(page: Chrome, name: str) -> list[str]:
     """A column's cells in the rows that are shown, from the top."""
     heads = [head.text.strip(" ▲▼") for head in page.find_elements(By.CSS_SELECTOR, "#table th")]
@@ -79,6 +97,65 @@ def head(page: Chrome, name: str) -> tuple[object, object]:
         if cell.text.strip(" ▲▼") == name:
             return cell, cell.find_element(By.TAG_NAME, "button")
     raise LookupError(name)
+
+
+def places(driver: Chrome) -> tuple[str, str, str]:
+    """What the slider says, where the dot is, and which row of a sprite is seen."""
+    told = driver.find_element(By.ID, "walk").get_attribute("aria-valuetext")
+    dot, picture = (driver.find_element(By.CSS_SELECTOR, name) for name in (".walk .at", ".walk .frame.noise"))
+    return str(told), str(dot.get_attribute("cx")), picture.value_of_css_property("background-position-y")
+
+
+def test_the_slider_turns_by_keyboard_and_by_touch(driver: Chrome, sliding: tuple[Path, Slider]) -> None:
+    path, slider = sliding
+    driver.get(path.as_uri())
+    field = driver.find_element(By.ID, "walk")
+    assert field.accessible_name == "KL weight β"
+    assert not driver.find_element(By.CLASS_NAME, "strip").is_displayed()
+    for key, k in ((Keys.HOME, 0), (Keys.ARROW_RIGHT, 1), (Keys.END, 16), (Keys.ARROW_LEFT, 15)):
+        field.send_keys(key)
+        told, x, seen = places(driver)
+        assert told == slider.stops[k].text == driver.find_element(By.CLASS_NAME, "told").text
+        assert float(x) == slider.curve.dots[k][0]
+        assert float(seen.removesuffix("%")) == pytest.approx(100 * k / 16)
+    ActionChains(driver).move_to_element(field).click().perform()
+    assert places(driver)[0] == slider.stops[8].text
+    assert [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+def test_without_scripts_there_is_a_strip_of_five_weights(driver: Chrome, sliding: tuple[Path, Slider]) -> None:
+    driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        driver.get(sliding[0].as_uri())
+        assert not driver.find_element(By.CLASS_NAME, "walk").is_displayed()
+        strip = driver.find_element(By.CLASS_NAME, "strip")
+        weights = [it.text for it in strip.find_elements(By.TAG_NAME, "span")[:5]]
+        assert weights == ["β 0.1", "β 0.32", "β 1", "β 3.2", "β 10"]
+        pictures = strip.find_elements(By.CLASS_NAME, "frame")
+        assert len(pictures) == 15
+        assert all(it.size["height"] > 50 and it.accessible_name for it in pictures)
+    finally:
+        driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_axe_finds_no_violation_beside_a_slider(
+    driver: Chrome, sliding: tuple[Path, Slider], width: int, scheme: str
+) -> None:
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        driver.get(sliding[0].as_uri())
+        found = Axe().run(driver)
+        assert [(rule["id"], node["html"]) for rule in found["violations"] for node in rule["nodes"]] == []
+        wide = "return document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+        assert driver.execute_script(wide)
+    finally:
+        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
 def test_it_loads_without_an_error_or_a_network(page: Chrome) -> None:

@@ -49,6 +49,15 @@ def test_a_trial_is_pruned_above_the_quantile_of_all_at_its_own_price(
     assert costs_too_much(judged, beta, *np.array(rows).T, quantile) == expected
 
 
+def test_a_multi_rate_trial_is_judged_by_its_one_value() -> None:
+    peers, multi = Peers(0.5), TrialConfig(model=ModelConfig(multi_rate=True), epochs=16)
+    rows = [row(4, 100.0 - number, 9.0) | {"val_relative_loss": 1.0 + number / 10} for number in range(7)]
+    for number, measured in enumerate(rows):
+        peers.add(number, multi, measured)
+    # the median of all is trial 3's; rates and distortions at the middle weight say the reverse
+    assert [peers.prune(number, multi, rows[number]) for number in range(7)] == [False] * 4 + [True] * 3
+
+
 def test_it_needs_five_others_that_are_finite() -> None:
     assert FEWEST_PEERS == 5
     distortions = np.array([9.0, 0, 0, 0, 0, math.nan])

@@ -38,10 +38,17 @@ def weights(folder: TrialFolder) -> dict[str, Tensor]:
     return checkpoint.load_weights(folder.best)[0].state_dict()
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "plateau", "constant"])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *({"schedule": schedule, "kl_warmup": 0.5} for schedule in ("cosine", "plateau", "constant")),
+        {"model.multi_rate": True},
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("stop", [1, 3])
-def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, schedule: str, stop: int) -> None:
-    config = CONFIG.replace({"schedule": schedule, "kl_warmup": 0.5})
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, fields: dict[str, Any], stop: int) -> None:
+    config = CONFIG.replace(fields)
     whole, cut = TrialFolder(tmp_path / "whole"), TrialFolder(tmp_path / "cut")
     expected = timeless(train(config, whole))
     first = train(config, cut)
@@ -76,10 +83,10 @@ def test_epochs_in_the_checkpoint_that_nobody_recorded_are_told_again(tmp_path: 
     assert list(train(CONFIG, folder, recorded=4)) == []
 
 
-@pytest.mark.parametrize("batch_size", [50, 51])
+@pytest.mark.parametrize(("batch_size", "multi_rate"), [(50, False), (51, True)])
 @pytest.mark.slow
-def test_two_workers_equal_one_on_the_same_global_batch(tmp_path: Path, batch_size: int) -> None:
-    config = CONFIG.replace({"batch_size": batch_size, "epochs": 2})
+def test_two_workers_equal_one_on_the_same_global_batch(tmp_path: Path, batch_size: int, multi_rate: bool) -> None:
+    config = CONFIG.replace({"batch_size": batch_size, "epochs": 2, "model.multi_rate": multi_rate})
     one, two = TrialFolder(tmp_path / "one"), TrialFolder(tmp_path / "two")
     alone = list(train_local(config, one, None, workers=1))
     together = list(train_local(config, two, None, workers=2))

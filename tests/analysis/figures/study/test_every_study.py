@@ -26,6 +26,7 @@ from analysis.reading.study_record import read_study
 from analysis.statistics.importance import Importance
 
 NEEDS_MORE = {"across_beta", "search_quality"}  # than these studies have: images, and two objectives
+NEEDS_MORE |= {"rate_curve", "latents_by_beta"}  # and multi-rate networks
 
 
 @pytest.mark.heavy

@@ -16,8 +16,8 @@ from analysis.figures.study.rate_distortion import draw_rate_distortion, rate_di
 from analysis.reading.study_record import read_study
 from analysis.statistics.excess import excess
 from analysis.statistics.pareto import hypervolume, knee, knee_share, pareto_front
-from analysis.statistics.water_filling import water_filling
 from trainables.data.datasets import Dataset, load_dataset
+from trainables.data.water_filling import water_filling
 from trainables.objective import Constraint
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder

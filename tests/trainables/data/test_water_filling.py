@@ -10,8 +10,8 @@ import torch
 from scipy.optimize import brentq, minimize
 from torch import Tensor
 
-from analysis.statistics.water_filling import water_filling
 from trainables.data.datasets import load_dataset
+from trainables.data.water_filling import water_filling
 from trainables.errors import UserError
 
 

@@ -1,0 +1,221 @@
+"""The KL weight as a slider: what reconstructions, samples and interpolations become as it moves. K stops, each a model
+at a KL weight: of one multi-rate network, or of the trials on a front."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
+
+from analysis.figures.images import decode
+from analysis.figures.model.interp import Interpolations, compute_interp
+from analysis.figures.model.recon import COLUMNS, compute_recon
+from analysis.figures.plane import likelihoods
+from analysis.figures.registry import ModelContext, StudyContext
+from analysis.figures.study import latents_by_beta, rate_curve, rate_distortion
+from analysis.figures.style import mosaic
+from analysis.measures.sweep import WEIGHTS, views
+from analysis.report.embedded import still_uri
+from analysis.report.front import front_trials, spread_out
+from trainables.errors import UserError
+from trainables.training.process_group import first_device
+from vae_models import VAE
+
+_SAMPLES, _PAIRS, _WIDEST = 2 * COLUMNS, 3, 96  # pictures; pixels of one
+_MOST_BYTES = 650_000  # of a sprite: three of them are 2.6 MB of a page
+_QUALITIES = (80, 60, 40, 20)  # of WebP, for one that would be larger
+_STRIP = 5  # stops that a reader without scripts sees
+_WIDTH, _HEIGHT = 440, 300  # of the curve
+_LEFT, _BOTTOM = 62, 44  # of it, for the axes
+
+
+class Stop(NamedTuple):
+    """A model at a KL weight, and what it trades: nats per image."""
+
+    beta: float
+    rate: float
+    distortion: float
+    label: str = ""  # the trial's, where each stop is another one
+
+    @property
+    def text(self) -> str:
+        """For a person who sees it or hears it."""
+        of = f", {self.label}" if self.label else ""
+        return f"KL weight {self.beta:.2g}{of}: rate {self.rate:.1f} nats, distortion {self.distortion:.1f} nats"
+
+
+@dataclass(frozen=True)
+class Sprite:
+    """The pictures of one kind at all stops, one below the other."""
+
+    name: str
+    title: str
+    uri: str
+    size: tuple[int, int]  # of one stop's, in pixels
+
+
+@dataclass(frozen=True)
+class Slider:
+    """What the page shows."""
+
+    stops: list[Stop]  # by KL weight
+    sprites: list[Sprite]
+    label: str  # the network's; empty where the stops are trials
+    linear: np.ndarray | None  # (2, G) rate and distortion of the best linear model
+
+    @property
+    def strip(self) -> list[int]:
+        """Which stops stand for all."""
+        places = np.linspace(0, len(self.stops) - 1, _STRIP).round().astype(int)
+        return [int(place) for place in np.unique(places)]
+
+    @cached_property
+    def curve(self) -> "Curve":
+        """The stops in the plane."""
+        points = np.array([[stop.rate, stop.distortion] for stop in self.stops]).T
+        return Curve(points, self.linear)
+
+    @property
+    def told(self) -> list[dict[str, object]]:
+        """Each stop as the page's script reads it."""
+        return [{"x": x, "y": y, "text": stop.text} for stop, (x, y) in zip(self.stops, self.curve.dots, strict=True)]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Rates and distortions, (2, K), and the linear model's, (2, G), in the pixels of a drawing."""
+
+    points: np.ndarray
+    linear: np.ndarray | None
+    size: tuple[int, int] = (_WIDTH, _HEIGHT)
+    corner: tuple[int, int] = (_LEFT, _HEIGHT - _BOTTOM)  # where the axes meet
+
+    @cached_property
+    def _frame(self) -> np.ndarray:
+        low, high = self.points.min(1), self.points.max(1)
+        if self.linear is not None:
+            inside = np.interp(self.points[0], *self.linear)
+            low[1], high[1] = min(low[1], inside.min()), max(high[1], inside.max())
+        margin = np.maximum(0.07 * (high - low), 1e-3)
+        return np.stack([low - margin, high + margin], 1)
+
+    def _placed(self, points: np.ndarray) -> list[tuple[float, float]]:
+        """(2, N) -> where each is drawn."""
+        (left, right), (bottom, top) = self._frame
+        x = _LEFT + (points[0] - left) / (right - left) * (_WIDTH - _LEFT - 8)
+        y = 8 + (top - points[1]) / (top - bottom) * (_HEIGHT - _BOTTOM - 8)
+        return [(round(float(a), 1), round(float(b), 1)) for a, b in zip(x, y, strict=True)]
+
+    @cached_property
+    def dots(self) -> list[tuple[float, float]]:
+        """Of the stops."""
+        return self._placed(self.points)
+
+    @property
+    def path(self) -> str:
+        """Through the stops."""
+        return _path(self.dots)
+
+    @property
+    def linear_path(self) -> str:
+        """What of the linear model's lies in the frame."""
+        if self.linear is None:
+            return ""
+        inside = ((self._frame[:, :1] <= self.linear) & (self.linear <= self._frame[:, 1:])).all(0)
+        return _path(self._placed(self.linear[:, inside]))
+
+    @property
+    def ticks(self) -> tuple[list[tuple[float, str]], list[tuple[float, str]]]:
+        """Places and labels, of rates and of distortions."""
+        found = []
+        for axis, ends in enumerate(self._frame):
+            values = [it for it in MaxNLocator(4).tick_values(*ends) if ends[0] <= it <= ends[1]]
+            points = np.zeros((2, len(values))) + self._frame[:, :1]
+            points[axis] = values
+            places = [place[axis] for place in self._placed(points)]
+            found.append([(place, f"{value:g}") for place, value in zip(places, values, strict=True)])
+        return found[0], found[1]
+
+
+def _path(points: list[tuple[float, float]]) -> str:
+    return " ".join(f"{x},{y}" for x, y in points)
+
+
+def compute_slider(study: StudyContext) -> Slider | None:
+    """Of the best network of a multi-rate study, or along the front of trials with a KL weight each; None without
+    images, of fewer than two stops, or where distortions under several likelihoods cannot be compared."""
+    if study.data is None or not len(study.data.test.images) or len(likelihoods(study)) > 1:
+        return None
+    frames: dict[str, list[np.ndarray]] = {name: [] for name in _TITLES}
+    stops, widest = [], int(study.trials["latent_dim"].max(skipna=True) or 1) if len(study.trials) else 1
+    noise = np.random.default_rng(0).standard_normal((widest, _SAMPLES)).T
+    for stop, model in _walk(study):
+        stops.append(stop)
+        for name, images in pictures(ModelContext(model, study.data), noise).items():
+            frames[name].append(frame(images))
+    if len(stops) < 2:
+        return None
+    sprites = [_sprite(name, parts) for name, parts in frames.items() if len(parts) == len(stops)]
+    if study.record.is_multi_rate:
+        return Slider(stops, sprites, study.runs[0].label, study.of(rate_curve.FIGURE).linear)
+    found = study.of(rate_distortion.FIGURE).linear
+    return Slider(stops, sprites, "", None if found is None else np.stack([found.rate, found.distortion]))
+
+
+def _walk(study: StudyContext) -> Iterator[tuple[Stop, VAE]]:
+    """The stops by KL weight, each with its model; those whose weights cannot be had are passed over."""
+    if study.record.is_multi_rate:
+        found = study.of(latents_by_beta.FIGURE)
+        if not found.note:
+            rates, distortions = found.sweep.rate.tolist(), found.sweep.distortion.tolist()
+            whole = study.runs[0].load_whole().to(first_device())
+            for (beta, view), rate, distortion in zip(views(whole), rates, distortions, strict=True):
+                yield Stop(beta, rate, distortion), view
+        return
+    for run in sorted(spread_out(front_trials(study), WEIGHTS), key=lambda run: run.config.beta):
+        try:
+            model = run.load().to(first_device())
+        except UserError:
+            continue  # its own section says what is wrong with it
+        yield Stop(run.config.beta, run.best["val_rate"], run.best["val_distortion"], run.label), model
+
+
+_TITLES = {
+    "recon": "Test images, and their reconstructions",
+    "noise": "Decoded from the same noise",
+    "interp": "From one test image to another",
+}
+
+
+def pictures(context: ModelContext, noise: np.ndarray) -> dict[str, np.ndarray]:
+    """What one model makes of the same images and of the same noise, (20, Z or more), of which it takes as many numbers
+    as it has latents: (R, K, C, H, W) in [0, 1] by name."""
+    recon, interp = compute_recon(context), compute_interp(context)
+    samples = decode(context.model, noise[:, : context.model.config.latent_dim])
+    found = {
+        "recon": np.stack([recon.originals[:COLUMNS], recon.decoded[:COLUMNS]]),
+        "noise": samples.reshape(2, COLUMNS, *samples.shape[1:]),
+    }
+    if isinstance(interp, Interpolations):
+        between = interp.decoded[:_PAIRS, 0]  # on the line
+        found["interp"] = np.concatenate([interp.ends[:_PAIRS, :1], between, interp.ends[:_PAIRS, 1:]], 1)
+    return found
+
+
+def frame(images: np.ndarray) -> np.ndarray:
+    """(R, K, C, H, W) in [0, 1] -> one picture, (height, width, 3) uint8, with a gap below it as between its tiles;
+    tiles of more than 96 pixels are made smaller."""
+    gap = max(1, round(images.shape[-1] / 14))
+    picture = np.pad(mosaic(images, gap), ((0, gap), (0, 0), (0, 0)), constant_values=1)
+    whole = Image.fromarray((255 * picture).round().astype(np.uint8))
+    return np.asarray(whole.reduce(math.ceil(max(images.shape[-2:]) / _WIDEST)))
+
+
+def _sprite(name: str, frames: list[np.ndarray]) -> Sprite:
+    height, width, _ = frames[0].shape
+    uri = still_uri(Image.fromarray(np.concatenate(frames)), _MOST_BYTES, _QUALITIES)
+    return Sprite(name, _TITLES[name], uri, (width, height))

@@ -1,0 +1,121 @@
+"""The KL weights of a training: one, which may rise at its beginning, or of a multi-rate network all of a range, drawn
+anew for every image and measured at several."""
+
+import hashlib
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainables.config import TrialConfig
+from trainables.data.spectrum import covariance_eigenvalues
+from trainables.data.water_filling import water_filling
+from trainables.metrics import AT_EACH_RATE, Metrics, at_rate
+from trainables.training.batches import Pixels
+from trainables.training.evaluate import validated
+from trainables.training.process_group import Turns, World
+from vae_models import VAE
+
+# of the range's logarithm, below and above it: what is drawn there counts as its end, where it is hardest
+_BEYOND = 0.3, 0.15
+_POWER = 1.75  # of the optimum by which a loss is divided; at 1 and at 2 the one or the other end loses more
+_SPECTRUM_IMAGES = 20_000  # that the optimum is computed of: 784 eigenvalues of more hardly differ
+_LARGEST = 512  # eigenvalues that are computed of images too large for all of them
+_AT_ONCE = 100  # images that are evaluated together on a CPU, whose caches hold no more
+_GRAY_LEVELS = 255
+_spectra: dict[str, np.ndarray] = {}  # by the images: a process trains many trials on the same
+
+
+class Drawn(NamedTuple):
+    """The KL weights of an epoch's steps, and what the loss at each counts: (steps, 1), or (steps, B)."""
+
+    betas: Tensor
+    weights: Tensor
+
+
+class Rates(Protocol):
+    """How a training meets its KL weights."""
+
+    def draw(self, epoch: int, steps: int, batch: int, generator: torch.Generator) -> Drawn:
+        """Those of an epoch, counted from 0."""
+        ...
+
+    def validated(self, model: VAE, train: Pixels, validation: Pixels, world: World) -> Turns[Metrics]:
+        """What a model makes of the ``validation`` images: see `trainables.training.evaluate.validated`."""
+        ...
+
+
+def rates_of(config: TrialConfig, train: Pixels) -> Rates:
+    """Those of a training on these images."""
+    return ManyRates(config, train) if config.model.multi_rate else OneRate(config)
+
+
+class OneRate:
+    """A plain training's."""
+
+    def __init__(self, config: TrialConfig) -> None:
+        self._config = config
+
+    def draw(self, epoch: int, steps: int, batch: int, generator: torch.Generator) -> Drawn:  # noqa: ARG002
+        """See `Rates`."""
+        betas = torch.tensor([[self._config.beta_at(epoch + step / steps)] for step in range(steps)])
+        return Drawn(betas, torch.ones_like(betas))
+
+    def validated(self, model: VAE, train: Pixels, validation: Pixels, world: World) -> Turns[Metrics]:
+        """See `Rates`."""
+        some = train.spread(len(validation))
+        return (yield from validated(model, some, validation, world, self._config.definitions))
+
+
+class ManyRates:
+    """A multi-rate network's, judged by what a linear model of the same images could reach at each, so that no weight
+    drowns the others."""
+
+    def __init__(self, config: TrialConfig, train: Pixels) -> None:
+        self._config = config
+        self._eigenvalues = _spectrum(train)
+        table = np.geomspace(*config.model.beta_range, 65)
+        self._table = np.log(table), np.log(self.optimum(table))
+        self._usual = float(np.mean(np.exp(_POWER * self._table[1])))
+
+    def optimum(self, betas: np.ndarray) -> np.ndarray:
+        """The lowest D + beta R of a linear model of the training images with as many latents as they have numbers, D
+        without its constant: (M,) KL weights -> (M,) nats per image."""
+        found = water_filling(self._eigenvalues, len(self._eigenvalues), betas)
+        return np.asarray(found.distortion + betas * found.rate)
+
+    def draw(self, epoch: int, steps: int, batch: int, generator: torch.Generator) -> Drawn:  # noqa: ARG002
+        """See `Rates`. Each batch has the whole range, evenly: its parts' losses differ by their images alone. The loss
+        counts by an inverse power of the optimum: by 1 the low weights are trained less than the high ones."""
+        share = (torch.arange(batch) + torch.rand(steps, batch, generator=generator, dtype=torch.float64)) / batch
+        place = ((1 + sum(_BEYOND)) * share - _BEYOND[0]).clamp(0, 1)
+        low, high = self._table[0][[0, -1]]
+        logs = low + (high - low) * place
+        optimum = np.exp(np.interp(logs.numpy(), *self._table))
+        return Drawn(logs.exp().float(), torch.from_numpy(self._usual / optimum**_POWER).float())
+
+    def validated(self, model: VAE, train: Pixels, validation: Pixels, world: World) -> Turns[Metrics]:
+        """See `Rates`: at the middle KL weight, and what of it `AT_EACH_RATE` names at each."""
+        betas, found = self._config.betas, list[Metrics]()
+        some = train.spread(max(1, len(validation) // len(betas)))  # all together as many as a plain one's sigma has
+        for beta in betas:
+            found.append((yield from validated(model.at(beta), some, validation, world, 2, _AT_ONCE)))
+        constant = self._config.model.distortion_constant
+        losses = [
+            row["val_distortion"] - constant + beta * row["val_rate"] for beta, row in zip(betas, found, strict=True)
+        ]
+        relative = float(np.mean(losses / self.optimum(np.array(betas))))
+        each = {at_rate(name, place): row[name] for place, row in enumerate(found) for name in AT_EACH_RATE}
+        return found[len(betas) // 2] | {"val_relative_loss": relative} | each
+
+
+def _spectrum(train: Pixels) -> np.ndarray:
+    """The eigenvalues of the images' covariance on the scale of the decoder's mean, pixels in [-1, 1]."""
+    images = train.spread(_SPECTRUM_IMAGES).images()
+    key = hashlib.sha256(images.tobytes()).hexdigest()
+    if key not in _spectra:
+        largest = min(_LARGEST, max(1, len(images) // 10))
+        found = covariance_eigenvalues(images, np.arange(len(images)), largest)
+        _spectra[key] = found * (2 / _GRAY_LEVELS) ** 2
+    return _spectra[key]
