@@ -154,12 +154,14 @@ def inception_distance(weights: Path | None = None) -> "FrechetInceptionDistance
     if find_spec("torch_fidelity") is None:
         raise UserError("the FID needs torch-fidelity, which is not installed\npip install torch-fidelity")
     try:
+        weights.open("rb").close()
+    except OSError as error:
+        raise UserError(f"{weights} cannot be read: {reason_of(error)}\ngive another file") from error
+    try:
         torch.load(weights, "cpu", weights_only=True)  # torch-fidelity itself runs whatever the file says
         from torchmetrics.image.fid import FrechetInceptionDistance
 
         return FrechetInceptionDistance(FID_FEATURES, feature_extractor_weights_path=str(weights))
-    except OSError as error:
-        raise UserError(f"{weights} cannot be read: {reason_of(error)}\ngive another file") from error
     except Exception as error:  # a damaged pickle raises whatever its bytes say
         fault = f"{weights} must hold torch-fidelity's Inception weights, and holds something else, or is damaged"
         raise UserError(f"{fault}\n{INCEPTION} is the file that torch-fidelity downloads") from error

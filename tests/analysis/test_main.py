@@ -81,6 +81,6 @@ def test_best_tells_a_person_and_a_program_which_model_to_take(tmp_path: Path) -
     contradiction = command("best", folder, "--rate", "14", "--knee")
     assert contradiction.returncode == 2
     assert contradiction.stderr.splitlines() == [
-        "error: a model is taken for one wish, got rate and knee",
+        "error: a model is taken for one wish, got --rate and --knee",
         "leave out all but one",
     ]

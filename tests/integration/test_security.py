@@ -642,7 +642,7 @@ def test_an_error_of_a_database_does_not_tell_its_password(tmp_path: Path) -> No
 def test_what_others_could_read_is_not_sent_to_another_machine(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
     """The port is none, so that where the address is let through, nobody answers at once."""
     monkeypatch.delenv("RAY_USE_TLS", raising=False)
-    address = f"{scheme}{ELSEWHERE}:99999"
+    address = f"{scheme}{ELSEWHERE}:9"
     with pytest.raises(UserError, match=r"must be reached by TLS \(RAY_USE_TLS=1\), got .*\n--trusted-network"):
         check_address(address)
     with pytest.raises(UserError, match="no Ray cluster answers"):
@@ -657,7 +657,7 @@ def test_what_others_could_read_is_not_sent_to_another_machine(monkeypatch: pyte
 
 def test_auto_is_no_way_around(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_USE_TLS", raising=False)
-    monkeypatch.setenv("RAY_ADDRESS", f"{ELSEWHERE}:99999")
+    monkeypatch.setenv("RAY_ADDRESS", f"{ELSEWHERE}:9")
     with pytest.raises(UserError, match="must be reached by TLS"):
         check_address("auto")
 
@@ -667,7 +667,7 @@ def test_this_machine_is_no_other_one() -> None:
     addresses = [a.address for each in psutil.net_if_addrs().values() for a in each if a.family == 2]
     for host in ("localhost", "127.0.0.1", *addresses):
         with pytest.raises(UserError, match="no Ray cluster answers"):
-            check_address(f"{host}:99999")
+            check_address(f"{host}:9")
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from trainables.data.datasets import load_dataset
 from trainables.errors import UserError, explain
 from trainables.metrics import Metrics
 from trainables.records.trial_folder import TrialFolder
-from trainables.training import checkpoint, loop
+from trainables.training import checkpoint, loop, rates
 from trainables.training.batches import Pixels
 from trainables.training.local import train_local
 from trainables.training.loop import NonFiniteError, fit
@@ -141,12 +141,12 @@ def test_a_non_finite_number_ends_a_trial_in_the_epoch_that_has_it(
     elif where == "gradient":
         bias.register_hook(lambda gradient: gradient * value)  # type: ignore[operator]
     else:
-        whole = loop.validated
+        whole = rates.validated
 
         def spoilt(*arguments: Any) -> Turns[Metrics]:
             return (yield from whole(*arguments)) | {"val_mse": value}
 
-        monkeypatch.setattr(loop, "validated", spoilt)
+        monkeypatch.setattr(rates, "validated", spoilt)
     cause = {"weight": "train_loss", "gradient": "grad_norm", "metric": f"val_mse = {value}"}[where]
     with pytest.raises(NonFiniteError, match=f"non-finite at epoch 2: .*{cause}"):
         next(epochs)
@@ -166,7 +166,7 @@ class LinearEncoder(nn.Module):
         self.mean = nn.Linear(dimensions, latents)
         self.logvar = nn.Parameter(torch.zeros(latents))
 
-    def forward(self, x: Tensor) -> Posterior:
+    def forward(self, x: Tensor, films: None = None) -> Posterior:
         mean = self.mean(4 * (x.flatten(1) - 0.5))
         return Posterior(mean, self.logvar.expand_as(mean))
 
