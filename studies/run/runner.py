@@ -104,8 +104,9 @@ def _train(ledger: Ledger, folder: StudyFolder, lock: DriverLock, options: Optio
         if not ledger.count() and (advice := faster_precision(plan, nodes())):
             console.print(advice, soft_wrap=True)
         preflight = Preflight(folder.path, folder.mirror(folder.path), plan.base, options.data_dir)
-        view = View(plan.name, plan.trials, plan.base.epochs, console, has_front=len(plan.objectives) > 1)
-        view.known(ledger.count(), ledger.lowest_bits())
+        view = View(plan.name, plan.trials, plan.base.epochs, console, plan.minimised)
+        bits = ledger.lowest_bits()
+        view.known(ledger.count(), ledger.lowest_score(), bits and bits[0])
         view.front = Front.of(ledger)
         view.resumed_by = as_typed("python", "-m", "studies", "resume", folder.path)
         view.left.report = foreseen_report(plan, folder, options)

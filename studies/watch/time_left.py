@@ -22,14 +22,14 @@ class Progress:
     epochs: int  # planned
     began: float  # by `time.monotonic`
     row: Metrics = field(default_factory=dict)  # of its last epoch
-    best: float = math.inf  # bits per dimension
+    best: float = math.inf  # by `trainables.objective.SCORES`
     seconds: float = 0.0  # that its epochs took
     told: float = 0.0  # when a line last said where it is
     _underway: Underway | None = None
 
-    def measured(self, row: Metrics) -> None:
-        """Another epoch has ended."""
-        self.row, self.best = row, min(self.best, row["val_bits_per_dim"])
+    def measured(self, row: Metrics, value: float) -> None:
+        """Another epoch has ended, of such a value."""
+        self.row, self.best = row, min(self.best, value)
         self.seconds += row["epoch_seconds"]
 
     def moved(self, underway: Underway) -> None:
