@@ -147,7 +147,8 @@ class TimeLeft:
         planned = self._stages[stage]
         if planned.measured:
             return planned.seconds / planned.measured
-        paces = [(each.stage, each.epoch_seconds) for each in running if each.epoch_seconds is not None]
+        known = [(each.stage, each.epoch_seconds) for each in running]  # once: another thread may end an epoch
+        paces = [(of, pace) for of, pace in known if pace is not None]
         if own := [pace for of, pace in paces if of == stage]:
             return fmean(own)
         others = [each.speed * each.seconds / each.measured for each in self._stages.values() if each.measured]
