@@ -99,7 +99,15 @@ def connected(address: str | None, patience: float = PATIENCE, trusted_network: 
         sessions.remove_ended(session.parent, session)
     yield context.dashboard_url
     ray.shutdown()
+    _take_signals_back()
     _forget_sessions()
+
+
+def _take_signals_back() -> None:
+    """Have Python's handlers called again: Ray's library gives SIGTERM back to the system, which ends the process."""
+    for number in (signal.SIGINT, *ENDING):
+        if (handler := signal.getsignal(number)) is not None:
+            signal.signal(number, handler)
 
 
 def _forget_sessions() -> None:

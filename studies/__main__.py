@@ -73,14 +73,17 @@ def prune_checkpoints(
 
 
 def _order(study: Path, what: str, phase: str | None, wait: bool) -> None:
-    """Ask a driver, and wait until it has read that and is at ``phase``, or is gone where that is None, but for its
-    report. Raises: UserError where it is gone before."""
+    """Ask a driver, and wait until it has read that and is at ``phase``, or has trained all where that is
+    None. Raises: UserError where it is gone before, and while it draws its report."""
     layout = StudyLayout(study.resolve())
     lock = DriverLock(layout)
     driver = lock.driver()
     if driver is None:
         raise UserError(f"nobody runs {study}\nthe study's own command goes on with it: see `{_status_of(study)}`")
-    name, who = lock.ask(what), f"process {driver.pid} on {driver.host}"
+    who = f"process {driver.pid} on {driver.host}"
+    if driver.phase == "reporting":
+        raise UserError(f"it is too late to {what} {study}: {who} has trained, and draws its report\nwait for it")
+    name = lock.ask(what)
     if not wait:
         print(f"asked: {who}")
         return

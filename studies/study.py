@@ -72,7 +72,7 @@ class Study:
             raise ValueError(f"a study {asked} cannot minimise {self.minimised}\n{way_out}, or another --out")
         if not 0 <= self.prune < 1:
             raise ValueError(f"prune must be a quantile from 0 to below 1, got {self.prune}")
-        _refuse_contradictions(self.limits)
+        _check_limits(self.limits, self.base.model.multi_rate)
         if not callable(self.sampler):
             raise ValueError(f"sampler must be a function of a seed, got {self.sampler!r:.80}")
         if self.objective == "rate_distortion" and "model.likelihood" in self.space:
@@ -249,8 +249,10 @@ def _name(sampler: MakeSampler) -> str:
     return next(known, f"{sampler.__module__}.{name}")
 
 
-def _refuse_contradictions(limits: Sequence[Constraint]) -> None:
-    """Raises: ValueError for limits that nothing keeps to."""
+def _check_limits(limits: Sequence[Constraint], is_multi_rate: bool) -> None:
+    """Raises: ValueError for limits that nothing keeps to, and for one of what only multi-rate networks measure."""
+    if own := [limit for limit in limits if limit.name == "val_relative_loss" and not is_multi_rate]:
+        raise ValueError(f"--where must name what these networks measure, got {own[0]}\nadd --multi-rate")
     for most in [limit for limit in limits if limit.sense == "<="]:
         for least in [limit for limit in limits if limit.sense == ">=" and limit.name == most.name]:
             if least.limit > most.limit:

@@ -75,20 +75,23 @@ def path_of(text: str | Path) -> Path:
 
 
 def folder_of(text: str | Path) -> Path:
-    """The path of a folder, which may not be there yet. Raises: typer.BadParameter."""
+    """The path of a folder, which may not be there yet, or whose files are known but not listed. Raises:
+    typer.BadParameter."""
     path = path_of(text)
     if path.exists() and not path.is_dir():
         raise typer.BadParameter(f"must be a folder, got {shortened(text)}, which is a file")
-    if path.exists() and not os.access(path, os.R_OK | os.X_OK):
+    if path.exists() and not os.access(path, os.X_OK):
         raise typer.BadParameter(f"must be a folder that can be read, got {shortened(text)}")
     return path
 
 
 def known_folder_of(text: str | Path) -> Path:
-    """The path of a folder that is there. Raises: typer.BadParameter."""
+    """The path of a folder that is there, and can be listed. Raises: typer.BadParameter."""
     path = folder_of(text)
     if not path.exists():
         raise typer.BadParameter(f"must be a folder, got {shortened(text)}, which is not there")
+    if not os.access(path, os.R_OK):
+        raise typer.BadParameter(f"must be a folder that can be read, got {shortened(text)}")
     return path
 
 
@@ -106,8 +109,8 @@ def new_page_of(text: str | Path) -> Path:
     path = path_of(text).absolute()
     if path.is_dir() or str(text).endswith("/"):
         raise typer.BadParameter(f"must be a file, got {shortened(text)}, which is a folder")
-    if path.exists() and (not path.is_file() or path.suffix.lower() not in (".html", ".htm")):
-        raise typer.BadParameter(f"must be a new file or a page (.html), got {shortened(text)}, which is neither")
+    if path.suffix.lower() not in (".html", ".htm") or (path.exists() and not path.is_file()):
+        raise typer.BadParameter(f"must be a page (.html), got {shortened(text)}")
     if fault := unwritable(path.parent):
         raise typer.BadParameter(f"must be in a folder that can be written, got {shortened(text)}: {fault}")
     return path_of(text)

@@ -14,6 +14,27 @@ OBJECTIVES = {
     "multi_rate": ("val_relative_loss",),
 }
 """By the name that the command line has for each: the metrics, all minimised."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """The one number by which a person who watches a study is told how good a training is: the lowest is the best."""
+
+    metric: str
+    form: str  # for people
+
+    def said(self, value: float) -> str:
+        """2.5 -> "2.5000 bits/dim"."""
+        return self.form.format(value)
+
+
+_BITS = Score("val_bits_per_dim", "{:.4f} bits/dim")
+SCORES = {
+    "rate_distortion": _BITS,  # which weighs the two as a code would
+    "bits_per_dim": _BITS,
+    "multi_rate": Score("val_relative_loss", "relative loss {:.3f}"),
+}
+"""By objective."""
 _RECORDED = {"val_bits_per_dim": "bits_per_dim"}  # as definitions 1 wrote it
 _NUMBER = r"[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?"
 _UNITS = {metric.name: metric.unit for metric in EPOCH}

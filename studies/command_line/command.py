@@ -98,28 +98,36 @@ def _reporting_kill() -> Iterator[None]:
 
 
 def _run(study: Study, folder: Path, options: Options, screen: Console) -> None:
-    """Run or continue a study, draw its report, and say what came of it. Raises: see `studies.run.runner.run`."""
-    from studies.run.runner import run
+    """Run or continue a study, draw its report, and say what came of it, all under its lock. Raises: see
+    `studies.run.runner.check_before` and `studies.run.runner.run`."""
+    from studies.run.runner import check_before, run
 
-    path = folder.expanduser().resolve()
-    try:
-        run(study, folder, options, screen)
-    except EndedEarly:
-        from analysis.reading.best_runs import ranked_runs
+    check_before(study, opened := StudyFolder(folder), options, screen)
+    lock = DriverLock(opened.layout)
+    with lock.acquired():
+        try:
+            run(study, opened, lock, options, screen)
+        except EndedEarly:
+            _show(study, opened.path, lock, options, screen, ended_early=True)
+            raise
+        _show(study, opened.path, lock, options, screen)
 
-        if ranked_runs(path):
-            _show(study, path, options, screen)
-        raise
-    _show(study, path, options, screen)
 
-
-def _show(study: Study, folder: Path, options: Options, screen: Console) -> None:
-    """The summary, and the report first. Raises: UserError where that cannot be drawn, after the summary."""
+def _show(
+    study: Study, folder: Path, lock: DriverLock, options: Options, screen: Console, ended_early: bool = False
+) -> None:
+    """The summary, and the report first; neither where nothing completed of what ``ended_early``. Raises: UserError
+    where the report cannot be drawn, after the summary."""
+    with suppress(OSError):
+        lock.beat("reporting" if options.report else "closing")  # before seconds of imports
+    from analysis.reading.best_runs import ranked_runs
     from studies.run.reporting import draw_report
 
+    if ended_early and not ranked_runs(folder):
+        return
     try:
         if options.report:
-            draw_report(study, StudyFolder(folder), options, screen)
+            draw_report(study, StudyFolder(folder), lock, options, screen)
     except Exception as error:  # also of a library: what was trained for hours is told of all the same
         print_summary(folder, screen, report=False)
         fault = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"

@@ -32,6 +32,7 @@ _OWN = ("--out", "--storage", "--mlflow")  # options of one study alone, of whic
 _LONG = 3600.0  # seconds from which a study on a CPU is warned of
 _BEST = (  # of each run, the most important first
     Column("trial", "trial", is_text=True),
+    Column("val_relative_loss", "relative loss", ".3f"),  # of multi-rate runs alone
     Column("val_rate", "rate, nats", ".2f"),
     Column("val_distortion", "distortion, nats", ".2f"),
     Column("val_bits_per_dim", "bits/dim", ".4f"),
@@ -174,7 +175,8 @@ def print_summary(folder: Path, console: Console, report: bool) -> None:
     counts = by_state(Counter(frame["state"].astype(str)))
     if runs:
         print_text(f"{folder.name}: {len(frame)} trials ({counts})", console)
-        print_table([_facts(run) for run in runs[:5]], _BEST, console, is_data=False)
+        rows = [_facts(run) for run in runs[:5]]
+        print_table(rows, [it for it in _BEST if it.name in rows[0]], console, is_data=False)
     layout = StudyLayout(folder)
     if report:
         places = {"report": layout.report, "tables": layout.trials_csv, "best models": layout.models}
@@ -192,4 +194,5 @@ def print_summary(folder: Path, console: Console, report: bool) -> None:
 def _facts(run: "Run") -> dict[str, Any]:
     """What the summary says of a run."""
     label = run.label.removeprefix("trial ").replace("final of trial", "final")
-    return {**run.best, **run.config.model_dump(), **run.config.model.model_dump(), "trial": label}
+    found = {**run.best, **run.config.model_dump(), **run.config.model.model_dump(), "trial": label}
+    return found | {"beta": run.config.main_beta}  # that of a multi-rate run's rate and distortion

@@ -55,6 +55,8 @@ class DriverLock:
 
     def _in_use(self, driver: Driver | None) -> UserError:
         who = f"process {driver.pid} on {driver.host}" if driver else "another process"
+        if driver and driver.phase == "reporting":
+            return UserError(f"{self._layout.path} is in use: {who} draws its report\nwait for it")
         return UserError(f"{self._layout.path} is in use: {who} runs this study\nwait for it, or stop it")
 
     def beat(self, phase: str, order: str = "", left: float | None = None) -> None:

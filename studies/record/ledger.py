@@ -9,7 +9,7 @@ import re
 import time
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,7 +34,7 @@ from trainables.text import legible, without_passwords
 _SQLITE = b"SQLite format 3\0"  # how a database's file begins
 State = Literal["complete", "pruned", "failed"]  # how a training ends
 CONSTRAINTS = "constraints"  # as Optuna's samplers and its dashboard both read them, which know no names of them
-BITS = "val_bits_per_dim"  # what the ledger notes of a trial of two objectives besides
+BITS = "val_bits_per_dim"  # what the ledger notes of a trial besides, where it is not what is minimised
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
@@ -85,13 +85,25 @@ class Trials:
 
     def lowest_bits(self) -> tuple[float, FrozenTrial] | None:
         """The lowest bits per dimension of a complete trial, and which it is."""
-        found = [(self.bits(trial), trial) for trial in self.all() if trial.state == TrialState.COMPLETE]
-        known = [(bits, trial) for bits, trial in found if bits is not None]
+        return self._lowest(self.bits)
+
+    def lowest_score(self) -> tuple[float, FrozenTrial] | None:
+        """The lowest score of a complete trial, and which it is."""
+        return self._lowest(self.score)
+
+    def _lowest(self, measure: Callable[[FrozenTrial], float | None]) -> tuple[float, FrozenTrial] | None:
+        found = [(measure(trial), trial) for trial in self.all() if trial.state == TrialState.COMPLETE]
+        known = [(value, trial) for value, trial in found if value is not None]
         return min(known, key=lambda pair: pair[0], default=None)
 
     def bits(self, trial: FrozenTrial) -> float | None:
-        """A complete trial's bits per dimension."""
-        return trial.value if len(self.plan.objectives) == 1 else trial.user_attrs.get(BITS)
+        """A complete trial's bits per dimension, of a multi-rate one at its middle KL weight; None where an older
+        ledger does not say."""
+        return trial.value if self.plan.objectives == (BITS,) else trial.user_attrs.get(BITS)
+
+    def score(self, trial: FrozenTrial) -> float | None:
+        """A complete trial's number of `trainables.objective.SCORES`."""
+        return trial.value if len(self.plan.objectives) == 1 else self.bits(trial)
 
 
 class Ledger(Trials):
@@ -179,7 +191,7 @@ class Ledger(Trials):
         if best:
             if beyond := [limit.violation(best) for limit in self.plan.limits]:
                 self._storage.set_trial_system_attr(self._trial_id(number), CONSTRAINTS, beyond)
-            if len(self.plan.objectives) > 1:
+            if self.plan.objectives != (BITS,):
                 trial.set_user_attr(BITS, best[BITS])
             told = self.plan.values(config, best) if state == "complete" else None
         if cause:

@@ -70,8 +70,10 @@ class StudyFolder:
         return 1.0
 
     def note(self, **measured: Any) -> None:
-        """Record what of `_MEASURED` was measured, for the commands to come. Raises: OSError."""
-        self._write({**self._recorded(), **measured})
+        """Record what of `_MEASURED` was measured, for the commands to come, under the study's lock; nothing where
+        study.json is missing or damaged by now: it would then be whole, and say nothing else. Raises: OSError."""
+        if record := self._read():
+            self._write({**record, **measured})
 
     def check(
         self, study: Study, storage: str | None = None, checkpoints: str | None = None, fresh: bool = False
@@ -127,10 +129,15 @@ class StudyFolder:
 
     def _recorded(self) -> Mapping[str, Any]:
         """What study.json says; nothing where it is missing or damaged."""
-        if self._record is None and self.layout.question.is_file():
-            with suppress(OSError, ValueError):
-                self._record = unseal(self.layout.question.read_bytes())
+        if self._record is None:
+            self._record = self._read()
         return self._record or {}
+
+    def _read(self) -> Mapping[str, Any] | None:
+        with suppress(OSError, ValueError):
+            if self.layout.question.is_file():
+                return unseal(self.layout.question.read_bytes())
+        return None
 
     def storage(self) -> str | None:
         """The storage that the study began with, if it is not the folder's own."""

@@ -19,6 +19,7 @@ from studies.run.checks import is_finished
 from studies.run.retraining import next_finals, next_repeats
 from studies.study import Study
 from trainables.errors import UserError
+from trainables.objective import SCORES
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import STATES, TrialFolder
 from trainables.text import as_typed, spoken
@@ -42,7 +43,8 @@ def status_of(path: Path) -> dict[str, Any]:
         "left": left,  # to be trained after the search
         "definitions": trials.plan.base.definitions,  # of what is measured: `TrialConfig.definitions`
         "objective": trials.plan.minimised,
-        "best": best and best.number,  # the lowest bits per dimension; of two objectives, the knee of the front
+        "best": best and best.number,  # the lowest of one objective; of two, the knee of the front
+        "best_score": best and trials.score(best),  # `trainables.objective.SCORES` of it: what one objective minimises
         "best_bits_per_dim": best and trials.bits(best),
         "front": front.numbers if front else [],  # the lowest rate first
         "front_summary": front and asdict(front),  # with its knee and its hypervolume
@@ -74,7 +76,7 @@ def described(status: Mapping[str, Any]) -> dict[str, str]:
         front = Front(**status["front_summary"])
         found |= {"front": front.extent, front.place: front.knee}
     elif status["best"] is not None:
-        found["best"] = f"trial {status['best']}: {status['best_bits_per_dim']:.4f} bits/dim"
+        found["best"] = f"trial {status['best']}: {SCORES[status['objective']].said(status['best_score'])}"
     found["cost"] = f"{status['cpu_hours']:.3g} CPU hours, {status['gpu_hours']:.3g} GPU hours"
     if not (driver or status["is_finished"]):
         found["go on by"] = f"{as_typed('cd', Path(status['directory']))} && {_going_on(status)}"

@@ -37,10 +37,10 @@ def _test_images(study: Study, options: Options) -> int:
     return 0
 
 
-def draw_report(study: Study, folder: StudyFolder, options: Options, screen: Console) -> None:
-    """The report, unless the one that is there was drawn after the study's last change. How long it still takes is
-    shown, here and by `python -m studies status`; how long it took is recorded. Raises: UserError as `write_report`,
-    and where another driver is at work."""
+def draw_report(study: Study, folder: StudyFolder, lock: DriverLock, options: Options, screen: Console) -> None:
+    """The report, under the study's lock, unless the one that is there was drawn after its last change. How long it
+    still takes is shown, here and by `python -m studies status`; how long it took is recorded. Raises: UserError as
+    `write_report`."""
     from analysis.reading.best_runs import ranked_runs
     from analysis.report.report import is_current, write_report  # seconds of imports
 
@@ -50,7 +50,7 @@ def draw_report(study: Study, folder: StudyFolder, options: Options, screen: Con
     runs = ranked_runs(folder.path)
     models = min(DRAWN, sum(not run.is_final for run in runs)) + any(run.is_final for run in runs)
     foreseen = report_seconds(len(folder.layout.trial_folders()), models, _test_images(study, options))
-    expected, lock, began = Expected(folder.report_pace * foreseen), DriverLock(folder.layout), time.monotonic()
+    expected, began = Expected(folder.report_pace * foreseen), time.monotonic()
 
     def beat() -> None:
         with suppress(OSError):
@@ -58,7 +58,7 @@ def draw_report(study: Study, folder: StudyFolder, options: Options, screen: Con
 
     if not screen.is_terminal:
         screen.print(f"drawing the report, which takes about {spoken(expected.left)}")
-    with lock.acquired("reporting"), every(_BEAT_SECONDS, beat):
+    with every(_BEAT_SECONDS, beat):
         with progress_bar(screen, expected) as progress:
             write_report(folder.path, data_dir=options.data_dir, progress=progress)
         if models:  # without one it takes moments, which say nothing of a whole report

@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from pathlib import Path
 
 from rich.console import Console
 
@@ -35,26 +34,28 @@ from trainables.terminal import print_text
 from trainables.text import as_typed
 
 
-def run(study: Study, out: Path, options: Options, console: Console) -> None:
-    """Run or continue a study in ``out``. What was finished before stays. Raises: UserError; EndedEarly where it was
-    stopped, or its budget is spent, before its plan was done."""
-    folder = StudyFolder(out)
+def check_before(study: Study, folder: StudyFolder, options: Options, console: Console) -> None:
+    """Look at what a study's command needs before it takes the study's lock, and so makes its folder. Raises:
+    UserError."""
     with checked_options():
         check(study, folder, options)
     for note in load_dataset(study.base.dataset, options.data_dir, study.base.image_size).notes:
         print_text(f"note: {note}", console)
-    lock = DriverLock(folder.layout)
-    with lock.acquired():
-        if options.fresh:
-            old, kept = folder.storage(), folder.move_aside()  # a mount cannot be moved: that comes first
-            for place in filter(None, (kept, set_aside(study.name, old) if old else None)):
-                console.print(f"the earlier study is kept as {place}", soft_wrap=True)
-        study = folder.own_definitions(study)
-        with _opened(study, folder, options) as ledger:
-            if not is_finished(ledger, folder):
-                with checked_options():
-                    check_room(study, options.resources)
-                _train(ledger, folder, lock, options, console)
+
+
+def run(study: Study, folder: StudyFolder, lock: DriverLock, options: Options, console: Console) -> None:
+    """Run or continue a study in its folder, under its lock. What was finished before stays. Raises: UserError;
+    EndedEarly where it was stopped, or its budget is spent, before its plan was done."""
+    if options.fresh:
+        old, kept = folder.storage(), folder.move_aside()  # a mount cannot be moved: that comes first
+        for place in filter(None, (kept, set_aside(study.name, old) if old else None)):
+            console.print(f"the earlier study is kept as {place}", soft_wrap=True)
+    study = folder.own_definitions(study)
+    with _opened(study, folder, options) as ledger:
+        if not is_finished(ledger, folder):
+            with checked_options():
+                check_room(study, options.resources)
+            _train(ledger, folder, lock, options, console)
 
 
 @contextmanager
@@ -104,8 +105,9 @@ def _train(ledger: Ledger, folder: StudyFolder, lock: DriverLock, options: Optio
         if not ledger.count() and (advice := faster_precision(plan, nodes())):
             console.print(advice, soft_wrap=True)
         preflight = Preflight(folder.path, folder.mirror(folder.path), plan.base, options.data_dir)
-        view = View(plan.name, plan.trials, plan.base.epochs, console, has_front=len(plan.objectives) > 1)
-        view.known(ledger.count(), ledger.lowest_bits())
+        view = View(plan.name, plan.trials, plan.base.epochs, console, plan.minimised)
+        bits = ledger.lowest_bits()
+        view.known(ledger.count(), ledger.lowest_score(), bits and bits[0])
         view.front = Front.of(ledger)
         view.resumed_by = as_typed("python", "-m", "studies", "resume", folder.path)
         view.left.report = foreseen_report(plan, folder, options)

@@ -49,9 +49,11 @@ def chosen_pack(resources: Resources, cluster: list[Node], session: Session) -> 
         session.view.phase("measuring how many trials serve a GPU best")
         most = min(MOST_IN_TURNS, math.ceil((most_at_once(resources.max_concurrent, plan.trials) or 1) / gpus))
         placement, patience = resources.placement, resources.patience
-        folder.note(pack=measured_pack(plan.largest(), session.data_dir, most, placement, patience))
-        session.view.note(f"{folder.pack} trial(s) share a GPU, as measured with the largest network")
-    return folder.pack or 1
+        pack = measured_pack(plan.largest(), session.data_dir, most, placement, patience)
+        folder.note(pack=pack)
+        session.view.note(f"{pack} trial(s) share a GPU, as measured with the largest network")
+        return pack
+    return folder.pack
 
 
 def open_slots(session: Session, resources: Resources, count: int, slot: SlotResources) -> "Slots":

@@ -18,12 +18,16 @@ from studies.record.front import Front, short
 from studies.record.ledger import STATES
 from studies.watch.time_left import Progress, Stage, TimeLeft
 from trainables.metrics import Metrics
+from trainables.objective import OBJECTIVES, SCORES
 from trainables.slots.messages import Underway
 
 _LINE_SECONDS = 60.0  # how often a training within an epoch says where it is, where there is no terminal
-# what the board shows of the last epoch of what runs: title -> (metric, format)
-_ONE = {"bits\nper dim": ("val_bits_per_dim", ".4f"), "rate\nnats": ("val_rate", ".2f")}
-_TWO = {"rate\nnats": ("val_rate", ".2f"), "distortion\nnats": ("val_distortion", ".2f")}
+_RATE, _DISTORTION = {"rate\nnats": ("val_rate", ".2f")}, {"distortion\nnats": ("val_distortion", ".2f")}
+_COLUMNS = {  # by objective, what the board shows of the last epoch of what runs: title -> (metric, format)
+    "rate_distortion": _RATE | _DISTORTION,
+    "bits_per_dim": {"bits\nper dim": ("val_bits_per_dim", ".4f")} | _RATE,
+    "multi_rate": {"relative\nloss": ("val_relative_loss", ".3f")} | _RATE,
+}
 _FRAME_WIDTH = 6  # of the board
 _BAR_WIDTH = 6
 _OTHER_LINES = 18  # of the board, at most, beside those of what runs
@@ -41,20 +45,21 @@ def _label(number: int | str) -> str:
 
 
 class View:
-    """How a study of ``total`` trials, of so many ``epochs`` each, stands as its driver tells it. As a context it draws
-    itself until it is left; a console that is no terminal gets a line an event."""
+    """How a study of ``total`` trials, of so many ``epochs`` each, stands as its driver tells it, in terms of its
+    ``objective``. As a context it draws itself until it is left; a console that is no terminal gets a line an event."""
 
     front: Front | None = None  # of a study of two objectives, once a trial is complete
     resumed_by = "python -m studies resume"  # what goes on after a pause
 
-    def __init__(self, title: str, total: int, epochs: int, console: Console, has_front: bool = False) -> None:
+    def __init__(self, title: str, total: int, epochs: int, console: Console, objective: str = "bits_per_dim") -> None:
         self.left = TimeLeft()
         self.left.plan("search", total, epochs)
         self._title, self._total, self._epochs, self._console = title, total, epochs, console
-        self._has_front = has_front
+        self._objective, self._score = objective, SCORES[objective]
         self._counts: Counter[str] = Counter()  # trials that have ended, by how
         self._running: dict[str, Progress] = {}
-        self._best: tuple[float, str, Mapping[str, Any]] | None = None  # bits per dimension, of which, with what
+        self._best: tuple[float, str, Mapping[str, Any]] | None = None  # the lowest score, of which, with what
+        self._bits: float | None = None  # the lowest per dimension
         self._phase, self._opened = "starting", time.monotonic()
         self._live = Live(get_renderable=self._board, console=console, refresh_per_second=4, transient=True)
 
@@ -66,20 +71,24 @@ class View:
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def known(self, counts: Mapping[str, int], best: tuple[float, FrozenTrial] | None) -> None:
-        """Count what the ledger held before this driver: trials by Optuna's states, and the best bits per dimension."""
+    def known(
+        self, counts: Mapping[str, int], best: tuple[float, FrozenTrial] | None, bits: float | None = None
+    ) -> None:
+        """Count what the ledger held before this driver: trials by Optuna's states, the lowest score, and the lowest
+        bits per dimension."""
         self._counts.update({name: counts.get(state.name, 0) for name, state in STATES.items()})
         self.left.expect("search", self._total - self._counts.total())
         if best is not None:
             self._best = (best[0], f"trial {best[1].number}", best[1].params)
+        self._bits = bits
 
     def counts(self) -> dict[str, int]:
         """Trials by state; what trains outside the search is among those that run."""
         return {state: self._counts[state] for state in _STYLES} | {"running": len(self._running)}
 
-    def best_value(self) -> float | None:
-        """The lowest bits per dimension so far."""
-        return self._best and self._best[0]
+    def lowest_bits(self) -> float | None:
+        """Per dimension, so far."""
+        return self._bits
 
     def images_per_second(self) -> float:
         """Of all that runs."""
@@ -132,18 +141,19 @@ class View:
         """It has trained another epoch."""
         label = _label(number)
         self._line(
-            f"{label} epoch {row['epoch']}: {row['val_bits_per_dim']:.4f} bits/dim, "
+            f"{label} epoch {row['epoch']}: {self._score.said(row[self._score.metric])}, "
             f"rate {row['val_rate']:.2f} nats, {row['images_per_second']:,.0f} images/s"
         )
         self._measured(label, row)
 
     def _measured(self, label: str, row: Metrics) -> None:
-        running, value = self._running[label], row["val_bits_per_dim"]
-        running.measured(row)
+        running, value, bits = self._running[label], row[self._score.metric], row["val_bits_per_dim"]
+        running.measured(row, value)
         running.told = time.monotonic()
         self.left.measured(running.stage, row["epoch_seconds"])
         if self._best is None or value < self._best[0]:
             self._best = (value, label, running.parameters)
+        self._bits = bits if self._bits is None else min(bits, self._bits)
 
     def ended(self, number: int | str, state: str, cause: str | None = None) -> None:
         """It has ended: "complete", "pruned" or "failed"."""
@@ -155,7 +165,7 @@ class View:
         if cause:
             text.append(f": {cause}")
         elif running.row:
-            text.append(f" after epoch {running.row['epoch']}: best {running.best:.4f} bits/dim")
+            text.append(f" after epoch {running.row['epoch']}: best {self._score.said(running.best)}")
         if cause or not self._console.is_terminal:
             self._console.print(text, soft_wrap=True)
         self._line(f"{self._counts.total()} of {self._total} trials done{self._time_left(', about {} left')}")
@@ -206,14 +216,14 @@ class View:
 
     def _found(self) -> dict[str, Text]:
         """The best so far: of two objectives the front."""
-        if self._has_front:
+        if len(OBJECTIVES[self._objective]) > 1:
             if self.front is None:
                 return {"front": Text("- (no trial is complete yet)")}
             return {"front": Text(self.front.extent, "green"), self.front.place: Text(self.front.knee)}
         if self._best is None:
             return {"best so far": Text("-")}
         value, label, parameters = self._best
-        found = Text.assemble((f"{value:.4f} bits/dim", "bold green"), f"  {label}  {short(parameters)}")
+        found = Text.assemble((self._score.said(value), "bold green"), f"  {label}  {short(parameters)}")
         return {"best so far": found}
 
     def _tables(self) -> list[RenderableType]:
@@ -230,7 +240,7 @@ class View:
         return [*tables, Text(), parameters] if has_room else tables
 
     def _table(self, running: Sequence[tuple[str, Progress]], with_parameters: bool) -> Table:
-        measured = _TWO if self._has_front else _ONE
+        measured = _COLUMNS[self._objective]
         titles = ("running", "epochs", "", *measured, "images\nper s", *["parameters"] * with_parameters)
         texts = {"running", "", "parameters"}
         columns = (Column(it, justify="left" if it in texts else "right", no_wrap=True) for it in titles)

@@ -59,7 +59,7 @@ class Meter:
         for state, count in view.counts().items():
             self._exported["vae_trials"].set(count, {"state": state})
         values = {
-            "vae_best_bits_per_dim": view.best_value(),
+            "vae_best_bits_per_dim": view.lowest_bits(),
             "vae_images_per_second": view.images_per_second(),
             "vae_cpu_hours": self.cpu_seconds / 3600,
             "vae_gpu_hours": self.gpu_seconds / 3600,

@@ -1,5 +1,6 @@
 """Stopping a study early: by Ctrl-C, by order, because its budget is spent, or because it has no room."""
 
+import math
 import signal
 import threading
 import time
@@ -63,6 +64,18 @@ class Stop:
         if self.paused:
             return "paused" if self.is_waiting else "pausing"
         return "stopping" if self.error else "running"
+
+    def seconds_left(self, view: View) -> float | None:
+        """Until the trainings have ended, at the latest by the budget of hours, and the report is drawn; None while
+        that is not known, and once the study is to stop or to pause."""
+        if self.error:
+            return None
+        hours = math.inf if self._hours is None else self._hours
+        end = max(0.0, hours * 3600 - (time.monotonic() - self._began))
+        with suppress(Exception):  # of numbers that another thread changes; a driver is alive without them
+            left = view.seconds_left()
+            return left and min(left, end + view.left.report)
+        return None
 
     def check_budget(self) -> None:
         """End the study if its budget is spent."""
@@ -133,7 +146,7 @@ def following_orders(lock: DriverLock, view: View, stop: Stop) -> Iterator[None]
                 case "pause" if stop.error is None:
                     stop.pause()
                     view.phase("pausing after the running epochs, as asked")
-            lock.beat(stop.phase, order, view.seconds_left())
+            lock.beat(stop.phase, order, stop.seconds_left(view))
         before = stop.error
         stop.check_budget()
         if stop.error and not before:

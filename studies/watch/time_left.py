@@ -22,14 +22,14 @@ class Progress:
     epochs: int  # planned
     began: float  # by `time.monotonic`
     row: Metrics = field(default_factory=dict)  # of its last epoch
-    best: float = math.inf  # bits per dimension
+    best: float = math.inf  # by `trainables.objective.SCORES`
     seconds: float = 0.0  # that its epochs took
     told: float = 0.0  # when a line last said where it is
     _underway: Underway | None = None
 
-    def measured(self, row: Metrics) -> None:
-        """Another epoch has ended."""
-        self.row, self.best = row, min(self.best, row["val_bits_per_dim"])
+    def measured(self, row: Metrics, value: float) -> None:
+        """Another epoch has ended, of such a value."""
+        self.row, self.best = row, min(self.best, value)
         self.seconds += row["epoch_seconds"]
 
     def moved(self, underway: Underway) -> None:
@@ -147,7 +147,8 @@ class TimeLeft:
         planned = self._stages[stage]
         if planned.measured:
             return planned.seconds / planned.measured
-        paces = [(each.stage, each.epoch_seconds) for each in running if each.epoch_seconds is not None]
+        known = [(each.stage, each.epoch_seconds) for each in running]  # once: another thread may end an epoch
+        paces = [(of, pace) for of, pace in known if pace is not None]
         if own := [pace for of, pace in paces if of == stage]:
             return fmean(own)
         others = [each.speed * each.seconds / each.measured for each in self._stages.values() if each.measured]

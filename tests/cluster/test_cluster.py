@@ -274,6 +274,29 @@ def environment(folder: Path, *lines: str) -> Path:
     return folder / "bin/python"
 
 
+# a command that does more after its cluster is gone, as drawing a report
+_AFTERWARDS = """
+import os, signal
+from cluster.connect import connected
+from trainables.process import settle
+settle()
+with connected(None):
+    pass
+try:
+    os.kill(os.getpid(), signal.SIGTERM)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.slow
+def test_what_ends_a_command_does_so_in_order_after_its_cluster_is_gone_too(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _AFTERWARDS], cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr
+
+
 @pytest.mark.slow
 def test_another_version_of_ray_is_two_lines(tmp_path: Path) -> None:
     python = environment(tmp_path / "old", "import ray; ray.__version__ = '2.59.0'")

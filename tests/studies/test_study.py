@@ -76,6 +76,10 @@ def test_multi_rate_networks_have_their_own_objective_and_no_searched_weight() -
             study(base=base, space={path: CategoricalDistribution((value,))})
     with pytest.raises(ValueError, match="--multi-rate is not for a study by definitions 1"):
         study(base=base, space={}).by_definitions(1)
+    limit = ["val_relative_loss<=1.2"]
+    assert study(base=base, space={}, where=limit).question()["where"] == limit
+    with pytest.raises(ValueError, match=r"got val_relative_loss<=1\.2\nadd --multi-rate"):
+        study(where=limit)
 
 
 def test_differences_are_named() -> None:

@@ -48,7 +48,7 @@ def curve(config: TrialConfig, epoch: int) -> Metrics:
 def session(path: Path, planned: Study, owner: str = "") -> Session:
     """A driver's, as a new process opens it."""
     path.mkdir(exist_ok=True)
-    view = View(planned.name, planned.trials, planned.base.epochs, Console(quiet=True))
+    view = View(planned.name, planned.trials, planned.base.epochs, Console(quiet=True), planned.minimised)
     return Session(Ledger(planned, storage_url(path, None), owner), StudyFolder(path), None, view, Stop())
 
 

@@ -108,6 +108,25 @@ def test_paths_that_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["cmp", "page.txt", ".html", "folder.html"])
+def test_a_page_is_named_as_one_before_there_is_one(name: str, tmp_path: Path) -> None:
+    if name.startswith("folder"):
+        os.mkfifo(tmp_path / name)
+    with pytest.raises(Exception, match=r"must be a page \(\.html\), got "):
+        new_page_of(tmp_path / name)
+
+
+def test_a_folder_whose_files_are_known_need_not_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of mode 0711, as the system shows it to others than its owner."""
+    monkeypatch.setattr(os, "access", lambda _, asked: not asked & os.R_OK)
+    assert folder_of(tmp_path) == tmp_path
+    with pytest.raises(Exception, match="must be a folder that can be read"):
+        known_folder_of(tmp_path)
+    monkeypatch.setattr(os, "access", lambda _, asked: not asked & os.X_OK)
+    with pytest.raises(Exception, match="must be a folder that can be read"):
+        folder_of(tmp_path)
+
+
 def test_an_error_has_two_lines_whatever_the_path(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

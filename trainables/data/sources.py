@@ -198,11 +198,12 @@ def held(name: str, root: Path) -> str:
 
 def _incomplete(name: str, root: Path) -> str:
     """Which folder nearby has most of the files of a set, and which it lacks."""
-    versions = CATALOG[name].versions
-    places = (
-        (version, place, _files_in(place, version)) for version in versions for place in _places(name, version, root)
-    )
-    version, place, found = max(places, key=lambda each: len(each[2]), default=(versions[0], root, {}))
+    version, place, found = CATALOG[name].versions[0], root, dict[str, Path]()
+    for other in CATALOG[name].versions:
+        for nearby in _places(name, other, root):
+            with suppress(PermissionError):  # somebody's own
+                if len(there := _files_in(nearby, other)) > len(found):
+                    version, place, found = other, nearby, there
     missing = [file for file in version.file_names if file not in found]
     return (
         f"; {place} has {len(found)} of the {len(version.file_names)} files, not {', '.join(missing)}" if found else ""

@@ -25,7 +25,10 @@ class Session:
 def sessions_of(layout: StudyLayout) -> list[Session]:
     """All that are recorded, by when they began; none of a folder of before there were any. What is no such line, or
     damaged, is left out."""
-    return sorted(_parsed(_whole(layout)), key=lambda session: session.began)
+    lines = b""
+    with suppress(OSError):
+        lines = _whole(layout)
+    return sorted(_parsed(lines), key=lambda session: session.began)
 
 
 def _parsed(lines: bytes) -> Iterator[Session]:
@@ -37,11 +40,15 @@ def _parsed(lines: bytes) -> Iterator[Session]:
 
 
 def _whole(layout: StudyLayout) -> bytes:
-    """The file up to the end of its last line."""
-    with suppress(OSError, ValueError):
+    """The file up to the end of its last line; nothing where there is none. Raises: OSError where it cannot be read: it
+    must not be written anew then."""
+    try:
         content = read_bounded(layout.sessions)
-        return content[: content.rfind(b"\n") + 1]
-    return b""
+    except FileNotFoundError:
+        return b""
+    except ValueError as error:  # larger than any
+        raise OSError(str(error)) from error
+    return content[: content.rfind(b"\n") + 1]
 
 
 class SessionLog:
@@ -59,7 +66,8 @@ class SessionLog:
         if is_new and not is_training:
             return
         if is_new:
-            self._began, self._before = now, _whole(self._layout)
+            self._before = _whole(self._layout)  # where that is not known, the next beat begins it
+            self._began = now
         elif is_training and time.monotonic() - self._told < BEAT_SECONDS:
             return
         times = {"began": self._began, "seen": now}

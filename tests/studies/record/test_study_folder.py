@@ -24,6 +24,22 @@ def test_a_crash_while_a_study_is_claimed_is_made_good(tmp_path: Path) -> None:
     assert [path.name for path in folder.path.iterdir()] == ["study.json"]
 
 
+def test_what_was_measured_is_noted_beside_what_others_wrote_and_never_alone(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path / "s")
+    folder.path.mkdir()
+    folder.note(pack=4)
+    assert not folder.layout.question.exists()
+    folder.claim(study(), trials=4)
+    StudyFolder(folder.path).claim(study(), trials=9)  # meanwhile
+    folder.note(pack=4)
+    record = json.loads(folder.layout.question.read_text())
+    assert (record["trials"], record["pack"], folder.pack) == (9, 4, 4)
+    for damaged in (folder.layout.question.read_bytes()[:100], b""):
+        folder.layout.question.write_bytes(damaged)
+        folder.note(report={"seconds": 1.0, "foreseen": 1.0})
+        assert folder.layout.question.read_bytes() == damaged
+
+
 def test_a_study_in_use_and_a_study_json_that_is_damaged_are_refused(tmp_path: Path) -> None:
     folder = StudyFolder(tmp_path / "s")
     with DriverLock(folder.layout).acquired():

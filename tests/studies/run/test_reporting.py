@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import replace
 from io import StringIO
@@ -13,6 +14,7 @@ from support.small_study import CONFIG, session, study
 
 from analysis.report.cost import report_seconds
 from studies.__main__ import pause, stop
+from studies.command_line import command
 from studies.record.driver_lock import DriverLock
 from studies.record.study_folder import StudyFolder
 from studies.run.options import Options
@@ -74,34 +76,49 @@ def test_while_it_is_drawn_its_driver_says_so_and_nobody_else_runs_the_study(fai
     thread.start()
     shown = StringIO()
     try:
-        draw_report(PLAN, failed, Options(), Console(file=shown, width=100))
+        with (lock := DriverLock(failed.layout)).acquired("reporting"):
+            draw_report(PLAN, failed, lock, Options(), Console(file=shown, width=100))
     finally:
         done.set()
         thread.join()
     assert {driver.phase for driver in seen} == {"reporting"}
-    assert "is in use: process" in refused[0]
+    assert re.search(r" is in use: process \d+ on \S+ draws its report\nwait for it$", refused[0])
     assert driver_of(failed.layout) is None
     assert shown.getvalue() == "drawing the report, which takes about 1.5 s\n"
     assert StudyFolder(failed.path).report_pace == 1  # it says nothing of one with models
     assert failed.layout.report.exists()
     assert not failed.layout.sessions.exists()
     before = failed.layout.report.stat().st_mtime_ns
-    draw_report(PLAN, failed, Options(), Console(file=shown, width=100))  # it is current
+    draw_report(PLAN, failed, lock, Options(), Console(file=shown, width=100))  # it is current
     assert failed.layout.report.stat().st_mtime_ns == before
 
 
-def test_a_study_in_use_is_not_reported_on(failed: StudyFolder) -> None:
-    with DriverLock(failed.layout).acquired(), pytest.raises(UserError, match="is in use: process"):
-        draw_report(PLAN, failed, Options(), Console(file=StringIO()))
-    assert not failed.layout.report.exists()
-
-
-def test_what_is_asked_of_a_driver_that_reports_comes_too_late(
-    failed: StudyFolder, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_asked_of_a_driver_that_reports_comes_too_late(failed: StudyFolder) -> None:
     """The study has ended: there is nothing to stop, and nothing to pause."""
     with DriverLock(failed.layout).acquired("reporting"):
-        stop(failed.path)
-        assert capsys.readouterr().out.startswith("stopped: process ")
-        with pytest.raises(UserError, match="the study ended before it was paused"):
-            pause(failed.path)
+        for order in (stop, pause):
+            with pytest.raises(UserError, match=f"it is too late to {order.__name__} .* draws its report\nwait for it"):
+                order(failed.path)
+
+
+def test_training_and_report_have_one_lock(failed: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one that was trained before: there is no moment in which nobody has it."""
+    phases = list[str]()
+    held = DriverLock.beat
+
+    def beat(lock: DriverLock, phase: str, *more: object, **fields: object) -> None:
+        held(lock, phase, *more, **fields)  # type: ignore[arg-type]
+        phases.append(phase)
+
+    def reported(_folder: object, screen: Console, report: bool) -> None:
+        assert report
+        with pytest.raises(UserError, match="draws its report"), DriverLock(failed.layout).acquired():
+            pass
+
+    monkeypatch.setattr(DriverLock, "beat", beat)
+    monkeypatch.setattr(command, "print_summary", reported)
+    command._run(PLAN, failed.path, Options(), Console(file=StringIO()))
+    assert phases[:2] == ["starting", "reporting"]
+    assert set(phases[2:]) <= {"reporting"}
+    assert driver_of(failed.layout) is None
+    assert failed.layout.report.exists()

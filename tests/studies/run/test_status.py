@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from support.analysis_fixture import metrics
-from support.small_study import curve, session, study, train
+from support.small_study import CONFIG, curve, session, study, train
 
 from analysis import load_trials
 from analysis.figures.registry import StudyContext
@@ -22,6 +22,7 @@ from analysis.reading.study_record import read_study
 from analysis.report.compare import list_studies
 from analysis.report.findings import findings
 from studies.record.driver_lock import DriverLock
+from studies.record.ledger import Trials
 from studies.record.study_folder import StudyFolder
 from studies.run.operations import described, prune, status_of
 from studies.search.lifecycle import Lifecycle, search_trials
@@ -34,7 +35,8 @@ from trainables.records.trial_folder import TrialFolder
 
 def measure(config: TrialConfig, epoch: int) -> Metrics:
     """All that an epoch has."""
-    return metrics(epoch, 2.0, config) | curve(config, epoch)
+    own = {"val_relative_loss": 1 + config.seed % 3 / 10 + 1 / epoch} if config.model.multi_rate else {}
+    return metrics(epoch, 2.0, config) | curve(config, epoch) | own
 
 
 def searched(path: Path, done: str, **fields: Any) -> Path:
@@ -87,6 +89,21 @@ def test_what_is_best_and_what_is_left(tmp_path: Path, fields: dict[str, Any], d
     assert ("front" in shown) == (not is_single)
     assert ("best" in shown) == is_single
     assert not status["is_finished"]
+
+
+def test_of_multi_rate_networks_the_relative_loss_is_said_and_bits_are_bits(tmp_path: Path) -> None:
+    planned = study(base=CONFIG, seeds=1, final_epochs=0).multi_rate()
+    found = searched(tmp_path / "s", "all", **{name: getattr(planned, name) for name in ("base", "space", "objective")})
+    trials, status = read_study(found).trials, json.loads(json.dumps(status_of(found)))
+    best = min(trials, key=lambda trial: trial.value)
+    assert (status["objective"], status["best"], status["best_score"]) == ("multi_rate", best.number, best.value)
+    assert status["best_bits_per_dim"] == best.user_attrs["val_bits_per_dim"] != best.value
+    assert described(status)["best"] == f"trial {best.number}: relative loss {best.value:.3f}"
+    recorded = Trials(planned, trials)  # as a driver that goes on has them
+    assert recorded.lowest_score() == (best.value, best)
+    lowest = recorded.lowest_bits()
+    assert lowest
+    assert lowest[0] == min(trial.user_attrs["val_bits_per_dim"] for trial in trials)
 
 
 @pytest.mark.parametrize(("phase", "word"), [("", "interrupted"), ("running", "running"), ("paused", "interrupted")])

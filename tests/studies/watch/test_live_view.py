@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from io import StringIO
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from optuna.trial import create_trial
 from rich.console import Console
 
 from studies.record.front import Front
@@ -32,7 +34,7 @@ def board(view: View, console: Console) -> list[str]:
 
 def watched(width: int, has_front: bool = True, height: int = 50) -> tuple[View, Console]:
     console = Console(file=StringIO(), width=width, height=height, force_terminal=True, color_system=None)
-    return View("s", 5, 3, console, has_front=has_front), console
+    return View("s", 5, 3, console, "rate_distortion" if has_front else "bits_per_dim"), console
 
 
 def lines(**fields: Any) -> tuple[View, StringIO]:
@@ -47,7 +49,7 @@ def test_the_view_counts_what_prometheus_is_told() -> None:
     view.started(1, {"beta": 1.0})
     view.reported(1, row(1))
     assert view.counts() == {"complete": 1, "pruned": 0, "failed": 0, "running": 1}
-    assert (view.best_value(), view.images_per_second()) == (2.5, 100.0)
+    assert (view.lowest_bits(), view.images_per_second()) == (2.5, 100.0)
     view.ended(1, "pruned")
     assert view.counts() == {"complete": 1, "pruned": 1, "failed": 0, "running": 0}
 
@@ -115,8 +117,27 @@ def test_a_study_of_two_objectives_shows_its_front_and_another_its_best() -> Non
     assert "front" not in shown
 
 
+def test_a_study_of_multi_rate_networks_shows_what_it_minimises_and_prometheus_bits() -> None:
+    shown = StringIO()
+    view = View("s", 5, 3, Console(file=shown, width=100), "multi_rate")
+    view.known({"COMPLETE": 1}, (1.5, create_trial(value=1.5)), 2.25)
+    assert view.lowest_bits() == 2.25
+    view.started(1, {"lr": 0.001})
+    view.reported(1, row(1, bits=2.5) | {"val_relative_loss": 1.23})
+    view.reported(1, row(2, bits=2.0) | {"val_relative_loss": 1.24})
+    text = "\n".join(board(view, Console(width=100)))
+    assert "best so far  relative loss 1.230  trial 1  lr 0.001" in text
+    assert re.search(r"relative\s.*\n.*loss\s", text)
+    assert " 1.240 " in text
+    assert view.lowest_bits() == 2.0
+    view.ended(1, "complete")
+    assert "trial 1 epoch 1: relative loss 1.230, rate 1.00 nats, 100 images/s" in shown.getvalue()
+    assert "trial 1 complete after epoch 2: best relative loss 1.230\n" in shown.getvalue()
+    assert "bits" not in text + shown.getvalue()
+
+
 def test_lines_tell_of_a_front_when_it_changes() -> None:
-    view, shown = lines(has_front=True)
+    view, shown = lines(objective="rate_distortion")
     for _ in range(2):
         view.grows(FRONT)
     text = shown.getvalue()

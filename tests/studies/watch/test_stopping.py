@@ -7,11 +7,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
+from rich.console import Console
 
 from studies.record.driver_lock import DriverLock
-from studies.watch.stopping import Stop
+from studies.watch.live_view import View
+from studies.watch.stopping import Stop, following_orders
 from trainables.errors import EndedEarly, UserError
 from trainables.records.driver import Driver
 from trainables.records.sessions import BEAT_SECONDS, sessions_of
@@ -62,6 +65,31 @@ def test_a_fault_goes_before_an_order_and_an_order_before_a_pause() -> None:
     stop.end_early("late")
     with pytest.raises(UserError, match="the disk is full"):
         stop.check()
+
+
+def test_the_time_left_ends_with_the_hours_and_is_not_said_of_a_study_that_is_to_end() -> None:
+    view = View("s", 5, 3, Console(quiet=True))
+    assert Stop().seconds_left(view) is None  # nothing is known yet
+    view.left.report = 40.0
+    view.left.measured("search", 1000.0)
+    assert Stop().seconds_left(view) == 5 * 3 * 1000 + 40
+    assert Stop(hours=1).seconds_left(view) == pytest.approx(3640, abs=5)
+    assert Stop(hours=10).seconds_left(view) == 15_040
+    for end in (Stop.pause, Stop.interrupt, lambda stop: stop.end_early("its 1 hours are over")):
+        end(stop := Stop(hours=1))
+        assert stop.seconds_left(view) is None
+    stop.resume()
+    assert stop.seconds_left(view) is not None
+
+
+def test_a_driver_lives_on_where_its_time_left_cannot_be_computed(tmp_path: Path) -> None:
+    lock, view = DriverLock(StudyLayout(tmp_path / "s")), View("s", 5, 3, Console(quiet=True))
+    view.left.seconds = Mock(side_effect=TypeError)  # type: ignore[method-assign]
+    with lock.acquired(), following_orders(lock, view, Stop()):
+        first = seen(lock, lambda driver: driver.phase == "running")
+        order = lock.ask("pause")
+        assert seen(lock, lambda driver: driver.order == order).phase == "pausing"
+    assert first.left is None
 
 
 def seen(lock: DriverLock, is_so: Callable[[Driver], bool]) -> Driver:

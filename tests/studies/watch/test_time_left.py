@@ -41,7 +41,7 @@ class Study:
     def report(self, progress: Progress, seconds: float) -> None:
         self.clock.now += seconds
         row = {"epoch": progress.epoch + 1, "val_bits_per_dim": 1.0, "epoch_seconds": seconds, "images_per_second": 9.0}
-        progress.measured(row)
+        progress.measured(row, 1.0)
         self.left.measured(progress.stage, seconds)
 
     def end(self, progress: Progress) -> None:

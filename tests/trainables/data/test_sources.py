@@ -211,6 +211,29 @@ def test_one_picture_or_two_are_no_set(tmp_path, count):
     assert error_of(f"imagefolder:{tmp_path / 'x'}") == f"{tmp_path / 'x'} {rule}"
 
 
+def test_what_is_trained_on_and_what_is_tested_on_have_rules_of_their_own(tmp_path):
+    write_mnist(tmp_path / "MNIST/raw", train=1)
+    assert error_of("mnist", tmp_path).endswith(
+        "must hold 2 training images or more, to train on and to validate, got 1"
+    )
+
+
+def test_somebody_elses_closed_folder_nearby_is_passed_over(tmp_path, monkeypatch, no_network):
+    """As in /tmp."""
+    (tmp_path / "theirs").mkdir()
+    write_mnist(tmp_path / "ours")
+    (tmp_path / "ours/t10k-labels-idx1-ubyte").unlink()
+    is_file = Path.is_file
+
+    def closed(path, **more):
+        if tmp_path / "theirs" in path.parents:
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_file(path, **more)
+
+    monkeypatch.setattr(Path, "is_file", closed)
+    assert f"; {tmp_path}/ours has 3 of the 4 files, not t10k-labels-idx1-ubyte" in error_of("mnist", tmp_path)
+
+
 def moved(folder: Path, change) -> None:
     for name in IDX_FILES:
         found = next(folder.glob(f"{name}*"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import random
 import shutil
@@ -11,6 +12,7 @@ import sys
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -100,6 +102,23 @@ def test_times_are_those_of_the_drivers_own_clock_as_the_ledgers_are(tmp_path: P
     first, second = sessions_of(layout)
     assert (first.began, first.seen) == (datetime(2026, 1, 1, 10), datetime(2026, 1, 1, 10))
     assert (second.began, second.seen) == (datetime(2026, 1, 2, 9), datetime(2026, 1, 2, 10, 30, 0, 500_000))
+
+
+def test_a_history_that_cannot_be_read_now_is_not_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a file system whose server is away for a while: the session begins once it is back."""
+    layout, log = StudyLayout(tmp_path), SessionLog(StudyLayout(tmp_path))
+    layout.sessions.write_bytes(before := line("2026-01-01T09:00:00.000+00:00", "2026-01-01T10:00:00.000+00:00"))
+
+    for error in (OSError(errno.ESTALE, "Stale file handle"), PermissionError(), ValueError("it is too large")):
+        with monkeypatch.context() as patched:
+            patched.setattr(sessions, "read_bounded", Mock(side_effect=error))
+            with pytest.raises(OSError):  # noqa: PT011 (whatever the system says)
+                log.beat(True)
+            assert sessions_of(layout) == []
+        assert layout.sessions.read_bytes() == before
+    log.beat(True)
+    assert len(sessions_of(layout)) == 2
+    assert layout.sessions.read_bytes().startswith(before)
 
 
 def test_what_is_damaged_is_left_out_and_the_rest_stays(tmp_path: Path) -> None:
