@@ -16,7 +16,8 @@ from support.analysis_fixture import BASE, SIX, Made, build_study
 from support.screens import Terminal
 from support.study_cases import repeat, synthetic
 
-from analysis.report.compare import compare_studies, fronts_chart, labels, list_studies, write_comparison
+from analysis.report.compare import compare_studies, fronts_chart, labels, write_comparison
+from analysis.report.listing import list_studies
 
 
 def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

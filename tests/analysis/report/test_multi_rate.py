@@ -21,9 +21,10 @@ from analysis.reading.best_runs import ranked_runs
 from analysis.reading.choice import Wish, choose
 from analysis.reading.study_record import read_study
 from analysis.report.best import best_facts, best_json
-from analysis.report.compare import compare_studies, list_studies, write_comparison
+from analysis.report.compare import compare_studies, write_comparison
 from analysis.report.compare_rates import AgainstPlain
 from analysis.report.findings import findings
+from analysis.report.listing import list_studies
 from analysis.report.multi_rate import OVER_LINEAR, rates_table
 from analysis.report.report import write_report
 from trainables.data.datasets import load_dataset
