@@ -18,8 +18,8 @@ from trainables.objective import OBJECTIVES, Constraint, named, values
 from trainables.space import extremes
 
 # what all trials of a study share
-_FIXED = {"seed", "dataset", "image_size", "limit_val", "model.image_shape", "definitions"}
-_FIXED |= {"model.multi_rate", "model.beta_range"}
+_OF_ALL = {"model.image_shape", "model.multi_rate", "model.beta_range"}
+_FIXED = {"seed", "dataset", "image_size", "limit_val", "definitions"} | _OF_ALL
 _FINALS = {"rate_distortion": 3, "bits_per_dim": 1, "multi_rate": 1}
 _MEDIAN = 0.5  # of the peers, by which multi-rate trials are pruned
 _SPREAD = 3.0  # of the learning rates that are searched around a base's, either way
@@ -67,8 +67,9 @@ class Study:
         self._check_counts()
         named(self.minimised)
         if (self.minimised == "multi_rate") != self.base.model.multi_rate:
-            rule = "must be multi_rate" if self.base.model.multi_rate else "must not be multi_rate"
-            raise ValueError(f"--objective {rule} where model.multi_rate is {self.base.model.multi_rate}".lower())
+            asked = "of multi-rate networks" if self.base.model.multi_rate else "without multi-rate networks"
+            way_out = "give --multi-rate" if self.minimised == "multi_rate" else "leave --multi-rate out"
+            raise ValueError(f"a study {asked} cannot minimise {self.minimised}\n{way_out}, or another --out")
         if not 0 <= self.prune < 1:
             raise ValueError(f"prune must be a quantile from 0 to below 1, got {self.prune}")
         _refuse_contradictions(self.limits)
@@ -114,7 +115,9 @@ class Study:
     def multi_rate(self) -> "Study":
         """The same question asked of networks for every KL weight: the weights that are searched become their range,
         and the learning rate is searched instead. Raises: ValueError where the base cannot be trained so."""
-        space, base = dict(self.space), self.base.replace({"beta": 1.0, "model.multi_rate": True})
+        if self.base.model.multi_rate:
+            return self
+        space, base = dict(self.space), self.base.replace({"beta": 1.0, "kl_warmup": 0.0, "model.multi_rate": True})
         if beta := space.pop("beta", None):
             base = base.replace({"model.beta_range": tuple(extremes(beta))})
         space.setdefault("lr", FloatDistribution(base.lr / _SPREAD, base.lr * _SPREAD, log=True))

@@ -13,6 +13,8 @@ _ARCHITECTURES_WITH = {
     "activation": {"convolutional", "mlp"},
 }
 
+_Weight = Annotated[float, Field(strict=True)]  # true is no number
+
 CONSTANTS = {"gaussian": 0.5 * math.log(2 * math.pi), "laplace": math.log(2), "bernoulli": 0.0}
 """What distortion under each likelihood holds whatever the model, nats per dimension."""
 
@@ -36,13 +38,14 @@ class ModelConfig(BaseModel):
     likelihood: Literal["gaussian", "laplace", "bernoulli"] = "gaussian"  # see `vae_models.likelihoods`
     # one network for every KL weight of the range: see `vae_models.multi_rate`
     multi_rate: bool = False
-    beta_range: tuple[float, float] = (0.1, 10.0)
+    beta_range: tuple[_Weight, _Weight] = (0.1, 10.0)
 
     @model_validator(mode="after")
     def _rates_are_in_order(self) -> "ModelConfig":
         low, high = self.beta_range
-        if not 0 < low < high < math.inf:
-            raise ValueError(f"beta_range must be two KL weights above 0, the lower first, got {low:g} and {high:g}")
+        if not 1e-6 <= low < high <= 1e6:
+            rule = "beta_range must be two KL weights from 0.000001 to 1,000,000, the lower first"
+            raise ValueError(f"{rule}, got {low:g} and {high:g}")
         if self.multi_rate and self.likelihood != "gaussian":  # its KL weights are compared by a closed form of that
             raise ValueError(f"likelihood must be gaussian with multi_rate, got {self.likelihood}")
         if not self.multi_rate and self.beta_range != type(self).model_fields["beta_range"].default:

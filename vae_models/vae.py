@@ -137,7 +137,10 @@ class VAE(nn.Module):
         """One stochastic pass. x: (B, C, H, W) in [0, 1], noise: (B, Z) ~ N(0, I), made by the caller so that
         a run is a function of its seed; of a multi-rate network the KL weight of each image, (B,). Returns the
         decoder's output (B, C, H, W) and the posterior."""
-        self._refuse(beta_B is None)
+        if beta_B is None:
+            self._refuse_without_a_weight()
+        elif self.conditioning is None:
+            raise ValueError("a network for one KL weight is given none")
         films = self.conditioning(beta_B) if self.conditioning else None
         posterior = self.encoder(x, films)
         return self.decoder(posterior.sample(noise_BZ), films), posterior
@@ -161,20 +164,20 @@ class VAE(nn.Module):
             site.fold(film[0])
         return plain.train(self.training).requires_grad_(False)
 
-    def _refuse(self, is_plain: bool) -> None:
-        """Raises: ValueError where a multi-rate network is used as a plain one."""
-        if is_plain and self.conditioning is not None:
+    def _refuse_without_a_weight(self) -> None:
+        """Raises: ValueError where this is a multi-rate network."""
+        if self.conditioning is not None:
             raise ValueError("a multi-rate network is used at one KL weight: take model.at(beta)")
 
     def encode(self, x: Tensor) -> Posterior:
         """Images (B, C, H, W) in [0, 1] -> q(z | x)."""
-        self._refuse(is_plain=True)
+        self._refuse_without_a_weight()
         posterior: Posterior = self.encoder(x)
         return posterior
 
     def decode(self, z_BZ: Tensor) -> Tensor:
         """Latents (B, Z) -> images (B, C, H, W) in [0, 1]."""
-        self._refuse(is_plain=True)
+        self._refuse_without_a_weight()
         return self.likelihood.mean(self.decoder(z_BZ)).clamp(0, 1)
 
     def reconstruct(self, x: Tensor) -> Tensor:

@@ -124,8 +124,9 @@ class Asked:
                 value = written
             if isinstance(value, bool) and path != "compile":
                 raise ValueError(f"--set {path} must not be true or false, got {written}")
-            if given.setdefault(path, value) != value:
+            if path in given and given[path] != value:
                 raise ValueError(f"--set {path} must be given once, got {given[path]}, and {value}\nleave out one")
+            given[path] = value
             if path in _BOTH:
                 study.base.replace({path: value})
             yield path, value

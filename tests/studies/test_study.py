@@ -57,15 +57,17 @@ def test_every_weight_at_once_is_the_same_question_of_other_networks() -> None:
     searched = study(base=TrialConfig(), space={"lr": FloatDistribution(1e-4, 1e-2)}).multi_rate()
     assert searched.space == {"lr": FloatDistribution(1e-4, 1e-2)}
     assert searched.base.model.beta_range == (0.1, 10.0)
+    assert found.multi_rate() is found
+    assert study(base=TrialConfig(kl_warmup=0.3), space=space).multi_rate().base.kl_warmup == 0
     assert found.with_overrides({"dataset": "imagefolder:/x/pictures"}).name == "pictures_vae_multi_rate"
     assert type(found).of_question(found.question()).question() == found.question()
 
 
 def test_multi_rate_networks_have_their_own_objective_and_no_searched_weight() -> None:
     base = TrialConfig(model=ModelConfig(multi_rate=True))
-    with pytest.raises(ValueError, match="--objective must be multi_rate"):
+    with pytest.raises(ValueError, match="cannot minimise rate_distortion\nleave --multi-rate out"):
         study(base=base, space={}, objective="rate_distortion")
-    with pytest.raises(ValueError, match="--objective must not be multi_rate"):
+    with pytest.raises(ValueError, match="cannot minimise multi_rate\ngive --multi-rate"):
         study(objective="multi_rate")
     with pytest.raises(ValueError, match=r"beta must be 1 with model\.multi_rate"):
         study(base=base, space={"beta": FloatDistribution(0.1, 1.0)})

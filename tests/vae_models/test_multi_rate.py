@@ -131,11 +131,14 @@ def test_a_linear_network_at_the_closed_form_gates_is_water_filling() -> None:
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"beta_range": (1.0, 1.0)}, "beta_range must be two KL weights above 0, the lower first, got 1 and 1"),
+        ({"beta_range": (1.0, 1.0)}, "from 0.000001 to 1,000,000, the lower first, got 1 and 1"),
         ({"beta_range": (3.0, 0.5)}, "the lower first, got 3 and 0.5"),
-        ({"beta_range": (0.0, 1.0)}, "above 0, the lower first, got 0 and 1"),
+        ({"beta_range": (0.0, 1.0)}, "the lower first, got 0 and 1"),
         ({"beta_range": (-1.0, 1.0)}, "got -1 and 1"),
         ({"beta_range": (1.0, math.inf)}, "got 1 and inf"),
+        ({"beta_range": (1e-50, 1.0)}, "got 1e-50 and 1"),
+        ({"beta_range": (True, 2.0)}, "beta_range.0"),
+        ({"beta_range": ("0.1", 2.0)}, "beta_range.0"),
         ({"likelihood": "bernoulli"}, "likelihood must be gaussian with multi_rate, got bernoulli"),
         (
             {"multi_rate": False, "beta_range": (0.5, 2.0)},
@@ -159,5 +162,8 @@ def test_a_weight_beyond_the_range_is_refused_and_none_at_all() -> None:
         multi.decode(noise)
     with pytest.raises(ValueError, match=r"take model.at\(beta\)"):
         multi(x, noise)
+    plain = VAE(ModelConfig(width=4))
     with pytest.raises(ValueError, match="this one was trained at its own"):
-        VAE(ModelConfig(width=4)).at(1.0)
+        plain.at(1.0)
+    with pytest.raises(ValueError, match="a network for one KL weight is given none"):
+        plain(x, noise, torch.ones(5))

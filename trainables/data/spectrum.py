@@ -4,10 +4,10 @@ import numpy as np
 
 from trainables.errors import UserError
 
-_EXACT = 4096  # numbers in an image up to which the covariance is made, in float32 at most 64 MiB
+EXACT = 4096  # numbers in an image up to which the covariance is made, in float32 at most 64 MiB
 _CHUNK = 2**23  # numbers of images that are float32 at once
 _SAMPLE = 2**26  # of the images that stand for all where the covariance would be too large
-_IMAGES_A_LATENT = 10  # of such a sample, below which its components would fit its images and no others
+IMAGES_A_LATENT = 10  # of such a sample, below which its components would fit its images and no others
 
 
 def covariance_eigenvalues(images: np.ndarray, rows: np.ndarray, latent_dim: int) -> np.ndarray:
@@ -25,19 +25,20 @@ def covariance_eigenvalues(images: np.ndarray, rows: np.ndarray, latent_dim: int
     Raises: UserError where less than 10 images a latent would be left of larger ones.
     """
     size = int(np.prod(images.shape[1:]))
-    if size <= _EXACT:
+    if size <= EXACT:
         found = np.linalg.eigvalsh(_covariance(images, rows))[::-1]
         return found.clip(0).astype(float)  # a solver leaves zeros slightly below 0
     kept = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _SAMPLE // size)).astype(int))]
-    if len(kept) < _IMAGES_A_LATENT * latent_dim:
-        rule = f"{latent_dim} latents need {_IMAGES_A_LATENT * latent_dim} images of {size:,} numbers"
+    if len(kept) < IMAGES_A_LATENT * latent_dim:
+        rule = f"{latent_dim} latents need {IMAGES_A_LATENT * latent_dim} images of {size:,} numbers"
         raise UserError(f"{rule}, and memory for them, got {len(kept)}")
     flat = images[kept].reshape(len(kept), -1).astype(np.float32)
     flat -= flat.mean(0)
-    from sklearn.utils.extmath import randomized_svd  # a second, for large images alone
+    total, largest = float(np.linalg.norm(flat)) ** 2 / len(kept), np.empty(0)
+    if latent_dim:
+        from sklearn.utils.extmath import randomized_svd  # a second, for large images alone
 
-    total = float(np.linalg.norm(flat)) ** 2 / len(kept)
-    largest = randomized_svd(flat, latent_dim, n_iter=4, random_state=0)[1].astype(float) ** 2 / len(kept)
+        largest = randomized_svd(flat, latent_dim, n_iter=4, random_state=0)[1].astype(float) ** 2 / len(kept)
     others = size - latent_dim
     return np.concatenate([largest, np.full(others, (total - largest.sum()) / max(1, others))])
 

@@ -38,6 +38,11 @@ class Pixels:
         """Keep these, all that there are, on the device."""
         self._source, self._indices, self.is_on_device = rows.to(self.device), torch.arange(len(rows)), True
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(C, H, W) of an image."""
+        return tuple(self._source.shape[1:])
+
     def __len__(self) -> int:
         return len(self._indices)
 
@@ -53,9 +58,10 @@ class Pixels:
         """(B,) `places` of a set that is not on the device -> (B, C, H, W) uint8, in memory that a GPU reads from."""
         return self._source.index_select(0, places).pin_memory()
 
-    def images(self) -> np.ndarray:
-        """All of this set, (N, C, H, W) uint8, in the host's memory."""
-        return self._source[self._indices.to(self._source.device)].cpu().numpy()
+    def images(self, most: int | None = None) -> np.ndarray:
+        """All of this set, or at most so many, evenly spaced: (N, C, H, W) uint8, in the host's memory."""
+        rows = torch.arange(len(self)) if most is None else _evenly(len(self), most)
+        return self._source[self._indices[rows].to(self._source.device)].cpu().numpy()
 
     def buffer(self, count: int) -> Tensor:
         """(count, C, H, W) uint8 on the device."""
@@ -72,7 +78,7 @@ class Pixels:
         """At most ``count`` rows of this set, evenly spaced: sets may be sorted by label. The same object each time: a
         GPU holds them once."""
         if count not in self._spread:
-            rows = torch.from_numpy(np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(int))
+            rows = _evenly(len(self), count)
             part = self._spread[count] = Pixels.__new__(Pixels)
             part.device, part.is_on_device, part._spread = self.device, self.is_on_device, {}
             part._source, part._indices = self._source, self._indices[rows]
@@ -88,3 +94,8 @@ class Pixels:
                 is_resident = self.is_on_device and self.device.type != "cpu"  # and so in this order
                 part = slice(int(rows[0]), int(rows[-1]) + 1)
                 yield rows, self._source[part].float().div_(255) if is_resident else self.batch(rows)
+
+
+def _evenly(count: int, most: int) -> Tensor:
+    """At most so many of ``count`` rows, evenly spaced."""
+    return torch.from_numpy(np.linspace(0, count - 1, min(most, count)).round().astype(int))

@@ -99,12 +99,13 @@ class Run:
         metrics |= {"lr": lrs[-1], "epoch_seconds": time.perf_counter() - began}
         metrics |= self.world.cost(self.world.clock() - clock)
         if bad := [f"{name} = {value}" for name, value in metrics.items() if not math.isfinite(value)]:
-            raise NonFiniteError(f"non-finite at epoch {epoch + 1}: {', '.join(bad)}")
+            raise NonFiniteError(f"non-finite at epoch {epoch + 1}: {', '.join(bad[:_TOLD])}")
         self.history = [*self.history, {"epoch": epoch + 1, **metrics}]
         self._schedule.epoch_ends(self.history[-1])
         return Epoch(self.history, self.model, self.optimizer)
 
 
+_TOLD = 4  # of the numbers that are not finite: where one is not, most that follow from it are not
 _TRAINED = ("train_loss", "train_distortion", "train_rate")  # as `Step.totals` has them
 
 

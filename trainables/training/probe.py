@@ -17,6 +17,7 @@ from trainables.config import TrialConfig
 from trainables.errors import UserError
 
 if TYPE_CHECKING:  # torch is for the process that measures
+    from trainables.training.batches import Pixels
     from trainables.training.process_group import World
 
 _STEPS = 6  # at most measured, and at least 2
@@ -97,7 +98,7 @@ def _pace(config: TrialConfig, data_dir: Path | None, world: "World") -> Pace:
     # compiling takes longer than this measurement
     config = config.replace({"compile": False})
 
-    def measured(images: int, steps: int) -> tuple[np.ndarray, float]:
+    def measured(images: int, steps: int, part: "Pixels") -> tuple[np.ndarray, float]:
         """Seconds of steps of so many images, and of an evaluation of the part, after one of each to warm up."""
         marks = list[float]()
         one = config.replace({"batch_size": images, "epochs": 2})
@@ -113,14 +114,18 @@ def _pace(config: TrialConfig, data_dir: Path | None, world: "World") -> Pace:
 
     images = min(batch, _FEW)
     part = validation.spread(max(2, images))
-    steps, evaluated = measured(images, 3)
+    steps, evaluated = measured(images, 3, part)
     if steps.min() * batch / images < _STEP_SECONDS / 2:  # else what a step takes besides its images is nothing
         images = batch
         part = validation.spread(min(_EVALUATED, max(2, batch)))
-        steps, evaluated = measured(batch, _STEPS)
+        steps, evaluated = measured(batch, _STEPS, part)
+    an_image, others = evaluated / len(part), len(validation) - len(part)
+    if config.model.multi_rate and others:  # a part of its evaluation is the same for any number of images
+        more = validation.spread(min(len(validation), 4 * len(part)))
+        an_image = max(0.0, measured(images, 1, more)[1] - evaluated) / (len(more) - len(part))
     error = 2 * steps.std(ddof=1) / np.sqrt(len(steps)) / steps.mean() if len(steps) > 1 else 0.5
     whole = len(train) // batch * batch / images
-    seconds = whole * float(steps.mean()) + evaluated * len(validation) / len(part)
+    seconds = whole * float(steps.mean()) + evaluated + an_image * others
     return Pace(seconds, float(error), world.device.type)
 
 

@@ -2,6 +2,7 @@
 anew for every image and measured at several."""
 
 import hashlib
+import math
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from trainables.config import TrialConfig
-from trainables.data.spectrum import covariance_eigenvalues
+from trainables.data.spectrum import EXACT, IMAGES_A_LATENT, covariance_eigenvalues
 from trainables.data.water_filling import water_filling
 from trainables.metrics import AT_EACH_RATE, Metrics, at_rate
 from trainables.training.batches import Pixels
@@ -20,8 +21,11 @@ from vae_models import VAE
 # of the range's logarithm, below and above it: what is drawn there counts as its end, where it is hardest
 _BEYOND = 0.3, 0.15
 _POWER = 1.75  # of the optimum by which a loss is divided; at 1 and at 2 the one or the other end loses more
-_SPECTRUM_IMAGES = 20_000  # that the optimum is computed of: 784 eigenvalues of more hardly differ
-_LARGEST = 512  # eigenvalues that are computed of images too large for all of them
+_SPECTRUM_IMAGES = 20_000  # that the optimum is computed of, at most: 784 eigenvalues of more hardly differ
+_SPECTRUM_NUMBERS = 2**26  # in all of them together
+_LARGEST = 512  # eigenvalues that are computed of images too large for all of them, which need ten times as many images
+_LEAST = 1e-3  # nats of an optimum: images that are all the same have none
+_SIGMA_IMAGES = 100  # at least, of which a sigma is
 _AT_ONCE = 100  # images that are evaluated together on a CPU, whose caches hold no more
 _GRAY_LEVELS = 255
 _spectra: dict[str, np.ndarray] = {}  # by the images: a process trains many trials on the same
@@ -74,16 +78,17 @@ class ManyRates:
 
     def __init__(self, config: TrialConfig, train: Pixels) -> None:
         self._config = config
-        self._eigenvalues = _spectrum(train)
+        self._eigenvalues, self._latents = _spectrum(train)
         table = np.geomspace(*config.model.beta_range, 65)
         self._table = np.log(table), np.log(self.optimum(table))
         self._usual = float(np.mean(np.exp(_POWER * self._table[1])))
 
     def optimum(self, betas: np.ndarray) -> np.ndarray:
-        """The lowest D + beta R of a linear model of the training images with as many latents as they have numbers, D
-        without its constant: (M,) KL weights -> (M,) nats per image."""
-        found = water_filling(self._eigenvalues, len(self._eigenvalues), betas)
-        return np.asarray(found.distortion + betas * found.rate)
+        """The lowest D + beta R of a linear model of the training images, D without its constant: (M,) KL weights ->
+        (M,) nats per image. It has a latent for each of an image's numbers; of more than 4,096 it has 512, or as many
+        as a tenth of the images."""
+        found = water_filling(self._eigenvalues, self._latents, betas)
+        return np.asarray(np.maximum(found.distortion + betas * found.rate, _LEAST))
 
     def draw(self, epoch: int, steps: int, batch: int, generator: torch.Generator) -> Drawn:  # noqa: ARG002
         """See `Rates`. Each batch has the whole range, evenly: its parts' losses differ by their images alone. The loss
@@ -98,7 +103,8 @@ class ManyRates:
     def validated(self, model: VAE, train: Pixels, validation: Pixels, world: World) -> Turns[Metrics]:
         """See `Rates`: at the middle KL weight, and what of it `AT_EACH_RATE` names at each."""
         betas, found = self._config.betas, list[Metrics]()
-        some = train.spread(max(1, len(validation) // len(betas)))  # all together as many as a plain one's sigma has
+        # all together about as many as a plain one's sigma has
+        some = train.spread(max(_SIGMA_IMAGES, len(validation) // len(betas)))
         for beta in betas:
             found.append((yield from validated(model.at(beta), some, validation, world, 2, _AT_ONCE)))
         constant = self._config.model.distortion_constant
@@ -110,12 +116,14 @@ class ManyRates:
         return found[len(betas) // 2] | {"val_relative_loss": relative} | each
 
 
-def _spectrum(train: Pixels) -> np.ndarray:
-    """The eigenvalues of the images' covariance on the scale of the decoder's mean, pixels in [-1, 1]."""
-    images = train.spread(_SPECTRUM_IMAGES).images()
-    key = hashlib.sha256(images.tobytes()).hexdigest()
+def _spectrum(train: Pixels) -> tuple[np.ndarray, int]:
+    """The eigenvalues of the images' covariance on the scale of the decoder's mean, pixels in [-1, 1], descending, and
+    how many of them are not the mean of the rest."""
+    size = math.prod(train.shape)
+    images = train.images(max(1, min(_SPECTRUM_IMAGES, _SPECTRUM_NUMBERS // size)))
+    latents = size if size <= EXACT else min(_LARGEST, len(images) // IMAGES_A_LATENT)
+    key = hashlib.sha256(images.data).hexdigest() + str(train.shape)
     if key not in _spectra:
-        largest = min(_LARGEST, max(1, len(images) // 10))
-        found = covariance_eigenvalues(images, np.arange(len(images)), largest)
+        found = covariance_eigenvalues(images, np.arange(len(images)), latents)
         _spectra[key] = found * (2 / _GRAY_LEVELS) ** 2
-    return _spectra[key]
+    return _spectra[key], latents

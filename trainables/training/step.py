@@ -49,7 +49,7 @@ class Step:
             self._places = self._places.to(device)
         self._lrs = torch.zeros(self._steps, dtype=learning_rate(optimizer).dtype, device=device)
         # of a multi-rate network one for each of this rank's images, and what its loss counts
-        self._betas = torch.zeros(self._steps, share if config.model.multi_rate else 1, device=device)
+        self._betas = torch.ones(self._steps, share if config.model.multi_rate else 1, device=device)
         self._weights = torch.ones_like(self._betas) if config.model.multi_rate else None
         self._noise = torch.Generator(device)
         self._at = torch.zeros(1, dtype=torch.long, device=device)  # which step of the epoch is next

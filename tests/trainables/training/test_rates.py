@@ -90,7 +90,7 @@ def test_an_epochs_row_has_each_weights_numbers_and_their_mean_over_the_optimum(
     losses = []
     for place, beta in enumerate(config.betas):
         view = epoch.model.at(beta)
-        sigma = calibrated_sigma(view, IMAGES.spread(40 // RATES), World())
+        sigma = calibrated_sigma(view, IMAGES.spread(100), World())
         found = evaluate(view, validation, sigma, World())
         assert row[at_rate("sigma", place)] == sigma
         for name in ("rate", "distortion", "mse", "bits_per_dim", "active_units"):
@@ -100,6 +100,37 @@ def test_an_epochs_row_has_each_weights_numbers_and_their_mean_over_the_optimum(
     least = water_filling(EIGENVALUES, 64, np.array(config.betas))
     expected = np.mean(losses / (least.distortion + np.array(config.betas) * least.rate))
     assert row["val_relative_loss"] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("count", "shape"), [(12, (1, 80, 80)), (4, (3, 40, 40)), (200, (3, 40, 40)), (1, (1, 28, 28))], ids=str
+)
+def test_large_and_few_images_are_trained_too(count: int, shape: tuple[int, int, int]) -> None:
+    images = Pixels(np.random.default_rng(0).integers(0, 256, (count, *shape), dtype=np.uint8))
+    config = CONFIG.replace({"model.image_shape": shape, "epochs": 1})
+    (epoch,) = fit(config, images, images)
+    assert 0 < epoch.metrics["val_relative_loss"] < 1e9
+
+
+def test_images_that_are_all_the_same_are_trained_too() -> None:
+    (*_, epoch) = fit(CONFIG, *2 * [Pixels(np.zeros((40, 1, 28, 28), np.uint8))])
+    assert np.isfinite(list(epoch.metrics.values())).all()
+
+
+def test_the_optimum_of_large_images_is_of_the_latents_that_are_known() -> None:
+    """A power-law spectrum of 4,900 numbers: what is beyond the known components is left as it is."""
+    rng = np.random.default_rng(0)
+    axes = np.linalg.qr(rng.standard_normal((4900, 40)))[0]
+    scales = 40.0 / np.arange(1, 41)
+    x = (rng.standard_normal((600, 40)) * np.sqrt(scales)) @ axes.T
+    images = np.clip(np.round((x * 0.5 + 1) / 2 * 255), 0, 255).astype(np.uint8).reshape(-1, 1, 70, 70)
+    rates = ManyRates(CONFIG.replace({"model.image_shape": (1, 80, 80)}), Pixels(images))
+    signed = images.reshape(600, -1).astype(float) * 2 / 255 - 1
+    centred = signed - signed.mean(0)
+    eigenvalues = np.linalg.eigvalsh(centred @ centred.T / 600)  # all that are not 0
+    betas = np.array([0.1, 1.0, 10.0])
+    found = water_filling(eigenvalues[::-1], 60, betas)
+    assert rates.optimum(betas) == pytest.approx(found.distortion + betas * found.rate, rel=0.02)
 
 
 def test_the_best_epoch_is_that_of_the_lowest_mean() -> None:
