@@ -45,8 +45,9 @@ class RateCurves:
     latent_dim: np.ndarray  # (N,)
     constant: float  # of the distortion (`ModelConfig.distortion_constant`)
     optimum: np.ndarray | None
-    """(M,) the lowest D + beta R of a linear model of the training images with as many latents as they have numbers, D
-    without its constant: what all trials are measured by. None where the images cannot be had."""
+    """(M,) the lowest D + beta R of a linear model of the training images, D without its constant, as
+    `trainables.training.rates.ManyRates` has it: what all trials are measured by. None where the images cannot be
+    had."""
     linear: np.ndarray | None
     """(2, G) rate and distortion of the best linear model with as many latents as the best network."""
 

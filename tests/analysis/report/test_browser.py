@@ -130,7 +130,7 @@ def test_without_scripts_there_is_a_strip_of_five_weights(driver: Chrome, slidin
         assert not driver.find_element(By.CLASS_NAME, "walk").is_displayed()
         strip = driver.find_element(By.CLASS_NAME, "strip")
         weights = [it.text for it in strip.find_elements(By.TAG_NAME, "span")[:5]]
-        assert weights == ["β 0.1", "β 0.32", "β 1", "β 3.2", "β 10"]
+        assert weights == ["β 0.1", "β 0.316", "β 1", "β 3.16", "β 10"]
         pictures = strip.find_elements(By.CLASS_NAME, "frame")
         assert len(pictures) == 15
         assert all(it.size["height"] > 50 and it.accessible_name for it in pictures)
