@@ -13,7 +13,7 @@ from analysis.figures.style import draw_note, short_name, show_tiles, styled
 from analysis.measures.codes import encode
 
 _PAIRS, _STEPS = 4, 9
-Between = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # as `lerp`
+_Between = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # as `lerp`
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def slerp(a_Z: np.ndarray, b_Z: np.ndarray, t_T: np.ndarray) -> np.ndarray:
 
 
 def compute_interp(
-    context: ModelContext, most: int = _PAIRS, paths: Sequence[Between] = (lerp, slerp)
+    context: ModelContext, most: int = _PAIRS, paths: Sequence[_Between] = (lerp, slerp)
 ) -> Interpolations | str:
     """At most so many pairs of test images, of two classes each where there are two, and what lies on the ``paths``
     between them; or why there is none."""
@@ -73,7 +73,7 @@ def draw_interp(interp: Interpolations | str) -> Figure:
         return draw_note(interp)
     pairs, _, steps, _, height, width = interp.decoded.shape
     figure = Figure(figsize=(12, (1.98 * height / width + 0.42) * pairs + 0.8))
-    figure.suptitle("Between two test images: decoded from points on a line and on an arc of the latent space")
+    figure.suptitle("_Between two test images: decoded from points on a line and on an arc of the latent space")
     blocks = figure.subplots(pairs, 1, squeeze=False).ravel()
     for axes, ends, decoded, (first, last) in zip(blocks, interp.ends, interp.decoded, interp.names, strict=True):
         left, right = (np.stack([end, end])[:, None] for end in ends)
