@@ -163,7 +163,7 @@ def list_(
     ] = _RUNS,
 ) -> None:
     """The studies in a folder, how far they are, and the best that each has found. In a pipe: tab-separated values."""
-    from analysis.report.compare import list_studies
+    from analysis.report.listing import list_studies
 
     with progress_bar(screen(stderr=True)) as progress:
         found = list_studies(folder, progress)

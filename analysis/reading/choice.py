@@ -121,6 +121,13 @@ def _at_a_weight(study: StudyRecord, wish: Wish, run: Run, trials: pd.DataFrame)
     return Choice(study, wish, run, is_met, Neighbours(), trials, rates, place)
 
 
+def typed_weight(beta: float, beta_range: tuple[float, float], digits: int = 4) -> str:
+    """A KL weight of a range as a person types it, so that it is still within: with so many digits, or as many more as
+    it takes."""
+    texts = (f"{beta:.{count}g}" for count in range(digits, 17))
+    return next((text for text in texts if beta_range[0] <= float(text) <= beta_range[1]), repr(beta))
+
+
 def within_limits(study: StudyRecord, runs: list[Run]) -> list[Run]:
     """Those of a study's runs that keep to its limits; all where none does."""
     return [run for run in runs if study.is_within_limits(run.best)] or runs

@@ -91,8 +91,7 @@ def load_epochs(folder: StudyRecord | Path | str) -> pd.DataFrame:
 def load_rates(folder: StudyRecord | Path | str) -> pd.DataFrame:
     """One row a trial and KL weight of a multi-rate study, at the trial's best epoch: ``number place`` (Int64; of the
     weight among `TrialConfig.betas`), ``state``, ``beta`` and the metrics that `trainables.metrics.AT_EACH_RATE` names
-    (float64, whole ones Int64). Empty of a study of plain trials. Raises: UserError as `load_trials`, and where an
-    epoch lacks one of these numbers."""
+    (float64, whole ones Int64). Empty of a study of plain trials. Raises: UserError as `load_trials`."""
     study = read_study(folder)
     frames = []
     for trial, state, best in zip(study.trials, study.states, study.best, strict=True):

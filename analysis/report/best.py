@@ -6,7 +6,7 @@ import pandas as pd
 
 from analysis.reading.best_runs import Run
 from analysis.reading.certainty import Certainty, certainty
-from analysis.reading.choice import Choice, price_of
+from analysis.reading.choice import Choice, price_of, typed_weight
 from analysis.reading.frames import load_repeats
 from analysis.report.front import certainty_words
 from trainables.metrics import AT_EACH_RATE, VALIDATION
@@ -64,24 +64,25 @@ def _network_facts(choice: Choice, rates: pd.DataFrame) -> dict[str, str | list[
     why = met if choice.is_met else missed[choice.wish.kind]
     if choice.wish.kind == "best":
         why = "the middle of its range"
-    folder = repr(str(choice.study.folder))
+    folder, beta = repr(str(choice.study.folder)), typed_weight(float(at["beta"]), model.beta_range)
     return {
-        "take": f"{run.label}, one network for every KL weight from {low:g} to {high:g}, at {choice.beta:.4g}: {why}",
+        "take": f"{run.label}, one network for every KL weight from {low:g} to {high:g}, at {beta}: {why}",
         "gives": f"rate {at['val_rate']:.2f} nats, distortion {at['val_distortion']:.2f} nats, "
         f"MSE {at['val_mse']:.5f}, {at['val_bits_per_dim']:.4f} bits per dimension (validation images)",
         "is": f"latent size {model.latent_dim}, {model.layers}; epoch {int(run.best['epoch'])} of {run.config.epochs}; "
         f"distortion + beta rate is {run.best['val_relative_loss']:.3f} of a linear model's, mean over its weights",
-        "use": f"load_best({folder}, beta={choice.beta:.4g}) of analysis is the plain network at this weight",
+        "use": f"load_best({folder}, beta={beta}) of analysis is the plain network at this weight",
         "weights": str(run.folder.best),
         "config": str(run.folder.path / "config.json"),
-        "next": _next_weights(rates, choice.place),
+        "next": _next_weights(rates, choice.place, model.beta_range),
     }
 
 
-def _next_weights(rates: pd.DataFrame, place: int) -> list[str]:
+def _next_weights(rates: pd.DataFrame, place: int, beta_range: tuple[float, float]) -> list[str]:
     """What the measured KL weights on either side would give."""
     return [
-        f"at {row['beta']:.4g} the rate is {row['val_rate']:.2f} nats, the distortion {row['val_distortion']:.2f}"
+        f"at {typed_weight(row['beta'], beta_range)} the rate is {row['val_rate']:.2f} nats, the distortion "
+        f"{row['val_distortion']:.2f}"
         for k, row in rates.iterrows()
         if abs(int(str(k)) - place) == 1
     ]

@@ -1,7 +1,6 @@
-"""Studies beside each other: what lies in a folder, and which of several answers better."""
+"""Studies beside each other: which of several answers better."""
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,45 +16,27 @@ from analysis.figures.plane import RateDistortion, compute_rate_distortion, like
 from analysis.figures.plotly_style import add_line
 from analysis.figures.registry import StudyContext
 from analysis.figures.study.rate_distortion import add_runs, frame_chart
-from analysis.figures.style import OKABE_ITO, STATES, SYMBOLS
+from analysis.figures.style import OKABE_ITO, SYMBOLS
 from analysis.progress import ShowStep, Steps
 from analysis.reading.best_runs import Run
-from analysis.reading.frames import complete_trials, load_trials, repeats_of
+from analysis.reading.frames import repeats_of
 from analysis.reading.study_record import read_study
 from analysis.report.compare_rates import AgainstPlain, add_network, against_chart, against_plain
 from analysis.report.findings import SAME_BITS, separability_clause
+from analysis.report.listing import COUNTS, counts_of, typed
 from analysis.report.page import render_template, rendered_charts, shown
 from analysis.statistics.excess import front_excess
-from analysis.statistics.pareto import reference_point, spread
+from analysis.statistics.pareto import reference_point
 from analysis.statistics.resampling import Interval
 from trainables.errors import OptionError, UserError
 from trainables.records.atomic_files import write_atomic
-from trainables.records.study_layout import QUESTION
 from trainables.text import legible
 
-_KERNEL = ("/dev", "/proc", "/sys")
-_COUNTS = {state: style.word for state, style in STATES.items() if state != "WAITING"}  # state -> column of its trials
-_TEXTS = ["study", "folder", "dataset", "created", "fault"]
 _FRONTS = ["hypervolume", "hypervolume_low", "front_excess", "front_excess_low", "front_excess_high"]
 _BEST = ["val_bits_per_dim", "val_rate", "val_distortion", "val_nelbo", "val_relative_loss", "final_bits_per_dim"]
-_KINDS = dict.fromkeys(_TEXTS, "str")  # the others are counts
-_KINDS |= dict.fromkeys(["beta", *_FRONTS, *_BEST, "hours"], "float64")
-_COLUMNS = ["study", "dataset", "trials", *_COUNTS.values(), "epochs", "front", *_FRONTS]
+_KINDS = dict.fromkeys(["beta", *_FRONTS, *_BEST, "hours"], "float64")
+_COLUMNS = ["study", "dataset", "trials", *COUNTS.values(), "epochs", "front", *_FRONTS]
 _COLUMNS += ["best_trial", "beta", "latent_dim", "depth", *_BEST, "hours", "folder"]
-_LISTED = [*_TEXTS[:-1], "definitions", "trials", *_COUNTS.values(), "front", "knee", "val_rate", "val_distortion"]
-_LISTED += ["val_bits_per_dim", "val_relative_loss", "fault"]
-
-
-def _table(rows: list[dict[str, object]], columns: list[str]) -> pd.DataFrame:
-    """The dtypes are the same of no rows."""
-    rows = [{name: legible(it) if isinstance(it, str) else it for name, it in row.items()} for row in rows]
-    return pd.DataFrame(rows, columns=columns).astype({name: _KINDS.get(name, "Int64") for name in columns})
-
-
-def _counts_of(trials: pd.DataFrame) -> dict[str, object]:
-    """How many trials there are, and how many of each state."""
-    counts = trials["state"].value_counts()
-    return {"trials": len(trials), **{word: int(counts[state]) for state, word in _COUNTS.items()}}
 
 
 @dataclass(frozen=True)
@@ -79,7 +60,7 @@ class Compared:
         """Of `Comparison.table`, which chooses among these."""
         study, record = self.study, self.study.record
         row: dict[str, object] = {"study": self.name, "folder": str(record.folder), "dataset": record.base.dataset}
-        row |= _counts_of(study.trials)
+        row |= counts_of(study.trials)
         row |= {"epochs": record.base.epochs, "hours": study.trials["seconds"].sum() / 3600}
         if not record.is_multi_rate:  # each of its trials is a curve, and not a point of a front
             row["front"] = int(self.plane.is_front.sum())
@@ -139,7 +120,7 @@ class Comparison:
         final_bits_per_dim hours`` (float64, NaN where unknown). ``front`` counts its trials; ``beta`` to
         ``val_relative_loss`` are of ``best_trial``, of two objectives the knee of the front, of a multi-rate network at
         the middle of its KL weights. Nats per image, nats squared. See `Compared`."""
-        frame = _table([study.row for study in self.studies], _COLUMNS)
+        frame = typed([study.row for study in self.studies], _COLUMNS, _KINDS)
         if self.comparable:
             return frame
         return frame.assign(hypervolume=np.nan, hypervolume_low=np.nan)  # each has a reference of its own
@@ -159,18 +140,24 @@ class Comparison:
         ranked = [study for study, _ in found]
         if any(study.study.record.is_multi_rate for study in ranked):
             sentences = [*(it.sentence for it in self.networks), *_best_networks(found)]
+            if len(self.likelihoods) > 1:
+                sentences.append(f"{self._differing}: a network is compared with trials of its own likelihood alone.")
         else:
             sentences = [*self._front_findings(ranked)] if self.by_fronts else [*_best_trials(found), *_areas(ranked)]
         if len({(len(study.study.trials), study.study.record.base.epochs) for study in self.studies}) > 1:
             sentences.append("Their budgets of trials and epochs differ, which favours the larger.")
         return sentences
 
+    @property
+    def _differing(self) -> str:
+        return f"Their likelihoods differ ({', '.join(self.likelihoods)}), and so does what their distortions mean"
+
     def _front_findings(self, studies: list[Compared]) -> Iterator[str]:
         """Of studies of two objectives, those with a complete trial."""
         if len(self.likelihoods) > 1:
             yield (
-                f"Their likelihoods differ ({', '.join(self.likelihoods)}), and so does what their distortions mean: "
-                "their fronts are not ranked, and are drawn under one calibrated likelihood, which none has minimised."
+                f"{self._differing}: their fronts are not ranked, and are drawn under one calibrated likelihood, which "
+                "none has minimised."
             )
             return
         yield from _excesses(studies)
@@ -323,7 +310,9 @@ def write_comparison(comparison: Comparison, out: Path) -> Path:
     """One HTML file that opens without a network. Raises: UserError where it cannot be written."""
     plain = [study for study in comparison.studies if not study.study.record.is_multi_rate]
     planes = [(study.name, study.plane) for study in plain if study.plane.label]
-    charts = {"fronts": fronts_chart(planes, comparison.networks)} if planes and comparison.comparable else {}
+    # in the calibrated plane of several likelihoods a network has no place: its curve is of the one it was trained by
+    curves = comparison.networks if len(comparison.likelihoods) == 1 else []
+    charts = {"fronts": fronts_chart(planes, curves)} if planes and comparison.comparable else {}
     against = {f"against_{k}": found for k, found in enumerate(comparison.networks)}
     drawn = rendered_charts({name: against_chart(found) for name, found in against.items()})
     text = render_template(
@@ -355,50 +344,3 @@ def _differences(comparison: Comparison) -> list[list[str]]:
     paths = dict.fromkeys(path for values in asked for path in values)
     rows = [[path, *(str(values.get(path, "")) for values in asked)] for path in paths]
     return [row for row in rows if len(set(row[1:])) > 1]
-
-
-def list_studies(root: Path | str, progress: ShowStep = lambda *_: None) -> pd.DataFrame:
-    """The studies below a folder: one row each, by name. Columns ``study folder dataset created`` (str),
-    ``definitions trials complete pruned failed running interrupted`` (Int64); of two objectives how many trials are on
-    the ``front``, the ``knee`` or what is in its middle (Int64), and that one's ``val_rate val_distortion`` (float64);
-    the lowest ``val_bits_per_dim`` of a complete trial, or of multi-rate ones the lowest ``val_relative_loss``
-    (float64), and ``fault`` (str): why its other columns are
-    unknown, if they are. Raises: UserError where there is no such folder."""
-    root = Path(root)
-    if not root.is_dir():
-        raise UserError(f"no folder at {root}\ngive the one that studies are in, such as runs")
-    folders = sorted(_study_folders(root, progress))
-    steps, rows = Steps(progress, len(folders)), []
-    for folder in folders:
-        steps(f"reading {folder.name}")
-        name = root.resolve().name if folder == root else str(folder.relative_to(root))
-        rows.append({"study": name, "folder": str(folder), **_summary(folder)})
-    return _table(rows, _LISTED)
-
-
-def _study_folders(root: Path, progress: ShowStep) -> Iterator[Path]:
-    """Those at and below ``root``; what cannot be read, and what a kernel makes up as it is read, is passed over."""
-    for folder, names, files in os.walk(root):
-        progress(f"looking into {folder}", 0.0)
-        if QUESTION in files:
-            yield Path(folder)
-        names[:] = [name for name in names if str(Path(folder, name)) not in _KERNEL]
-
-
-def _summary(folder: Path) -> dict[str, object]:
-    """The other columns of `list_studies`."""
-    try:
-        study = read_study(folder)
-    except UserError as error:
-        return {"fault": str(error).splitlines()[0]}
-    trials = load_trials(study)
-    done = complete_trials(trials)
-    about: dict[str, object] = {"dataset": study.base.dataset, "created": str(study.info.get("created", ""))}
-    value = study.judged_by if study.is_multi_rate else "val_bits_per_dim"
-    about |= {"definitions": study.base.definitions, value: done[value].min()}
-    front = done[done["front"]] if study.has_front else done[:0]
-    for place in spread(front["val_rate"].to_numpy(), front["val_distortion"].to_numpy(), 1):
-        knee = front.iloc[place]
-        about |= {"front": len(front), "knee": knee["number"]}
-        about |= knee[["val_rate", "val_distortion", "val_bits_per_dim"]]
-    return about | _counts_of(trials)

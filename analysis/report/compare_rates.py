@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from analysis.figures.plane import likelihoods
 from analysis.figures.plotly_style import NEUTRAL, add_dots
 from analysis.figures.registry import StudyContext
-from analysis.figures.study.rate_curve import compute_rate_curves
+from analysis.figures.study import rate_curve
 from analysis.figures.style import BETA_LABEL, OKABE_ITO, log_ticks
 from analysis.reading.frames import eligible
 
@@ -19,8 +19,8 @@ _TIE = 0.005  # nats that two digits do not show
 
 @dataclass(frozen=True)
 class AgainstPlain:
-    """The best network of a study at each weight where it was measured, (M,), and the trial of another that has the
-    lowest D + beta R there: nats per image of the validation images."""
+    """The best network of a study's search, no final training, at each weight where it was measured, (M,), and the
+    trial of another that has the lowest D + beta R there: nats per image of the validation images."""
 
     network: str
     rival: str
@@ -71,22 +71,24 @@ def _by(percent: float) -> str:
 
 
 def _at(found: AgainstPlain, k: int) -> str:
-    return f"{found.above[k]:+.2f} nats at a KL weight of {found.beta[k]:.2g}"
+    return f"{found.above[k]:+.2f} nats at a KL weight of {found.beta[k]:.3g}"
 
 
 def against_plain(network: tuple[str, StudyContext], plain: tuple[str, StudyContext]) -> AgainstPlain | None:
     """A study of multi-rate networks, by name, against one of plain trials; None where either has no complete trial,
     or they measure distortion under different likelihoods."""
-    curves, trials = compute_rate_curves(network[1]), plain[1].trials
+    curves, trials = network[1].of(rate_curve.FIGURE), plain[1].trials
     known = trials[eligible(trials, plain[1].record.where)]
-    if not curves.label or not len(known) or likelihoods(plain[1]) != likelihoods(network[1]):
+    if not network[1].searched_runs or not len(known) or likelihoods(plain[1]) != likelihoods(network[1]):
         return None
     rate, distortion = known["val_rate"].to_numpy(float), known["val_distortion"].to_numpy(float) - curves.constant
     prices = distortion + curves.beta[:, None] * rate
     first, lowest = prices.argmin(1), prices.min(1)
     numbers = known["number"].to_numpy(int)[first]
-    name, best = f"{curves.label[0]} of {network[0]}", (curves.rate[0], curves.distortion[0])
-    return AgainstPlain(name, plain[0], *best, curves.beta, curves.loss[0], numbers, lowest)
+    own = network[1].searched_runs[0].label
+    k = curves.label.index(own)
+    best = curves.rate[k], curves.distortion[k], curves.beta, curves.loss[k]
+    return AgainstPlain(f"{own} of {network[0]}", plain[0], *best, numbers, lowest)
 
 
 def add_network(figure: go.Figure, found: AgainstPlain) -> None:

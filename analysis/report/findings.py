@@ -134,16 +134,19 @@ def _best_trial(searched: list[Run], repeats: pd.DataFrame) -> str:
 
 
 def _best_network(searched: list[Run], study: StudyContext) -> str:
-    """Of a multi-rate study, and whether it is separable from the runner-up."""
-    best, column = searched[0], study.record.judged_by
+    """Of a multi-rate study, be it a final training: what the page's curve, table and slider show. And whether the best
+    trial of the search is separable from the runner-up."""
+    best, column = study.runs[0], study.record.judged_by
     values, names = [run.best[column] for run in searched[:2]], [run.label for run in searched[:2]]
     low, high = best.config.model.beta_range
     said = (
-        f"The best network is {best.label} ({_network(best)}): its distortion + β rate is {values[0]:.3f} of a linear "
-        f"model's, in the mean over KL weights from {low:g} to {high:g}"
+        f"The best network is {best.label} ({_network(best)}): its distortion + β rate is {best.best[column]:.3f} of a "
+        f"linear model's, in the mean over KL weights from {low:g} to {high:g}"
     )
+    if best.is_final:
+        said += f"; that of the best trial of the search, {names[0]}, is {values[0]:.3f}"
     if len(values) < 2:
-        return f"{said}; no other is complete to compare it with."
+        return f"{said}; no other {'trial ' * best.is_final}is complete to compare it with."
     repeats = [repeats_of(study.repeats, run.number) for run in searched[:2]]
     seeds = separability_clause(names, repeats, column, "")
     return f"{said}, and that of the runner-up, {names[1]}, {values[1]:.3f}; {seeds}."

@@ -1,11 +1,13 @@
 """What a study of multi-rate networks says: the best one at each of its KL weights."""
 
+import numpy as np
 import pandas as pd
 
 from analysis.figures.study.latents_by_beta import LatentsByBeta
 from analysis.figures.study.rate_curve import RateCurves
 from analysis.figures.style import BETA_LABEL
 from analysis.measures.sweep import WEIGHTS
+from analysis.report.mattered import listed
 
 OVER_LINEAR = "D + βR over a linear model's"
 
@@ -58,10 +60,16 @@ def curve_sentence(curves: RateCurves) -> str:
     if curves.optimum is None:
         return f"{said}."
     better = curves.loss[0] < curves.optimum
-    where = [f"{beta:.2g}" for beta in curves.beta[better]]
     if better.all():
         return f"{said}; it is better than any linear model (PCA) at each of its {len(better)} measured weights."
     if not better.any():
         return f"{said}; a linear model (PCA) could be better at each of its {len(better)} measured weights."
-    span = where[0] if len(where) == 1 else f"{where[0]} to {where[-1]}"
-    return f"{said}; it is better than any linear model (PCA) at {len(where)} of {len(better)} weights, {span}."
+    spans = listed(_spans(curves.beta, better))
+    return f"{said}; it is better than any linear model (PCA) at {better.sum()} of {len(better)} weights, {spans}."
+
+
+def _spans(beta: np.ndarray, chosen: np.ndarray) -> list[str]:
+    """The chosen of the measured KL weights, (M,) and (M,) bool, those that adjoin as one: "0.1 to 1", "4"."""
+    places = np.flatnonzero(chosen)
+    parts = np.split(places, np.flatnonzero(np.diff(places) > 1) + 1)
+    return [" to ".join(f"{beta[k]:.3g}" for k in dict.fromkeys(part[[0, -1]].tolist())) for part in parts]

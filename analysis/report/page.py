@@ -23,6 +23,7 @@ from analysis.figures.registry import StudyContext, model_figures, study_figures
 from analysis.figures.study import rate_curve, rate_distortion
 from analysis.measures.test_metrics import tables as metric_tables
 from analysis.reading.best_runs import Run
+from analysis.reading.choice import typed_weight
 from analysis.report.embedded import embedded
 from analysis.report.findings import Findings
 from analysis.report.front import front_table
@@ -73,6 +74,7 @@ def render(
         "findings": findings,
         "front": shown(front),
         "multi_rate": record.is_multi_rate,
+        "weight": typed_weight(record.base.betas[len(record.base.betas) // 4], record.base.model.beta_range, digits=2),
         "best": study.runs[0].label if study.runs else "",
         "front_size": int(study.trials["front"].sum()),
         "missing": missing,

@@ -8,17 +8,18 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from PIL import Image
 
 from analysis.figures.images import decode
-from analysis.figures.model.interp import Interpolations, compute_interp
+from analysis.figures.model.interp import Interpolations, compute_interp, lerp
 from analysis.figures.model.recon import COLUMNS, compute_recon
 from analysis.figures.plane import likelihoods
 from analysis.figures.registry import ModelContext, StudyContext
 from analysis.figures.study import latents_by_beta, rate_curve, rate_distortion
 from analysis.figures.style import mosaic
-from analysis.measures.sweep import WEIGHTS, views
+from analysis.measures.sweep import views
+from analysis.reading.best_runs import Run
 from analysis.report.embedded import still_uri
 from analysis.report.front import front_trials, spread_out
 from trainables.errors import UserError
@@ -30,7 +31,8 @@ _MOST_BYTES = 650_000  # of a sprite: three of them are 2.6 MB of a page
 _QUALITIES = (80, 60, 40, 20)  # of WebP, for one that would be larger
 _STRIP = 5  # stops that a reader without scripts sees
 _WIDTH, _HEIGHT = 440, 300  # of the curve
-_LEFT, _BOTTOM = 62, 44  # of it, for the axes
+_LEFT, _BOTTOM, _DIGIT = 32, 44, 7.5  # of it, for the axes without the digits of distortions; one of these
+_MOST_STOPS = 9  # of a front, each a model that must be loaded
 
 
 class Stop(NamedTuple):
@@ -45,7 +47,7 @@ class Stop(NamedTuple):
     def text(self) -> str:
         """For a person who sees it or hears it."""
         of = f", {self.label}" if self.label else ""
-        return f"KL weight {self.beta:.2g}{of}: rate {self.rate:.1f} nats, distortion {self.distortion:.1f} nats"
+        return f"KL weight {self.beta:.3g}{of}: rate {self.rate:.1f} nats, distortion {self.distortion:.1f} nats"
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class Slider:
     sprites: list[Sprite]
     label: str  # the network's; empty where the stops are trials
     linear: np.ndarray | None  # (2, G) rate and distortion of the best linear model
+    front_size: int = 0  # trials on the front, of which the stops are some; of a network 0
 
     @property
     def strip(self) -> list[int]:
@@ -92,7 +95,12 @@ class Curve:
     points: np.ndarray
     linear: np.ndarray | None
     size: tuple[int, int] = (_WIDTH, _HEIGHT)
-    corner: tuple[int, int] = (_LEFT, _HEIGHT - _BOTTOM)  # where the axes meet
+
+    @cached_property
+    def corner(self) -> tuple[int, int]:
+        """Where the axes meet: the labels of distortions are left of it."""
+        longest = max((len(label) for label in self._marks[1].values()), default=0)
+        return round(_LEFT + _DIGIT * longest), _HEIGHT - _BOTTOM
 
     @cached_property
     def _frame(self) -> np.ndarray:
@@ -106,7 +114,7 @@ class Curve:
     def _placed(self, points: np.ndarray) -> list[tuple[float, float]]:
         """(2, N) -> where each is drawn."""
         (left, right), (bottom, top) = self._frame
-        x = _LEFT + (points[0] - left) / (right - left) * (_WIDTH - _LEFT - 8)
+        x = self.corner[0] + (points[0] - left) / (right - left) * (_WIDTH - self.corner[0] - 8)
         y = 8 + (top - points[1]) / (top - bottom) * (_HEIGHT - _BOTTOM - 8)
         return [(round(float(a), 1), round(float(b), 1)) for a, b in zip(x, y, strict=True)]
 
@@ -132,13 +140,26 @@ class Curve:
     def ticks(self) -> tuple[list[tuple[float, str]], list[tuple[float, str]]]:
         """Places and labels, of rates and of distortions."""
         found = []
-        for axis, ends in enumerate(self._frame):
-            values = [it for it in MaxNLocator(4).tick_values(*ends) if ends[0] <= it <= ends[1]]
-            points = np.zeros((2, len(values))) + self._frame[:, :1]
-            points[axis] = values
+        for axis, marks in enumerate(self._marks):
+            points = np.zeros((2, len(marks))) + self._frame[:, :1]
+            points[axis] = list(marks)
             places = [place[axis] for place in self._placed(points)]
-            found.append([(place, f"{value:g}") for place, value in zip(places, values, strict=True)])
+            found.append(list(zip(places, marks.values(), strict=True)))
         return found[0], found[1]
+
+    @cached_property
+    def _marks(self) -> list[dict[float, str]]:
+        """The values at the ticks of both axes, each with its label: with as many digits as tell them apart."""
+        found = []
+        for ends in self._frame:
+            values = [float(it) for it in MaxNLocator(4).tick_values(*ends) if ends[0] <= it <= ends[1]]
+            labels = ScalarFormatter(useOffset=False)
+            labels.set_scientific(False)
+            labels.create_dummy_axis()
+            assert labels.axis
+            labels.axis.set_view_interval(*ends)
+            found.append(dict(zip(values, labels.format_ticks(values), strict=True)))
+        return found
 
 
 def _path(points: list[tuple[float, float]]) -> str:
@@ -147,36 +168,45 @@ def _path(points: list[tuple[float, float]]) -> str:
 
 def compute_slider(study: StudyContext) -> Slider | None:
     """Of the best network of a multi-rate study, or along the front of trials with a KL weight each; None without
-    images, of fewer than two stops, or where distortions under several likelihoods cannot be compared."""
+    images, of fewer than two KL weights, or where distortions under several likelihoods cannot be compared."""
     if study.data is None or not len(study.data.test.images) or len(likelihoods(study)) > 1:
         return None
-    frames: dict[str, list[np.ndarray]] = {name: [] for name in _TITLES}
-    stops, widest = [], int(study.trials["latent_dim"].max(skipna=True) or 1) if len(study.trials) else 1
+    front = [] if study.record.is_multi_rate else front_trials(study)
+    runs = sorted(spread_out(front, _MOST_STOPS), key=lambda run: run.config.beta) or study.runs[:1]
+    widest = max((run.config.model.latent_dim for run in runs), default=1)
     noise = np.random.default_rng(0).standard_normal((widest, _SAMPLES)).T
-    for stop, model in _walk(study):
+    frames: dict[str, list[np.ndarray]] = {name: [] for name in _TITLES}
+    stops = []
+    for stop, model in _views(study) if study.record.is_multi_rate else _walk(runs):
         stops.append(stop)
         for name, images in pictures(ModelContext(model, study.data), noise).items():
             frames[name].append(frame(images))
-    if len(stops) < 2:
+    if len({stop.beta for stop in stops}) < 2:
         return None
     sprites = [_sprite(name, parts) for name, parts in frames.items() if len(parts) == len(stops)]
     if study.record.is_multi_rate:
-        return Slider(stops, sprites, study.runs[0].label, study.of(rate_curve.FIGURE).linear)
+        return Slider(stops, sprites, runs[0].label, study.of(rate_curve.FIGURE).linear)
     found = study.of(rate_distortion.FIGURE).linear
-    return Slider(stops, sprites, "", None if found is None else np.stack([found.rate, found.distortion]))
+    linear = None if found is None else np.stack([found.rate, found.distortion])
+    return Slider(stops, sprites, "", linear, len(front))
 
 
-def _walk(study: StudyContext) -> Iterator[tuple[Stop, VAE]]:
-    """The stops by KL weight, each with its model; those whose weights cannot be had are passed over."""
-    if study.record.is_multi_rate:
-        found = study.of(latents_by_beta.FIGURE)
-        if not found.note:
-            rates, distortions = found.sweep.rate.tolist(), found.sweep.distortion.tolist()
-            whole = study.runs[0].load_whole().to(first_device())
-            for (beta, view), rate, distortion in zip(views(whole), rates, distortions, strict=True):
-                yield Stop(beta, rate, distortion), view
+def _views(study: StudyContext) -> Iterator[tuple[Stop, VAE]]:
+    """The best network at each KL weight, from the lowest; none where its weights cannot be had."""
+    found = study.of(latents_by_beta.FIGURE)
+    if not found.note:
+        rates, distortions = found.sweep.rate.tolist(), found.sweep.distortion.tolist()
+        whole = study.runs[0].load_whole().to(first_device())
+        for (beta, view), rate, distortion in zip(views(whole), rates, distortions, strict=True):
+            yield Stop(beta, rate, distortion), view
+
+
+def _walk(runs: list[Run]) -> Iterator[tuple[Stop, VAE]]:
+    """These trials, each with its model, where they have two KL weights; those whose weights cannot be had are passed
+    over."""
+    if len({run.config.beta for run in runs}) < 2:
         return
-    for run in sorted(spread_out(front_trials(study), WEIGHTS), key=lambda run: run.config.beta):
+    for run in runs:
         try:
             model = run.load().to(first_device())
         except UserError:
@@ -194,15 +224,14 @@ _TITLES = {
 def pictures(context: ModelContext, noise: np.ndarray) -> dict[str, np.ndarray]:
     """What one model makes of the same images and of the same noise, (20, Z or more), of which it takes as many numbers
     as it has latents: (R, K, C, H, W) in [0, 1] by name."""
-    recon, interp = compute_recon(context), compute_interp(context)
+    recon, interp = compute_recon(context, COLUMNS), compute_interp(context, _PAIRS, [lerp])
     samples = decode(context.model, noise[:, : context.model.config.latent_dim])
     found = {
-        "recon": np.stack([recon.originals[:COLUMNS], recon.decoded[:COLUMNS]]),
+        "recon": np.stack([recon.originals, recon.decoded]),
         "noise": samples.reshape(2, COLUMNS, *samples.shape[1:]),
     }
     if isinstance(interp, Interpolations):
-        between = interp.decoded[:_PAIRS, 0]  # on the line
-        found["interp"] = np.concatenate([interp.ends[:_PAIRS, :1], between, interp.ends[:_PAIRS, 1:]], 1)
+        found["interp"] = np.concatenate([interp.ends[:, :1], interp.decoded[:, 0], interp.ends[:, 1:]], 1)
     return found
 
 

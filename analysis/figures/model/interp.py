@@ -1,5 +1,6 @@
 """From an image of one class to one of another, through the latent space: on a line and on an arc."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -12,6 +13,7 @@ from analysis.figures.style import draw_note, short_name, show_tiles, styled
 from analysis.measures.codes import encode
 
 _PAIRS, _STEPS = 4, 9
+_Between = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # as `lerp`
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Interpolations:
     """P pairs of test images and T decoded points between them."""
 
     ends: np.ndarray  # (P, 2, C, H, W) in [0, 1]: the test images
-    decoded: np.ndarray  # (P, 2, T, C, H, W) in [0, 1]: linear, then spherical
+    decoded: np.ndarray  # (P, 2, T, C, H, W) in [0, 1]: linear, then spherical, or by one path alone (P, 1, ...)
     names: list[tuple[str, str]]  # the classes of each pair
 
 
@@ -44,20 +46,24 @@ def slerp(a_Z: np.ndarray, b_Z: np.ndarray, t_T: np.ndarray) -> np.ndarray:
     return np.asarray(directions * ((1 - t_T) * norm_a + t_T * norm_b)[:, None])
 
 
-def compute_interp(context: ModelContext) -> Interpolations | str:
-    """Up to 4 pairs of test images, of two classes each where there are two; or why there is none."""
+def compute_interp(
+    context: ModelContext, most: int = _PAIRS, paths: Sequence[_Between] = (lerp, slerp)
+) -> Interpolations | str:
+    """At most so many pairs of test images, of two classes each where there are two, and what lies on the ``paths``
+    between them; or why there is none."""
     test, classes = context.data.test, context.data.classes
-    rows = varied_rows(test.labels, 2 * _PAIRS, context.seed)
+    rows = varied_rows(test.labels, 2 * most, context.seed)
     rows = rows[: len(rows) // 2 * 2]
     if not len(rows):
         return "An interpolation needs two test images"
     mean_NZ = encode(context.model, test.images[rows]).mean_NZ.astype(np.float64)
     t = np.linspace(0, 1, _STEPS)
-    paths = [path(a, b, t) for a, b in zip(mean_NZ[::2], mean_NZ[1::2], strict=True) for path in (lerp, slerp)]
-    decoded = decode(context.model, np.concatenate(paths))
+    points = [path(a, b, t) for a, b in zip(mean_NZ[::2], mean_NZ[1::2], strict=True) for path in paths]
+    decoded = decode(context.model, np.concatenate(points))
     pairs_P2 = rows.reshape(-1, 2)
     names = [(classes[first], classes[last]) for first, last in test.labels[pairs_P2]]
-    return Interpolations(unit(test.images[pairs_P2]), decoded.reshape(-1, 2, _STEPS, *decoded.shape[1:]), names)
+    shaped = decoded.reshape(-1, len(paths), _STEPS, *decoded.shape[1:])
+    return Interpolations(unit(test.images[pairs_P2]), shaped, names)
 
 
 @styled
@@ -67,7 +73,7 @@ def draw_interp(interp: Interpolations | str) -> Figure:
         return draw_note(interp)
     pairs, _, steps, _, height, width = interp.decoded.shape
     figure = Figure(figsize=(12, (1.98 * height / width + 0.42) * pairs + 0.8))
-    figure.suptitle("Between two test images: decoded from points on a line and on an arc of the latent space")
+    figure.suptitle("_Between two test images: decoded from points on a line and on an arc of the latent space")
     blocks = figure.subplots(pairs, 1, squeeze=False).ravel()
     for axes, ends, decoded, (first, last) in zip(blocks, interp.ends, interp.decoded, interp.names, strict=True):
         left, right = (np.stack([end, end])[:, None] for end in ends)

@@ -17,7 +17,7 @@ COLUMNS = 10
 
 @dataclass(frozen=True)
 class Reconstructions:
-    """20 test images at most, and what the decoder makes of their posterior means."""
+    """Test images, and what the decoder makes of their posterior means."""
 
     originals: np.ndarray  # (N, C, H, W) in [0, 1]
     decoded: np.ndarray  # (N, C, H, W) in [0, 1]
@@ -33,9 +33,9 @@ class Reconstructions:
         return np.asarray(-10 * np.log10(np.maximum(self.mse, 1e-10)))
 
 
-def compute_recon(context: ModelContext) -> Reconstructions:
+def compute_recon(context: ModelContext, most: int = 2 * COLUMNS) -> Reconstructions:
     """Reconstruct test images of as many classes as there are."""
-    images = context.data.test.images[varied_rows(context.data.test.labels, 2 * COLUMNS, context.seed)]
+    images = context.data.test.images[varied_rows(context.data.test.labels, most, context.seed)]
     return Reconstructions(unit(images), decode(context.model, encode(context.model, images).mean_NZ))
 
 

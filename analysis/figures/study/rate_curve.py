@@ -1,5 +1,6 @@
 """The rate-distortion curves of multi-rate networks. N networks, M KL weights, G points of a curve."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,9 +24,10 @@ from analysis.figures.style import (
     styled,
 )
 from analysis.reading.validation import read_rates
-from trainables.data.water_filling import water_filling
 from trainables.errors import UserError
 from trainables.metrics import AT_EACH_RATE
+from trainables.training.batches import Pixels
+from trainables.training.rates import ManyRates
 
 _MARGIN = 0.08  # of what an axis spans
 
@@ -43,8 +45,9 @@ class RateCurves:
     latent_dim: np.ndarray  # (N,)
     constant: float  # of the distortion (`ModelConfig.distortion_constant`)
     optimum: np.ndarray | None
-    """(M,) the lowest D + beta R of a linear model of the training images with as many latents as they have numbers, D
-    without its constant: what all trials are measured by. None where the images cannot be had."""
+    """(M,) the lowest D + beta R of a linear model of the training images, D without its constant, as
+    `trainables.training.rates.ManyRates` has it: what all trials are measured by. None where the images cannot be
+    had."""
     linear: np.ndarray | None
     """(2, G) rate and distortion of the best linear model with as many latents as the best network."""
 
@@ -74,13 +77,12 @@ def compute_rate_curves(study: StudyContext) -> RateCurves:
     measured = {name: np.array([table[name] for table in tables], float).reshape(shape) for name in AT_EACH_RATE}
     rate, distortion = measured.pop("val_rate"), measured.pop("val_distortion")
     beta, optimum, linear = np.array(base.betas), None, None
-    try:
-        eigenvalues = study.linear.eigenvalues
-        found = water_filling(eigenvalues, len(eigenvalues), beta)
-        optimum = found.distortion + beta * found.rate
+    if runs and study.data is not None:
+        # by the trainings' own spectrum: that of large images is not the figure's
+        train = Pixels(study.data.train.images, study.data.training_rows())
+        optimum = ManyRates(base, train).optimum(beta)
+    with suppress(UserError):  # the page says why
         linear = np.stack(linear_curve(replace(study.linear, latent_dim=runs[0].config.model.latent_dim)))
-    except UserError:
-        pass  # the page says why
     sizes = np.array([run.config.model.latent_dim for run in runs], int)
     labels = [run.label for run in runs]
     return RateCurves(labels, beta, rate, distortion, measured, sizes, base.model.distortion_constant, optimum, linear)
@@ -104,7 +106,7 @@ def draw_rate_curves(curves: RateCurves) -> Figure:
         axes.plot(curves.rate[k], curves.distortion[k], color=FADED, lw=1.2, alpha=0.8, zorder=2, label=label)
     text: Look = {"xytext": (10, 8), "textcoords": "offset points", "fontsize": 13, "path_effects": HALO, "zorder": 5}
     for k, beta in enumerate(curves.beta):
-        axes.annotate(f"β {beta:.2g}", (rate[k], distortion[k]), **text)
+        axes.annotate(f"β {beta:.3g}", (rate[k], distortion[k]), **text)
     axes.grid(True)
     axes.legend(loc="upper right")
     return figure

@@ -123,6 +123,29 @@ def test_the_slider_turns_by_keyboard_and_by_touch(driver: Chrome, sliding: tupl
     assert [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"] == []
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_frame_shows_the_whole_of_a_picture_at_each_stop(
+    driver: Chrome, sliding: tuple[Path, Slider], width: int
+) -> None:
+    path, slider = sliding
+    metrics = {"width": width, "height": 2400, "deviceScaleFactor": 1, "mobile": width < 600}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        driver.get(path.as_uri())
+        for sprite in slider.sprites:
+            box = driver.find_element(By.CSS_SELECTOR, f".walk .frame.{sprite.name}")
+            wide, high = (float(box.get_property(name)) for name in ("clientWidth", "clientHeight"))  # in the border
+            assert high == pytest.approx(wide * sprite.size[1] / sprite.size[0], abs=1)
+        driver.find_element(By.ID, "walk").send_keys(Keys.HOME)
+        heights = set()
+        for _ in slider.stops:
+            heights.add(tuple(it.size["height"] for it in driver.find_elements(By.CSS_SELECTOR, ".walk .frame")))
+            driver.find_element(By.ID, "walk").send_keys(Keys.ARROW_RIGHT)
+        assert len(heights) == 1
+    finally:
+        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 def test_without_scripts_there_is_a_strip_of_five_weights(driver: Chrome, sliding: tuple[Path, Slider]) -> None:
     driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     try:
@@ -130,7 +153,7 @@ def test_without_scripts_there_is_a_strip_of_five_weights(driver: Chrome, slidin
         assert not driver.find_element(By.CLASS_NAME, "walk").is_displayed()
         strip = driver.find_element(By.CLASS_NAME, "strip")
         weights = [it.text for it in strip.find_elements(By.TAG_NAME, "span")[:5]]
-        assert weights == ["β 0.1", "β 0.32", "β 1", "β 3.2", "β 10"]
+        assert weights == ["β 0.1", "β 0.316", "β 1", "β 3.16", "β 10"]
         pictures = strip.find_elements(By.CLASS_NAME, "frame")
         assert len(pictures) == 15
         assert all(it.size["height"] > 50 and it.accessible_name for it in pictures)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,22 +15,25 @@ import torch
 from support.analysis_fixture import BASE as PLAIN
 from support.analysis_fixture import Made
 from support.front_study import Ran, at, front_study
-from support.multi_rate_study import BASE, drawn, multi_rate_study
+from support.multi_rate_study import BASE, drawn, multi_rate_study, trained
 
 from analysis import StudyView, load_best, load_rates, load_trials
 from analysis.figures.registry import StudyContext
 from analysis.figures.study import importance, rate_curve, rate_distortion
-from analysis.reading.best_runs import ranked_runs
-from analysis.reading.choice import Wish, choose
+from analysis.reading.best_runs import Run, ranked_runs
+from analysis.reading.choice import Wish, choose, typed_weight
 from analysis.reading.study_record import read_study
+from analysis.reading.validation import read_rates
 from analysis.report.best import best_facts, best_json
-from analysis.report.compare import compare_studies, list_studies, write_comparison
-from analysis.report.compare_rates import AgainstPlain
+from analysis.report.compare import Comparison, compare_studies, write_comparison
+from analysis.report.compare_rates import AgainstPlain, against_plain
 from analysis.report.findings import findings
-from analysis.report.multi_rate import OVER_LINEAR, rates_table
+from analysis.report.listing import list_studies
+from analysis.report.multi_rate import OVER_LINEAR, curve_sentence, rates_table
 from analysis.report.report import write_report
 from trainables.data.datasets import load_dataset
 from trainables.errors import OptionError
+from trainables.records.trial_folder import TrialFolder
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -144,6 +150,96 @@ def test_it_is_compared_with_the_best_plain_trial_of_each_weight(networks: Path,
     page = write_comparison(comparison, tmp_path / "compare.html").read_text()
     assert "<h2>One network against plain</h2>" in page
     assert 'id="against_0"' in page
+
+
+def longer(folder: Path, epochs: int = 6) -> Path:
+    """The study with a final training of its best trial, which is better."""
+    run = ranked_runs(folder)[0]
+    record, config = TrialFolder(folder / "trials" / f"final_{run.number:04d}"), run.config.replace({"epochs": epochs})
+    record.create(config)
+    trained(record, config, epochs)
+    return folder
+
+
+def test_a_final_training_is_the_answer_and_no_part_of_a_comparison(networks: Path, tmp_path: Path) -> None:
+    study = StudyContext(read_study(longer(shutil.copytree(networks, tmp_path / "study"))))
+    final, trial = study.runs[0], study.searched_runs[0]
+    assert final.label == f"final of {trial.label}"
+    said = findings(study, study.of(importance.FIGURE), study.of(rate_distortion.FIGURE)).answer
+    losses = [run.best["val_relative_loss"] for run in (final, trial)]
+    assert said[0].startswith(f"The best network is {final.label} (")
+    assert f"rate is {losses[0]:.3f} of a linear model's" in said[0]
+    assert f"; that of the best trial of the search, {trial.label}, is {losses[1]:.3f}, and that of" in said[0]
+    assert f"the code of {final.label} goes" in said[2]
+    np.testing.assert_allclose(rates_table(study.of(rate_curve.FIGURE))["rate (nats)"].iloc[-1], rate_of(final, 0))
+    plain = front_study(tmp_path / "plain", [Ran(at(1.0), [(2.0, 1000.0)])], base=PLAIN.replace({"epochs": 1}))
+    found = against_plain(("a", study), ("b", StudyContext(read_study(plain))))
+    assert found
+    assert found.network == f"{trial.label} of a"
+    assert found.rate[0] == rate_of(trial, 0)
+
+
+def rate_of(run: Run, place: int) -> float:
+    return read_rates(run.folder, run.config, run.best)["val_rate"][place]
+
+
+def laplace(folder: Path, likelihood: str = "laplace") -> Path:
+    """Two plain trials, validated on the networks' images."""
+    same = {"limit_train": BASE.limit_train, "limit_val": BASE.limit_val, "epochs": 1, "model.likelihood": likelihood}
+    return front_study(folder, [Ran(at(1.0), [(2.0, 1000.0)]), Ran(at(0.5), [(9.0, 900.0)])], base=PLAIN.replace(same))
+
+
+def test_distortions_of_other_likelihoods_are_no_rivals(networks: Path, tmp_path: Path) -> None:
+    other, same = laplace(tmp_path / "other"), laplace(tmp_path / "same", "gaussian")
+    comparison = compare_studies([networks, other])
+    assert comparison.networks == []
+    differ = "Their likelihoods differ (gaussian, laplace), and so does what their distortions mean: a network is"
+    assert comparison.findings[0].startswith(differ)
+    three = compare_studies([networks, other, same])
+    (found,) = three.networks
+    assert three.findings[0] == found.sentence
+    assert three.findings[1].startswith(differ)
+
+    def drawn_first(comparison: Comparison) -> str:
+        page = write_comparison(comparison, tmp_path / "c.html").read_text()
+        start = page.index('<div class="chart" id="fronts">')
+        return page[start : page.index("</figure>", start)]
+
+    assert found.network not in drawn_first(three)
+    assert "Networks for many KL weights are left out" in drawn_first(three)
+    alone = drawn_first(compare_studies([networks, same]))
+    assert found.network in alone
+    assert "left out" not in alone
+
+
+@pytest.mark.parametrize(
+    ("better", "where"),
+    [
+        ([0, 1, 2], "3 of 9 weights, 0.1 to 0.316"),
+        ([0, 1, 2, 5], "4 of 9 weights, 0.1 to 0.316 and 1.78"),
+        ([1, 4, 7, 8], "4 of 9 weights, 0.178, 1 and 5.62 to 10"),
+    ],
+)
+def test_a_span_of_weights_has_no_gap(networks: Path, better: list[int], where: str) -> None:
+    curves = StudyContext(read_study(networks)).of(rate_curve.FIGURE)
+    optimum = curves.loss[0] * np.where(np.isin(np.arange(9), better), 1.1, 0.9)
+    assert curve_sentence(replace(curves, optimum=optimum)).endswith(f"(PCA) at {where}.")
+
+
+def test_a_weight_that_is_printed_is_within_the_range(tmp_path: Path) -> None:
+    low, high = 0.123456, 0.123459
+    base = BASE.replace({"model.beta_range": (low, high), "epochs": 1})
+    folder = multi_rate_study(tmp_path / "study", [Made("COMPLETE", drawn(2))], base)
+    for price in (0.0, 1e6):  # the ends of the range, as a rule
+        used = best_facts(choose(folder, Wish("price", price)))["use"]
+        load_best(folder, beta=float(re.findall(r"beta=(\S+)\)", used)[0]))
+    page = write_report(folder, quick=True)["report"].read_text()
+    (shown,) = re.findall(r"load_best\(.*, beta=(\S+)\)", page)
+    load_best(folder, beta=float(shown))
+    assert typed_weight(low, (low, high)) == "0.123456"
+    assert typed_weight(1.0, (0.1, 10.0)) == "1"
+    assert typed_weight(10 / 3, (10 / 3, 4.0), 2) == "3.3333333333333335"
+    assert typed_weight(math.nextafter(1, 2), (math.nextafter(1, 2), 2.0)) == "1.0000000000000002"
 
 
 def test_the_sentence_says_where_and_by_how_much() -> None:

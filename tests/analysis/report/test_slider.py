@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support.analysis_fixture import SIX, build_study
+from support.analysis_fixture import SIX, Made, build_study
 
 from analysis.figures.registry import StudyContext
+from analysis.figures.study import importance, rate_distortion
 from analysis.measures.sweep import sweep_weights
 from analysis.reading.study_record import read_study
 from analysis.report.embedded import still_uri
-from analysis.report.slider import Slider, Sprite, compute_slider
+from analysis.report.findings import findings
+from analysis.report.page import render
+from analysis.report.slider import Curve, Slider, Sprite, Stop, compute_slider
 from analysis.report.slider import frame as frame_of
 from trainables.data.datasets import Dataset, load_dataset
 from vae_models import VAE
@@ -118,6 +122,69 @@ def test_there_is_none_of_one_stop_or_without_images(tmp_path: Path, data: Datas
     assert compute_slider(StudyContext(read_study(networks))) is None
     empty = build_study(tmp_path / "empty", [], objective="rate_distortion")
     assert compute_slider(StudyContext(read_study(empty), data)) is None
+
+
+def alike(beta: float) -> list[Made]:
+    return [replace(made, params={**made.params, "beta": beta}) for made in SIX]
+
+
+def test_there_is_none_where_no_kl_weight_turns(tmp_path: Path, data: Dataset) -> None:
+    study = StudyContext(read_study(build_study(tmp_path / "one", alike(1.0), objective="rate_distortion")), data)
+    assert study.trials["front"].sum() > 1
+    assert compute_slider(study) is None
+    waiting = build_study(tmp_path / "waiting", [Made("WAITING", {})] * 2, objective="rate_distortion")
+    assert compute_slider(StudyContext(read_study(waiting), data)) is None
+
+
+def test_it_says_how_many_of_the_front_it_has(tmp_path: Path, data: Dataset) -> None:
+    folder = build_study(tmp_path / "study", objective="rate_distortion")
+
+    def caption() -> str:
+        study = StudyContext(read_study(folder), data)
+        said = findings(study, study.of(importance.FIGURE), study.of(rate_distortion.FIGURE))
+        page = render(study, said, [], {}, {}, [], compute_slider(study))
+        return page[page.index("Blue: ") :].partition(" trials")[0]
+
+    assert caption() == "Blue: the front's"
+    (folder / "trials" / "0000" / "checkpoints" / "best.safetensors").unlink()
+    assert caption() == "Blue: 2 of the front's 3"
+
+
+def test_a_long_front_is_walked_in_some_of_its_trials(
+    tmp_path: Path, data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("analysis.report.slider._MOST_STOPS", 2)
+    slider = compute_slider(StudyContext(read_study(build_study(tmp_path / "s", objective="rate_distortion")), data))
+    assert slider
+    assert (len(slider.stops), slider.front_size) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("low", "step", "labels"),
+    [
+        (2837.1200, 1e-3, {"2837.120", "2837.122", "2837.124"}),
+        (0.1, 20.0, {"0", "25", "50", "75"}),
+        (123456.0, 10.0, {"123460", "123475", "123490"}),
+    ],
+)
+def test_ticks_are_told_apart_and_have_their_room(low: float, step: float, labels: set[str]) -> None:
+    distortions = low + step * np.arange(5)
+    curve = Curve(np.stack([np.arange(5.0), distortions]), None)
+    _, ticks = curve.ticks
+    texts = [text for _, text in ticks]
+    assert len(set(texts)) == len(texts) > 1
+    assert labels <= set(texts)
+    left, _ = curve.corner
+    assert left >= 32 + 7 * max(map(len, texts))
+    assert all(left < x < 440 for x, _ in curve.dots)
+    for place, text in ticks:  # where the value is that it names
+        (_, top_y), (_, low_y) = curve.dots[0], curve.dots[-1]
+        share = (float(text) - distortions[0]) / (distortions[-1] - distortions[0])
+        assert place == pytest.approx(top_y + share * (low_y - top_y), abs=1)
+
+
+def test_a_large_weight_has_no_exponent() -> None:
+    assert Stop(316.2, 1, 2).text.startswith("KL weight 316: ")
 
 
 def test_large_pictures_keep_a_sprite_small() -> None:

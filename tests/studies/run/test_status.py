@@ -19,8 +19,8 @@ from analysis.figures.study import importance, rate_distortion
 from analysis.figures.study.timeline import FIGURE
 from analysis.reading.best_runs import ranked_runs
 from analysis.reading.study_record import read_study
-from analysis.report.compare import list_studies
 from analysis.report.findings import findings
+from analysis.report.listing import list_studies
 from studies.record.driver_lock import DriverLock
 from studies.record.ledger import Trials
 from studies.record.study_folder import StudyFolder
