@@ -77,6 +77,8 @@ def train(
         load_pixels(config, data_dir, "cpu")  # an error now leaves nothing behind
         if fault := unwritable(Path.cwd()):
             raise UserError(f"the working folder must be one that can be written: {fault}\nthis one is {Path.cwd()}")
+        if files := [name for name in ("models", "visu") if Path(name).exists() and not Path(name).is_dir()]:
+            raise UserError(f"{files[0]} must be a folder, got a file\nmove it away: what is trained goes there")
     console = screen()
     for note in load_dataset(dataset, data_dir, image_size).notes:
         print_text(f"note: {note}", console)

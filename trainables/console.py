@@ -166,7 +166,7 @@ def run(app: typer.Typer, name: str | None = None, leave: Callable[[int], NoRetu
     except UserError as error:
         code, text = ExitCode.FAILED, str(error)
     except OSError as error:
-        fault = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        fault = f"{error.filename}: {error.strerror}" if error.filename else reason_of(error)
         code, text = ExitCode.FAILED, f"{fault}\nonce the system lets it, the same command tries again"
     print(f"error: {printable(_in_lines(text))}", file=sys.stderr)
     leave(code)
@@ -190,7 +190,9 @@ def _usage(error: Any) -> str:
         near = " or ".join(_near(error.option_name, error.possibilities or ()))
         said, way = f"there is no option {error.option_name}", f"did you mean {near}? {way}" if near else way
     elif kind == "BadOptionUsage":
-        said = f"{error.option_name} must have {'a' if 'requires' in text else 'no'} value"
+        asked = re.search(r"requires (\d+) arguments", text)  # an option of several values
+        values = f"{asked[1]} values" if asked else "a value" if "requires" in text else "no value"
+        said = f"{error.option_name} must have {values}"
     elif param := getattr(error, "param", None):
         said = f"{_shown(param)} {'must be given' if kind == 'MissingParameter' else _rule(error)}"
         way = _about(param) or way

@@ -53,7 +53,10 @@ def write_report(
     try:
         return _write_all(record, 0 if quick else top, data_dir, steps, inception)
     except OSError as error:
-        raise UserError(f"cannot write the report to {record.folder}: {reason_of(error)}") from error
+        what = error.filename or record.folder
+        raise UserError(
+            f"cannot write the report to {what}: {reason_of(error)}\nmake room there, and draw it again"
+        ) from error
 
 
 def is_current(folder: Path | str) -> bool:

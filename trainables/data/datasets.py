@@ -160,8 +160,9 @@ def _meant(name: str) -> str:
 def _prepare(folder: Path, lock: Path, name: str, root: Path, source: Source) -> None:
     """Write the arrays of a set to `folder` while its `lock` is held, and remove those of what the set was before."""
     (images, labels), test = source.read()
+    notes = f"\n{'; '.join(source.notes)}" if source.notes else ""  # where the others may be
     if (found := len(labels) + (len(test[1]) if test else 0)) < 3:
-        raise UserError(f"{root} must hold 3 images or more, to train on, to validate and to test, got {found}")
+        raise UserError(f"{root} must hold 3 images or more, to train on, to validate and to test, got {found}{notes}")
     if len(labels) < 2:
         raise UserError(f"{root} must hold 2 training images or more, to train on and to validate, got {len(labels)}")
     if test is None:

@@ -205,9 +205,11 @@ def _incomplete(name: str, root: Path) -> str:
                 if len(there := _files_in(nearby, other)) > len(found):
                     version, place, found = other, nearby, there
     missing = [file for file in version.file_names if file not in found]
-    return (
-        f"; {place} has {len(found)} of the {len(version.file_names)} files, not {', '.join(missing)}" if found else ""
-    )
+    if not found:
+        return ""
+    if not missing:  # by their names, which another set's files have, too
+        return f"; {place} has files of these names, which are another set's"
+    return f"; {place} has {len(found)} of the {len(version.file_names)} files, not {', '.join(missing)}"
 
 
 def _stamps(root: Path, files: Iterable[Path]) -> tuple[tuple[str, int, int], ...]:
