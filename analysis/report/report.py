@@ -54,9 +54,8 @@ def write_report(
         return _write_all(record, 0 if quick else top, data_dir, steps, inception)
     except OSError as error:
         what = error.filename or record.folder
-        raise UserError(
-            f"cannot write the report to {what}: {reason_of(error)}\nmake room there, and draw it again"
-        ) from error
+        fault = f"cannot write the report to {what}: {reason_of(error)}"
+        raise UserError(f"{fault}\nmake room there, and draw it again") from error
 
 
 def is_current(folder: Path | str) -> bool:
