@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, ImageChops, ImageCms, ImageFile, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import (
+    ExifTags,
+    Image,
+    ImageChops,
+    ImageCms,
+    ImageFile,
+    ImageOps,
+    ImagePalette,
+    PngImagePlugin,
+    UnidentifiedImageError,
+)
 
 from trainables.data.colours import in_srgb
 from trainables.data.kinds import START_BYTES, kind_of
@@ -32,7 +42,8 @@ _UPRIGHT = {
 }
 _TIFF_BITS, _TIFF_WHITE_IS_ZERO, _TIFF_NUMBERS = 258, 262, 339  # tags
 _ROUNDING = 1e-3  # by which floats from 0 to 1 may miss that, a quarter of a shade
-_SIGNED = 2  # of the last of these
+_TIFF_SAMPLES, _TIFF_PLANES, _TIFF_COLOURS = 277, 284, 320
+_SIGNED = 2  # of numbers
 _UNUSED_ALPHA = {"BMP", "DIB", "TGA"}  # formats in which a fourth channel of zeros is filling, and hides nothing
 _ONE_PICTURE = {"MPO", "PSD"}  # formats whose further frames are smaller copies, or the layers of the first
 _NO_WHITE = (
@@ -72,6 +83,7 @@ def read_picture(path: Path, channels: int, side: int) -> Picture:
         with _own_limits(), Image.open(path, formats=_formats()) as image:
             if image.width * image.height > _MOST_PIXELS:
                 raise UserError(f"has {image.width:,} x {image.height:,} pixels, {_too_large()}")
+            _mend_tiff(image)
             _scale_hidden_colour(image)
             with _silent_decoder(image):
                 image.load()
@@ -126,6 +138,18 @@ def _in_mode(image: Image.Image, mode: str) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
+def _mend_tiff(image: Image.Image) -> None:
+    """Of one that is not loaded yet: a palette of bytes, as old writers made it, is one of numbers that Pillow divides
+    by 256. Raises: UserError for what Pillow reads as half as many bits."""
+    tags = getattr(image, "tag_v2", {})
+    colours = tags.get(_TIFF_COLOURS, ())
+    if image.mode == "P" and colours and max(colours) < 256:
+        image.palette = ImagePalette.raw("RGB;L", bytes(colours))
+    deep = tags.get(_TIFF_PLANES) == 2 and tags.get(_TIFF_SAMPLES, 1) > 1 and max(tags.get(_TIFF_BITS, (8,))) > 8
+    if deep and isinstance(image, ImageFile.ImageFile) and any(tile[0] == "raw" for tile in image.tile):
+        raise UserError("has planes of 16 bits, not compressed, which are not read: save it with its colours together")
+
+
 def _scale_hidden_colour(image: Image.Image) -> None:
     """Of a PNG that is not loaded yet, Pillow leaves the transparent colour in the file's own bits, and the pixels not
     where these are 2, 4 or, of RGB, 16."""
@@ -140,7 +164,7 @@ def _scale_hidden_colour(image: Image.Image) -> None:
 def _of_numbers(image: Image.Image) -> Flat:
     """`to_8_bits` of numbers that are more than a byte each."""
     values, tags = np.asarray(image), getattr(image, "tag_v2", {})
-    if image.mode == "I" and _SIGNED not in tags.get(_TIFF_NUMBERS, (_SIGNED,)):
+    if image.mode == "I" and tags and _SIGNED not in tags.get(_TIFF_NUMBERS, ()):
         values = values.view(np.uint32)
     low, high = values.min(), values.max()
     if image.mode == "F":

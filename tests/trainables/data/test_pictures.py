@@ -461,3 +461,42 @@ def test_all_files_that_cannot_be_read_are_counted_in_one_error(tmp_path):
     for number in range(10, 50):
         (tmp_path / f"a/{number}.png").write_bytes(b"")
     assert "and 19 or more others" in error_of(f"imagefolder:{tmp_path}")
+
+
+def tiff_of(path, tags: dict[int, tuple[int, ...]], planes: list[bytes]):
+    """One of 8 x 8 pixels without compression, of these tags and planes; numbers are of 16 bits, offsets of 32."""
+    base = {256: (8,), 257: (8,), 259: (1,), 278: (8,)}
+    tags = base | tags | {273: (0,) * len(planes), 279: tuple(map(len, planes))}
+    entries, extra = [], b""
+    at = 8 + 2 + 12 * len(tags) + 4
+    sizes = sum(4 * len(planes) * (tag in (273, 279)) or 2 * len(values) for tag, values in tags.items())
+    places = [at + sizes + 64 + sum(map(len, planes[:n])) for n in range(len(planes))]
+    for tag, values in sorted((tags | {273: tuple(places)}).items()):
+        kind, form = (4, "I") if tag in (273, 279) else (3, "H")
+        content = struct.pack(f"<{len(values)}{form}", *values)
+        place = content.ljust(4, b"\0") if len(content) <= 4 else struct.pack("<I", at + len(extra))
+        extra += b"" if len(content) <= 4 else content
+        entries.append(struct.pack("<HHI", tag, kind, len(values)) + place)
+    head = struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + b"".join(entries) + struct.pack("<I", 0)
+    path.write_bytes((head + extra).ljust(places[0], b"\0") + b"".join(planes))
+    return path
+
+
+def test_a_palette_of_bytes_is_read_as_such(tmp_path):
+    shades = [0] * 256
+    red, green, blue = ([200, 20, *shades[2:]], [30, 180, *shades[2:]], [40, 60, *shades[2:]])
+    tags = {258: (8,), 262: (3,), 277: (1,), 320: (*red, *green, *blue)}
+    path = tiff_of(tmp_path / "old.tif", tags, [bytes([0, 1] * 32)])
+    assert read_picture(path, 3, 8).pixels[:, 0, :2].T.tolist() == [[200, 30, 40], [20, 180, 60]]
+    many = tiff_of(tmp_path / "new.tif", tags | {320: tuple(257 * it for it in tags[320])}, [bytes([0, 1] * 32)])
+    assert (read_picture(many, 3, 8).pixels == read_picture(path, 3, 8).pixels).all()
+
+
+def test_planes_of_sixteen_bits_are_read_right_or_refused(tmp_path):
+    planes = [np.full((8, 8), 257 * shade, "<u2").tobytes() for shade in (200, 30, 40)]
+    tags = {258: (16, 16, 16), 262: (2,), 277: (3,), 284: (2,)}
+    with pytest.raises(UserError, match=r"deep\.tif has planes of 16 bits, not compressed, which are not read"):
+        read_picture(tiff_of(tmp_path / "deep.tif", tags, planes), 3, 8)
+    flat = [bytes([shade] * 64) for shade in (200, 30, 40)]
+    found = read_picture(tiff_of(tmp_path / "flat.tif", tags | {258: (8, 8, 8)}, flat), 3, 8)
+    assert found.pixels[:, 0, 0].tolist() == [200, 30, 40]
