@@ -26,7 +26,8 @@ def test_a_study_of_every_weight_is_run_extended_and_read(tmp_path: Path) -> Non
     more = script(*SMALL_STUDY, *options, "--trials", "3", cwd=tmp_path)
     assert more.returncode == 0, more.stderr
     trials = load_trials(folder)
-    assert trials.head(2).equals(before)
+    among = ["excess", "front"]  # of all trials: another may be better
+    assert trials.head(2).drop(columns=among).equals(before.drop(columns=among))
     assert trials["beta"].tolist() == pytest.approx([0.5] * 3)  # the middle of 0.05 to 5
     assert set(trials["state"]) == {"COMPLETE"}
 
@@ -39,7 +40,8 @@ def test_a_study_of_every_weight_is_run_extended_and_read(tmp_path: Path) -> Non
         assert [middle[name] for name in AT_EACH_RATE[:-1]] == [own[name] for name in AT_EACH_RATE[:-1]]
 
     runs = ranked_runs(folder)
-    assert len(runs) == 4
+    assert sum(not run.is_final for run in runs) == 3
+    assert any(run.is_final for run in runs)
     values = [run.best["val_relative_loss"] for run in runs]
     assert values == sorted(values)
     images = torch.from_numpy(load_dataset("digits").test.images[:4]) / 255
