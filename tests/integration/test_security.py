@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import importlib
 import json
@@ -640,7 +641,12 @@ def test_an_error_of_a_database_does_not_tell_its_password(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("scheme", ["", "ray://"])
 def test_what_others_could_read_is_not_sent_to_another_machine(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
-    """The port is none, so that where the address is let through, nobody answers at once."""
+    """Where the address is let through, nobody answers."""
+
+    def refused(*_: Any, **__: Any) -> None:
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+
+    monkeypatch.setattr("cluster.access.socket.create_connection", refused)
     monkeypatch.delenv("RAY_USE_TLS", raising=False)
     address = f"{scheme}{ELSEWHERE}:9"
     with pytest.raises(UserError, match=r"must be reached by TLS \(RAY_USE_TLS=1\), got .*\n--trusted-network"):

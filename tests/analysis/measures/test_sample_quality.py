@@ -217,7 +217,9 @@ def test_weights_that_are_none_are_refused_and_never_run(weights: Path, tmp_path
     torch.save({"other.weight": torch.zeros(2)}, tmp_path / "other")
     torch.save(Bomb(tmp_path / "canary"), tmp_path / "bomb")
     (tmp_path / "torn").write_bytes(weights.read_bytes()[:9000])
-    for name in ("other", "bomb", "torn", "nothing"):
+    with pytest.raises(UserError, match="nothing cannot be read: No such file"):
+        inception_distance(tmp_path / "nothing")
+    for name in ("other", "bomb", "torn"):
         with pytest.raises(UserError, match=f"{name} must hold torch-fidelity's Inception weights"):
             inception_distance(tmp_path / name)
     assert not (tmp_path / "canary").exists()

@@ -57,6 +57,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = Chrome(options, Service(str(shutil.which("chromedriver"))))
     driver.set_window_size(1280, 900)
+    driver.set_script_timeout(300)  # axe takes its time on a busy machine
     yield driver
     driver.quit()
 

@@ -27,7 +27,7 @@ from studies.record.study_folder import StudyFolder
 from studies.run.operations import described, prune, status_of
 from studies.search.lifecycle import Lifecycle, search_trials
 from trainables.config import TrialConfig
-from trainables.metrics import Metrics
+from trainables.metrics import AT_EACH_RATE, RATES, Metrics, at_rate
 from trainables.records.sessions import sessions_of
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
@@ -36,7 +36,9 @@ from trainables.records.trial_folder import TrialFolder
 def measure(config: TrialConfig, epoch: int) -> Metrics:
     """All that an epoch has."""
     own = {"val_relative_loss": 1 + config.seed % 3 / 10 + 1 / epoch} if config.model.multi_rate else {}
-    return metrics(epoch, 2.0, config) | curve(config, epoch) | own
+    row = metrics(epoch, 2.0, config) | curve(config, epoch) | own
+    places = range(RATES if config.model.multi_rate else 0)
+    return row | {at_rate(name, place): row[name] for name in AT_EACH_RATE for place in places}
 
 
 def searched(path: Path, done: str, **fields: Any) -> Path:

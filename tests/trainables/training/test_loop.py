@@ -24,6 +24,7 @@ from trainables.training.loop import NonFiniteError, fit
 from trainables.training.process_group import Turns
 from trainables.training.trial import train
 from vae_models import VAE, ModelConfig
+from vae_models.blocks import Layers
 from vae_models.vae import Posterior
 
 SMALL = ModelConfig(width=4, latent_dim=3)
@@ -208,7 +209,7 @@ def test_a_linear_vae_reaches_the_likelihood_of_probabilistic_pca(monkeypatch: p
         torch.manual_seed(config.seed)
         vae = VAE(config.model)
         vae.encoder = LinearEncoder(dimensions, latents)  # type: ignore[assignment]
-        vae.decoder = nn.Sequential(nn.Linear(latents, dimensions), nn.Unflatten(1, (1, 8, 8)))  # type: ignore[assignment]
+        vae.decoder = Layers(nn.Linear(latents, dimensions), nn.Unflatten(1, (1, 8, 8)))  # type: ignore[assignment]
         vae.likelihood = FixedGaussian(sigma)
         return vae
 
