@@ -63,7 +63,7 @@ class SessionLog:
     def beat(self, is_training: bool) -> None:
         """The driver lives: a session begins, lasts or, where the driver trains no more, ends. Raises: OSError."""
         now, is_new = datetime.now().astimezone(), self._began is None
-        if is_new and not is_training:
+        if (is_new and not is_training) or not self._layout.question.is_file():  # the folder may have vanished
             return
         if is_new:
             self._before = _whole(self._layout)  # where that is not known, the next beat begins it

@@ -36,6 +36,24 @@ while True:
 """
 
 
+@pytest.fixture(autouse=True)
+def study(tmp_path: Path) -> Path:
+    """The file without which a folder is no study's."""
+    path = StudyLayout(tmp_path).question
+    path.touch()
+    return path
+
+
+def test_a_folder_that_has_vanished_is_not_written_to(study: Path) -> None:
+    log = SessionLog(StudyLayout(study.parent))
+    log.beat(True)
+    (record,) = set(study.parent.iterdir()) - {study}
+    record.unlink()
+    study.unlink()
+    log.beat(False)
+    assert not list(study.parent.iterdir())
+
+
 def about(when: datetime, expected: datetime, seconds: float = 2) -> bool:
     return abs((when - expected).total_seconds()) <= seconds
 
