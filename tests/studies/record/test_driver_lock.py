@@ -48,6 +48,8 @@ def test_a_driver_is_seen_from_its_own_machine_and_from_others(tmp_path: Path) -
 def test_a_session_lasts_while_a_driver_trains(tmp_path: Path) -> None:
     """Not before it has a cluster, not in a pause, and not while it closes or reports; another driver adds its own."""
     layout, known = StudyLayout(tmp_path / "s"), list[Session]()
+    layout.path.mkdir()
+    layout.question.touch()
     for lock in (DriverLock(layout), DriverLock(layout)):
         with lock.acquired():
             assert sessions_of(layout) == known
