@@ -18,10 +18,16 @@ from trainables.machine import limit_threads
 from trainables.metrics import Metrics, at_rate
 from trainables.records.study_layout import visu_name
 from trainables.records.trial_folder import TrialFolder
-from trainables.terminal import print_text, screen
+from trainables.terminal import Column, print_table, print_text, screen
 from vae_models import ModelConfig
 
 app = command_line()
+_RATES = (  # of a multi-rate network
+    Column("beta", "KL weight", ".3g"),
+    Column("val_rate", "rate, nats", ".2f"),
+    Column("val_distortion", "distortion, nats", ".2f"),
+    Column("val_active_units", "active units", ".0f"),
+)
 _BETA_RANGE: tuple[float, float] = ModelConfig.model_fields["beta_range"].default
 
 
@@ -169,12 +175,12 @@ def _finish(config: TrialConfig, folder: TrialFolder, data_dir: Path | None, vis
 
 def _print_rates(config: TrialConfig, metrics: Metrics, console: Console) -> None:
     """What a multi-rate network trades at each of its KL weights, on the validation images."""
-    console.print("KL weight  rate, nats  distortion, nats  active units")
-    for place, beta in enumerate(config.betas):
-        rate, distortion, units = (
-            metrics[at_rate(f"val_{name}", place)] for name in ("rate", "distortion", "active_units")
-        )
-        console.print(f"{beta:9.3g}  {rate:10.2f}  {distortion:16.2f}  {units:12.0f}")
+    names = [column.name for column in _RATES[1:]]
+    rows = [
+        {"beta": beta} | {name: metrics[at_rate(name, place)] for name in names}
+        for place, beta in enumerate(config.betas)
+    ]
+    print_table(rows, _RATES, console, is_data=False)
 
 
 if __name__ == "__main__":

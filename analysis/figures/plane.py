@@ -246,3 +246,13 @@ def _range(nats: np.ndarray) -> str:
     """Such as "3.1 to 12.4 nats"."""
     low, high = f"{nats.min():,.1f}", f"{nats.max():,.1f}"
     return f"{high} nats" if low == high else f"{low} to {high} nats"
+
+
+def framed(points: np.ndarray, linear: np.ndarray | None, margin: float, least: float = 1e-6) -> np.ndarray:
+    """The ends of the axes, (2, 2), that hold a curve's rates and distortions, (2, K), and over the same rates the
+    linear model's, (2, G): with a ``margin`` on each side, a share of what they span, and at least ``least`` nats."""
+    if linear is not None:
+        points = np.concatenate([points, [points[0], np.interp(points[0], *linear)]], 1)
+    low, high = points.min(1), points.max(1)
+    around = np.maximum(margin * (high - low), least)
+    return np.stack([low - around, high + around], 1)

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from matplotlib.ticker import MaxNLocator
 from plotly.subplots import make_subplots
 
-from analysis.figures.style import RING, Look, panel_grid
+from analysis.figures.style import BETA_LABEL, RING, Look, log_ticks, panel_grid
 
 NEUTRAL = "#888888"
 
@@ -35,6 +35,12 @@ def panel_chart(count: int, **options: Any) -> tuple[go.Figure, list[Look]]:
     rows, columns = panel_grid(count)
     places: list[Look] = [{"row": k // columns + 1, "col": k % columns + 1} for k in range(count)]
     return make_subplots(rows=rows, cols=columns, **options), places
+
+
+def scale_by_weight(figure: go.Figure, beta: np.ndarray) -> None:
+    """Horizontal axes of these KL weights, rising."""
+    ticks = log_ticks(float(beta[0]), float(beta[-1]))
+    figure.update_xaxes(title=BETA_LABEL, type="log", tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
 
 
 def add_line(figure: go.Figure, x: Any, y: Any, name: str = "", **options: Any) -> None:

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from trainables.data.datasets import Dataset
-from trainables.data.spectrum import covariance_eigenvalues
+from trainables.data.spectrum import DECODER_SCALE, covariance_eigenvalues
 from trainables.data.water_filling import Optimum, water_filling
 from trainables.errors import UserError
 from vae_models import ModelConfig
-
-_GRAY_LEVELS = 255
 
 
 @dataclass(frozen=True)
@@ -41,5 +39,4 @@ def linear_model(data: Dataset, config: ModelConfig, latent_dim: int) -> LinearM
     if config.likelihood != "gaussian":
         raise UserError(f"its closed form is of the Gaussian likelihood, got {config.likelihood}")
     eigenvalues = covariance_eigenvalues(data.train.images, data.training_rows(), latent_dim)
-    # pixels of [0, 255] on the scale of the decoder's mean
-    return LinearModel(eigenvalues * (2 / _GRAY_LEVELS) ** 2, latent_dim, config.distortion_constant)
+    return LinearModel(eigenvalues * DECODER_SCALE, latent_dim, config.distortion_constant)

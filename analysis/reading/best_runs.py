@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.reading.frames import load_trials
 from analysis.reading.study_record import StudyRecord, read_study
-from analysis.reading.validation import best_row, read_epochs, read_rates
+from analysis.reading.validation import best_row, check_rates, read_epochs
 from analysis.statistics.pareto import spread
 from trainables.config import TrialConfig
 from trainables.errors import StudyWarning, UserError
@@ -110,8 +110,7 @@ def final_runs(folder: Path) -> list[Run]:
         record = TrialFolder(path)
         try:
             epochs, config = read_epochs(record), record.config()
-            if config.model.multi_rate and len(epochs):
-                read_rates(record, config, best_row(epochs, config))
+            check_rates(record, config, epochs)
         except UserError as error:
             warnings.warn(StudyWarning(f"{path.name} is left out: {error}"), stacklevel=2)
             continue

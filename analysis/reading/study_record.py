@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from analysis.reading.ledger import read_ledger
 from analysis.reading.states import states_of
-from analysis.reading.validation import best_row, column, flat, no_epochs, read_epochs, read_question, read_rates
+from analysis.reading.validation import best_row, check_rates, column, flat, no_epochs, read_epochs, read_question
 from trainables.config import TrialConfig
 from trainables.errors import StudyWarning, UserError
 from trainables.metrics import Metrics
@@ -183,8 +183,8 @@ def _recorded(
         if known > len(epochs):  # a record is written before the ledger
             rule = f"must hold the {known} epochs that the ledger knows, got {len(epochs)}"
             raise UserError(f"{record.metrics} {rule}: it was cut off\nrestore it")
-        if config and config.model.multi_rate and len(epochs):
-            read_rates(record, config, best_row(epochs, config))  # nobody after this one meets a damaged row
+        if config:
+            check_rates(record, config, epochs)
         return epochs, config
     except UserError as error:
         faults[trial.number] = str(error)

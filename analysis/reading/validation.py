@@ -71,6 +71,12 @@ def read_rates(record: TrialFolder, config: TrialConfig, best: Metrics) -> pd.Da
     return pd.DataFrame(values, columns=list(AT_EACH_RATE)).assign(beta=config.betas, place=range(len(config.betas)))
 
 
+def check_rates(record: TrialFolder, config: TrialConfig, epochs: np.ndarray) -> None:
+    """Nobody is to meet a damaged row of a multi-rate training later on. Raises: UserError as `read_rates`."""
+    if config.model.multi_rate and len(epochs):
+        read_rates(record, config, best_row(epochs, config))
+
+
 def no_epochs() -> np.ndarray:
     """Those of a trial that has reported none."""
     return np.empty((0, len(_NAMES)))

@@ -8,10 +8,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analysis.figures.plane import likelihoods
-from analysis.figures.plotly_style import NEUTRAL, add_dots
+from analysis.figures.plotly_style import NEUTRAL, add_dots, scale_by_weight
 from analysis.figures.registry import StudyContext
 from analysis.figures.study import rate_curve
-from analysis.figures.style import BETA_LABEL, OKABE_ITO, log_ticks
+from analysis.figures.style import BETA_LABEL, OKABE_ITO
 from analysis.reading.frames import eligible
 
 _TIE = 0.005  # nats that two digits do not show
@@ -107,6 +107,5 @@ def against_chart(found: AgainstPlain) -> go.Figure:
     look = {"mode": "lines+markers", "marker": {"size": 9, "color": OKABE_ITO["blue"]}, "text": texts}
     add_dots(figure, found.beta, found.above, "%{text}<br>%{y:+.2f} nats", showlegend=False, **look)
     figure.add_hline(0, line={"color": NEUTRAL, "dash": "dash"})
-    ticks = log_ticks(float(found.beta[0]), float(found.beta[-1]))
-    figure.update_xaxes(title=BETA_LABEL, type="log", tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
+    scale_by_weight(figure, found.beta)
     return figure.update_yaxes(title=f"D + βR above the best trial<br>of {escape(found.rival)} (nats)")

@@ -14,7 +14,7 @@ from PIL import Image
 from analysis.figures.images import decode
 from analysis.figures.model.interp import Interpolations, compute_interp, lerp
 from analysis.figures.model.recon import COLUMNS, compute_recon
-from analysis.figures.plane import likelihoods
+from analysis.figures.plane import framed, likelihoods
 from analysis.figures.registry import ModelContext, StudyContext
 from analysis.figures.study import latents_by_beta, rate_curve, rate_distortion
 from analysis.figures.style import mosaic
@@ -104,12 +104,7 @@ class Curve:
 
     @cached_property
     def _frame(self) -> np.ndarray:
-        low, high = self.points.min(1), self.points.max(1)
-        if self.linear is not None:
-            inside = np.interp(self.points[0], *self.linear)
-            low[1], high[1] = min(low[1], inside.min()), max(high[1], inside.max())
-        margin = np.maximum(0.07 * (high - low), 1e-3)
-        return np.stack([low - margin, high + margin], 1)
+        return framed(self.points, self.linear, margin=0.07, least=1e-3)
 
     def _placed(self, points: np.ndarray) -> list[tuple[float, float]]:
         """(2, N) -> where each is drawn."""

@@ -13,7 +13,7 @@ from analysis.reading.states import by_state
 from analysis.reading.validation import flat
 from studies.record.study_folder import StudyFolder
 from studies.run.checks import Foreseen, foresee, has_gpu
-from studies.run.estimate import estimated, may_take_long, smaller
+from studies.run.estimate import Estimate, estimated, may_take_long, smaller
 from studies.run.options import Options, Resources
 from studies.run.reporting import foreseen_report
 from studies.study import Study
@@ -63,8 +63,7 @@ def print_plan(study: Study, planned: Study, folder: Path, options: Options, con
     }
     print_facts(plan, console)
     if not seen.is_finished:
-        report = foreseen_report(seen.study, StudyFolder(folder), options)
-        print_facts({"time".ljust(max(map(len, plan))): _time(seen, options, report)}, console)
+        print_facts({"time".ljust(max(map(len, plan))): _time(seen, folder, options)}, console)
 
 
 def _changed(study: Study, planned: Study) -> list[str]:
@@ -74,11 +73,17 @@ def _changed(study: Study, planned: Study) -> list[str]:
     return lines + [f"{path} is searched no more" for path in study.space if path not in planned.space]
 
 
-def _time(seen: Foreseen, options: Options, report: float) -> list[str]:
+def _estimated(seen: Foreseen, folder: Path, options: Options) -> Estimate:
+    """With the report. Raises: UserError as `studies.run.estimate.estimated`."""
+    report = foreseen_report(seen.study, StudyFolder(folder), options)
+    return estimated(seen.study, options, seen.slots, seen.slot, report)
+
+
+def _time(seen: Foreseen, folder: Path, options: Options) -> list[str]:
     if options.resources.address not in (None, "local"):
         return ["not measured: the study runs elsewhere"]
     try:
-        return estimated(seen.study, options, seen.slots, seen.slot, report).lines
+        return _estimated(seen, folder, options).lines
     except UserError as error:
         return ["not known", *str(error).splitlines()]
 
@@ -94,8 +99,7 @@ def warn_of_days(study: Study, folder: Path, options: Options, console: Console)
     print_text("no GPU is seen here: measuring how long this takes", console)
     seen = foresee(study, StudyFolder(folder), options)
     try:
-        report = foreseen_report(seen.study, StudyFolder(folder), options)
-        time = estimated(seen.study, options, seen.slots, seen.slot, report)
+        time = _estimated(seen, folder, options)
     except UserError as error:
         print_facts({"time": ["not known", *str(error).splitlines()]}, console)
         return

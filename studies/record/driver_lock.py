@@ -25,16 +25,16 @@ class DriverLock:
         self._layout, self._sessions = layout, SessionLog(layout)
 
     @contextmanager
-    def acquired(self, phase: str = "starting") -> Iterator[None]:
-        """One driver at a time, at first in this ``phase``; the lock goes with the process that has it. Raises:
-        UserError where another driver is at work, or the folder cannot be written."""
+    def acquired(self) -> Iterator[None]:
+        """One driver at a time; the lock goes with the process that has it. Raises: UserError where another driver is
+        at work, or the folder cannot be written."""
         path = self._layout.path
         try:
             path.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self._layout.lock)
             lock.acquire(timeout=0)
             self._layout.request.unlink(missing_ok=True)  # of an earlier driver
-            self.beat(phase)
+            self.beat("starting")
         except Timeout as error:
             raise self._in_use(self.driver()) from error
         except (OSError, NotImplementedError) as error:  # the second of a file system without locks

@@ -6,7 +6,9 @@ from trainables.errors import UserError
 
 EXACT = 4096  # numbers in an image up to which the covariance is made, in float32 at most 64 MiB
 _CHUNK = 2**23  # numbers of images that are float32 at once
-_SAMPLE = 2**26  # of the images that stand for all where the covariance would be too large
+SAMPLE = 2**26  # numbers of the images that stand for all where the covariance would be too large
+DECODER_SCALE = (2 / 255) ** 2
+"""From squared grey levels to those of the decoder's mean, whose pixels are in [-1, 1]."""
 IMAGES_A_LATENT = 10  # of such a sample, below which its components would fit its images and no others
 
 
@@ -28,7 +30,7 @@ def covariance_eigenvalues(images: np.ndarray, rows: np.ndarray, latent_dim: int
     if size <= EXACT:
         found = np.linalg.eigvalsh(_covariance(images, rows))[::-1]
         return found.clip(0).astype(float)  # a solver leaves zeros slightly below 0
-    kept = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _SAMPLE // size)).astype(int))]
+    kept = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), SAMPLE // size)).astype(int))]
     if len(kept) < IMAGES_A_LATENT * latent_dim:
         rule = f"{latent_dim} latents need {IMAGES_A_LATENT * latent_dim} images of {size:,} numbers"
         raise UserError(f"{rule}, and memory for them, got {len(kept)}")

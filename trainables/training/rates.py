@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from trainables.config import TrialConfig
-from trainables.data.spectrum import EXACT, IMAGES_A_LATENT, covariance_eigenvalues
+from trainables.data.spectrum import DECODER_SCALE, EXACT, IMAGES_A_LATENT, SAMPLE, covariance_eigenvalues
 from trainables.data.water_filling import water_filling
 from trainables.metrics import AT_EACH_RATE, Metrics, at_rate
 from trainables.training.batches import Pixels
@@ -22,12 +22,10 @@ from vae_models import VAE
 _BEYOND = 0.3, 0.15
 _POWER = 1.75  # of the optimum by which a loss is divided; at 1 and at 2 the one or the other end loses more
 _SPECTRUM_IMAGES = 20_000  # that the optimum is computed of, at most: 784 eigenvalues of more hardly differ
-_SPECTRUM_NUMBERS = 2**26  # in all of them together
 _LARGEST = 512  # eigenvalues that are computed of images too large for all of them, which need ten times as many images
 _LEAST = 1e-3  # nats of an optimum: images that are all the same have none
 _SIGMA_IMAGES = 100  # at least, of which a sigma is
 _AT_ONCE = 100  # images that are evaluated together on a CPU, whose caches hold no more
-_GRAY_LEVELS = 255
 _spectra: dict[str, np.ndarray] = {}  # by the images: a process trains many trials on the same
 
 
@@ -120,10 +118,9 @@ def _spectrum(train: Pixels) -> tuple[np.ndarray, int]:
     """The eigenvalues of the images' covariance on the scale of the decoder's mean, pixels in [-1, 1], descending, and
     how many of them are not the mean of the rest."""
     size = math.prod(train.shape)
-    images = train.images(max(1, min(_SPECTRUM_IMAGES, _SPECTRUM_NUMBERS // size)))
+    images = train.images(max(1, min(_SPECTRUM_IMAGES, SAMPLE // size)))
     latents = size if size <= EXACT else min(_LARGEST, len(images) // IMAGES_A_LATENT)
     key = hashlib.sha256(images.data).hexdigest() + str(train.shape)
     if key not in _spectra:
-        found = covariance_eigenvalues(images, np.arange(len(images)), latents)
-        _spectra[key] = found * (2 / _GRAY_LEVELS) ** 2
+        _spectra[key] = covariance_eigenvalues(images, np.arange(len(images)), latents) * DECODER_SCALE
     return _spectra[key], latents

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from analysis.figures.plotly_style import add_dots, add_line, panel_chart
+from analysis.figures.plotly_style import add_dots, add_line, panel_chart, scale_by_weight
 from analysis.figures.registry import StudyContext, StudyFigure, of_multi_rate_trials
 from analysis.figures.style import BETA_LABEL, LINEAR, OKABE_ITO, Look, log_ticks, panel_axes, styled
 from analysis.measures.codes import chosen_rows
@@ -123,8 +123,7 @@ def latents_by_beta_chart(found: LatentsByBeta) -> go.Figure:
     if known:
         line |= {"color": LINEAR, "width": 2.5}
         add_line(figure, found.beta, found.active, "PCA, in theory", line=line, **places[-1])
-    ticks = log_ticks(float(found.sweep.beta[0]), float(found.sweep.beta[-1]))
-    figure.update_xaxes(title=BETA_LABEL, type="log", tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
+    scale_by_weight(figure, found.sweep.beta)
     return figure.update_yaxes(rangemode="tozero").update_yaxes(col=1, title="nats per image")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 from matplotlib.figure import Figure
 
-from analysis.figures.plane import linear_curve
+from analysis.figures.plane import framed, linear_curve
 from analysis.figures.plotly_style import NEUTRAL, add_dots, add_line
 from analysis.figures.registry import StudyContext, StudyFigure, of_multi_rate_trials
 from analysis.figures.style import (
@@ -60,13 +60,7 @@ class RateCurves:
     def frame(self) -> np.ndarray:
         """The ends of the axes, of rate and of distortion, (2, 2): they hold the best network's curve and the linear
         model's over the same rates, whatever the other trials."""
-        points = np.stack([self.rate[0], self.distortion[0]])
-        if self.linear is not None:
-            inside = np.interp(points[0], *self.linear)
-            points = np.concatenate([points, [points[0], inside]], 1)
-        low, high = points.min(1), points.max(1)
-        margin = np.maximum(_MARGIN * (high - low), 1e-6)
-        return np.stack([low - margin, high + margin], 1)
+        return framed(np.stack([self.rate[0], self.distortion[0]]), self.linear, _MARGIN)
 
 
 def compute_rate_curves(study: StudyContext) -> RateCurves:

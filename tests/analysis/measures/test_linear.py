@@ -64,9 +64,9 @@ def test_larger_images_keep_their_variance_and_their_largest_components(
     np.testing.assert_allclose(found[:20], exact[:20], rtol=5e-3)
     assert found.sum() == pytest.approx(exact.sum(), rel=1e-4)
     np.testing.assert_array_equal(found[20:], found[-1])
-    monkeypatch.setattr(spectrum, "_SAMPLE", 784 * 400)
+    monkeypatch.setattr(spectrum, "SAMPLE", 784 * 400)
     np.testing.assert_allclose(covariance_eigenvalues(images, rows, 20)[:5], exact[:5], rtol=0.2)
-    monkeypatch.setattr(spectrum, "_SAMPLE", 784 * 199)
+    monkeypatch.setattr(spectrum, "SAMPLE", 784 * 199)
     with pytest.raises(UserError, match="20 latents need 200 images of 784 numbers, and memory for them, got 199"):
         covariance_eigenvalues(images, rows, 20)
 

@@ -73,14 +73,15 @@ def test_while_it_is_drawn_its_driver_says_so_and_nobody_else_runs_the_study(fai
                     refused.append(str(error))
 
     thread = threading.Thread(target=look)
-    thread.start()
-    shown = StringIO()
-    try:
-        with (lock := DriverLock(failed.layout)).acquired("reporting"):
+    shown, lock = StringIO(), DriverLock(failed.layout)
+    with lock.acquired():
+        lock.beat("reporting")
+        thread.start()
+        try:
             draw_report(PLAN, failed, lock, Options(), Console(file=shown, width=100))
-    finally:
-        done.set()
-        thread.join()
+        finally:
+            done.set()
+            thread.join()
     assert {driver.phase for driver in seen} == {"reporting"}
     assert re.search(r" is in use: process \d+ on \S+ draws its report\nwait for it$", refused[0])
     assert driver_of(failed.layout) is None
@@ -95,7 +96,8 @@ def test_while_it_is_drawn_its_driver_says_so_and_nobody_else_runs_the_study(fai
 
 def test_what_is_asked_of_a_driver_that_reports_comes_too_late(failed: StudyFolder) -> None:
     """The study has ended: there is nothing to stop, and nothing to pause."""
-    with DriverLock(failed.layout).acquired("reporting"):
+    with (lock := DriverLock(failed.layout)).acquired():
+        lock.beat("reporting")
         for order in (stop, pause):
             with pytest.raises(UserError, match=f"it is too late to {order.__name__} .* draws its report\nwait for it"):
                 order(failed.path)

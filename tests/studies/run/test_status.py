@@ -214,7 +214,7 @@ def test_the_best_are_the_fronts_and_keep_their_weights(tmp_path: Path) -> None:
 def test_a_driver_says_how_long_it_still_takes(tmp_path: Path, left: float | None, text: str | None) -> None:
     folder = searched(tmp_path / "s", "all")
     lock = DriverLock(StudyLayout(folder))
-    with lock.acquired("reporting"):
+    with lock.acquired():
         lock.beat("reporting", left=left)
         status = json.loads(json.dumps(status_of(folder)))
     assert status["driver"]["left"] == left
