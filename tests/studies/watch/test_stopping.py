@@ -104,6 +104,8 @@ def seen(lock: DriverLock, is_so: Callable[[Driver], bool]) -> Driver:
 @pytest.mark.parametrize("end", ["kill", "stop"])
 def test_what_a_driver_records_of_its_sessions_whatever_ends_it(end: str, tmp_path: Path) -> None:
     layout = StudyLayout(tmp_path / "s")
+    layout.path.mkdir()
+    layout.question.touch()
     lock, process = DriverLock(layout), subprocess.Popen([sys.executable, "-c", DRIVER, str(layout.path)])
     try:
         first = seen(lock, lambda driver: driver.phase == "running")
