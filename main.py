@@ -12,7 +12,7 @@ from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn
 from trainables.config import TrialConfig
 from trainables.console import Version, checked_options, command_line, folder_of, run, unwritable
 from trainables.data.catalog import NAMES
-from trainables.data.datasets import image_shape, load_dataset
+from trainables.data.datasets import dataset_of, image_shape, load_dataset
 from trainables.errors import ExitCode, UserError
 from trainables.machine import limit_threads
 from trainables.metrics import Metrics, at_rate
@@ -151,7 +151,7 @@ def _finish(config: TrialConfig, folder: TrialFolder, data_dir: Path | None, vis
 
     trained, metrics = load_weights(folder.best)
     best = (trained.at(config.main_beta) if config.model.multi_rate else trained).to(first_device())
-    data = load_dataset(config.dataset, data_dir, config.image_size).limited(config.limit_train, config.limit_val)
+    data = dataset_of(config, data_dir).limited(config.limit_train, config.limit_val)
     with progress_bar(console) as progress:
         codes = encode(best, data.test.images)
         steps = Steps(progress, len(PARTS)).of("measuring on the test set")

@@ -1,7 +1,7 @@
 """What a VAE is, as a frozen value that rejects nonsense where it is made."""
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -15,8 +15,12 @@ _ARCHITECTURES_WITH = {
 
 _Weight = Annotated[float, Field(strict=True)]  # true is no number
 
-CONSTANTS = {"gaussian": 0.5 * math.log(2 * math.pi), "laplace": math.log(2), "bernoulli": 0.0}
-"""What distortion under each likelihood holds whatever the model, nats per dimension."""
+CONSTANTS = {"gaussian": 0.5 * math.log(2 * math.pi), "laplace": math.log(2)}
+"""What distortion under each likelihood holds whatever the model, nats per dimension; under the others nothing."""
+_Density = Literal["gaussian", "laplace", "optimal_gaussian", "continuous_bernoulli"]
+_OfBinaryPixels = Literal["bernoulli"]
+_OfLevels = Literal["discretised_logistic", "logistic_mixture", "beta_binomial", "discretised_gaussian"]
+_OWN_FIELDS = {"components": "logistic_mixture", "learnt_sigma": "discretised_gaussian"}  # of which likelihood
 
 
 class ModelConfig(BaseModel):
@@ -35,7 +39,11 @@ class ModelConfig(BaseModel):
     # of an mlp's hidden layers, from the image to the latents; the decoder has them in reverse
     widths: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] = Field((500,), min_length=1, max_length=16)
     activation: Literal["silu", "leaky_relu", "relu", "tanh"] = "silu"
-    likelihood: Literal["gaussian", "laplace", "bernoulli"] = "gaussian"  # see `vae_models.likelihoods`
+    likelihood: _Density | _OfBinaryPixels | _OfLevels = "gaussian"  # see `vae_models.likelihoods`
+    components: int = Field(5, ge=1, le=100)  # of a logistic_mixture
+    learnt_sigma: Literal["one", "channel", "pixel"] = "one"  # of a discretised_gaussian: how many are learnt
+    # how grey pixels become binary ones: drawn anew at each step of training, drawn once, or white above half
+    binarise: Literal["none", "dynamic", "fixed", "threshold"] = "none"
     # one network for every KL weight of the range: see `vae_models.multi_rate`
     multi_rate: bool = False
     beta_range: tuple[_Weight, _Weight] = (0.1, 10.0)
@@ -50,6 +58,18 @@ class ModelConfig(BaseModel):
             raise ValueError(f"likelihood must be gaussian with multi_rate, got {self.likelihood}")
         if not self.multi_rate and self.beta_range != type(self).model_fields["beta_range"].default:
             raise ValueError(f"beta_range must be left out without multi_rate, got {low:g} and {high:g}")
+        return self
+
+    @model_validator(mode="after")
+    def _fields_are_of_the_likelihood(self) -> "ModelConfig":
+        if self.is_binary and self.likelihood not in get_args(_OfBinaryPixels):
+            rule = f"likelihood must be bernoulli with binarise {self.binarise}, whose pixels are 0 or 1"
+            raise ValueError(f"{rule}, got {self.likelihood}")
+        for name, likelihood in _OWN_FIELDS.items():
+            value, default = getattr(self, name), type(self).model_fields[name].default
+            if self.likelihood != likelihood and value != default:
+                rule = f"{name} must be {default} with likelihood {self.likelihood}, as it is {likelihood}'s"
+                raise ValueError(f"{rule}, got {value}")
         return self
 
     @model_validator(mode="after")
@@ -110,7 +130,12 @@ class ModelConfig(BaseModel):
     @property
     def distortion_constant(self) -> float:
         """What of the distortion no model changes, nats per image."""
-        return CONSTANTS[self.likelihood] * self.dimensions
+        return CONSTANTS.get(self.likelihood, 0.0) * self.dimensions
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether its images are, made so by ``binarise``."""
+        return self.binarise != "none"
 
     @property
     def hidden_widths(self) -> tuple[int, ...]:

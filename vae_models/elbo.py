@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from vae_models.likelihoods import Likelihood
+from vae_models.likelihoods.levels import log_discretised_gaussian
 from vae_models.vae import Posterior
 
-_LEVELS = 256
-MIN_SIGMA = 1e-3  # a quarter of a grey level: below it the discrete likelihood is one bin, whatever sigma
 ACTIVE_VARIANCE = 0.01
 
 
@@ -29,7 +28,7 @@ def loss(output: Tensor, posterior: Posterior, x: Tensor, likelihood: Likelihood
     """D + beta R of each image (Higgins et al. 2017, "beta-VAE", ICLR, equation 4; Kingma & Welling 2014 at beta 1).
 
     Args:
-        output: of the decoder for one sample of each image's posterior, (B, C, H, W).
+        output: of the decoder for one sample of each image's posterior, (B, P C, H, W).
         posterior: q(z | x), of which the samples are.
         x: the images, (B, C, H, W) in [0, 1].
         likelihood: log p(x | z), by which the distortion is measured.
@@ -52,23 +51,17 @@ def kl_per_latent(posterior: Posterior) -> Tensor:
 
 
 def discrete_gaussian_nll(mean: Tensor, x: Tensor, sigma: float) -> Tensor:
-    """-log P(x) in nats per image, (B,), of a Gaussian integrated over the 256 bins of 8-bit pixels.
+    """-log P(x) in nats per image, (B,), of a Gaussian integrated over the 256 bins of 8-bit pixels. ``x`` and ``mean``
+    are (B, ...) in [0, 1], ``x`` a multiple of 1/255: see `vae_models.likelihoods.levels`."""
+    return -log_discretised_gaussian(mean, x, sigma).flatten(1).sum(1)
 
-    ``x`` and ``mean`` are (B, ...) in [0, 1], ``x`` a multiple of 1/255. The bin of level k runs from
-    (k - 1/2)/255 to (k + 1/2)/255; the bins of 0 and 255 are open to infinity, so the 256 probabilities
-    sum to 1 (as in Salimans et al. 2017, arXiv:1701.05517, there for the logistic)."""
-    level = torch.round(x * (_LEVELS - 1))
-    upper = ((level + 0.5) / (_LEVELS - 1) - mean) / sigma
-    lower = ((level - 0.5) / (_LEVELS - 1) - mean) / sigma
-    upper = torch.where(level == _LEVELS - 1, math.inf, upper)
-    lower = torch.where(level == 0, -math.inf, lower)
-    # Phi(b) - Phi(a) = Phi(-a) - Phi(-b): work in the left tail, where log_ndtr keeps its digits
-    flip = lower > -upper
-    a = torch.where(flip, -upper, lower)
-    b = torch.where(flip, -lower, upper)
-    log_b: Tensor = torch.special.log_ndtr(b)
-    log_p: Tensor = log_b + torch.log(-torch.expm1(torch.special.log_ndtr(a) - log_b))
-    return -log_p.flatten(1).sum(1)
+
+def exact_distortion(likelihood: Likelihood, output: Tensor, x: Tensor, sigma: float) -> Tensor:
+    """-log P(x | z) of pixels as they are, in nats per image, (B,): the likelihood's own where it is exact, and of a
+    density under the calibrated discrete Gaussian of width ``sigma`` around its mean."""
+    if likelihood.is_exact:
+        return likelihood.distortion(output, x)
+    return discrete_gaussian_nll(likelihood.mean(output), x, sigma)
 
 
 def bits_per_dim(nelbo_nats: float, dimensions: int) -> float:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vae_models.blocks import Conditioned, Films, Layers, NormAct, ResidualBlock, UpConv, conv, dense, modulated
 from vae_models.config import ModelConfig
-from vae_models.likelihoods import LIKELIHOODS, LIKELIHOODS_OF_LINEAR
+from vae_models.likelihoods import likelihood_of
 from vae_models.multi_rate import Conditioning, sites
 
 LOGVAR_BOUND = 12.0  # log-variances stay within +-12: exp(12) and exp(-12) are safe in float32 and bfloat16 alike
@@ -46,7 +46,7 @@ class VAE_Encoder(nn.Module):
 
 
 class VAE_Decoder(nn.Module):
-    """Latents (B, Z) -> the likelihood's unbounded output, (B, C, H, W)."""
+    """Latents (B, Z) -> the likelihood's unbounded output, (B, P C, H, W)."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -77,11 +77,13 @@ def _encoding_layers(config: ModelConfig) -> tuple[list[nn.Module], int]:
 
 
 def _decoding_layers(config: ModelConfig) -> list[nn.Module]:
-    """From latents, (B, Z), to the output, (B, C, H, W)."""
-    act = config.activation
+    """From latents, (B, Z), to the output, (B, P C, H, W)."""
+    act, outputs = config.activation, likelihood_of(config).outputs
     if config.architecture != "convolutional":
         widths = (config.latent_dim, *reversed(config.hidden_widths))
-        return [*dense(widths, act), nn.Linear(widths[-1], config.dimensions), nn.Unflatten(1, config.image_shape)]
+        channels, *sides = config.image_shape
+        last = nn.Linear(widths[-1], outputs * config.dimensions)
+        return [*dense(widths, act), last, nn.Unflatten(1, (outputs * channels, *sides))]
     channels = config.bottom_width
     layers: list[nn.Module] = [
         nn.Linear(config.latent_dim, channels * config.bottom[0] * config.bottom[1]),
@@ -97,11 +99,11 @@ def _decoding_layers(config: ModelConfig) -> list[nn.Module]:
         layers += [ResidualBlock(width, act) for _ in range(config.depth)]
         channels = width
     if isinstance(layers[-1], nn.Upsample):
-        return [*layers[:-1], UpConv(channels, config.image_shape[0])]
+        return [*layers[:-1], UpConv(channels, outputs * config.image_shape[0])]
     # what blocks add up has no bound of its own: without a norm the output saturates in a few steps
     # of a high learning rate, all of an image turns black, and no gradient leads back
     layers += [NormAct(channels, act)] if config.depth else []
-    return [*layers, conv(channels, config.image_shape[0])]
+    return [*layers, conv(channels, outputs * config.image_shape[0])]
 
 
 class VAE_EncoderPP(VAE_Encoder):
@@ -126,8 +128,7 @@ class VAE(nn.Module):
         self.config = config
         self.encoder = VAE_Encoder(config)
         self.decoder = VAE_Decoder(config)
-        likelihoods = LIKELIHOODS_OF_LINEAR if config.architecture == "linear" else LIKELIHOODS
-        self.likelihood = likelihoods[config.likelihood]
+        self.likelihood = likelihood_of(config)
         self.conditioning: Conditioning | None = None
         if config.multi_rate:
             channels = [site.channels for site in sites(self.encoder, self.decoder)]
@@ -136,7 +137,7 @@ class VAE(nn.Module):
     def forward(self, x: Tensor, noise_BZ: Tensor, beta_B: Tensor | None = None) -> tuple[Tensor, Posterior]:
         """One stochastic pass. x: (B, C, H, W) in [0, 1], noise: (B, Z) ~ N(0, I), made by the caller so that
         a run is a function of its seed; of a multi-rate network the KL weight of each image, (B,). Returns the
-        decoder's output (B, C, H, W) and the posterior."""
+        decoder's output (B, P C, H, W) and the posterior."""
         if beta_B is None:
             self._refuse_without_a_weight()
         elif self.conditioning is None:

@@ -24,7 +24,7 @@ from analysis.measures.codes import (
 from analysis.statistics.resampling import standard_error
 from trainables.training.evaluate import encoded
 from vae_models import VAE
-from vae_models.elbo import discrete_gaussian_nll
+from vae_models.elbo import exact_distortion
 from vae_models.vae import Posterior
 
 # test images and K of the part: decoding them is most of what measuring a large model costs
@@ -58,8 +58,9 @@ def iwae(
     """The importance-weighted bound (Burda et al. 2016, arXiv:1509.00519, equation 8) of each image, (N, C, H, W)
     uint8, from K = ``samples`` of its posterior, computed where the model is in memory that does not grow with K.
 
-    ``sigma`` is the discretised Gaussian likelihood's, as in `trainables.training.evaluate`: with one sample this is
-    minus its ``nelbo``. ``known`` are the images' posteriors, (N, Z) on any device, where they are encoded already.
+    ``sigma`` is the discretised Gaussian's, by which a model is judged that was trained by a density, as in
+    `trainables.training.evaluate`: with one sample this is minus its ``nelbo``. ``known`` are the images' posteriors,
+    (N, Z) on any device, where they are encoded already.
     Raises: ValueError for fewer samples than one."""
     if samples < 1:
         raise ValueError(f"samples must be at least 1, got {samples}")
@@ -88,9 +89,9 @@ def _batch_weights(
         z = posterior.sample(noise)
         # log p(z) - log q(z | x): the constants of the two Gaussians cancel
         log_ratio = 0.5 * (noise.square() - z.square() + posterior.logvar).sum(2).double()
-        images = model.likelihood.mean(model.decoder(z.flatten(0, 1)))
+        output = model.decoder(z.flatten(0, 1))
         repeated = x.expand(count, *x.shape).flatten(0, 1)
-        weights = log_ratio - discrete_gaussian_nll(images, repeated, sigma).view(count, -1).double()
+        weights = log_ratio - exact_distortion(model.likelihood, output, repeated, sigma).view(count, -1).double()
         total = torch.logaddexp(total, weights.logsumexp(0))
         squares = torch.logaddexp(squares, (2 * weights).logsumexp(0))
         logs += weights.sum(0)

@@ -19,7 +19,7 @@ from analysis.report.multi_rate import held_out_rates
 from analysis.report.page import FIRST, RunSection, render
 from analysis.report.slider import compute_slider
 from analysis.report.tables import study_tables
-from trainables.data.datasets import Dataset, load_dataset
+from trainables.data.datasets import Dataset, dataset_of
 from trainables.errors import UserError, reason_of
 from trainables.records.atomic_files import write_atomic
 from trainables.records.study_layout import StudyLayout
@@ -111,7 +111,7 @@ def _load_data(record: StudyRecord, data_dir: Path | str | None, missing: list[s
     base, there = record.base, record.info.get("data_dir")
     try:
         # a study's folder may say where data is, and not where to write some
-        data = load_dataset(base.dataset, data_dir or there, base.image_size, bool(data_dir) or not there)
+        data = dataset_of(base, data_dir or there, bool(data_dir) or not there)
         if tuple(data.image_shape) != base.model.image_shape:
             raise UserError(f"its images are {tuple(data.image_shape)}, the models' {base.model.image_shape}")
         return data.limited(base.limit_train)

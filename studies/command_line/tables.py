@@ -94,7 +94,7 @@ def warn_of_days(study: Study, folder: Path, options: Options, console: Console)
     is_new = options.fresh or not StudyFolder(folder).layout.question.exists()
     if options.resources.address not in (None, "local") or not is_new or has_gpu():
         return
-    if not may_take_long(study, len(training_images(study.base, options.data_dir)[1])):
+    if not may_take_long(study, len(training_images(study.base, options.data_dir).rows)):
         return
     print_text("no GPU is seen here: measuring how long this takes", console)
     seen = foresee(study, StudyFolder(folder), options)

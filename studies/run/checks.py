@@ -70,8 +70,7 @@ def check_room(study: Study, resources: Resources) -> None:
 
 def check_data(study: Study, data_dir: Path | None, workers: int) -> None:
     """Raises: UserError now for what would fail in every trial."""
-    _, rows, _ = training_images(study.base, data_dir)
-    batch = min(study.base.batch_size, len(rows))
+    batch = min(study.base.batch_size, len(training_images(study.base, data_dir).rows))
     if batch < workers:
         raise UserError(
             f"a batch must hold at least 1 image a worker, got {batch} for {workers} workers\n"

@@ -83,25 +83,24 @@ print(json.dumps(next(iter(fit(config, *load_pixels(config, None, "cpu")))).metr
 
 def test_a_likelihood_takes_two_files(copy: Copy) -> None:
     copy.edit(
-        "vae_models/likelihoods.py",
+        "vae_models/likelihoods/continuous.py",
         (
-            "LIKELIHOODS: dict",
+            "FAMILY: dict",
             "class Cauchy(Laplace):\n"
             "    def distortion(self, output: Tensor, x: Tensor) -> Tensor:\n"
-            "        error = torch.tanh(output) - (2 * x - 1)\n"
-            "        return (torch.log1p(error.square()) + CONSTANTS['cauchy']).flatten(1).sum(1)\n\n\n"
-            "LIKELIHOODS: dict",
+            "        return (torch.log1p(self.error(output, x).square()) + CONSTANTS['cauchy']).flatten(1).sum(1)\n\n\n"
+            "FAMILY: dict",
         ),
-        ('"bernoulli": Bernoulli()', '"bernoulli": Bernoulli(), "cauchy": Cauchy()'),
+        ('"laplace": Laplace,', '"laplace": Laplace,\n    "cauchy": Cauchy,'),
     )
     copy.edit(
         "vae_models/config.py",
-        ('"laplace", "bernoulli"]', '"laplace", "bernoulli", "cauchy"]'),
-        ('"bernoulli": 0.0}', '"bernoulli": 0.0, "cauchy": math.log(math.pi)}'),
+        ('Literal["gaussian", "laplace"', 'Literal["gaussian", "cauchy", "laplace"'),
+        ('"laplace": math.log(2)}', '"laplace": math.log(2), "cauchy": math.log(math.pi)}'),
     )
     row = json.loads(copy.run(TRAIN, json.dumps({"model.likelihood": "cauchy"})))
     assert row["val_distortion"] > 28 * 28 * 1.14  # log pi a pixel at least
-    assert copy.changed() == ["vae_models/config.py", "vae_models/likelihoods.py"]
+    assert copy.changed() == ["vae_models/config.py", "vae_models/likelihoods/continuous.py"]
 
 
 LOAD = """

@@ -38,10 +38,10 @@ TWO = [Made("COMPLETE", drawn(6)), Made("COMPLETE", drawn(3))]
 
 def trained(record: TrialFolder, config: TrialConfig, epochs: int) -> list[Metrics]:
     """The first epochs of a training, which ``record`` keeps as a study does."""
-    images, *rows = training_images(config)
+    images, rows, _, held_out = training_images(config)
     record.checkpoints.mkdir(exist_ok=True)
     told: list[Metrics] = []
-    for epoch in islice(fit(config, *(Pixels(images, each) for each in rows)), epochs):
+    for epoch in islice(fit(config, *(Pixels(images, each) for each in (rows, held_out))), epochs):
         told.append(epoch.metrics)
         record.append(epoch.metrics)
         if best_of(told, config) is epoch.metrics:

@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from trainables.config import TrialConfig
+from trainables.data.binary import binary_blocks
 from trainables.data.cache import DAMAGE, Blocks, folder_from, locked, read_arrays, remove_older, write_arrays
 from trainables.data.catalog import CATALOG, FOLDERS, NAMES
 from trainables.data.download import download, not_there
@@ -57,6 +58,8 @@ class Dataset:
     """Rows of ``train`` that no training sees; of a whole set 10 %, by label, or none of a single image."""
     notes: tuple[str, ...] = ()
     """What a person should know of it, a line each: what was left out, and how pictures were read."""
+    folder: Path = Path()
+    """Where its prepared copy lies."""
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -114,10 +117,27 @@ def load_dataset(
             return _open(folder, name, source.notes)
 
 
-def training_images(config: TrialConfig, data_dir: str | Path | None = None) -> tuple[np.ndarray, ...]:
-    """(images, training rows, validation rows) of ``config``: 10 % of the training set is held out, by label. Raises:
-    UserError where the data set cannot be had, or its images do not fit the model."""
-    data = load_dataset(config.dataset, data_dir, config.image_size)
+def dataset_of(config: TrialConfig, data_dir: str | Path | None = None, may_download: bool = True) -> Dataset:
+    """The set of ``config`` as its models see it: `load_dataset`'s, its images made binary if they are to be. Where
+    training draws them anew at each step, these are one draw, which validates and tests. Raises: as `load_dataset`."""
+    data = load_dataset(config.dataset, data_dir, config.image_size, may_download)
+    binarise = config.model.binarise
+    return _binary(data, "fixed" if binarise == "dynamic" else binarise) if config.model.is_binary else data
+
+
+class TrainingImages(NamedTuple):
+    """What a training sees: images (N, C, H, W) uint8, and which rows of them are its own."""
+
+    images: np.ndarray
+    rows: np.ndarray
+    validation_images: np.ndarray
+    validation_rows: np.ndarray
+
+
+def training_images(config: TrialConfig, data_dir: str | Path | None = None) -> TrainingImages:
+    """Those of ``config``: 10 % of the training set is held out, by label. Images that training draws anew at each step
+    are grey. Raises: UserError where the data set cannot be had, or its images do not fit the model."""
+    data = dataset_of(config, data_dir)
     if data.image_shape != config.model.image_shape:
         raise UserError(
             f"model.image_shape must be that of {config.dataset}, {data.image_shape}, got {config.model.image_shape}"
@@ -125,7 +145,10 @@ def training_images(config: TrialConfig, data_dir: str | Path | None = None) -> 
     images, held_out = data.train.images, data.validation_rows
     if not len(held_out):
         raise UserError(f"{config.dataset} must have 2 training images, to hold one out, got {len(images)}")
-    return images, data.training_rows(config.limit_train), limit(held_out, config.limit_val)
+    if config.model.binarise == "dynamic":
+        images = load_dataset(config.dataset, data_dir, config.image_size).train.images
+    rows = data.training_rows(config.limit_train)
+    return TrainingImages(images, rows, data.train.images, limit(held_out, config.limit_val))
 
 
 def image_shape(name: str, image_size: int | None = None) -> tuple[int, int, int]:
@@ -194,6 +217,23 @@ def _prepare(folder: Path, lock: Path, name: str, root: Path, source: Source) ->
     remove_older(folder, is_older)
 
 
+@functools.lru_cache(maxsize=16)
+def _binary(data: Dataset, how: str) -> Dataset:
+    """A set with binary images, which lie beside the grey ones. Raises: UserError where they cannot be written."""
+    grey = data.folder
+    folder, lock = (grey.with_name(f"{how}-{grey.name}{end}") for end in ("", ".lock"))
+    parts = {"train_images": data.train, "test_images": data.test}
+    with locked(lock):
+        try:
+            _, arrays = read_arrays(folder)
+        except DAMAGE:
+            made = {name: binary_blocks(split.images, how, at) for at, (name, split) in enumerate(parts.items())}
+            write_arrays(folder, lock, made, dict)
+            _, arrays = read_arrays(folder)
+    train, test = (replace(split, images=arrays[name]) for name, split in parts.items())
+    return replace(data, train=train, test=test)
+
+
 def _blocks(images: np.ndarray, rows: np.ndarray, count: Callable[[np.ndarray], np.ndarray]) -> Blocks:
     """Rows of images that are read when they are written."""
     shape = images.shape[1:]
@@ -217,7 +257,7 @@ def _open(folder: Path, name: str, notes: tuple[str, ...]) -> Dataset:
         count = len(train.labels) + len(test.labels)
         few = f"{count:,} images, of which {len(rows):,} validate: too few to tell which of two trials is better"
         notes = (*notes, few)
-    return Dataset(name, train, test, classes, rows, (*notes, *meta.get("notes", ())))
+    return Dataset(name, train, test, classes, rows, (*notes, *meta.get("notes", ())), folder)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from trainables.training.batches import Pixels
 from trainables.training.process_group import Turns, World, finished
 from trainables.training.yardstick import YARDSTICKS
 from vae_models import VAE
-from vae_models.elbo import active_units, bits_per_dim, discrete_gaussian_nll, rate
+from vae_models.elbo import active_units, bits_per_dim, exact_distortion, rate
 from vae_models.vae import Posterior
 
 BATCH = 500
@@ -66,8 +66,9 @@ def encoded(model: VAE, x: Tensor, rows: np.ndarray, known: Posterior | None) ->
 def evaluate(model: VAE, pixels: Pixels, sigma: float, world: World, known: Posterior | None = None) -> Metrics:
     """Metrics of a model over a set, with one noise sample an image, whose posteriors may be ``known``. Returns
     ``distortion rate nelbo`` in nats per image, ``bits_per_dim``, ``mse`` of pixels in [0, 1] and ``active_units``.
-    ``distortion`` is under the training likelihood; ``nelbo`` is the rate plus the distortion under the discrete
-    Gaussian of width ``sigma`` (`calibrated_sigma`): one yardstick for all KL weights and likelihoods."""
+    ``distortion`` is under the training likelihood. ``nelbo`` is the rate plus `elbo.exact_distortion`, which is under
+    that likelihood itself where it is a probability, and under the discrete Gaussian of width ``sigma``
+    (`calibrated_sigma`) where it is a density; one yardstick for all KL weights and likelihoods of the same pixels."""
     return finished(_evaluated(model, pixels, sigma, world, known))
 
 
@@ -83,7 +84,7 @@ def _evaluated(
             image = model.likelihood.mean(output)
             sums[0] += model.likelihood.distortion(output, x).sum(dtype=torch.float64)
             sums[1] += rate(posterior).sum(dtype=torch.float64)
-            sums[2] += discrete_gaussian_nll(image, x, sigma).sum(dtype=torch.float64)
+            sums[2] += exact_distortion(model.likelihood, output, x, sigma).sum(dtype=torch.float64)
             sums[3] += (image - x).square().sum(dtype=torch.float64)
             mean = posterior.mean.double()
             sums[4:] += torch.cat([mean.sum(0), mean.square().sum(0)])

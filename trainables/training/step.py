@@ -111,8 +111,13 @@ class Step:
     def _images(self) -> Tensor:
         """This rank's, (B, C, H, W) in [0, 1]."""
         if self._input is not None:
-            return self._input.float().div_(255)
-        return self._train.at(self._places.index_select(0, self._at).view(-1))
+            x = self._input.float().div_(255)
+        else:
+            x = self._train.at(self._places.index_select(0, self._at).view(-1))
+        if self._config.model.binarise == "dynamic":
+            shape = (self._batch, *x.shape[1:])
+            x = (self._world.share(torch.rand(shape, generator=self._noise, device=x.device)) < x).float()
+        return x
 
     def _loss(self) -> Loss:
         """Of each of this rank's images."""
@@ -143,7 +148,8 @@ class Step:
         warm-up changed is put back into the same tensors, as the graph knows no others."""
         self._stream = _idle.pop() if _idle else torch.cuda.Stream(self._world.device)
         weakref.finalize(self, _idle.append, self._stream)
-        weights = [(each, each.detach().clone()) for each in self._model.parameters()]
+        # parameters, and what a likelihood keeps beside them
+        weights = [(each, each.clone()) for each in self._model.state_dict().values()]
         moments = [(each, each.clone()) for state in self._optimizer.state.values() for each in state.values()]
         self._stream.wait_stream(torch.cuda.current_stream(self._world.device))
         with torch.cuda.stream(self._stream):

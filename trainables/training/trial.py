@@ -24,15 +24,22 @@ if TYPE_CHECKING:
 
 
 def load_pixels(config: TrialConfig, data_dir: Path | str | None, device: torch.device | str) -> tuple[Pixels, Pixels]:
-    """(training, validation) images of ``config``: 10 % of the training set is held out, by label. Raises: UserError
-    as `training_images`."""
-    images, train, validation = training_images(config, data_dir)
-    return Pixels(images, train, device), Pixels(images, validation, device)
+    """(training, validation) images of ``config``: see `training_images`. Raises: UserError as that."""
+    found = training_images(config, data_dir)
+    train = Pixels(found.images, found.rows, device)
+    return train, Pixels(found.validation_images, found.validation_rows, device)
 
 
 def _data_of(config: TrialConfig) -> tuple[Any, ...]:
     """What of a config says which images it is trained on."""
-    return config.dataset, config.image_size, config.limit_train, config.limit_val, config.model.image_shape
+    return (
+        config.dataset,
+        config.image_size,
+        config.limit_train,
+        config.limit_val,
+        config.model.image_shape,
+        config.model.binarise,
+    )
 
 
 class Training:

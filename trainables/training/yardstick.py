@@ -11,7 +11,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_ndtr
 from torch import Tensor
 
-from vae_models.elbo import MIN_SIGMA
+from vae_models.likelihoods.levels import MIN_SIGMA
 
 MAX_SIGMA = 10.0  # ten times the range of pixels: what is better described by a larger one is described by none
 _LEVEL = 1 / 255  # between two grey levels

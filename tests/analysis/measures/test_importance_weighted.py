@@ -20,7 +20,7 @@ from trainables.training.evaluate import evaluate
 from trainables.training.loop import seeded_vae
 from trainables.training.process_group import World
 from vae_models import ModelConfig
-from vae_models.likelihoods import LIKELIHOODS_OF_LINEAR
+from vae_models.likelihoods import likelihood_of
 from vae_models.vae import Posterior
 
 SIGMA = 0.2
@@ -34,7 +34,7 @@ class LinearVAE(nn.Module):
         self.weight = nn.Parameter(torch.tensor([[0.1, 0.0], [0.05, 0.1], [0.0, -0.1], [0.1, 0.1]]))
         self._spread = spread
         self.decoder = self.decoded
-        self.likelihood = LIKELIHOODS_OF_LINEAR["gaussian"]
+        self.likelihood = likelihood_of(ModelConfig(architecture="linear"))
 
     def encode(self, x: Tensor) -> Posterior:
         weight = self.weight.double()

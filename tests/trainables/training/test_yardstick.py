@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from trainables.training.yardstick import MAX_SIGMA, best_sigma, residual_counts
-from vae_models.elbo import MIN_SIGMA, discrete_gaussian_nll
+from vae_models.elbo import discrete_gaussian_nll
+from vae_models.likelihoods.levels import MIN_SIGMA
 
 
 def _made(sigma: float, pixels: int = 40_000) -> tuple[torch.Tensor, torch.Tensor]:
