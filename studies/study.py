@@ -3,16 +3,19 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations_with_replacement, product
 from pathlib import PurePath
 from typing import Any
 
 from optuna.distributions import BaseDistribution, FloatDistribution, distribution_to_json, json_to_distribution
 from optuna.samplers import BaseSampler
 from optuna.study import create_study
+from pydantic import ValidationError
 
 from studies.sampling import SAMPLERS, START, MakeSampler, sampler_for
 from trainables.config import MOST_EPOCHS, TrialConfig
 from trainables.data.datasets import image_shape
+from trainables.errors import explain
 from trainables.metrics import Metrics
 from trainables.objective import OBJECTIVES, Constraint, named, values
 from trainables.space import extremes
@@ -25,7 +28,8 @@ _MEDIAN = 0.5  # of the peers, by which multi-rate trials are pruned
 _SPREAD = 3.0  # of the learning rates that are searched around a base's, either way
 _MULTI_RATE = "_multi_rate"  # at the end of a study's name
 _ARCHITECTURE = "model.architecture"
-_SIZES = {"batch_size", "model.latent_dim", "model.depth", "model.width"}
+_OF_MODELS = {"latent_dim", "depth", "width", "prior", "pseudo_inputs"}  # of the priors the last by name takes the most
+_SIZES = {"batch_size", "importance_samples", *(f"model.{name}" for name in _OF_MODELS)}
 _MOST_SEEDS = 99
 _MOST_TRIALS = 100_000  # a seed of more would be another's repeat: see `TrialConfig.of_repeat`
 
@@ -86,8 +90,20 @@ class Study:
             for value in extremes(distribution):
                 if isinstance(value, (list, tuple)):  # neither Optuna nor a table compares them
                     raise ValueError(f"{path} cannot be searched: its values must be numbers or names, got {value}")
-                for architecture in self._architectures():  # each has fields of its own
-                    self.base.replace({_ARCHITECTURE: architecture, path: value})
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """Raises: ValueError for two values of the space that the config refuses together: fields have owners."""
+        choices = [[{path: value} for value in extremes(kind)] for path, kind in self.space.items()]
+        pairs = [both for two in combinations_with_replacement(choices, 2) for both in product(*two)]
+        for architecture, (one, other) in product(self._architectures(), pairs):
+            drawn = {_ARCHITECTURE: architecture, **one, **other}
+            try:
+                self.base.replace(drawn)
+            except ValidationError as error:
+                searched = sorted(drawn.keys() & self.space.keys())
+                ways = ", or ".join(f"--set {path}=VALUE searches it no more" for path in searched)
+                raise ValueError(f"{explain(error).splitlines()[0]}\n{ways}") from error
 
     def _check_counts(self) -> None:
         at_least(1, trials=self.trials)
