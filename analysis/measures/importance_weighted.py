@@ -26,7 +26,7 @@ from analysis.statistics.resampling import standard_error
 from trainables.training.evaluate import encoded
 from vae_models import VAE
 from vae_models.elbo import exact_distortions
-from vae_models.vae import Posterior
+from vae_models.priors import Posterior
 
 # test images and K of the part: decoding them is most of what measuring a large model costs
 LIKELIHOOD_IMAGES, LIKELIHOOD_SAMPLES = 100, 50
@@ -97,18 +97,16 @@ def _batch_weights(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Log sum_k w_k, log sum_k w_k^2 and sum_k log w_k of each image of a batch, (B,) float64; of ``at_once`` samples
     of each at a time."""
-    shape = posterior.mean.shape
+    shape, prior = posterior.mean.shape, model.prior()
     total = torch.full(shape[:1], -math.inf, device=x.device, dtype=torch.float64)
     squares, logs = total.clone(), torch.zeros_like(total)
     for start in range(0, samples, at_once):
         count = min(at_once, samples - start)
         # one draw a sample, so that the chunks' size does not change the numbers
         noise = torch.stack([torch.randn(shape, generator=generator, device=x.device) for _ in range(count)])
-        z = posterior.sample(noise)
-        # log p(z) - log q(z | x): the constants of the two Gaussians cancel
-        log_ratio = 0.5 * (noise.square() - z.square() + posterior.logvar).sum(2).double()
-        output = model.decoder(z.flatten(0, 1)).unflatten(0, (count, -1))
-        weights = log_ratio - exact_distortions(model.likelihood, output, x, sigma).double()
+        output = model.decoder(posterior.sample(noise).flatten(0, 1)).unflatten(0, (count, -1))
+        distortion = exact_distortions(model.likelihood, output, x, sigma).double()
+        weights = prior.log_ratio(posterior, noise).double() - distortion
         total = torch.logaddexp(total, weights.logsumexp(0))
         squares = torch.logaddexp(squares, (2 * weights).logsumexp(0))
         logs += weights.sum(0)

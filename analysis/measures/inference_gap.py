@@ -13,8 +13,8 @@ from analysis.measures.importance_weighted import few, iwae
 from analysis.statistics.resampling import standard_error
 from trainables.training.evaluate import encoded
 from vae_models import VAE
-from vae_models.elbo import exact_distortions, rate
-from vae_models.vae import Posterior
+from vae_models.elbo import exact_distortions
+from vae_models.priors import Posterior, Prior
 
 _IMAGES = 200  # test images of the part
 _STEPS = 100
@@ -53,12 +53,15 @@ def gaps(
     least, and the decoder's at most, what is found. The encoder's part, too, is at least what was found in ``steps``.
     ``known`` are the images' posteriors, (N, Z) on any device, where they are encoded already."""
     generator = torch.Generator(device_of(model)).manual_seed(seed)
-    parts = [
-        (own, *_optimised(model, x, own, sigma, steps, generator))
-        for rows, x in batches(model, images)
-        for own in [encoded(model, x, rows, known)]
-    ]
-    first, best = (Posterior(*map(torch.cat, zip(*each, strict=True))) for each in list(zip(*parts, strict=True))[:2])
+    with torch.no_grad():
+        lost = _Lost(model, model.prior(), sigma)
+    parts = []
+    for rows, x in batches(model, images):
+        with torch.no_grad():
+            own = encoded(model, x, rows, known)
+        parts.append((own, *_optimised(lost, x, own, steps, generator)))
+    owns, bests, last_gains = zip(*parts, strict=True)
+    first, best = (Posterior(*map(torch.cat, zip(*each, strict=True))) for each in (owns, bests))
     # by the same noise, which an image's two posteriors share
     before, after = (iwae(model, images, sigma, _TO_MEASURE, seed + 1, known=each) for each in (first, best))
     return Gaps(
@@ -66,28 +69,48 @@ def gaps(
         family=after.log_likelihood - after.elbo,
         decoder=-after.log_likelihood,
         effective_samples=after.effective_samples,
-        last_gain=torch.cat([gain for _, _, gain in parts]).double().cpu().numpy(),
+        last_gain=torch.cat(last_gains).double().cpu().numpy(),
     )
 
 
+@dataclass(frozen=True)
+class _Lost:
+    """-ELBO of a decoder and a prior as they stand."""
+
+    model: VAE
+    prior: Prior
+    sigma: float
+
+    def by(self, x: Tensor, posterior: Posterior, noise: Tensor) -> Tensor:
+        """Of a batch by one sample of each image's posterior, (B,)."""
+        output = self.model.decoder(posterior.sample(noise))
+        distortion = exact_distortions(self.model.likelihood, output[None], x, self.sigma)[0]
+        return distortion + self.prior.rate(posterior, noise)
+
+    @torch.no_grad()
+    def by_many(self, x: Tensor, posterior: Posterior, noise_KBZ: Tensor) -> Tensor:
+        """By K of each, (B,)."""
+        return torch.stack([self.by(x, posterior, noise) for noise in noise_KBZ]).mean(0)
+
+
 def _optimised(
-    model: VAE, x: Tensor, start: Posterior, sigma: float, steps: int, generator: torch.Generator
+    lost: _Lost, x: Tensor, start: Posterior, steps: int, generator: torch.Generator
 ) -> tuple[Posterior, Tensor]:
     """The best posterior of each image of a batch, and what the steps after the last but one check brought, (B,)."""
     noise = torch.randn((_TO_CHOOSE, *start.mean.shape), generator=generator, device=x.device)
-    best, lost = start, _lost(model, x, start, noise, sigma)
-    last_gain = torch.zeros_like(lost)
-    for candidate in _candidates(model, x, start, sigma, steps, generator):
-        found = _lost(model, x, candidate, noise, sigma)
-        last_gain = (lost - found).clamp(min=0)
-        better = (found < lost)[:, None]
+    best, lowest = start, lost.by_many(x, start, noise)
+    last_gain = torch.zeros_like(lowest)
+    for candidate in _candidates(lost, x, start, steps, generator):
+        found = lost.by_many(x, candidate, noise)
+        last_gain = (lowest - found).clamp(min=0)
+        better = (found < lowest)[:, None]
         best = Posterior(*(torch.where(better, new, old) for new, old in zip(candidate, best, strict=True)))
-        lost = torch.minimum(found, lost)
+        lowest = torch.minimum(found, lowest)
     return best, last_gain
 
 
 def _candidates(
-    model: VAE, x: Tensor, start: Posterior, sigma: float, steps: int, generator: torch.Generator
+    lost: _Lost, x: Tensor, start: Posterior, steps: int, generator: torch.Generator
 ) -> Iterator[Posterior]:
     """What Adam comes to at each check, by one sample of each posterior a step."""
     shift, widening = moved = [torch.zeros_like(part, requires_grad=True) for part in start]
@@ -96,27 +119,13 @@ def _candidates(
     deviation, checks = torch.exp(0.5 * start.logvar), {max(1, round(share * steps)) for share in _CHECKED}
     for step in range(1, steps + 1):
         noise = torch.randn(start.mean.shape, generator=generator, device=x.device)
-        posterior = Posterior(start.mean + shift * deviation, start.logvar + widening)
-        loss = _negative_elbo(model, x, posterior, noise, sigma).sum()
-        for part, gradient in zip(moved, torch.autograd.grad(loss, moved), strict=True):
+        total = lost.by(x, Posterior(start.mean + shift * deviation, start.logvar + widening), noise).sum()
+        for part, gradient in zip(moved, torch.autograd.grad(total, moved), strict=True):
             part.grad = gradient
         optimizer.step()
         schedule.step()
         if step in checks:
             yield Posterior(start.mean + shift.detach() * deviation, start.logvar + widening.detach())
-
-
-@torch.no_grad()
-def _lost(model: VAE, x: Tensor, posterior: Posterior, noise_KBZ: Tensor, sigma: float) -> Tensor:
-    """-ELBO of each image by K samples, (B,)."""
-    each = [_negative_elbo(model, x, posterior, noise, sigma) for noise in noise_KBZ]
-    return torch.stack(each).mean(0)
-
-
-def _negative_elbo(model: VAE, x: Tensor, posterior: Posterior, noise: Tensor, sigma: float) -> Tensor:
-    """By one sample of each image's posterior, (B,)."""
-    output = model.decoder(posterior.sample(noise))
-    return exact_distortions(model.likelihood, output[None], x, sigma)[0] + rate(posterior)
 
 
 def _measured(subject: Subject) -> dict[str, float]:

@@ -17,7 +17,7 @@ from trainables.config import TrialConfig
 from trainables.training.loop import seeded_vae
 from vae_models import ModelConfig
 from vae_models.likelihoods import likelihood_of
-from vae_models.vae import Posterior
+from vae_models.priors import Posterior, StandardNormal
 
 SIGMA, COUNT = 0.05, 60
 
@@ -35,6 +35,9 @@ class LinearVAE(nn.Module):
         self.decoder = self.decoded
         self.likelihood = likelihood_of(self.config)
         self._shift, self._widened = shift, widened
+
+    def prior(self) -> StandardNormal:
+        return StandardNormal(2)
 
     @property
     def precision(self) -> Tensor:
@@ -75,7 +78,7 @@ def test_an_encoder_that_says_the_best_posterior_loses_nothing(pixels: np.ndarra
     assert abs(found.encoder.mean()) < 0.05
     assert found.family.mean() == pytest.approx(family, abs=0.08)
     assert found.decoder.mean() == pytest.approx(decoder.mean(), abs=0.08)
-    np.testing.assert_allclose(found.decoder, decoder, atol=0.8)
+    assert np.corrcoef(found.decoder, decoder)[0, 1] > 0.95  # of each image by few samples
 
 
 @pytest.mark.parametrize(("shift", "widened"), [(2.0, 1.0), (0.0, 6.0), (-1.5, 0.1)])
@@ -108,7 +111,11 @@ def test_the_three_parts_are_minus_the_elbo_and_are_shown(pixels: np.ndarray) ->
 
 @pytest.mark.parametrize(
     "fields",
-    [{"likelihood": "beta_binomial"}, {"likelihood": "bernoulli", "binarise": "threshold"}, {"likelihood": "laplace"}],
+    [
+        {"likelihood": "beta_binomial"},
+        {"likelihood": "bernoulli", "binarise": "threshold", "prior": "vamp", "pseudo_inputs": 5},
+        {"likelihood": "laplace"},
+    ],
     ids=lambda fields: fields["likelihood"],
 )
 def test_an_untrained_encoder_loses_something_under_every_likelihood(fields: dict) -> None:
