@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from analysis.measures.codes import Metric, Part, Subject, batches, chosen_rows, device_of, posteriors
 from analysis.measures.importance_weighted import few, iwae
@@ -16,10 +17,13 @@ from vae_models import VAE
 from vae_models.elbo import exact_distortions
 from vae_models.priors import Posterior, Prior
 
-_IMAGES = 200  # test images of the part
+_IMAGES, _FEWEST = 200, 10  # test images of the part, and of a decoder that is slow on a CPU
+# floating-point, of decoding each of them once on a CPU: 10 s of two cores, as each is decoded 100 times with a gradient
+# and 176 times without
+_OPERATIONS = 2.5e9
 _STEPS = 100
 _LEARNING_RATE = 0.3  # of Adam, falling to 0: a mean's in standard deviations of the encoder's posterior
-_CHECKED = 0.5, 0.75, 1.0  # of the steps, after which an image's posterior is kept where it is its best so far
+_CHECKED = 0.75, 1.0  # of the steps, after which an image's posterior is kept where it is its best so far
 _TO_CHOOSE, _TO_MEASURE = 16, 64  # samples of each posterior: what chooses is not what measures
 _UNFINISHED = 0.05  # of the encoder's part, that the last steps may bring where it is all of it
 
@@ -128,10 +132,20 @@ def _candidates(
             yield Posterior(start.mean + shift.detach() * deviation, start.logvar + widening.detach())
 
 
+def _affordable(model: VAE) -> int:
+    """How many images a few seconds are enough for."""
+    device = device_of(model)
+    if device.type != "cpu":
+        return _IMAGES
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model.decoder(torch.zeros(1, model.config.latent_dim))
+    return int(np.clip(_OPERATIONS / max(1, counter.get_total_flops()), min(_FEWEST, _IMAGES), _IMAGES))
+
+
 def _measured(subject: Subject) -> dict[str, float]:
     """The means of `gaps` over at most 200 test images, and how sure they are."""
     images, seed = subject.data.test.images, subject.seed
-    rows = chosen_rows(len(images), _IMAGES, seed)
+    rows = chosen_rows(len(images), _affordable(subject.model), seed)
     found = gaps(subject.model, images[rows], subject.sigma, posteriors(subject.codes, rows), seed=seed)
     parts = {"amortisation_gap": found.encoder, "approximation_gap": found.family, "decoder_part": found.decoder}
     means = {name: float(values.mean()) for name, values in parts.items()}
