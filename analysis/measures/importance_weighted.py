@@ -31,6 +31,7 @@ from vae_models.priors import Posterior
 # test images and K of the part: decoding them is most of what measuring a large model costs
 LIKELIHOOD_IMAGES, LIKELIHOOD_SAMPLES = 100, 50
 _FEW_EFFECTIVE = 10.0  # samples, below which the bound may lie far under the likelihood
+_OUTPUTS = 4  # numbers of a decoder's output for each of an image's, which are held as one is
 IMAGES = 50  # of a batch at most, of which each step draws one sample or more
 
 
@@ -87,9 +88,10 @@ def iwae(
 
 
 def _at_once(model: VAE, shape: tuple[int, ...]) -> int:
-    """How many codes are decoded at once, each to an image of this shape: what a decoder says of an image may be many
-    times as large."""
-    return max(1, PIXELS[device_of(model).type] // (math.prod(shape) * model.likelihood.outputs))
+    """How many codes are decoded at once, each to an image of this shape: fewer where a decoder says many times as much
+    of an image."""
+    images, outputs = PIXELS[device_of(model).type] // math.prod(shape), model.likelihood.outputs
+    return max(1, min(images, _OUTPUTS * images // outputs))
 
 
 def _batch_weights(

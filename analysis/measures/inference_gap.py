@@ -18,7 +18,7 @@ from vae_models.elbo import exact_distortions
 from vae_models.priors import Posterior, Prior
 
 _IMAGES, _FEWEST = 200, 10  # test images of the part, and of a decoder that is slow on a CPU
-# floating-point, of decoding each of them once on a CPU: 10 s of two cores, as each is decoded 100 times with a gradient
+# floating-point, of decoding each once on a CPU: 10 s of two cores, as each is decoded 100 times with a gradient
 # and 176 times without
 _OPERATIONS = 2.5e9
 _STEPS = 100

@@ -161,7 +161,8 @@ def test_of_every_likelihood_one_sample_is_the_elbo_and_memory_does_not_grow(
     for samples in (3, 100):
         decoded.clear()
         bound = iwae(model, images[:20], 0.3, samples)
-        assert max(decoded) * model.likelihood.outputs <= 30
+        assert max(decoded) * model.likelihood.outputs <= 4 * 30
+        assert max(decoded) <= 30
         assert sum(decoded) == 20 * samples
     assert (bound.log_likelihood >= bound.elbo).all()
 
