@@ -337,17 +337,19 @@ def write_comparison(comparison: Comparison, out: Path) -> Path:
     planes = [(study.name, study.plane) for study in plain if study.plane.label]
     # in the calibrated plane of several likelihoods a network has no place: its curve is of the one it was trained by
     curves = comparison.networks if len(comparison.likelihoods) == 1 else []
-    charts = {"Rate against distortion": fronts_chart(planes, curves)} if planes else {}
-    if not comparison.comparable:
-        charts = {f"Rate against distortion: {name}": fronts_chart([(name, plane)]) for name, plane in planes}
+    charts = {"fronts": fronts_chart(planes, curves)} if planes else {}
+    headings = dict.fromkeys(charts, "Rate against distortion")
+    if not comparison.comparable:  # each stands for itself
+        charts = {f"fronts_{k}": fronts_chart([each]) for k, each in enumerate(planes)}
+        headings = {f"fronts_{k}": f"Rate against distortion: {name}" for k, (name, _) in enumerate(planes)}
     against = {f"against_{k}": found for k, found in enumerate(comparison.networks)}
     drawn = rendered_charts({name: against_chart(found) for name, found in against.items()})
     text = render_template(
         "compare.html.j2",
         findings=comparison.findings,
         likelihoods=comparison.likelihoods,
-        charts=rendered_charts({f"fronts_{k}": chart for k, chart in enumerate(charts.values())}),
-        headings=list(charts),
+        charts=rendered_charts(charts),
+        headings=headings,
         comparable=comparison.comparable,
         against=[(name, found, shown(found.table), drawn[name]) for name, found in against.items()],
         studies=shown(comparison.table),
