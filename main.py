@@ -144,7 +144,7 @@ def _finish(config: TrialConfig, folder: TrialFolder, data_dir: Path | None, vis
     from analysis.figures.model.curves import compute_curves, draw_curves
     from analysis.figures.registry import ModelContext, model_figures
     from analysis.measures.codes import encode
-    from analysis.measures.test_metrics import PARTS, measure
+    from analysis.measures.test_metrics import PARTS, measure, warnings
     from analysis.progress import Steps, progress_bar
     from trainables.training.checkpoint import load_weights
     from trainables.training.process_group import first_device
@@ -160,8 +160,12 @@ def _finish(config: TrialConfig, folder: TrialFolder, data_dir: Path | None, vis
         _print_rates(config, metrics, console)
     at = f" at KL weight {config.main_beta:.3g}" if config.model.multi_rate else ""
     console.print(f"test set, epoch {metrics['epoch']:.0f}, the best of {config.epochs}{at}:")
+    shown = {metric.name: metric for part in PARTS for metric in part.metrics}
     for name, value in test.items():
-        console.print(f"  {name:22} {value:.5g}")
+        bound = f"{shown[name].bound} " if name in shown and shown[name].is_bound(test) else ""
+        console.print(f"  {name:22} {bound}{value:.5g}")
+    for sentence in warnings(test):
+        console.print(f"  {sentence}", soft_wrap=True)
     out = Path("visu") / visu_name(config.dataset)
     stem = f"{folder.path.name}_epoch_{int(metrics['epoch']):04d}"
     paths = [save_figure(draw_curves(compute_curves(folder.rows())), out / f"loss_{stem}.png")]

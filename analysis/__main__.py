@@ -74,6 +74,8 @@ _COMPARED_FRONTS = (
     Column("hours", "hours", ".2f"),
 )
 
+# of what sets the numbers of studies apart, where it does
+_DIFFERING = (Column("likelihood", "likelihood", is_text=True), Column("binarise", "binarise", is_text=True))
 _RUNS, _PAGE = Path("runs"), Path("compare.html")
 _Study = Annotated[
     Path, typer.Argument(parser=study_of, metavar="STUDY", help="The study's folder, such as runs/digits_vae.")
@@ -149,7 +151,8 @@ def compare(
     page = write_comparison(comparison, out)
     tables, notes = _screens()
     unknown = "no trial is complete, or no area: fewer than 2 are, or the studies cannot be compared"
-    columns = _known(_COMPARED_FRONTS if comparison.by_fronts else _COMPARED, comparison.table)
+    study, *others = _known(_COMPARED_FRONTS if comparison.by_fronts else _COMPARED, comparison.table)
+    columns = [study, *(it for it in _DIFFERING if comparison.table[it.name].nunique() > 1), *others]
     print_table(_rows(comparison.table), columns, tables, unknown)
     for sentence in comparison.findings:
         print_text(sentence, notes)

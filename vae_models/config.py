@@ -159,6 +159,27 @@ class ModelConfig(BaseModel):
         return self.binarise != "none"
 
     @property
+    def likelihood_words(self) -> str:
+        """The likelihood for people: "optimal Gaussian", "beta binomial"."""
+        return self.likelihood.replace("_", " ").replace("gaussian", "Gaussian").replace("bernoulli", "Bernoulli")
+
+    @property
+    def has_exact_likelihood(self) -> bool:
+        """Whether it is a probability of pixels as they are, and no density: see `vae_models.likelihoods`."""
+        return self.likelihood in get_args(_OfLevels) or self.is_binary
+
+    @property
+    def reads_grey_as_binary(self) -> bool:
+        """Whether its likelihood is of binary pixels, and its images are not: then it is the likelihood of nothing."""
+        return self.likelihood in get_args(_OfBinaryPixels) and not self.is_binary
+
+    @property
+    def held_out_pixels(self) -> Literal["none", "fixed", "threshold"]:
+        """The ``binarise`` of images that no training sees: those that it draws anew at each step are one draw there.
+        Two models of the same images can be compared where this is the same."""
+        return "fixed" if self.binarise == "dynamic" else self.binarise
+
+    @property
     def hidden_widths(self) -> tuple[int, ...]:
         """Of the hidden layers of an encoder without convolutions: a linear one has none."""
         return self.widths if self.architecture == "mlp" else ()

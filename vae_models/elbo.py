@@ -74,6 +74,14 @@ def exact_distortion(likelihood: Likelihood, output: Tensor, x: Tensor, sigma: f
     return discrete_gaussian_nll(likelihood.mean(output), x, sigma)
 
 
+def exact_distortions(likelihood: Likelihood, output: Tensor, x: Tensor, sigma: float) -> Tensor:
+    """`exact_distortion` of K samples of each image: (K, B, P C, H, W) and (B, C, H, W) -> (K, B)."""
+    if likelihood.is_exact:
+        return likelihood.distortion_of_samples(output, x)
+    mean = likelihood.mean(output.flatten(0, 1)).unflatten(0, output.shape[:2])
+    return -log_discretised_gaussian(mean, x, sigma).flatten(2).sum(2)
+
+
 def bits_per_dim(nelbo_nats: float, dimensions: int) -> float:
     """Nats per image -> bits per number in the image."""
     return nelbo_nats / (dimensions * math.log(2))

@@ -43,7 +43,7 @@ class RateDistortion:
     label: list[str]
     rate: np.ndarray
     distortion: np.ndarray
-    """Under the training likelihood, which the search minimised; see ``calibrated``."""
+    """Under the training ``likelihood``, which the search minimised; see ``calibrated``."""
     bits_per_dim: np.ndarray
     beta: np.ndarray
     latent_dim: np.ndarray
@@ -55,8 +55,10 @@ class RateDistortion:
     """Of a final training, the position of the trial that it trains longer, or its own where that is unknown; -1 of a
     trial."""
     calibrated: bool
-    """Whether the distortion is that under the calibrated discrete likelihood, ``val_nelbo - val_rate``, as distortions
-    under different likelihoods cannot be compared: rate + distortion is then bits per dimension."""
+    """Whether the distortion is that of pixels as they are, ``val_nelbo - val_rate``: an exact likelihood's own, and a
+    density's under the calibrated discrete one, as distortions under different likelihoods cannot be compared. Rate +
+    distortion is then bits per dimension."""
+    likelihood: str  # in words; of several one of them
     dimensions: int  # numbers in an image
     knee: int | None  # position of the trial where the front bends; see `analysis.statistics.pareto.knee`
     knee_share: float | None  # how surely; see `analysis.statistics.pareto.knee_share`
@@ -164,6 +166,7 @@ def compute_rate_distortion(
         is_front=is_front,
         longer_than=np.array([-1] * len(trials) + [trial for _, trial in longer], dtype=int),
         calibrated=calibrated,
+        likelihood=study.record.base.model.likelihood_words,
         dimensions=study.record.base.model.dimensions,
         knee=None if bend is None else int(kept[bend]),
         knee_share=knee_share(*searched),

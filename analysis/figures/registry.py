@@ -67,6 +67,11 @@ class StudyContext:
         """The best of the finished last, longer trainings."""
         return next((run for run in self.runs if run.is_final), None)
 
+    @property
+    def is_gaussian(self) -> bool:
+        """Whether all its trials have the Gaussian likelihood, of which alone there are closed forms."""
+        return self.record.base.model.likelihood == "gaussian" and "model.likelihood" not in self.record.space
+
     @cached_property
     def linear(self) -> LinearModel:
         """The best linear model of the training images, with as many latents as the largest complete trial. Raises:
@@ -128,6 +133,7 @@ class StudyFigure(Generic[T]):
     title: str  # its heading on the page
     order: int  # its place on the page: the trade-off, what made it, how the search went
     caption: str
+    more: Callable[[StudyContext], str] = lambda _: ""  # what the caption says besides of such a study
     compute: Callable[[StudyContext], T]  # the numbers, as a frozen dataclass of arrays
     note: Callable[[T], str] = lambda _: ""  # why there is nothing to draw: shown instead of it; empty where there is
     draw: Callable[[T], Figure]

@@ -23,6 +23,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from analysis.reading.states import WORDS
+from vae_models import ModelConfig
 
 P = ParamSpec("P")
 Look = dict[str, Any]
@@ -67,7 +68,6 @@ SIZE_LABEL = "latent size"
 BETA_LABEL = "KL weight β"
 BITS_LABEL = "validation bits per dimension"
 RATE_LABEL = "rate R: KL(q(z|x), prior) (nats per image)"
-DISTORTION_LABEL = "distortion D: -E[log p(x|z)] (nats per image)"
 TITLES = {"beta": BETA_LABEL, "latent_dim": SIZE_LABEL, "depth": "depth", "lr": "learning rate"}
 """Column -> what it is called."""
 JUDGED_BY = {
@@ -170,6 +170,16 @@ def _without_markup(text: str) -> str:
 def _letters() -> frozenset[int]:
     """The code points that the figures' font has."""
     return frozenset(get_font(findfont(_STYLE["font.family"])).get_charmap())
+
+
+def distortion_label(likelihood: str) -> str:
+    """Of an axis of distortions under a likelihood, by its words (`ModelConfig.likelihood_words`)."""
+    return f"distortion D: -E[log p(x|z)], {likelihood} (nats per image)"
+
+
+def of_pixels(model: ModelConfig) -> str:
+    """What stands behind "bits per dimension" of a model's images: nothing but where they are binary."""
+    return " of binary pixels" if model.is_binary else ""
 
 
 def linear_label(latent_dim: int) -> str:

@@ -74,6 +74,8 @@ class Part:
     metrics: tuple[Metric, ...]  # that are shown, in this order; one that a part before computes may be shown here
     measure: Callable[[Subject], dict[str, float]]
     """Each metric by name, and what their labels and errors need. NaN, or left out, where there is none."""
+    warning: str = ""  # what a person should know, where ``is_doubtful`` of what was measured
+    is_doubtful: Callable[[Mapping[str, float]], bool] = lambda _: False
 
 
 def device_of(model: VAE) -> torch.device:

@@ -4,6 +4,7 @@ N images of C x H x W, Z latents, K samples of each image's posterior; nats per 
 """
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -24,13 +25,19 @@ from analysis.measures.codes import (
 from analysis.statistics.resampling import standard_error
 from trainables.training.evaluate import encoded
 from vae_models import VAE
-from vae_models.elbo import exact_distortion
+from vae_models.elbo import exact_distortions
 from vae_models.priors import Posterior
 
 # test images and K of the part: decoding them is most of what measuring a large model costs
 LIKELIHOOD_IMAGES, LIKELIHOOD_SAMPLES = 100, 50
 _FEW_EFFECTIVE = 10.0  # samples, below which the bound may lie far under the likelihood
-IMAGES = 50  # of a batch, of which each step draws one sample or more
+_OUTPUTS = 4  # numbers of a decoder's output for each of an image's, which are held as one is
+IMAGES = 50  # of a batch at most, of which each step draws one sample or more
+
+
+def few(effective_samples: float) -> bool:
+    """Whether so few carry a bound, in the median over images, that it may lie far below the likelihood."""
+    return effective_samples < _FEW_EFFECTIVE
 
 
 class Bound(NamedTuple):
@@ -50,6 +57,11 @@ class Bound(NamedTuple):
         """Of `mean`, from the spread over images; NaN of a single one."""
         return standard_error(self.log_likelihood)
 
+    @property
+    def is_loose(self) -> bool:
+        """Whether `few` samples carry it."""
+        return few(float(np.median(self.effective_samples)))
+
 
 @torch.no_grad()
 def iwae(
@@ -65,30 +77,37 @@ def iwae(
     if samples < 1:
         raise ValueError(f"samples must be at least 1, got {samples}")
     generator = torch.Generator(device_of(model)).manual_seed(seed)
+    most = _at_once(model, images.shape[1:])
     parts = [
-        _batch_weights(model, x, encoded(model, x, rows, known), sigma, samples, generator)
-        for rows, x in batches(model, images, size=IMAGES)
+        _batch_weights(model, x, encoded(model, x, rows, known), sigma, samples, max(1, most // len(x)), generator)
+        for rows, x in batches(model, images, size=min(IMAGES, most))
     ]
     total, squares, logs = (torch.cat(column) for column in zip(*parts, strict=True))
     found = total - math.log(samples), logs / samples, (2 * total - squares).exp()
     return Bound(*(part.cpu().numpy() for part in found))
 
 
+def _at_once(model: VAE, shape: tuple[int, ...]) -> int:
+    """How many codes are decoded at once, each to an image of this shape: fewer where a decoder says many times as much
+    of an image."""
+    images, outputs = PIXELS[device_of(model).type] // math.prod(shape), model.likelihood.outputs
+    return max(1, min(images, _OUTPUTS * images // outputs))
+
+
 def _batch_weights(
-    model: VAE, x: Tensor, posterior: Posterior, sigma: float, samples: int, generator: torch.Generator
+    model: VAE, x: Tensor, posterior: Posterior, sigma: float, samples: int, at_once: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Log sum_k w_k, log sum_k w_k^2 and sum_k log w_k of each image of a batch, (B,) float64."""
+    """Log sum_k w_k, log sum_k w_k^2 and sum_k log w_k of each image of a batch, (B,) float64; of ``at_once`` samples
+    of each at a time."""
     shape, prior = posterior.mean.shape, model.prior()
     total = torch.full(shape[:1], -math.inf, device=x.device, dtype=torch.float64)
     squares, logs = total.clone(), torch.zeros_like(total)
-    at_once = max(1, PIXELS[x.device.type] // x.numel())
     for start in range(0, samples, at_once):
         count = min(at_once, samples - start)
         # one draw a sample, so that the chunks' size does not change the numbers
         noise = torch.stack([torch.randn(shape, generator=generator, device=x.device) for _ in range(count)])
-        output = model.decoder(posterior.sample(noise).flatten(0, 1))
-        repeated = x.expand(count, *x.shape).flatten(0, 1)
-        distortion = exact_distortion(model.likelihood, output, repeated, sigma).view(count, -1).double()
+        output = model.decoder(posterior.sample(noise).flatten(0, 1)).unflatten(0, (count, -1))
+        distortion = exact_distortions(model.likelihood, output, x, sigma).double()
         weights = prior.log_ratio(posterior, noise).double() - distortion
         total = torch.logaddexp(total, weights.logsumexp(0))
         squares = torch.logaddexp(squares, (2 * weights).logsumexp(0))
@@ -115,6 +134,10 @@ def likelihood(subject: Subject) -> dict[str, float]:
     }
 
 
+def _is_loose(measured: Mapping[str, float]) -> bool:
+    return few(measured.get("effective_samples", math.inf))
+
+
 LIKELIHOOD = Part(
     "likelihood",
     TRADE_OFF,
@@ -125,9 +148,12 @@ LIKELIHOOD = Part(
             ".2f",
             "nats per image, by {log_likelihood_images:.0f} images' gain on the ELBO",
             "≥",
-            lambda measured: measured["effective_samples"] < _FEW_EFFECTIVE,
+            _is_loose,
         ),
         Metric("effective_samples", "samples that carry this bound", ".1f", "effective, median of these images"),
     ),
     likelihood,
+    "≥ marks a bound that may lie far from the truth: {effective_samples:.1f} of the {log_likelihood_samples:.0f} "
+    "samples carry that on the log-likelihood, in the median.",
+    _is_loose,
 )

@@ -17,7 +17,10 @@ _LARGEST_PSNR = 100.0  # dB; of an image that is hit to the last bit, which woul
 def reconstruction_quality(subject: Subject) -> dict[str, float]:
     """``psnr_db`` and ``ssim`` of what the decoder makes of the posterior means of at most 2,000 test images,
     each the mean over images. The SSIM is Wang et al.'s (2004, "Image quality assessment", IEEE TIP 13) with a
-    Gaussian window of 11 pixels, images reflected at their edges; below 6 pixels a side it is NaN."""
+    Gaussian window of 11 pixels, images reflected at their edges; below 6 pixels a side it is NaN. Both are of grey
+    levels: NaN of binary images, whose reconstructions are probabilities."""
+    if subject.model.config.is_binary:
+        return {"psnr_db": math.nan, "ssim": math.nan}
     # here, where it is needed: the import takes seconds
     from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 

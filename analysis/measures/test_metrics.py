@@ -7,25 +7,26 @@ from pathlib import Path
 from analysis.measures.class_separation import CLASSES
 from analysis.measures.codes import TRADE_OFF, Codes, Metric, Part, Subject, encode
 from analysis.measures.importance_weighted import LIKELIHOOD
+from analysis.measures.inference_gap import INFERENCE
 from analysis.measures.information import CODES
 from analysis.measures.reconstruction import RECONSTRUCTIONS
 from analysis.measures.sample_quality import SAMPLES, inception_distance
 from trainables.data.datasets import Dataset
-from vae_models import VAE
+from vae_models import VAE, ModelConfig
 
 _EVALUATED = Part(
     "trade-off",
     TRADE_OFF,
     (
-        Metric("bits_per_dim", "bits per dimension", ".4f"),
-        Metric("nelbo", "negative ELBO, calibrated", ".2f", "nats per image"),
+        Metric("bits_per_dim", "bits per dimension", ".4f", "{pixels}"),
+        Metric("nelbo", "negative ELBO, {exact}", ".2f", "nats per image"),
         Metric("rate", "rate", ".2f", "nats per image"),
-        Metric("distortion", "distortion, training likelihood", ".2f", "nats per image"),
+        Metric("distortion", "distortion, {likelihood}", ".2f", "nats per image"),
     ),
     lambda subject: subject.evaluated,
 )
 
-PARTS = (_EVALUATED, LIKELIHOOD, CODES, CLASSES, RECONSTRUCTIONS, SAMPLES)
+PARTS = (_EVALUATED, LIKELIHOOD, INFERENCE, CODES, CLASSES, RECONSTRUCTIONS, SAMPLES)
 """In the order in which they are measured and shown."""
 
 
@@ -64,22 +65,32 @@ def measure(
     return measured
 
 
-def tables(measured: Mapping[str, float]) -> dict[str, list[tuple[str, str, str]]]:
-    """(label, value, unit) of what was `measure`d and is known, by title."""
+def tables(measured: Mapping[str, float], config: ModelConfig | None = None) -> dict[str, list[tuple[str, str, str]]]:
+    """(label, value, unit) of what was `measure`d of such a model, by default of the default one, and is known, by
+    title."""
+    config = config or ModelConfig()
     found: dict[str, list[tuple[str, str, str]]] = {}
+    words: dict[str, object] = {**measured, "likelihood": config.likelihood_words}
+    words |= {"exact": "exact" if config.has_exact_likelihood else "calibrated"}
+    words |= {"pixels": "of binary pixels" * config.is_binary}
     for part in PARTS:
         for metric in part.metrics:
             if math.isfinite(measured.get(metric.name, math.nan)):
-                row = metric.label.format_map(measured), _value(metric, measured), metric.unit.format_map(measured)
+                row = metric.label.format_map(words), said(metric, measured), metric.unit.format_map(words)
                 found.setdefault(part.title, []).append(row)
     return found
 
 
-def _value(metric: Metric, measured: Mapping[str, float]) -> str:
-    """With the sign of the bound that it is, or with its standard error."""
+def said(metric: Metric, measured: Mapping[str, float]) -> str:
+    """A value, with the sign of the bound that it is, or with its standard error."""
     text = format(measured[metric.name], metric.style)
     if metric.is_bound(measured):
         return f"{metric.bound} {text}"
     error = measured.get(f"{metric.name}_error", math.nan)
     # an error of exactly 0 is that of no estimate
     return f"{text} ± {format(error, metric.style)}" if math.isfinite(error) and error else text
+
+
+def warnings(measured: Mapping[str, float]) -> list[str]:
+    """Sentences: which of what was `measure`d may lie far from what it is meant for, and why."""
+    return [part.warning.format_map(measured) for part in PARTS if part.warning and part.is_doubtful(measured)]

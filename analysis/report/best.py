@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.figures.style import of_pixels
 from analysis.reading.best_runs import Run
 from analysis.reading.certainty import Certainty, certainty
 from analysis.reading.choice import Choice, price_of, typed_weight
@@ -41,9 +42,10 @@ def best_facts(choice: Choice) -> dict[str, str | list[str]]:
     return {
         "take": f"{run.label}, {_wish_words(choice)}",
         "gives": f"rate {best['val_rate']:.2f} nats, distortion {best['val_distortion']:.2f} nats, "
-        f"MSE {best['val_mse']:.5f}, {best['val_bits_per_dim']:.4f} bits per dimension (validation images)",
-        "is": f"KL weight {run.config.main_beta:.4g}, latent size {model.latent_dim}, {model.layers}; "
-        f"epoch {int(best['epoch'])} of {run.config.epochs}",
+        f"MSE {best['val_mse']:.5f}, {best['val_bits_per_dim']:.4f} bits per dimension{of_pixels(model)} (validation "
+        "images)",
+        "is": f"KL weight {run.config.main_beta:.4g}, latent size {model.latent_dim}, {model.layers}, "
+        f"{model.likelihood_words} likelihood; epoch {int(best['epoch'])} of {run.config.epochs}",
         "weights": str(run.folder.best),
         "config": str(run.folder.path / "config.json"),
         "next": _neighbours(choice),
@@ -162,5 +164,6 @@ def _of(run: Run) -> dict[str, Any]:
         "run": run.label,
         "epoch": int(run.best["epoch"]),
         "weights": str(run.folder.best),
-        "metrics": {name: run.best[name] for name in VALIDATION} | {"sigma": run.best["sigma"]},
+        "metrics": {name: run.best[name] for name in VALIDATION}
+        | {"sigma": None if run.config.model.has_exact_likelihood else run.best["sigma"]},
     }

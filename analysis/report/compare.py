@@ -19,7 +19,7 @@ from analysis.figures.study.rate_distortion import add_runs, frame_chart
 from analysis.figures.style import OKABE_ITO, SYMBOLS
 from analysis.progress import ShowStep, Steps
 from analysis.reading.best_runs import Run
-from analysis.reading.frames import repeats_of
+from analysis.reading.frames import complete_trials, repeats_of
 from analysis.reading.study_record import read_study
 from analysis.report.compare_rates import AgainstPlain, add_network, against_chart, against_plain
 from analysis.report.findings import SAME_BITS, separability_clause
@@ -32,10 +32,11 @@ from trainables.errors import OptionError, UserError
 from trainables.records.atomic_files import write_atomic
 from trainables.text import legible
 
+_PIXELS = {"none": "grey", "fixed": "binary, each drawn once", "threshold": "binary, white above half"}
 _FRONTS = ["hypervolume", "hypervolume_low", "front_excess", "front_excess_low", "front_excess_high"]
 _BEST = ["val_bits_per_dim", "val_rate", "val_distortion", "val_nelbo", "val_relative_loss", "final_bits_per_dim"]
 _KINDS = dict.fromkeys(["beta", *_FRONTS, *_BEST, "hours"], "float64")
-_COLUMNS = ["study", "dataset", "trials", *COUNTS.values(), "epochs", "front", *_FRONTS]
+_COLUMNS = ["study", "dataset", "likelihood", "binarise", "trials", *COUNTS.values(), "epochs", "front", *_FRONTS]
 _COLUMNS += ["best_trial", "beta", "latent_dim", "depth", *_BEST, "hours", "folder"]
 
 
@@ -85,7 +86,12 @@ class Comparison:
     """Several studies, and what they say together."""
 
     studies: list[Compared]  # as they were given
-    comparable: bool  # whether all were validated on the same images: bits per dimension of others say nothing together
+    comparable: bool  # whether all were validated on the same pixels: bits per dimension of others say nothing together
+
+    @property
+    def pixels(self) -> dict[str, str]:
+        """What each study's validation images are made of, by its name."""
+        return {each.name: _PIXELS[each.study.record.base.model.held_out_pixels] for each in self.studies}
 
     @property
     def several_definitions(self) -> bool:
@@ -114,12 +120,12 @@ class Comparison:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """One row a study: ``study folder dataset`` (str), ``trials complete pruned failed running interrupted
-        epochs front best_trial latent_dim depth`` (Int64), ``hypervolume hypervolume_low front_excess front_excess_low
-        front_excess_high beta val_bits_per_dim val_rate val_distortion val_nelbo val_relative_loss
-        final_bits_per_dim hours`` (float64, NaN where unknown). ``front`` counts its trials; ``beta`` to
-        ``val_relative_loss`` are of ``best_trial``, of two objectives the knee of the front, of a multi-rate network at
-        the middle of its KL weights. Nats per image, nats squared. See `Compared`."""
+        """One row a study: ``study folder dataset likelihood binarise`` (str), ``trials complete pruned failed running
+        interrupted epochs front best_trial latent_dim depth`` (Int64), ``hypervolume hypervolume_low front_excess
+        front_excess_low front_excess_high beta val_bits_per_dim val_rate val_distortion val_nelbo val_relative_loss
+        final_bits_per_dim hours`` (float64, NaN where unknown). ``front`` counts its trials; ``likelihood``,
+        ``binarise`` and ``beta`` to ``val_relative_loss`` are of ``best_trial``, of two objectives the knee of the
+        front, of a multi-rate network at the middle of its KL weights. Nats per image, nats squared. See `Compared`."""
         frame = typed([study.row for study in self.studies], _COLUMNS, _KINDS)
         if self.comparable:
             return frame
@@ -128,6 +134,12 @@ class Comparison:
     @cached_property
     def findings(self) -> list[str]:
         """Sentences, the answer first."""
+        if len(set(self.pixels.values())) > 1:
+            which = ", ".join(f"those of {name} are {pixels}" for name, pixels in self.pixels.items())
+            return [
+                f"These studies were not validated on the same pixels: {which}. Their bits per dimension, rates and "
+                "distortions cannot be compared, and each stands here for itself."
+            ]
         if not self.comparable:
             return [
                 "These studies were not validated on the same images"
@@ -156,9 +168,11 @@ class Comparison:
         """Of studies of two objectives, those with a complete trial."""
         if len(self.likelihoods) > 1:
             yield (
-                f"{self._differing}: their fronts are not ranked, and are drawn under one calibrated likelihood, which "
-                "none has minimised."
+                f"{self._differing}: their fronts are not ranked, and are drawn by what all of them share, the nats of "
+                "pixels as they are: an exact likelihood's own, and of a density those under a calibrated Gaussian, "
+                "which it has not minimised."
             )
+            yield _fewest_bits(studies)
             return
         yield from _excesses(studies)
         yield from _areas(studies)
@@ -177,6 +191,14 @@ def _best_networks(found: list[tuple[Compared, Run]]) -> Iterator[str]:
             f"Of a linear model's loss, in the mean over the KL weights, the best networks reach: {', '.join(parts)}; "
             "one training of each cannot tell merit from luck."
         )
+
+
+def _fewest_bits(studies: list[Compared]) -> str:
+    """Of studies with a complete trial each."""
+    bits = [(complete_trials(it.study.trials).set_index("number")["val_bits_per_dim"], it.name) for it in studies]
+    found = sorted((values.min(), f"trial {values.idxmin()} of {name}") for values, name in bits)
+    parts = [f"{name} {fewest:.4f}" for fewest, name in found]
+    return f"The fewest bits per dimension: {', '.join(parts)}; one training of each cannot tell merit from luck."
 
 
 def _best_trials(found: list[tuple[Compared, Run]]) -> Iterator[str]:
@@ -239,7 +261,8 @@ def compare_studies(folders: Sequence[Path | str], progress: ShowStep = lambda *
         studies.append(StudyContext(read_study(path)))
     steps("comparing")
     bases = [study.record.base for study in studies]
-    comparable = len({(it.dataset, it.image_size, it.limit_val, it.definitions) for it in bases}) == 1
+    images = {(it.dataset, it.image_size, it.limit_val, it.model.held_out_pixels, it.definitions) for it in bases}
+    comparable = len(images) == 1
     return Comparison(_compared([*map(legible, labels(paths))], studies, comparable), comparable)
 
 
@@ -248,15 +271,17 @@ def _likelihoods(studies: list[StudyContext]) -> list[str]:
 
 
 def _compared(names: list[str], studies: list[StudyContext], comparable: bool) -> list[Compared]:
-    """In the plane of what all minimised; of several likelihoods, in the calibrated one."""
-    calibrated = len(_likelihoods(studies)) > 1
-    measured = [points(study, calibrated) for study in studies]
-    by_fronts = comparable and not calibrated and not any(study.record.is_multi_rate for study in studies)
+    """In the plane of what all minimised; of several likelihoods, in the calibrated one; each in its own where they
+    cannot be compared."""
+    several = len(_likelihoods(studies)) > 1
+    planes = [several if comparable else len(likelihoods(study)) > 1 for study in studies]
+    measured = [points(study, calibrated) for study, calibrated in zip(studies, planes, strict=True)]
+    by_fronts = comparable and not several and not any(study.record.is_multi_rate for study in studies)
     is_known = comparable and any(len(beta) for _, beta in measured)
     reference = reference_point(*(of for of, _ in measured)) if is_known else None
     found = []
     for k, (name, study, (own, beta)) in enumerate(zip(names, studies, measured, strict=True)):
-        plane = compute_rate_distortion(study, calibrated, reference, finals=False)
+        plane = compute_rate_distortion(study, planes[k], reference, finals=False)
         rate, distortion = np.concatenate([np.stack(of) for of, _ in measured[:k] + measured[k + 1 :]], 1)
         excess = front_excess(own, beta, (rate, distortion)) if by_fronts else None
         found.append(Compared(name, study, plane, excess))
@@ -312,7 +337,11 @@ def write_comparison(comparison: Comparison, out: Path) -> Path:
     planes = [(study.name, study.plane) for study in plain if study.plane.label]
     # in the calibrated plane of several likelihoods a network has no place: its curve is of the one it was trained by
     curves = comparison.networks if len(comparison.likelihoods) == 1 else []
-    charts = {"fronts": fronts_chart(planes, curves)} if planes and comparison.comparable else {}
+    charts = {"fronts": fronts_chart(planes, curves)} if planes else {}
+    headings = dict.fromkeys(charts, "Rate against distortion")
+    if not comparison.comparable:  # each stands for itself
+        charts = {f"fronts_{k}": fronts_chart([each]) for k, each in enumerate(planes)}
+        headings = {f"fronts_{k}": f"Rate against distortion: {name}" for k, (name, _) in enumerate(planes)}
     against = {f"against_{k}": found for k, found in enumerate(comparison.networks)}
     drawn = rendered_charts({name: against_chart(found) for name, found in against.items()})
     text = render_template(
@@ -320,6 +349,8 @@ def write_comparison(comparison: Comparison, out: Path) -> Path:
         findings=comparison.findings,
         likelihoods=comparison.likelihoods,
         charts=rendered_charts(charts),
+        headings=headings,
+        comparable=comparison.comparable,
         against=[(name, found, shown(found.table), drawn[name]) for name, found in against.items()],
         studies=shown(comparison.table),
         settings=["setting", *(study.name for study in comparison.studies)],

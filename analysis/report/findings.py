@@ -11,7 +11,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from analysis.figures.plane import RateDistortion, pca_sentence
 from analysis.figures.registry import StudyContext
 from analysis.figures.study import rate_curve
-from analysis.figures.style import TITLES
+from analysis.figures.style import TITLES, of_pixels
 from analysis.reading.best_runs import Run, longest
 from analysis.reading.frames import complete_values, repeats_of
 from analysis.reading.states import by_state
@@ -26,6 +26,7 @@ from analysis.statistics.pareto import FLAT, below_chord, knee
 from analysis.statistics.separability import separable
 
 SAME_BITS = 5e-5  # bits per dimension that four digits do not show
+_BINARISED = {"dynamic": "drawn anew at each step of training", "fixed": "drawn once", "threshold": "white above half"}
 COLLAPSED_NATS = 1.0  # of rate, below which a code carries next to nothing
 # Of what a training gained after its first epoch: from what share in its last one it may not have been over. A schedule
 # that ends at 0 makes the last epoch the best as a rule, but by less.
@@ -51,7 +52,8 @@ def findings(study: StudyContext, importance: Importance, plane: RateDistortion)
         none = f"No trial is complete{' yet' if any(_unfinished(trials)) else ''}, so there is no best model."
         return Findings([none, *_failures(trials)], asked, unfinished)
     mattered, bend, best = importance_sentence(importance), _bend(plane), searched[0]
-    linear, edges = [pca_sentence(plane)] if study.data else [], edge_sentences(best, study.record)
+    linear = [pca_sentence(plane)] if study.data and study.is_gaussian else []
+    edges = edge_sentences(best, study.record)
     if not study.record.has_front:
         answer, last = [_best_trial(searched, study.repeats), mattered, bend], notes(best, study.final)
         if study.record.is_multi_rate:
@@ -99,6 +101,10 @@ def question(study: StudyContext) -> str:
     record, data = study.record, study.data
     base, rows = record.base, None if data is None else len(data.training_rows())
     images = f", {rows:,} training images" if rows else ""
+    if base.model.is_binary:
+        images += f", binary ({_BINARISED[base.model.binarise]})"
+    if "model.likelihood" not in record.space:
+        images += f"; {base.model.likelihood_words} likelihood"
     ranges = [f"{TITLES.get(name, name)} {_range(found)}" for name, found in record.searched.items()]
     states = by_state(Counter(record.states))
     return (
@@ -124,7 +130,7 @@ def _best_trial(searched: list[Run], repeats: pd.DataFrame) -> str:
     best = searched[0]
     bits = [run.best["val_bits_per_dim"] for run in searched[:2]]
     said = f"The best trial is {best.label}, with KL weight {best.config.main_beta:.3g}, {_network(best)}: "
-    said += f"{bits[0]:.4f} bits per dimension on the validation images"
+    said += f"{bits[0]:.4f} bits per dimension{of_pixels(best.config.model)} on the validation images"
     if len(searched) < 2:
         return f"{said}; no other is complete to compare it with."
     ahead, names = bits[1] - bits[0], [run.label for run in searched[:2]]

@@ -17,7 +17,7 @@ from trainables.text import legible
 
 _KERNEL = ("/dev", "/proc", "/sys")
 COUNTS = {state: style.word for state, style in STATES.items() if state != "WAITING"}  # state -> column of its trials
-_TEXTS = ["study", "folder", "dataset", "created", "fault"]
+_TEXTS = ["study", "folder", "dataset", "likelihood", "binarise", "created", "fault"]
 _LISTED = [*_TEXTS[:-1], "definitions", "trials", *COUNTS.values(), "front", "knee", "val_rate", "val_distortion"]
 _LISTED += ["val_bits_per_dim", "val_relative_loss", "fault"]
 _KINDS = dict.fromkeys(["val_rate", "val_distortion", "val_bits_per_dim", "val_relative_loss"], "float64")

@@ -21,7 +21,9 @@ from analysis.figures.files import study_charts
 from analysis.figures.plotly_style import to_json
 from analysis.figures.registry import StudyContext, model_figures, study_figures
 from analysis.figures.study import rate_curve, rate_distortion
+from analysis.figures.style import of_pixels
 from analysis.measures.test_metrics import tables as metric_tables
+from analysis.measures.test_metrics import warnings
 from analysis.reading.best_runs import Run
 from analysis.reading.choice import typed_weight
 from analysis.report.embedded import embedded
@@ -82,8 +84,10 @@ def render(
         "first": {name: path for name, path in figures.items() if name in FIRST},
         "others": {name: path for name, path in figures.items() if name not in FIRST},
         "quoted": as_typed(record.folder),
-        "sections": [(section, metric_tables(section.measured)) for section in sections],
+        "sections": [(it, metric_tables(it.measured, it.run.config.model), warnings(it.measured)) for it in sections],
         "drawn": {**study_figures(), **model_figures()},
+        "more": {name: figure.more(study) for name, figure in study_figures().items() if name in figures},
+        "of_pixels": of_pixels(record.base.model),
         "folder": record.folder,
         "info": {name: without_passwords(it) if isinstance(it, str) else it for name, it in record.info.items()},
         "tables": {title: shown(table) for title, table in tables.items()},

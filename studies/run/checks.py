@@ -22,6 +22,7 @@ from trainables.errors import UserError
 from trainables.machine import cores_for_workers
 from trainables.records.storage_urls import storage_url
 from trainables.slots.resources import Placement, SlotResources
+from trainables.space import extremes
 from trainables.text import legible
 
 
@@ -41,6 +42,8 @@ def check(study: Study, folder: StudyFolder, options: Options) -> Study:
     check_data(study, options.data_dir, max(resources.workers_per_trial, resources.final_workers))
     check_cluster(resources.address, resources.patience, resources.trusted_network)
     _check_place(folder.path)
+    if options.fresh or not folder.layout.question.exists():
+        check_pixels(study)
     if not options.fresh:
         study = folder.own_definitions(study)
     url = storage.ledger and storage_url(folder.path, storage.ledger)
@@ -66,6 +69,17 @@ def check_room(study: Study, resources: Resources) -> None:
     temporary_root()
     if not has_gpu():
         _slots(study, resources, [Node(cores_for_workers(), 0)], _known_here(resources), None)
+
+
+def check_pixels(study: Study) -> None:
+    """Raises: UserError for a new study of a likelihood of binary pixels on grey ones. Older versions made such, which
+    go on, are read and reported."""
+    searched = study.space.get("model.likelihood")
+    likelihoods = extremes(searched) if searched else [study.base.model.likelihood]
+    for likelihood in likelihoods:
+        if study.base.replace({"model.likelihood": likelihood}).model.reads_grey_as_binary:
+            fault = f"model.likelihood {likelihood} is of binary pixels, and those of {study.base.dataset} are grey"
+            raise UserError(f"{fault}\nmake them binary: --set model.binarise=dynamic, fixed or threshold")
 
 
 def check_data(study: Study, data_dir: Path | None, workers: int) -> None:

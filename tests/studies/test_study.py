@@ -19,6 +19,11 @@ def test_a_space_is_checked_before_anything_starts() -> None:
         study(space={"model.latent_dim": CategoricalDistribution((0, 1))})
     with pytest.raises(ValueError, match="seed cannot be searched"):
         study(space={"seed": CategoricalDistribution((0, 1))})
+    binary = TrialConfig(model=ModelConfig(likelihood="bernoulli", binarise="fixed"))
+    with pytest.raises(
+        ValueError, match=r"model\.binarise cannot be searched: trials that differ in it cannot be comp"
+    ):
+        study(base=binary, space={"model.binarise": CategoricalDistribution(("fixed", "threshold"))})
     with pytest.warns(UserWarning, match="Choices"):  # Optuna's own word on them
         lists = CategoricalDistribution(((20,), (40,)))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"model\.widths cannot be searched.*got \(20,\)"):

@@ -12,7 +12,7 @@ from scipy.stats import betabinom, logistic, norm
 from torch import Tensor
 
 from vae_models import VAE, ModelConfig
-from vae_models.elbo import exact_distortion, loss
+from vae_models.elbo import exact_distortion, exact_distortions, loss
 from vae_models.likelihoods import LIKELIHOODS, Likelihood, likelihood_of
 from vae_models.likelihoods.levels import log_beta_binomial, log_discretised_gaussian, log_discretised_logistic
 
@@ -181,6 +181,30 @@ def test_the_optimal_gaussian_has_the_variance_that_is_best_for_its_batch() -> N
     torch.testing.assert_close(likelihood.variance, sigma.square(), rtol=1e-3, atol=0)
     likelihood.eval()
     torch.testing.assert_close(likelihood.distortion(output[:3], x[:3]), distortion[:3], rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize("kind", [*EXACT, *CONTINUOUS])
+def test_samples_of_the_same_images_are_told_as_copies_of_them_are(kind: str) -> None:
+    likelihood = made((1, 3, 3), **(EXACT | CONTINUOUS)[kind]).double().eval()
+    torch.manual_seed(0)
+    x = torch.randint(0, 256, (4, 1, 3, 3)).double() / 255
+    x = x.round() if kind == "bernoulli" else x
+    output = 3 * torch.randn(5, 4, likelihood.outputs, 3, 3, dtype=torch.float64)
+    for several, one in (
+        (likelihood.distortion_of_samples(output, x), likelihood.distortion),
+        (exact_distortions(likelihood, output, x, 0.1), lambda o, x: exact_distortion(likelihood, o, x, 0.1)),
+    ):
+        assert several.shape == (5, 4)
+        torch.testing.assert_close(several, torch.stack([one(sample, x) for sample in output]))
+
+
+@pytest.mark.parametrize("kind", [*EXACT, *CONTINUOUS])
+def test_a_config_knows_whether_its_likelihood_is_exact(kind: str) -> None:
+    config = ModelConfig(architecture="mlp", **(EXACT | CONTINUOUS)[kind])
+    assert likelihood_of(config).is_exact is config.has_exact_likelihood
+    assert not config.reads_grey_as_binary
+    assert ModelConfig(likelihood="bernoulli").reads_grey_as_binary
+    assert not ModelConfig(likelihood="bernoulli").has_exact_likelihood
 
 
 def test_of_pixels_as_they_are_an_exact_likelihood_says_all() -> None:

@@ -121,8 +121,7 @@ def dataset_of(config: TrialConfig, data_dir: str | Path | None = None, may_down
     """The set of ``config`` as its models see it: `load_dataset`'s, its images made binary if they are to be. Where
     training draws them anew at each step, these are one draw, which validates and tests. Raises: as `load_dataset`."""
     data = load_dataset(config.dataset, data_dir, config.image_size, may_download)
-    binarise = config.model.binarise
-    return _binary(data, "fixed" if binarise == "dynamic" else binarise) if config.model.is_binary else data
+    return _binary(data, config.model.held_out_pixels) if config.model.is_binary else data
 
 
 class TrainingImages(NamedTuple):

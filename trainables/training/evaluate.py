@@ -3,6 +3,7 @@ are reduced over the ranks in float64, then divided once."""
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 
 import numpy as np
@@ -35,6 +36,19 @@ def _noise_on(device: torch.device, count: int, latent_dim: int, draw: int = 0) 
     return row_noise(count, latent_dim, draw).to(device)
 
 
+@contextmanager
+def _evaluating(model: VAE) -> Iterator[None]:
+    """Inside, the model is in evaluation mode and no gradient is kept: what a likelihood learns from the batches of
+    training, as the variance of a sigma-VAE, is what it has learnt, and learns nothing from these."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)
+
+
 def calibrated_sigma(model: VAE, pixels: Pixels, world: World, definitions: int = 2) -> float:
     """The calibrated likelihood's sigma, of pixels in [0, 1], from residuals mean(z) - x, z ~ q(z | x): the most
     probable one (`trainables.training.yardstick`), or by definitions 1 their root mean square. NaN where one is."""
@@ -43,7 +57,7 @@ def calibrated_sigma(model: VAE, pixels: Pixels, world: World, definitions: int 
 
 def _calibrated(model: VAE, pixels: Pixels, world: World, definitions: int, at_once: int = BATCH) -> Turns[float]:
     statistic, sigma_of = YARDSTICKS[definitions]
-    with torch.no_grad():
+    with _evaluating(model):
         nothing = torch.empty(0, device=world.device)
         total = statistic(nothing, nothing)
         for x, noise, _ in _batches(model, pixels, world, at_once):
@@ -72,7 +86,8 @@ def evaluate(model: VAE, pixels: Pixels, sigma: float, world: World, known: Post
     is an estimate from these samples, and ``rate_error`` its standard error for these images; otherwise 0. ``nelbo`` is
     the rate plus `elbo.exact_distortion`, which is under that likelihood itself where it is a probability, and under
     the discrete Gaussian of width ``sigma`` (`calibrated_sigma`) where it is a density; one yardstick for all KL
-    weights and likelihoods of the same pixels."""
+    weights and likelihoods of the same pixels. Whatever mode the model is in, it is measured in evaluation mode, and
+    left as it was."""
     return finished(_evaluated(model, pixels, sigma, world, known))
 
 
@@ -81,7 +96,7 @@ def _evaluated(
 ) -> Turns[Metrics]:
     latent_dim = model.config.latent_dim
     sums = torch.zeros(5 + 2 * latent_dim, dtype=torch.float64, device=world.device)
-    with torch.no_grad():
+    with _evaluating(model):
         prior = model.prior()
         for x, noise, rows in _batches(model, pixels, world, at_once):
             posterior = encoded(model, x, rows, known)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from vae_models.config import ModelConfig
 from vae_models.likelihoods.protocol import Likelihood
@@ -25,6 +25,11 @@ class Bernoulli(Likelihood):
     def distortion(self, output: Tensor, x: Tensor) -> Tensor:
         """See `Likelihood`."""
         return binary_cross_entropy_with_logits(output, x, reduction="none").flatten(1).sum(1)
+
+    def distortion_of_samples(self, output: Tensor, x: Tensor) -> Tensor:
+        """See `Likelihood`: log(1 + e^n) - n x of each logit n, where n x is summed by a matrix product."""
+        logits = output.flatten(2)
+        return softplus(logits).sum(2) - torch.einsum("kbd,bd->kb", logits, x.flatten(1))
 
 
 FAMILY: dict[str, Callable[[ModelConfig], Likelihood]] = {"bernoulli": Bernoulli}

@@ -21,6 +21,12 @@ class Likelihood(nn.Module):
         """-log p(x | z) in nats per image, (B,)."""
         raise NotImplementedError
 
+    def distortion_of_samples(self, output: Tensor, x: Tensor) -> Tensor:
+        """That of K samples of each image: (K, B, P C, H, W) and (B, C, H, W) -> (K, B). One that needs no K copies of
+        the images is faster."""
+        every = x.expand(len(output), *x.shape).flatten(0, 1)
+        return self.distortion(output.flatten(0, 1), every).view(len(output), -1)
+
     def parameters_of(self, output: Tensor) -> tuple[Tensor, ...]:
         """The P parameters of each number, (B, C, H, W) each."""
         return output.chunk(self.outputs, 1)

@@ -9,8 +9,9 @@ from matplotlib.axis import Axis
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.ticker import MaxNLocator
 
-from analysis.figures.style import JUDGED_BY, JUDGED_SHORT, OKABE_ITO
+from analysis.figures.style import JUDGED_BY, JUDGED_SHORT, OKABE_ITO, of_pixels
 from analysis.reading.frames import complete_trials
+from analysis.reading.study_record import StudyRecord
 
 GOOD_TO_BAD = [OKABE_ITO["blue"], OKABE_ITO["orange"]]  # both ends show on white and on black
 GOOD_TO_BAD_MAP = LinearSegmentedColormap.from_list("good_to_bad", GOOD_TO_BAD)
@@ -22,6 +23,12 @@ class Judged:
     """A column of `analysis.load_trials` of which low is good: `StudyRecord.judged_by`."""
 
     column: str
+    pixels: str = ""  # of which bits are: see `analysis.figures.style.of_pixels`
+
+    @classmethod
+    def of(cls, study: StudyRecord) -> "Judged":
+        """What says it of a study's trials."""
+        return cls(study.judged_by, of_pixels(study.base.model))
 
     @property
     def is_excess(self) -> bool:
@@ -31,7 +38,7 @@ class Judged:
     @property
     def label(self) -> str:
         """Of an axis."""
-        return JUDGED_BY[self.column]
+        return JUDGED_BY[self.column] + self.pixels * (self.column == "val_bits_per_dim")
 
     @property
     def short(self) -> str:

@@ -16,6 +16,10 @@ from analysis.figures.style import BETA_LABEL, LINEAR, OKABE_ITO, Look, depth_ha
 from trainables.errors import UserError
 
 _POINTS = 400
+_PURPLE = (
+    "The purple line is how many of the training images' principal components are worth coding at each KL weight: "
+    "those whose variance is above it."
+)
 _FEW = 8  # units below which an axis of its own would count in halves
 
 
@@ -96,9 +100,8 @@ FIGURE = StudyFigure(
     name="active_units",
     title="Active units by KL weight",
     order=30,
-    caption="Latents that carry information, counted and as a share of the latent size; a cross is a collapsed code. "
-    "The purple line is how many of the training images' principal components are worth coding at each KL weight: "
-    "those whose variance is above it, under the Gaussian likelihood.",
+    caption="Latents that carry information, counted and as a share of the latent size; a cross is a collapsed code.",
+    more=lambda study: _PURPLE if study.is_gaussian else "",
     compute=_compute,
     note=lambda found: found.trials.note,
     draw=draw_active_units,

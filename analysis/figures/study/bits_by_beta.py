@@ -2,7 +2,7 @@
 of a curve."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import plotly.graph_objects as go
@@ -13,7 +13,17 @@ from scipy.stats import t
 from analysis.figures.plotly_style import NEUTRAL, add_line, panel_chart
 from analysis.figures.registry import StudyContext, StudyFigure, of_plain_trials
 from analysis.figures.study._by_beta import ByBeta, chart_dots, compute_by_beta, draw_dots, draw_sizes
-from analysis.figures.style import BETA_LABEL, BITS_LABEL, RING, SIZE_LABEL, Look, panel_axes, panel_grid, styled
+from analysis.figures.style import (
+    BETA_LABEL,
+    BITS_LABEL,
+    RING,
+    SIZE_LABEL,
+    Look,
+    of_pixels,
+    panel_axes,
+    panel_grid,
+    styled,
+)
 from analysis.statistics.gaussian_process import gaussian_process
 from analysis.statistics.resampling import LEVEL
 
@@ -61,6 +71,7 @@ class BitsByBeta:
     optimum: float | None = None
     """The KL weight at which a continuous Gaussian of the best trials' width has the fewest bits: that width squared,
     of pixels in [-1, 1]. None under another likelihood than the Gaussian."""
+    label: str = BITS_LABEL
 
     @property
     def span(self) -> tuple[float, float]:
@@ -72,8 +83,9 @@ class BitsByBeta:
 
 def _compute(study: StudyContext) -> BitsByBeta:
     trials, record = compute_by_beta(study.trials), study.record
-    if record.base.model.likelihood != "gaussian" or "model.likelihood" in record.space or not len(trials.number):
-        return compute_bits_by_beta(trials)
+    label = BITS_LABEL + of_pixels(record.base.model)
+    if not study.is_gaussian or not len(trials.number):
+        return replace(compute_bits_by_beta(trials), label=label)
     best = trials.number[trials.bits.argsort(kind="stable")[:_BEST]].tolist()
     sigma = float(np.median([row["sigma"] for n in best if (row := record.best[n])]))
     return compute_bits_by_beta(trials, residual_beta(sigma))
@@ -142,7 +154,7 @@ def draw_bits_by_beta(found: BitsByBeta) -> Figure:
             handles[_OPTIMUM] = axes.axvline(found.optimum, label=_OPTIMUM, **_MARK)
     grid[0].set_ylim(found.span)
     for axes in grid[::columns]:
-        axes.set_ylabel(BITS_LABEL)
+        axes.set_ylabel(found.label)
     figure.legend(handles=list(handles.values()), loc="outside upper center", ncols=_SIZES + 2)
     return figure
 
@@ -173,8 +185,22 @@ def bits_by_beta_chart(found: BitsByBeta) -> go.Figure:
     figure.update_xaxes(type="log" if trials.logarithmic else "linear")
     figure.update_xaxes(title=BETA_LABEL, row=rows)
     figure.update_yaxes(range=found.span)
-    figure.update_yaxes(title=BITS_LABEL, col=1)
+    figure.update_yaxes(title=found.label, col=1)
     return figure.update_layout(height=120 + 380 * rows)
+
+
+def _more(study: StudyContext) -> str:
+    """Where the fewest bits are no discovery, as the likelihood says where they lie."""
+    if study.is_gaussian:
+        return (
+            "The lowest bits are no discovery: under the Gaussian likelihood training at β is training a Gaussian of "
+            "variance β (pixels in [-1, 1]), and bits are counted with the width that fits the residuals, so they are "
+            "fewest near β = σ² (Rybkin et al. 2021, arXiv:2006.13202): the vertical line, at the median of the five "
+            "best trials."
+        )
+    if study.record.base.model.has_exact_likelihood and "model.likelihood" not in study.record.space:
+        return "At β = 1 training minimises the bits themselves, as this likelihood is a probability of pixels."
+    return ""
 
 
 FIGURE = StudyFigure(
@@ -183,10 +209,8 @@ FIGURE = StudyFigure(
     order=20,
     caption="Bits per dimension against KL weight, a panel a depth; colour is the latent size. A line is what a "
     "Gaussian process through the complete trials expects of one latent size, and the band that mean's 95% "
-    "interval, beyond which single trials scatter. Fewer than 15 complete trials have none. Under the Gaussian "
-    "likelihood the lowest bits are no discovery: training at β is training a Gaussian of variance β (pixels in "
-    "[-1, 1]), and bits are counted with the width that fits the residuals, so they are fewest near β = σ² (Rybkin "
-    "et al. 2021, arXiv:2006.13202): the vertical line, at the median of the five best trials.",
+    "interval, beyond which single trials scatter. Fewer than 15 complete trials have none.",
+    more=_more,
     compute=_compute,
     note=lambda found: found.trials.note,
     draw=draw_bits_by_beta,

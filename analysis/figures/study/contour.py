@@ -229,7 +229,7 @@ FIGURE = StudyFigure(
     "D + βR of the study at the same KL weight), by a Gaussian process through the complete trials (dots). Dark is "
     "better; ringed: the best, or the front. A parameter of few values has a strip for each: nothing is between them.",
     compute=lambda study: compute_contours(
-        study.trials, study.record.searched, Judged(study.record.judged_by), study.of(importance.FIGURE).names
+        study.trials, study.record.searched, Judged.of(study.record), study.of(importance.FIGURE).names
     ),
     note=lambda contours: contours.note,
     draw=draw_contours,

@@ -117,7 +117,7 @@ FIGURE = StudyFigure(
     caption="The value of each trial in the order they were asked for: of one objective what it minimises, and "
     "the line is the best so far; of two its excess, nats that it lies above the lowest D + βR of the study at its own "
     "KL weight, and the rings are the front. Crosses at the bottom failed.",
-    compute=lambda study: compute_history(study.trials, Judged(study.record.judged_by)),
+    compute=lambda study: compute_history(study.trials, Judged.of(study.record)),
     note=lambda history: history.note,
     draw=draw_history,
     chart=history_chart,

@@ -159,7 +159,7 @@ FIGURE = StudyFigure(
     caption="What judges a trial on the validation images, by epoch: what one objective minimises; of two the excess, "
     "D + βR of each epoch minus the lowest that any trial of the study reached at the same KL weight. Dashed: pruned; "
     "outlined: the best; ringed: the front.",
-    compute=lambda study: compute_learning_curves(study.epochs, study.trials, Judged(study.record.judged_by)),
+    compute=lambda study: compute_learning_curves(study.epochs, study.trials, Judged.of(study.record)),
     note=lambda curves: "" if len(curves.numbers) else "No trial has finished an epoch yet",
     draw=draw_learning_curves,
     chart=learning_curves_chart,

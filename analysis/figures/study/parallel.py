@@ -223,7 +223,7 @@ FIGURE = StudyFigure(
     "objective minimises, or of two the excess, nats above the lowest D + βR of the study at the same KL weight. "
     "Outlined: the best, or the front, whose lines are in the outline's colour in the interactive chart. Pruned "
     "trials are grey.",
-    compute=lambda study: compute_parallel(study.trials, study.record.searched, Judged(study.record.judged_by)),
+    compute=lambda study: compute_parallel(study.trials, study.record.searched, Judged.of(study.record)),
     note=lambda parallel: "" if len(parallel.values) else "No trial has a value yet",
     draw=draw_parallel,
     chart=parallel_chart,

@@ -13,13 +13,13 @@ from analysis.figures.registry import StudyContext, StudyFigure, of_multi_rate_t
 from analysis.figures.style import (
     BETA_LABEL,
     DARK,
-    DISTORTION_LABEL,
     FADED,
     HALO,
     LINEAR,
     OKABE_ITO,
     RATE_LABEL,
     Look,
+    distortion_label,
     linear_label,
     styled,
 )
@@ -89,7 +89,7 @@ def draw_rate_curves(curves: RateCurves) -> Figure:
     axes = figure.subplots()
     (left, right), (bottom, top) = curves.frame
     axes.set(xlim=(left, right), ylim=(bottom, top), xlabel=RATE_LABEL)
-    axes.set_ylabel(DISTORTION_LABEL, color=DARK)
+    axes.set_ylabel(distortion_label("Gaussian"), color=DARK)
     rate, distortion = curves.rate[0], curves.distortion[0]
     look: Look = {"color": OKABE_ITO["blue"], "lw": 2.8, "ms": 11, "mec": "white", "mew": 1.2, "zorder": 4}
     axes.plot(rate, distortion, "o-", label=_best_label(curves), **look)

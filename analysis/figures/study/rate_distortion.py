@@ -9,13 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.figures.plane import LinearCurve, RateDistortion, compute_rate_distortion
+from analysis.figures.plane import LinearCurve, RateDistortion, compute_rate_distortion, likelihoods
 from analysis.figures.plotly_style import NEUTRAL, add_dots, add_line, beta_colors, coloured
-from analysis.figures.registry import StudyFigure, of_plain_trials
+from analysis.figures.registry import StudyContext, StudyFigure, of_plain_trials
 from analysis.figures.style import (
     BETA_LABEL,
     DARK,
-    DISTORTION_LABEL,
     HALO,
     LINEAR,
     RATE_LABEL,
@@ -24,6 +23,7 @@ from analysis.figures.style import (
     beta_bar,
     by_depth,
     depth_handles,
+    distortion_label,
     linear_label,
     log_colors,
     styled,
@@ -164,8 +164,8 @@ def _draw_frame(axes: Axes, plane: RateDistortion) -> None:
 
 def _distortion_label(plane: RateDistortion) -> str:
     if plane.calibrated:
-        return "distortion under the calibrated likelihood: -ELBO - R (nats per image)"
-    return DISTORTION_LABEL
+        return "distortion, exact or calibrated: -ELBO - R (nats per image)"
+    return distortion_label(plane.likelihood)
 
 
 def _linear_look(linear: LinearCurve) -> Look:
@@ -254,7 +254,8 @@ def add_runs(figure: go.Figure, plane: RateDistortion, chosen: np.ndarray, study
 
 def frame_chart(figure: go.Figure, planes: Sequence[RateDistortion]) -> None:
     """Axes of all these planes that leave out the runs so far off that the others would be squashed, and say so."""
-    distortion = "calibrated distortion" if any(plane.calibrated for plane in planes) else "distortion D"
+    names = {"exact or calibrated distortion" if it.calibrated else f"distortion D, {it.likelihood}" for it in planes}
+    distortion = names.pop() if len(names) == 1 else "distortion D"
     figure.update_layout(xaxis_title="rate R (nats per image)", yaxis_title=f"{distortion} (nats per image)")
     if count := sum(int(plane.outside.sum()) for plane in planes):
         frames = np.stack([plane.frame for plane in planes])  # (studies, rate and distortion, low and high)
@@ -264,15 +265,29 @@ def frame_chart(figure: go.Figure, planes: Sequence[RateDistortion]) -> None:
         figure.update_layout(xaxis_title=title)
 
 
+def _more(study: StudyContext) -> str:
+    """What the caption says of a study's likelihood."""
+    if study.is_gaussian:
+        return (
+            "Purple: the best a linear model can do (reverse water-filling), on the training images that it is fitted "
+            "to; runs are on the validation images."
+        )
+    if len(likelihoods(study)) > 1:
+        return (
+            "Grey diagonals: equal bits per dimension. The likelihood is searched, so this is the distortion of pixels "
+            "as they are: an exact likelihood's own, and a density's under the calibrated Gaussian."
+        )
+    return ""
+
+
 FIGURE = StudyFigure(
     name="rate_distortion",
     title="Rate against distortion",
     order=10,
     caption="Each dot is a run: left is a shorter code, down a more faithful image. Diamond: the knee, where more rate "
     "begins to buy less. Shaded, up to the cross: the hypervolume; in brackets: of resampled trials, at least. Ring: "
-    "trained longer than the trial that its line leads to. Purple, under the Gaussian likelihood: the best a linear "
-    "model can do (reverse water-filling), on the training images that it is fitted to; runs are on the validation "
-    "images. Grey diagonals, where the likelihood is searched: equal bits per dimension.",
+    "trained longer than the trial that its line leads to.",
+    more=_more,
     compute=compute_rate_distortion,
     note=lambda plane: "" if plane.label else "No trial is complete yet: the rate-distortion plane is empty",
     draw=draw_rate_distortion,

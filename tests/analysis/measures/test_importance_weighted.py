@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.distributions import MultivariateNormal, kl_divergence
 
 from analysis.measures.codes import PIXELS, Codes
-from analysis.measures.importance_weighted import iwae, likelihood
+from analysis.measures.importance_weighted import Bound, iwae, likelihood
 from trainables.config import TrialConfig
 from trainables.training.batches import Pixels
 from trainables.training.evaluate import evaluate
@@ -133,3 +134,40 @@ def test_the_bound_of_one_sample_is_the_elbo_and_chunks_do_not_change_it(
     assert iwae(model, images[:20], 0.3, 50).log_likelihood == pytest.approx(few.log_likelihood, rel=1e-6)
     with pytest.raises(ValueError, match="samples must be at least 1, got 0"):
         iwae(model, images, 0.3, 0)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"likelihood": "bernoulli", "binarise": "fixed"},
+        {"likelihood": "beta_binomial"},
+        {"likelihood": "logistic_mixture"},
+        {"likelihood": "optimal_gaussian"},
+    ],
+    ids=lambda fields: fields["likelihood"],
+)
+def test_of_every_likelihood_one_sample_is_the_elbo_and_memory_does_not_grow(
+    fields: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A decoder's output and what is computed of it are as large as the codes that it is given at once."""
+    model = seeded_vae(TrialConfig(model=ModelConfig(architecture="mlp", widths=(8,), latent_dim=3, **fields))).eval()
+    images = np.random.default_rng(0).integers(0, 2, (300, 1, 28, 28), dtype=np.uint8) * np.uint8(255)
+    elbo = -evaluate(model, Pixels(images), 0.3, World())["nelbo"]
+    one = iwae(model, images, 0.3, 1)
+    assert one.mean == pytest.approx(elbo, abs=4 * one.standard_error)
+    monkeypatch.setitem(PIXELS, "cpu", 30 * 784)
+    decoded: list[int] = []
+    model.decoder.register_forward_pre_hook(lambda _, inputs: decoded.append(len(inputs[0])))
+    for samples in (3, 100):
+        decoded.clear()
+        bound = iwae(model, images[:20], 0.3, samples)
+        assert max(decoded) * model.likelihood.outputs <= 4 * 30
+        assert max(decoded) <= 30
+        assert sum(decoded) == 20 * samples
+    assert (bound.log_likelihood >= bound.elbo).all()
+
+
+def test_a_bound_that_few_samples_carry_is_loose() -> None:
+    for effective, is_loose in ((1.2, True), (9.9, True), (10.0, False), (4000.0, False)):
+        many = np.array([effective, 1.0, 5000.0])
+        assert Bound(np.zeros(3), np.zeros(3), many).is_loose is is_loose

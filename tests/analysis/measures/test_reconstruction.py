@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,13 +14,15 @@ from torch import Tensor, nn
 
 from analysis.measures.codes import Codes
 from analysis.measures.reconstruction import reconstruction_quality
+from vae_models import ModelConfig
 
 
 class Mirror(nn.Module):
     """Decodes a latent a pixel into that pixel."""
 
-    def __init__(self, shape: tuple[int, int, int]) -> None:
+    def __init__(self, shape: tuple[int, int, int], **fields: Any) -> None:
         super().__init__()
+        self.config = ModelConfig(image_shape=shape, architecture="linear", **fields)
         self.anchor = nn.Parameter(torch.zeros(1))
         self._shape = shape
 
@@ -68,3 +71,12 @@ def test_a_perfect_reconstruction_and_one_too_small_for_a_window() -> None:
     small = mirrored(images[..., :5], images[..., :5] / 255 * 0.9)
     assert math.isnan(small["ssim"])
     assert 0 < small["psnr_db"] < 100
+
+
+def test_of_binary_images_neither_is_known() -> None:
+    images = np.random.default_rng(0).integers(0, 2, (4, 1, 8, 8), dtype=np.uint8) * np.uint8(255)
+    model = Mirror((1, 8, 8), likelihood="bernoulli", binarise="threshold")
+    codes = Codes(np.full((4, 64), 0.3, np.float32), np.zeros((4, 1), np.float32))
+    found = reconstruction_quality(subject(model, images, codes))
+    assert math.isnan(found["psnr_db"])
+    assert math.isnan(found["ssim"])

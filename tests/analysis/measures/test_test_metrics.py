@@ -16,7 +16,7 @@ from analysis.figures.files import draw_model
 from analysis.figures.registry import ModelContext
 from analysis.measures.codes import Codes, encode, posteriors
 from analysis.measures.importance_weighted import iwae
-from analysis.measures.test_metrics import PARTS, measure, tables
+from analysis.measures.test_metrics import PARTS, measure, tables, warnings
 from trainables.data.datasets import Dataset, Split
 from trainables.metrics import VALIDATION
 from trainables.training.batches import Pixels
@@ -47,6 +47,16 @@ KEYS = {
     "log_likelihood_images",
     "log_likelihood_samples",
     "effective_samples",
+    "lost_nats",
+    "amortisation_gap",
+    "amortisation_gap_error",
+    "approximation_gap",
+    "approximation_gap_error",
+    "decoder_part",
+    "decoder_part_error",
+    "gap_images",
+    "gap_effective_samples",
+    "gap_last_gain",
     "psnr_db",
     "ssim",
     "mmd",
@@ -69,6 +79,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Without this machine's Inception weights, and with few samples of the likelihood."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("analysis.measures.importance_weighted.LIKELIHOOD_SAMPLES", 20)
+    monkeypatch.setattr("analysis.measures.inference_gap._IMAGES", 20)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -121,6 +132,37 @@ def test_a_likelihood_that_few_samples_carry_is_said_to_be_a_bound(effective: fl
     measured = {"log_likelihood": -2990.15, "log_likelihood_error": 1.52, "log_likelihood_images": 100}
     measured |= {"log_likelihood_samples": 50, "effective_samples": effective}
     assert tables(measured)["The trade-off"][0][1] == shown
+
+
+@pytest.mark.parametrize("effective", [1.4, 12.0])
+def test_a_bound_that_few_samples_carry_is_warned_of(effective: float) -> None:
+    said = warnings({"effective_samples": effective, "log_likelihood_samples": 50.0})
+    assert said == (
+        [
+            "≥ marks a bound that may lie far from the truth: 1.4 of the 50 samples carry that on the log-likelihood, "
+            "in the median."
+        ]
+        if effective < 10
+        else []
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({}, ["negative ELBO, calibrated", "distortion, Gaussian", ""]),
+        ({"likelihood": "optimal_gaussian"}, ["negative ELBO, calibrated", "distortion, optimal Gaussian", ""]),
+        ({"likelihood": "beta_binomial"}, ["negative ELBO, exact", "distortion, beta binomial", ""]),
+        (
+            {"likelihood": "bernoulli", "binarise": "dynamic"},
+            ["negative ELBO, exact", "distortion, Bernoulli", "of binary pixels"],
+        ),
+    ],
+)
+def test_a_table_says_under_which_likelihood_its_numbers_are(fields: dict, words: list[str]) -> None:
+    measured = {"bits_per_dim": 0.2, "nelbo": 100.0, "distortion": 80.0}
+    (rows,) = tables(measured, ModelConfig(**fields)).values()
+    assert [rows[1][0], rows[2][0], rows[0][2]] == words
 
 
 def test_test_metrics_are_the_loop_s_own_and_the_probe_reads_digits(model: VAE, digits: Dataset) -> None:

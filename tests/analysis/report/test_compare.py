@@ -18,6 +18,7 @@ from support.study_cases import repeat, synthetic
 
 from analysis.report.compare import compare_studies, fronts_chart, labels, write_comparison
 from analysis.report.listing import list_studies
+from trainables.config import TrialConfig
 
 
 def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -171,8 +172,10 @@ def test_the_best_of_three_fronts_is_compared_with_all_others(tmp_path: Path) ->
 def test_fronts_of_different_likelihoods_are_drawn_calibrated_and_not_ranked(tmp_path: Path) -> None:
     base = BASE.replace({"model.likelihood": "laplace"})
     comparison = compare_studies(fronts(tmp_path, base=base))
-    (said,) = comparison.findings
+    said, bits = comparison.findings
     assert said.startswith("Their likelihoods differ (gaussian, laplace)")
+    assert bits.startswith("The fewest bits per dimension: trial 2 of a 2.4000, trial 2 of b 2.4000; one training")
+    assert comparison.table["likelihood"].tolist() == ["gaussian", "laplace"]
     assert comparison.table["front_excess"].isna().all()
     for study in comparison.studies:
         assert study.plane.calibrated
@@ -196,6 +199,55 @@ def test_studies_of_other_images_are_not_ranked(tmp_path: Path) -> None:
     assert "not validated on the same images" in comparison.findings[0]
     for column in ("hypervolume", "hypervolume_low", "front_excess"):
         assert comparison.table[column].isna().all()
+
+
+BINARY = {
+    how: BASE.replace({"model.likelihood": "bernoulli", "model.binarise": how})
+    for how in ("dynamic", "fixed", "threshold")
+}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        (BASE, BINARY["fixed"], "those of a are grey, those of b are binary, each drawn once"),
+        (BINARY["threshold"], BASE, "those of a are binary, white above half, those of b are grey"),
+        (
+            BINARY["dynamic"],
+            BINARY["threshold"],
+            "those of a are binary, each drawn once, those of b are binary, white",
+        ),
+    ],
+)
+@pytest.mark.parametrize("objective", ["rate_distortion", "bits_per_dim"])
+def test_studies_of_other_pixels_are_not_ranked(
+    first: TrialConfig, second: TrialConfig, words: str, objective: str, tmp_path: Path
+) -> None:
+    made = [m for m in SIX if m.state == "COMPLETE"]
+    bases = {"a": first, "b": second}
+    folders = [build_study(tmp_path / name, made, base=base, objective=objective) for name, base in bases.items()]
+    comparison = compare_studies(folders)
+    (said,) = comparison.findings
+    assert said.startswith("These studies were not validated on the same pixels: ")
+    assert words in said
+    for column in ("hypervolume", "hypervolume_low", "front_excess"):
+        assert comparison.table[column].isna().all()
+    assert comparison.table["binarise"].tolist() == [first.model.binarise, second.model.binarise]
+    assert not any(study.plane.calibrated for study in comparison.studies)
+    page = write_comparison(comparison, tmp_path / "c.html").read_text()
+    for heading in ("Rate against distortion: a", "Rate against distortion: b"):  # each alone
+        assert heading in page
+    assert "The likelihoods differ" not in page
+
+
+def test_studies_whose_held_out_pixels_are_the_same_draw_are_ranked(tmp_path: Path) -> None:
+    made = [m for m in SIX if m.state == "COMPLETE"]
+    folders = [
+        build_study(tmp_path / how, made, base=BINARY[how], objective="rate_distortion") for how in ("dynamic", "fixed")
+    ]
+    comparison = compare_studies(folders)
+    assert comparison.findings[0].startswith("The fronts of dynamic and fixed are not separable")
+    assert comparison.table["front_excess"].notna().all()
 
 
 def test_studies_without_a_complete_trial_compare_too(tmp_path: Path) -> None:

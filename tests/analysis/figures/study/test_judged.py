@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.analysis_fixture import BASE, build_study
 from support.front_study import Ran, at, front_study, searched
 
 from analysis.figures.files import draw_study, study_charts
@@ -37,6 +38,14 @@ def test_an_excess_is_placed_by_a_scale_that_has_0_and_orders_of_magnitude() -> 
     assert len(small) > 2  # where all trials are alike, there are labels too
     assert all(float(label) == pytest.approx(np.sinh(place)) for place, label in small)
     assert BITS.ticks(2.4, 2.6)[0] == (pytest.approx(2.4), "2.4")
+
+
+@pytest.mark.parametrize("objective", ["bits_per_dim", "rate_distortion"])
+def test_bits_of_binary_pixels_are_said_to_be_such(objective: str, tmp_path: Path) -> None:
+    base = BASE.replace({"model.likelihood": "bernoulli", "model.binarise": "fixed"})
+    study = read_study(build_study(tmp_path / "study", base=base, objective=objective))
+    assert Judged.of(study).label.endswith(" of binary pixels") is (objective == "bits_per_dim")
+    assert study_figures()["bits_by_beta"].compute(StudyContext(study)).label.endswith("dimension of binary pixels")
 
 
 def test_the_history_rings_the_front(forty: StudyContext) -> None:

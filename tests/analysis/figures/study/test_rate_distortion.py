@@ -12,7 +12,7 @@ from support.study_cases import CASES, drawn, synthetic
 
 from analysis.figures.plane import RateDistortion, compute_rate_distortion, pca_sentence
 from analysis.figures.registry import StudyContext
-from analysis.figures.study.rate_distortion import draw_rate_distortion, rate_distortion_chart
+from analysis.figures.study.rate_distortion import FIGURE, draw_rate_distortion, rate_distortion_chart
 from analysis.reading.study_record import read_study
 from analysis.statistics.excess import excess
 from analysis.statistics.pareto import hypervolume, knee, knee_share, pareto_front
@@ -59,6 +59,22 @@ def test_it_shows_what_the_search_minimised(where: str, tmp_path: Path) -> None:
     assert "distortion D" in figure.axes[0].get_ylabel()
     assert "distortion D" in chart.layout.yaxis.title.text
     assert not any("bits/dim" in text.get_text() for text in figure.axes[0].texts)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({}, "Gaussian"),
+        ({"model.likelihood": "optimal_gaussian"}, "optimal Gaussian"),
+        ({"model.likelihood": "beta_binomial"}, "beta binomial"),
+        ({"model.likelihood": "bernoulli", "model.binarise": "dynamic"}, "Bernoulli"),
+    ],
+)
+def test_the_axis_and_the_caption_say_which_likelihood(fields: dict[str, str], words: str, tmp_path: Path) -> None:
+    plane, study = plane_of(build_study(tmp_path / "study", base=BASE.replace(fields)))
+    assert f", {words} (nats" in draw_rate_distortion(plane).axes[0].get_ylabel()
+    assert f"distortion D, {words} (nats" in rate_distortion_chart(plane).layout.yaxis.title.text
+    assert ("a linear model" in FIGURE.more(study)) is (not fields)
 
 
 def test_of_several_likelihoods_it_is_the_calibrated_plane(tmp_path: Path) -> None:
