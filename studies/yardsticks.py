@@ -28,7 +28,7 @@ LINEAR_MNIST = Yardstick(
             ),
             Figure(
                 quantity="excess",
-                title="D + beta R over the closed form, the largest of ten",
+                title="D + beta R over the closed form, the furthest of ten",
                 unit="share",
                 published=0.0,
                 tolerance=0.01,

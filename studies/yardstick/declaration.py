@@ -25,7 +25,7 @@ class Figure:
     published: float
     error: float = 0.0  # the published standard deviation, where there is one
     published_to: float | None = None  # the other end, of a range
-    tolerance: float = 0.0  # by which ours may be above it
+    tolerance: float = 0.0  # by which ours may differ from it, where trainings are no seeds
     source: str
     is_target: bool = True  # False: of another kind of model, beside which ours stands
 
