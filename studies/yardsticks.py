@@ -22,7 +22,7 @@ LINEAR_MNIST = Yardstick(
                 dataset="mnist",
                 limit_train=18_000,
                 model=ModelConfig(architecture="linear", latent_dim=32),
-                epochs=30,
+                epochs=60,
                 batch_size=64,
                 lr=5e-3,
             ),
