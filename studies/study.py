@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations_with_replacement, product
 from pathlib import PurePath
 from typing import Any
 
@@ -25,7 +26,8 @@ _MEDIAN = 0.5  # of the peers, by which multi-rate trials are pruned
 _SPREAD = 3.0  # of the learning rates that are searched around a base's, either way
 _MULTI_RATE = "_multi_rate"  # at the end of a study's name
 _ARCHITECTURE = "model.architecture"
-_SIZES = {"batch_size", "model.latent_dim", "model.depth", "model.width"}
+_OF_MODELS = {"latent_dim", "depth", "width", "prior", "pseudo_inputs"}  # of the priors the last by name takes the most
+_SIZES = {"batch_size", "importance_samples", *(f"model.{name}" for name in _OF_MODELS)}
 _MOST_SEEDS = 99
 _MOST_TRIALS = 100_000  # a seed of more would be another's repeat: see `TrialConfig.of_repeat`
 
@@ -86,8 +88,15 @@ class Study:
             for value in extremes(distribution):
                 if isinstance(value, (list, tuple)):  # neither Optuna nor a table compares them
                     raise ValueError(f"{path} cannot be searched: its values must be numbers or names, got {value}")
-                for architecture in self._architectures():  # each has fields of its own
-                    self.base.replace({_ARCHITECTURE: architecture, path: value})
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """Raises: ValueError for two values of the space that the config refuses together: fields have owners."""
+        choices = [[{path: value} for value in extremes(kind)] for path, kind in self.space.items()]
+        for architecture in self._architectures():
+            for one, other in combinations_with_replacement(choices, 2):
+                for a, b in product(one, other):
+                    self.base.replace({_ARCHITECTURE: architecture, **a, **b})
 
     def _check_counts(self) -> None:
         at_least(1, trials=self.trials)

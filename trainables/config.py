@@ -39,6 +39,11 @@ class TrialConfig(BaseModel):
 
     beta: float = Field(1.0, ge=0)  # the KL weight; a multi-rate network has those of ``model.beta_range``
     kl_warmup: float = Field(0.0, ge=0, le=1)  # share of the epochs over which it rises linearly from 0
+    # nats of each latent, in the mean over a batch, below which its rate costs nothing to raise: `elbo.free_rate`
+    free_bits: float = Field(0.0, ge=0, le=1000)
+    # K: above 1 the loss is minus the importance-weighted bound (`elbo.importance_weighted`), of weight 1; the epochs
+    # are measured, and the best is chosen, by D + R of one sample as ever
+    importance_samples: int = Field(1, ge=1, le=5000)
     epochs: int = Field(10, ge=1, le=MOST_EPOCHS)
     # epochs without a better one after which a training ends, counted when its KL weight has risen; None: it goes on
     patience: int | None = Field(None, ge=1, le=MOST_EPOCHS)
@@ -46,8 +51,9 @@ class TrialConfig(BaseModel):
     lr: float = Field(1e-3, gt=0)
     optimizer: Literal["adam", "adamw"] = "adamw"
     weight_decay: float = Field(0.0, ge=0)
-    # cosine decays to 0 over all steps; plateau halves after 4 epochs without a better val_nelbo
-    schedule: Literal["constant", "cosine", "plateau"] = "cosine"
+    # cosine decays to 0 over all steps; plateau halves after 4 epochs without a better val_nelbo; burda falls to a
+    # tenth in 8 stages, each three times as long as the one before
+    schedule: Literal["constant", "cosine", "plateau", "burda"] = "cosine"
     grad_clip: float = Field(5.0, gt=0)  # largest gradient norm of the loss per dimension (nats per image / dimensions)
     # of the initial weights, the order of the images and the noise; the validation split has its own
     seed: int = Field(0, ge=0, lt=2**31)
@@ -76,11 +82,23 @@ class TrialConfig(BaseModel):
     @model_validator(mode="after")
     def _a_multi_rate_network_has_its_own_weights(self) -> "TrialConfig":
         if self.model.multi_rate:
-            rules = {"beta": (self.beta, 1.0), "kl_warmup": (self.kl_warmup, 0.0), "definitions": (self.definitions, 2)}
-            for name, (value, default) in rules.items():
-                if value != default:
+            rules = {"beta": 1.0, "kl_warmup": 0.0, "definitions": 2, "free_bits": 0.0, "importance_samples": 1}
+            for name, default in rules.items():
+                if (value := getattr(self, name)) != default:
                     why = "which is trained at every KL weight of model.beta_range"
                     raise ValueError(f"{name} must be {default:g} with model.multi_rate, {why}, got {value:g}")
+        return self
+
+    @model_validator(mode="after")
+    def _a_loss_has_one_form(self) -> "TrialConfig":
+        rules = {"beta": 1.0, "kl_warmup": 0.0, "free_bits": 0.0} if self.importance_samples > 1 else {}
+        for name, default in rules.items():
+            if (value := getattr(self, name)) != default:
+                why = f"importance_samples {self.importance_samples}, whose bound has no rate to weigh"
+                raise ValueError(f"{name} must be {default:g} with {why}, got {value:g}")
+        if self.free_bits and self.model.prior != "standard_normal":
+            why = f"model.prior {self.model.prior}, whose rate is no sum over latents"
+            raise ValueError(f"free_bits must be 0 with {why}, got {self.free_bits:g}")
         return self
 
     @property

@@ -22,20 +22,22 @@ class Metric:
 
 _NATS = "nats per image"
 _LOSS = "distortion without its constant + beta rate"
+_RATE_ERROR = "standard error of val_rate by its samples: 0 where the prior has a closed form"
 _LINEAR = "the lowest that a linear model of the training images could reach, mean over its KL weights"
 RATES = 9
 """KL weights at which a multi-rate network is measured, odd in number: see `trainables.config.TrialConfig.betas`."""
 
 EPOCH = (  # in the order of the frames' columns
     Metric("epoch", "", "counted from 1", whole=True),
-    Metric("train_loss", _NATS, "distortion + beta rate of the training images, as training saw them"),
+    Metric("train_loss", _NATS, "what is minimised: mostly distortion + beta rate, as training saw the images"),
     Metric("train_distortion", _NATS, "-log p(x given z) under the training likelihood, likewise"),
-    Metric("train_rate", _NATS, "KL(q(z given x), N(0, I)), likewise"),
+    Metric("train_rate", _NATS, "KL(q(z given x), p(z)), likewise"),
     Metric("grad_norm", "", "norm of the gradient of the loss per dimension before clipping, mean over steps"),
     Metric("images_per_second", "1/s", "training images, over all workers"),
     Metric("val_bits_per_dim", "bits", "val_nelbo per number in an image"),
     Metric("val_nelbo", _NATS, "rate + distortion at beta 1 under the calibrated discrete likelihood"),
-    Metric("val_rate", _NATS, "KL(q(z given x), N(0, I)) of the validation images"),
+    Metric("val_rate", _NATS, "KL(q(z given x), p(z)) of the validation images"),
+    Metric("val_rate_error", _NATS, _RATE_ERROR, least=0.0, since="0.2.0"),
     Metric("val_distortion", _NATS, "-log p(x given z) under the training likelihood"),
     Metric("val_mse", "", "squared error of pixels in [0, 1], mean over pixels and images"),
     Metric("val_active_units", "latents", "latents whose posterior mean has a variance above 0.01", whole=True),

@@ -14,6 +14,7 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "leaky_relu": partial(nn.LeakyReLU, 0.2),
     "relu": nn.ReLU,
     "tanh": nn.Tanh,
+    "gated": partial(nn.GLU, 1),
 }
 
 
@@ -38,8 +39,10 @@ def conv(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
 
 
 def dense(widths: Sequence[int], activation: str) -> list[nn.Module]:
-    """Fully connected layers from each width to the next, (B, first) -> (B, last), each with its activation."""
-    layers = [(Conditioned(before, after), _ACTIVATIONS[activation]()) for before, after in pairwise(widths)]
+    """Fully connected layers from each width to the next, (B, first) -> (B, last), each with its activation. A gated
+    one's is h(x) * sigmoid(g(x)) (Dauphin et al. 2017, ICML, arXiv:1612.08083), h and g two halves of one map."""
+    maps = 2 if activation == "gated" else 1
+    layers = [(Conditioned(before, maps * after), _ACTIVATIONS[activation]()) for before, after in pairwise(widths)]
     return [module for layer in layers for module in layer]
 
 

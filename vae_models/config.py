@@ -20,7 +20,11 @@ CONSTANTS = {"gaussian": 0.5 * math.log(2 * math.pi), "laplace": math.log(2)}
 _Density = Literal["gaussian", "laplace", "optimal_gaussian", "continuous_bernoulli"]
 _OfBinaryPixels = Literal["bernoulli"]
 _OfLevels = Literal["discretised_logistic", "logistic_mixture", "beta_binomial", "discretised_gaussian"]
-_OWN_FIELDS = {"components": "logistic_mixture", "learnt_sigma": "discretised_gaussian"}  # of which likelihood
+_OWN_FIELDS = {  # which choice of which other field each belongs to
+    "components": ("likelihood", "logistic_mixture"),
+    "learnt_sigma": ("likelihood", "discretised_gaussian"),
+    "pseudo_inputs": ("prior", "vamp"),
+}
 
 
 class ModelConfig(BaseModel):
@@ -38,12 +42,15 @@ class ModelConfig(BaseModel):
     width: int = Field(32, ge=4, le=1024, multiple_of=4)
     # of an mlp's hidden layers, from the image to the latents; the decoder has them in reverse
     widths: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] = Field((500,), min_length=1, max_length=16)
-    activation: Literal["silu", "leaky_relu", "relu", "tanh"] = "silu"
+    # gated: of dense layers alone, each unit times the sigmoid of another map of the same inputs
+    activation: Literal["silu", "leaky_relu", "relu", "tanh", "gated"] = "silu"
     likelihood: _Density | _OfBinaryPixels | _OfLevels = "gaussian"  # see `vae_models.likelihoods`
     components: int = Field(5, ge=1, le=100)  # of a logistic_mixture
     learnt_sigma: Literal["one", "channel", "pixel"] = "one"  # of a discretised_gaussian: how many are learnt
     # how grey pixels become binary ones: drawn anew at each step of training, drawn once, or white above half
     binarise: Literal["none", "dynamic", "fixed", "threshold"] = "none"
+    prior: Literal["standard_normal", "vamp"] = "standard_normal"  # see `vae_models.priors`
+    pseudo_inputs: int = Field(500, ge=1, le=65_536)  # of a vamp prior: the components of its mixture
     # one network for every KL weight of the range: see `vae_models.multi_rate`
     multi_rate: bool = False
     beta_range: tuple[_Weight, _Weight] = (0.1, 10.0)
@@ -56,20 +63,26 @@ class ModelConfig(BaseModel):
             raise ValueError(f"{rule}, got {low:g} and {high:g}")
         if self.multi_rate and self.likelihood != "gaussian":  # its KL weights are compared by a closed form of that
             raise ValueError(f"likelihood must be gaussian with multi_rate, got {self.likelihood}")
+        if self.multi_rate and self.prior != "standard_normal":  # so is its rate
+            raise ValueError(f"prior must be standard_normal with multi_rate, got {self.prior}")
         if not self.multi_rate and self.beta_range != type(self).model_fields["beta_range"].default:
             raise ValueError(f"beta_range must be left out without multi_rate, got {low:g} and {high:g}")
         return self
 
     @model_validator(mode="after")
-    def _fields_are_of_the_likelihood(self) -> "ModelConfig":
+    def _likelihood_is_of_the_pixels(self) -> "ModelConfig":
         if self.is_binary and self.likelihood not in get_args(_OfBinaryPixels):
             rule = f"likelihood must be bernoulli with binarise {self.binarise}, whose pixels are 0 or 1"
             raise ValueError(f"{rule}, got {self.likelihood}")
-        for name, likelihood in _OWN_FIELDS.items():
+        return self
+
+    @model_validator(mode="after")
+    def _fields_are_of_their_owners(self) -> "ModelConfig":
+        for name, (owner, choice) in _OWN_FIELDS.items():
             value, default = getattr(self, name), type(self).model_fields[name].default
-            if self.likelihood != likelihood and value != default:
-                rule = f"{name} must be {default} with likelihood {self.likelihood}, as it is {likelihood}'s"
-                raise ValueError(f"{rule}, got {value}")
+            chosen = getattr(self, owner)
+            if chosen != choice and value != default:
+                raise ValueError(f"{name} must be {default} with {owner} {chosen}, as it is {choice}'s, got {value}")
         return self
 
     @model_validator(mode="after")
@@ -79,6 +92,9 @@ class ModelConfig(BaseModel):
             if self.architecture not in architectures and value != default:
                 rule = f"{name} must be {default} with architecture {self.architecture}, which has none"
                 raise ValueError(f"{rule}, got {value}")
+        if self.activation == "gated" and self.architecture != "mlp":
+            rule = f"activation must be silu, leaky_relu, relu or tanh with architecture {self.architecture}"
+            raise ValueError(f"{rule}, got gated, which is mlp's")
         return self
 
     @model_validator(mode="after")
@@ -131,6 +147,11 @@ class ModelConfig(BaseModel):
     def distortion_constant(self) -> float:
         """What of the distortion no model changes, nats per image."""
         return CONSTANTS.get(self.likelihood, 0.0) * self.dimensions
+
+    @property
+    def prior_words(self) -> str:
+        """The prior for people: "N(0, I)", "VampPrior of 500 components"."""
+        return "N(0, I)" if self.prior == "standard_normal" else f"VampPrior of {self.pseudo_inputs:,} components"
 
     @property
     def is_binary(self) -> bool:

@@ -1,4 +1,4 @@
-"""The loss D + beta R, and the yardstick that compares every KL weight: bits per dimension.
+"""The loss D + beta R, its two variants, and the yardstick that compares every KL weight: bits per dimension.
 
 Shapes: B images of C x H x W, Z latents; nats per image unless the name says otherwise.
 """
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vae_models.likelihoods import Likelihood
 from vae_models.likelihoods.levels import log_discretised_gaussian
-from vae_models.vae import Posterior
+from vae_models.vae import Pass
 
 ACTIVE_VARIANCE = 0.01
 
@@ -19,35 +19,45 @@ ACTIVE_VARIANCE = 0.01
 class Loss(NamedTuple):
     """What training minimises, and its parts: each (B,), nats per image."""
 
-    total: Tensor  # distortion + beta rate: minus the ELBO where beta is 1
+    total: Tensor  # distortion + beta rate: minus the ELBO where beta is 1; or another bound
     distortion: Tensor
     rate: Tensor
 
 
-def loss(output: Tensor, posterior: Posterior, x: Tensor, likelihood: Likelihood, beta: float | Tensor) -> Loss:
+def loss(passed: Pass, noise_BZ: Tensor, x: Tensor, likelihood: Likelihood, beta: float | Tensor) -> Loss:
     """D + beta R of each image (Higgins et al. 2017, "beta-VAE", ICLR, equation 4; Kingma & Welling 2014 at beta 1).
 
     Args:
-        output: of the decoder for one sample of each image's posterior, (B, P C, H, W).
-        posterior: q(z | x), of which the samples are.
+        passed: what the model made of the images and the noise.
+        noise_BZ: of the one sample of each image's posterior, (B, Z).
         x: the images, (B, C, H, W) in [0, 1].
         likelihood: log p(x | z), by which the distortion is measured.
         beta: the KL weight."""
-    distortion, nats = likelihood.distortion(output, x), rate(posterior)
+    distortion, nats = likelihood.distortion(passed.output, x), passed.prior.rate(passed.posterior, noise_BZ)
     return Loss(distortion + beta * nats, distortion, nats)
 
 
-def rate(posterior: Posterior) -> Tensor:
-    """KL(q(z | x), N(0, I)) in nats, summed over latents, (B,)."""
-    return kl_per_latent(posterior).sum(1)
+def free_rate(kl_BZ: Tensor, mean_Z: Tensor, free_bits: float) -> Tensor:
+    """What takes the rate's place in a loss with free bits, (B,): its mean over a batch is sum_j max(free_bits, mean of
+    KL_j), so that a latent below ``free_bits`` nats has no gradient (Kingma et al. 2016, NeurIPS, arXiv:1606.04934,
+    appendix C.8; each latent is a group of its own).
+
+    Args:
+        kl_BZ: `kl_per_latent` of these images, of a whole batch or of one process' part of it.
+        mean_Z: its mean over the whole batch, without gradient."""
+    return torch.where(mean_Z > free_bits, kl_BZ, free_bits).sum(1)
 
 
-def kl_per_latent(posterior: Posterior) -> Tensor:
-    """KL(q(z | x), N(0, I)) of each image and latent in nats, (B, Z): Kingma & Welling 2014, appendix B.
-
-    In float32 at least: squares of means and exp(logvar) lose their small differences in bfloat16."""
-    mean, logvar = (part if part.dtype == torch.float64 else part.float() for part in posterior)
-    return 0.5 * (mean.square() + logvar.exp() - 1 - logvar)
+def importance_weighted(passed: Pass, noise_KBZ: Tensor, x: Tensor, likelihood: Likelihood) -> Loss:
+    """Minus the importance-weighted bound of K samples, -log 1/K sum_k p(x, z_k) / q(z_k | x), of each image (Burda et
+    al. 2016, ICLR, arXiv:1509.00519, equation 8); its gradient is theirs, equation 13. Distortion and rate are means
+    over the samples, the rate that of log q(z | x) - log p(z): their sum is at least the loss, and equals it where the
+    weights do. Arguments as those of `loss`."""
+    repeated = x.expand(len(noise_KBZ), *x.shape).flatten(0, 1)
+    distortion = likelihood.distortion(passed.output, repeated).view(noise_KBZ.shape[:2])
+    nats = -passed.prior.log_ratio(passed.posterior, noise_KBZ)
+    total = math.log(len(noise_KBZ)) - torch.logsumexp(-distortion - nats, 0)
+    return Loss(total, distortion.mean(0), nats.mean(0))
 
 
 def discrete_gaussian_nll(mean: Tensor, x: Tensor, sigma: float) -> Tensor:

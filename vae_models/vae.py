@@ -12,19 +12,18 @@ from vae_models.blocks import Conditioned, Films, Layers, NormAct, ResidualBlock
 from vae_models.config import ModelConfig
 from vae_models.likelihoods import likelihood_of
 from vae_models.multi_rate import Conditioning, sites
+from vae_models.priors import Posterior, Prior, PseudoInputs, StandardNormal, VampPrior
 
 LOGVAR_BOUND = 12.0  # log-variances stay within +-12: exp(12) and exp(-12) are safe in float32 and bfloat16 alike
 
 
-class Posterior(NamedTuple):
-    """q(z | x) = N(mean, diag(exp(logvar))); both are (B, Z)."""
+class Pass(NamedTuple):
+    """What the loss needs of one stochastic pass, all of it computed within the model's `forward`: what runs there as
+    one function, or shares gradients among processes, sees every parameter."""
 
-    mean: Tensor
-    logvar: Tensor
-
-    def sample(self, noise_BZ: Tensor) -> Tensor:
-        """The reparameterised sample mean + std * noise, (B, Z)."""
-        return self.mean + torch.exp(0.5 * self.logvar) * noise_BZ
+    output: Tensor  # of the decoder, (B, P C, H, W); of K samples an image (K B, P C, H, W), sample by sample
+    posterior: Posterior
+    prior: Prior
 
 
 class VAE_Encoder(nn.Module):
@@ -121,7 +120,7 @@ class VAE_DecoderPP(VAE_Decoder):
 
 
 class VAE(nn.Module):
-    """Encoder, decoder and likelihood of one `ModelConfig`."""
+    """Encoder, decoder, likelihood and prior of one `ModelConfig`."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -133,18 +132,25 @@ class VAE(nn.Module):
         if config.multi_rate:
             channels = [site.channels for site in sites(self.encoder, self.decoder)]
             self.conditioning = Conditioning(config, channels)
+        self.pseudo_inputs = PseudoInputs(config) if config.prior == "vamp" else None
 
-    def forward(self, x: Tensor, noise_BZ: Tensor, beta_B: Tensor | None = None) -> tuple[Tensor, Posterior]:
-        """One stochastic pass. x: (B, C, H, W) in [0, 1], noise: (B, Z) ~ N(0, I), made by the caller so that
-        a run is a function of its seed; of a multi-rate network the KL weight of each image, (B,). Returns the
-        decoder's output (B, P C, H, W) and the posterior."""
+    def forward(self, x: Tensor, noise_BZ: Tensor, beta_B: Tensor | None = None) -> Pass:
+        """One stochastic pass. x: (B, C, H, W) in [0, 1], noise: (B, Z) ~ N(0, I), or (K, B, Z) for K samples of each
+        image's posterior, made by the caller so that a run is a function of its seed; of a multi-rate network the KL
+        weight of each image, (B,)."""
         if beta_B is None:
             self._refuse_without_a_weight()
         elif self.conditioning is None:
             raise ValueError("a network for one KL weight is given none")
         films = self.conditioning(beta_B) if self.conditioning else None
         posterior = self.encoder(x, films)
-        return self.decoder(posterior.sample(noise_BZ), films), posterior
+        return Pass(self.decoder(posterior.sample(noise_BZ).flatten(0, -2), films), posterior, self.prior())
+
+    def prior(self) -> Prior:
+        """p(z) at the weights of the moment; a VampPrior encodes its pseudo-inputs for it."""
+        if self.pseudo_inputs is None:
+            return StandardNormal(self.config.latent_dim)
+        return VampPrior(self.encoder(self.pseudo_inputs()))
 
     def at(self, beta: float) -> "VAE":
         """A multi-rate network at one KL weight: a plain VAE of the same layers, with weights of its own. Raises:
@@ -186,10 +192,9 @@ class VAE(nn.Module):
         return self.decode(self.encode(x).mean)
 
     def sample(self, count: int, seed: int = 0) -> Tensor:
-        """``count`` images (count, C, H, W) decoded from the prior N(0, I), the same for the same seed."""
-        parameter = next(self.parameters())
-        noise = torch.randn(count, self.config.latent_dim, generator=torch.Generator().manual_seed(seed))
-        return self.decode(noise.to(parameter.device))
+        """``count`` images (count, C, H, W) decoded from the prior, the same for the same seed."""
+        codes = self.prior().sample(count, torch.Generator().manual_seed(seed))
+        return self.decode(codes.to(next(self.parameters()).device))
 
 
 def parameter_count(config: ModelConfig) -> int:

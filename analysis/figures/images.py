@@ -7,6 +7,7 @@ import torch
 
 from analysis.measures.codes import batch_size, device_of
 from vae_models import VAE
+from vae_models.priors import StandardNormal
 
 
 @torch.no_grad()
@@ -15,6 +16,16 @@ def decode(model: VAE, z_NZ: np.ndarray) -> np.ndarray:
     device = device_of(model)
     parts = torch.from_numpy(z_NZ).float().split(batch_size(model.config.dimensions, device))
     return np.concatenate([model.decode(part.to(device)).cpu().numpy() for part in parts])
+
+
+@torch.no_grad()
+def decode_prior(model: VAE, noise_NZ: np.ndarray) -> np.ndarray:
+    """What a model makes of standard normal noise (N, Z), decoded from its prior: (N, C, H, W) float32 in [0, 1]. Where
+    that is another than N(0, I), of as many draws from it, always the same."""
+    prior = model.prior()
+    if isinstance(prior, StandardNormal):
+        return decode(model, noise_NZ)
+    return decode(model, prior.sample(len(noise_NZ), torch.Generator().manual_seed(0)).cpu().numpy())
 
 
 def unit(images: np.ndarray) -> np.ndarray:

@@ -104,6 +104,16 @@ class ModelContext:
             raise ValueError("a figure of images needs a data set")
         return self.dataset
 
+    @property
+    def has_standard_prior(self) -> bool:
+        """Whether its prior is N(0, I), which is the same along each latent."""
+        return self.model.config.prior == "standard_normal"
+
+    @property
+    def unit(self) -> str:
+        """Of a latent's value."""
+        return "prior standard deviations" if self.has_standard_prior else "standard deviations of N(0, 1)"
+
     @cached_property
     def codes(self) -> Codes:
         """The posteriors of the test images."""

@@ -16,8 +16,7 @@ from trainables.training.batches import Pixels
 from trainables.training.evaluate import BATCH, evaluate
 from trainables.training.process_group import World
 from vae_models import VAE
-from vae_models.elbo import kl_per_latent
-from vae_models.vae import Posterior
+from vae_models.priors import Posterior, kl_per_latent
 
 if TYPE_CHECKING:
     from torchmetrics.image.fid import FrechetInceptionDistance
@@ -122,5 +121,6 @@ def image_rates(mean_NZ: np.ndarray, logvar_NZ: np.ndarray) -> np.ndarray:
 
 
 def latent_rates(mean_NZ: np.ndarray, logvar_NZ: np.ndarray) -> np.ndarray:
-    """The rate of each latent, nats per image averaged over images, (Z,); they sum to the rate."""
+    """The rate of each latent, nats per image averaged over images, (Z,); they sum to the rate of a model whose prior
+    is N(0, I). To another prior a latent has no rate of its own."""
     return np.asarray(image_rates(mean_NZ, logvar_NZ).mean(0))

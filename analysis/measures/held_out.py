@@ -8,7 +8,6 @@ import torch
 from analysis.measures.codes import batches
 from trainables.training.evaluate import row_noise
 from vae_models import VAE
-from vae_models.elbo import loss
 
 
 @dataclass(frozen=True)
@@ -29,11 +28,10 @@ def image_losses(model: VAE, images: np.ndarray, chosen: np.ndarray) -> ImageLos
     """Of a model in evaluation mode, on any device: of the N rows ``chosen`` of some images, (M, C, H, W) uint8. An
     image's noise is that of `trainables.training.evaluate.evaluate`."""
     noise = row_noise(len(images), model.config.latent_dim)[chosen]
-    parts = []
+    parts, prior = [], model.prior()
     for rows, x in batches(model, images, chosen):
-        posterior = model.encode(x)
-        output = model.decoder(posterior.sample(noise[rows].to(x.device)))
-        _, distortion, nats = loss(output, posterior, x, model.likelihood, 1.0)
-        parts.append(torch.stack([nats, distortion]).double().cpu())
+        posterior, own = model.encode(x), noise[rows].to(x.device)
+        distortion = model.likelihood.distortion(model.decoder(posterior.sample(own)), x)
+        parts.append(torch.stack([prior.rate(posterior, own), distortion]).double().cpu())
     both = torch.cat(parts, 1).numpy() if parts else np.zeros((2, 0))
     return ImageLosses(*both)

@@ -25,7 +25,7 @@ from analysis.statistics.resampling import standard_error
 from trainables.training.evaluate import encoded
 from vae_models import VAE
 from vae_models.elbo import exact_distortion
-from vae_models.vae import Posterior
+from vae_models.priors import Posterior
 
 # test images and K of the part: decoding them is most of what measuring a large model costs
 LIKELIHOOD_IMAGES, LIKELIHOOD_SAMPLES = 100, 50
@@ -78,7 +78,7 @@ def _batch_weights(
     model: VAE, x: Tensor, posterior: Posterior, sigma: float, samples: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Log sum_k w_k, log sum_k w_k^2 and sum_k log w_k of each image of a batch, (B,) float64."""
-    shape = posterior.mean.shape
+    shape, prior = posterior.mean.shape, model.prior()
     total = torch.full(shape[:1], -math.inf, device=x.device, dtype=torch.float64)
     squares, logs = total.clone(), torch.zeros_like(total)
     at_once = max(1, PIXELS[x.device.type] // x.numel())
@@ -86,12 +86,10 @@ def _batch_weights(
         count = min(at_once, samples - start)
         # one draw a sample, so that the chunks' size does not change the numbers
         noise = torch.stack([torch.randn(shape, generator=generator, device=x.device) for _ in range(count)])
-        z = posterior.sample(noise)
-        # log p(z) - log q(z | x): the constants of the two Gaussians cancel
-        log_ratio = 0.5 * (noise.square() - z.square() + posterior.logvar).sum(2).double()
-        output = model.decoder(z.flatten(0, 1))
+        output = model.decoder(posterior.sample(noise).flatten(0, 1))
         repeated = x.expand(count, *x.shape).flatten(0, 1)
-        weights = log_ratio - exact_distortion(model.likelihood, output, repeated, sigma).view(count, -1).double()
+        distortion = exact_distortion(model.likelihood, output, repeated, sigma).view(count, -1).double()
+        weights = prior.log_ratio(posterior, noise).double() - distortion
         total = torch.logaddexp(total, weights.logsumexp(0))
         squares = torch.logaddexp(squares, (2 * weights).logsumexp(0))
         logs += weights.sum(0)

@@ -60,9 +60,9 @@ def sample_quality(subject: Subject) -> dict[str, float]:
 def prior_samples(model: VAE, count: int, seed: int = 0, size: int | None = None) -> Iterator[Tensor]:
     """``model.sample(count, seed)`` in batches of ``size``, or of `batch_size`, (B, C, H, W) in [0, 1] on the
     model's device."""
-    noise = torch.randn(count, model.config.latent_dim, generator=torch.Generator().manual_seed(seed))
+    codes = model.prior().sample(count, torch.Generator().manual_seed(seed))
     device = device_of(model)
-    for z_BZ in torch.split(noise, size or batch_size(model.config.dimensions, device)):
+    for z_BZ in torch.split(codes, size or batch_size(model.config.dimensions, device)):
         yield model.decode(z_BZ.to(device))
 
 

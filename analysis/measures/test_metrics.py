@@ -81,4 +81,5 @@ def _value(metric: Metric, measured: Mapping[str, float]) -> str:
     if metric.is_bound(measured):
         return f"{metric.bound} {text}"
     error = measured.get(f"{metric.name}_error", math.nan)
-    return f"{text} ± {format(error, metric.style)}" if math.isfinite(error) else text
+    # an error of exactly 0 is that of no estimate
+    return f"{text} ± {format(error, metric.style)}" if math.isfinite(error) and error else text

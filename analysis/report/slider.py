@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from PIL import Image
 
-from analysis.figures.images import decode
+from analysis.figures.images import decode_prior
 from analysis.figures.model.interp import Interpolations, compute_interp, lerp
 from analysis.figures.model.recon import COLUMNS, compute_recon
 from analysis.figures.plane import framed, likelihoods
@@ -220,7 +220,7 @@ def pictures(context: ModelContext, noise: np.ndarray) -> dict[str, np.ndarray]:
     """What one model makes of the same images and of the same noise, (20, Z or more), of which it takes as many numbers
     as it has latents: (R, K, C, H, W) in [0, 1] by name."""
     recon, interp = compute_recon(context, COLUMNS), compute_interp(context, _PAIRS, [lerp])
-    samples = decode(context.model, noise[:, : context.model.config.latent_dim])
+    samples = decode_prior(context.model, noise[:, : context.model.config.latent_dim])
     found = {
         "recon": np.stack([recon.originals, recon.decoded]),
         "noise": samples.reshape(2, COLUMNS, *samples.shape[1:]),

@@ -70,7 +70,7 @@ def check_room(study: Study, resources: Resources) -> None:
 
 def check_data(study: Study, data_dir: Path | None, workers: int) -> None:
     """Raises: UserError now for what would fail in every trial."""
-    batch = min(study.base.batch_size, len(training_images(study.base, data_dir).rows))
+    batch = min(study.base.batch_size, len(training_images(study.largest(), data_dir).rows))
     if batch < workers:
         raise UserError(
             f"a batch must hold at least 1 image a worker, got {batch} for {workers} workers\n"

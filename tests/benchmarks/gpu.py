@@ -30,7 +30,7 @@ from trainables.training.loop import Epoch, Run, seeded_vae
 from trainables.training.pack import images_per_second
 from trainables.training.process_group import World, first_device
 from vae_models import ModelConfig
-from vae_models.elbo import rate
+from vae_models.priors import kl_per_latent
 
 NETWORKS = {
     "plain": ModelConfig(latent_dim=32),
@@ -86,8 +86,8 @@ def plain_loop(model: ModelConfig) -> dict[str, float]:
         began = time.perf_counter()
         for batch in loader:
             x = batch.to(device, non_blocking=True)
-            output, posterior = vae(x, torch.randn(len(x), model.latent_dim, device=device))
-            loss = F.mse_loss(torch.tanh(output), 2 * x - 1) + rate(posterior).mean() / x[0].numel()
+            output, posterior, _ = vae(x, torch.randn(len(x), model.latent_dim, device=device))
+            loss = F.mse_loss(torch.tanh(output), 2 * x - 1) + kl_per_latent(posterior).sum(1).mean() / x[0].numel()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

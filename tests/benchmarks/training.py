@@ -34,7 +34,7 @@ from trainables.training.pack import images_per_second
 from trainables.training.process_group import keep_freed_memory
 from vae_models import ModelConfig
 from vae_models.blocks import UpConv
-from vae_models.elbo import rate
+from vae_models.priors import kl_per_latent
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,8 @@ def plain_epochs(model: ModelConfig, images: np.ndarray, batch: int, epochs: int
     for _ in range(epochs):
         began = time.perf_counter()
         for x in loader:
-            output, posterior = vae(x, torch.randn(len(x), model.latent_dim))
-            loss = F.mse_loss(torch.tanh(output), 2 * x - 1) + rate(posterior).mean() / x[0].numel()
+            output, posterior, _ = vae(x, torch.randn(len(x), model.latent_dim))
+            loss = F.mse_loss(torch.tanh(output), 2 * x - 1) + kl_per_latent(posterior).sum(1).mean() / x[0].numel()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -215,8 +215,8 @@ def flops_per_image(name: str) -> float:
     optimizer = make_optimizer(config, model)
     x = torch.rand(8, *network.model.image_shape)
     with FlopCounterMode(display=False) as counter:
-        output, posterior = model(x, torch.randn(8, network.model.latent_dim))
-        (model.likelihood.distortion(output, x) + rate(posterior)).sum().backward()
+        output, posterior, _ = model(x, torch.randn(8, network.model.latent_dim))
+        (model.likelihood.distortion(output, x) + kl_per_latent(posterior).sum(1)).sum().backward()
         optimizer.step()
     return counter.get_total_flops() / 8
 

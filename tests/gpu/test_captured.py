@@ -30,6 +30,9 @@ VARIED = {
     "deep": PLAIN.replace({"model.depth": 1, "seed": 1, "batch_size": 50, "kl_warmup": 0.5}),
     "bf16": PLAIN.replace({"precision": "bf16", "seed": 2, "schedule": "plateau"}),
     "mlp": PLAIN.replace({"model.architecture": "mlp", "model.width": 32, "seed": 3, "epochs": 2, "optimizer": "adam"}),
+    "vamp": PLAIN.replace({"model.prior": "vamp", "model.pseudo_inputs": 20, "seed": 4, "schedule": "burda"}),
+    "bound": PLAIN.replace({"importance_samples": 5, "seed": 5}),
+    "free bits": PLAIN.replace({"free_bits": 0.5, "seed": 6}),
 }
 
 

@@ -6,7 +6,9 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from support.small_study import CONFIG, study
 
+from studies.run.checks import check_data
 from trainables.config import TrialConfig
+from trainables.errors import UserError
 from vae_models import ModelConfig
 
 
@@ -36,6 +38,37 @@ def test_a_space_has_fields_of_every_architecture_that_it_draws() -> None:
     space = {"beta": FloatDistribution(0.1, 1), "model.depth": IntDistribution(0, 1)}
     plain = study(base=TrialConfig(), space=space)
     assert list(plain.with_overrides({"model.architecture": "mlp", "model.depth": 0}).space) == ["beta"]
+
+
+def test_values_of_a_space_go_together_in_pairs() -> None:
+    both = CategoricalDistribution(("standard_normal", "vamp"))
+    base = TrialConfig()
+    assert study(base=base, space={"model.prior": both, "lr": FloatDistribution(1e-4, 1e-2)}).largest().model.prior == (
+        "vamp"
+    )
+    with pytest.raises(ValueError, match=r"pseudo_inputs must be 500 with prior standard_normal.*got 20"):
+        study(base=base, space={"model.prior": both, "model.pseudo_inputs": CategoricalDistribution((20, 50))})
+    with pytest.raises(ValueError, match=r"free_bits must be 0 with model\.prior vamp.*got 0\.5"):
+        study(base=base, space={"model.prior": both, "free_bits": FloatDistribution(0.0, 0.5)})
+    samples = CategoricalDistribution((1, 5, 50))
+    assert study(base=base, space={"importance_samples": samples}).largest().importance_samples == 50
+    with pytest.raises(ValueError, match=r"beta must be 1 with importance_samples 5, .*, got 0\.1"):
+        study(base=base, space={"importance_samples": samples, "beta": FloatDistribution(0.1, 1.0)})
+    vamp = TrialConfig(model=ModelConfig(prior="vamp"))
+    searched = study(base=vamp, space={"model.pseudo_inputs": IntDistribution(10, 100)})
+    assert (searched.smallest().model.pseudo_inputs, searched.largest().model.pseudo_inputs) == (10, 100)
+
+
+def test_a_prior_of_more_components_than_images_is_refused_before_anything_begins() -> None:
+    vamp = TrialConfig(model=ModelConfig(prior="vamp", pseudo_inputs=30), limit_train=40)
+    check_data(study(base=vamp, space={}), None, 1)
+    for asked in (
+        study(base=vamp.replace({"limit_train": 29}), space={}),
+        study(base=vamp, space={"model.pseudo_inputs": IntDistribution(10, 41)}),
+        study(base=TrialConfig(limit_train=40), space={"model.prior": CategoricalDistribution(("vamp",))}),
+    ):
+        with pytest.raises(UserError, match=r"pseudo_inputs must be at most the (29|40) training images.*\nset fewer"):
+            check_data(asked, None, 1)
 
 
 def test_a_study_of_ones_own_images_has_a_name_that_ray_takes() -> None:

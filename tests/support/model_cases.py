@@ -11,7 +11,7 @@ from trainables.config import TrialConfig
 from trainables.data.datasets import Dataset, Split
 from trainables.training.loop import seeded_vae
 from vae_models import VAE, ModelConfig
-from vae_models.vae import Posterior
+from vae_models.priors import Posterior, StandardNormal
 
 
 def vae(latent_dim: int, shape: tuple[int, int, int] = (1, 16, 16), seed: int = 0, **fields: object) -> VAE:
@@ -49,6 +49,9 @@ class Echo(nn.Module):
     def encode(self, x: Tensor) -> Posterior:
         mean = 8 * x.flatten(1)[:, : self.config.latent_dim] - 4
         return Posterior(mean, torch.full_like(mean, -1.0))
+
+    def prior(self) -> StandardNormal:
+        return StandardNormal(self.config.latent_dim)
 
     def decode(self, z: Tensor) -> Tensor:
         pixels = torch.zeros(len(z), 64)

@@ -212,7 +212,7 @@ def test_every_likelihood_trains_every_architecture(name: str, architecture: str
     optimizer, noise = torch.optim.Adam(vae.parameters(), 1e-2), torch.randn(16, 3)
     totals = []
     for _ in range(30):
-        total = loss(*vae(x, noise), x, vae.likelihood, 1.0).total.mean()
+        total = loss(vae(x, noise), noise, x, vae.likelihood, 1.0).total.mean()
         optimizer.zero_grad()
         total.backward()
         optimizer.step()
@@ -222,7 +222,8 @@ def test_every_likelihood_trains_every_architecture(name: str, architecture: str
     again = VAE(config)
     again.load_state_dict(vae.state_dict())
     torch.testing.assert_close(
-        loss(*again.eval()(x, noise), x, again.likelihood, 1.0), loss(*vae(x, noise), x, vae.likelihood, 1.0)
+        loss(again.eval()(x, noise), noise, x, again.likelihood, 1.0),
+        loss(vae(x, noise), noise, x, vae.likelihood, 1.0),
     )
 
 

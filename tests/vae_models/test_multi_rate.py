@@ -17,6 +17,7 @@ KINDS: list[dict[str, Any]] = [
     {"depth": 1, "width": 8, "latent_dim": 3},
     {"depth": 2, "width": 8, "image_shape": (3, 32, 32)},
     {"architecture": "mlp", "widths": (9, 5), "image_shape": (1, 5, 7)},
+    {"architecture": "mlp", "image_shape": (1, 5, 7), "widths": (20, 10), "activation": "gated"},
     {"architecture": "linear", "image_shape": (3, 5, 7)},
 ]
 
@@ -43,8 +44,8 @@ def conditioned(vae: VAE) -> VAE:
 @pytest.mark.parametrize("fields", KINDS, ids=str)
 def test_before_training_it_is_the_plain_network_to_the_bit(fields: dict[str, Any]) -> None:
     plain, multi, x, noise = pair(fields)
-    output, posterior = multi(x, noise, torch.tensor([0.1, 0.5, 1.0, 3.0, 10.0]))
-    expected, of_plain = plain(x, noise)
+    output, posterior, _ = multi(x, noise, torch.tensor([0.1, 0.5, 1.0, 3.0, 10.0]))
+    expected, of_plain, _ = plain(x, noise)
     assert torch.equal(output, expected)
     assert torch.equal(posterior.mean, of_plain.mean)
     assert torch.equal(posterior.logvar, of_plain.logvar)
@@ -58,7 +59,7 @@ def test_at_one_weight_it_is_a_plain_network(fields: dict[str, Any], beta: float
     view = multi.at(beta)
     assert view.config == ModelConfig(**fields)
     assert not any(parameter.requires_grad for parameter in view.parameters())
-    output, posterior = multi(x, noise, torch.full((5,), beta))
+    output, posterior, _ = multi(x, noise, torch.full((5,), beta))
     torch.testing.assert_close(view(x, noise)[0], output, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(view.encode(x).mean, posterior.mean, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(view.encode(x).logvar, posterior.logvar, rtol=1e-4, atol=1e-5)
@@ -68,10 +69,10 @@ def test_at_one_weight_it_is_a_plain_network(fields: dict[str, Any], beta: float
 def test_each_image_has_its_own_weight() -> None:
     _, multi, x, noise = pair({"depth": 1, "width": 8})
     betas = torch.tensor([0.1, 0.4, 1.0, 2.0, 10.0])
-    together, _ = conditioned(multi)(x, noise, betas)
+    together = conditioned(multi)(x, noise, betas).output
     alone = [multi(x[[at]], noise[[at]], betas[[at]])[0] for at in range(5)]
     torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-5)
-    other, _ = multi(x, noise, betas.flip(0))
+    other = multi(x, noise, betas.flip(0)).output
     assert [torch.allclose(*both, atol=1e-3) for both in zip(together, other, strict=True)] == [
         False,
         False,

@@ -139,7 +139,8 @@ class TrainingImages(NamedTuple):
 
 def training_images(config: TrialConfig, data_dir: str | Path | None = None) -> TrainingImages:
     """Those of ``config``: a share of the training set is held out, by label. Images that training draws anew at each
-    step are grey. Raises: UserError where the data set cannot be had, or its images do not fit the model."""
+    step are grey. Raises: UserError where the data set cannot be had, its images do not fit the model, or those to
+    train on are fewer than its prior has components."""
     data = dataset_of(config, data_dir)
     if data.image_shape != config.model.image_shape:
         raise UserError(
@@ -151,6 +152,9 @@ def training_images(config: TrialConfig, data_dir: str | Path | None = None) -> 
     if config.model.binarise == "dynamic":
         images = load_dataset(config.dataset, data_dir, config.image_size).train.images
     rows = data.training_rows(config.limit_train)
+    if config.model.prior == "vamp" and (asked := config.model.pseudo_inputs) > len(rows):
+        rule = f"model.pseudo_inputs must be at most the {len(rows):,} training images with prior vamp, got {asked:,}"
+        raise UserError(f"{rule}\nset fewer, or train on more images")
     return TrainingImages(images, rows, data.train.images, limit(held_out, config.limit_val))
 
 

@@ -1,6 +1,7 @@
 """Rate, distortion and the calibrated ELBO of a model over a set, on one process or many. Z latents; sums and counts
 are reduced over the ranks in float64, then divided once."""
 
+import math
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -13,8 +14,8 @@ from trainables.training.batches import Pixels
 from trainables.training.process_group import Turns, World, finished
 from trainables.training.yardstick import YARDSTICKS
 from vae_models import VAE
-from vae_models.elbo import active_units, bits_per_dim, exact_distortion, rate
-from vae_models.vae import Posterior
+from vae_models.elbo import active_units, bits_per_dim, exact_distortion
+from vae_models.priors import Posterior
 
 BATCH = 500
 _GPU_BATCH = 2_000  # so many at once cost a GPU hardly more, and are a quarter of the kernels to launch
@@ -23,14 +24,15 @@ _NOISE_SEED = 20_140_411  # the same noise for a row in every evaluation: epochs
 
 
 @lru_cache(maxsize=4)
-def row_noise(count: int, latent_dim: int) -> Tensor:
-    """(count, Z) standard normal, the same on every rank and device; not to be written to."""
-    return torch.randn(count, latent_dim, generator=torch.Generator().manual_seed(_NOISE_SEED))
+def row_noise(count: int, latent_dim: int, draw: int = 0) -> Tensor:
+    """(count, Z) standard normal, the same on every rank and device; not to be written to. Another ``draw`` is
+    independent of it."""
+    return torch.randn(count, latent_dim, generator=torch.Generator().manual_seed(_NOISE_SEED + draw))
 
 
 @lru_cache(maxsize=8)
-def _noise_on(device: torch.device, count: int, latent_dim: int) -> Tensor:
-    return row_noise(count, latent_dim).to(device)
+def _noise_on(device: torch.device, count: int, latent_dim: int, draw: int = 0) -> Tensor:
+    return row_noise(count, latent_dim, draw).to(device)
 
 
 def calibrated_sigma(model: VAE, pixels: Pixels, world: World, definitions: int = 2) -> float:
@@ -45,7 +47,7 @@ def _calibrated(model: VAE, pixels: Pixels, world: World, definitions: int, at_o
         nothing = torch.empty(0, device=world.device)
         total = statistic(nothing, nothing)
         for x, noise, _ in _batches(model, pixels, world, at_once):
-            output, _ = model(x, noise)
+            output = model.decoder(model.encode(x).sample(noise))
             total += statistic(model.likelihood.mean(output), x)
     return sigma_of((yield from world.read(total)))
 
@@ -66,9 +68,11 @@ def encoded(model: VAE, x: Tensor, rows: np.ndarray, known: Posterior | None) ->
 def evaluate(model: VAE, pixels: Pixels, sigma: float, world: World, known: Posterior | None = None) -> Metrics:
     """Metrics of a model over a set, with one noise sample an image, whose posteriors may be ``known``. Returns
     ``distortion rate nelbo`` in nats per image, ``bits_per_dim``, ``mse`` of pixels in [0, 1] and ``active_units``.
-    ``distortion`` is under the training likelihood. ``nelbo`` is the rate plus `elbo.exact_distortion`, which is under
-    that likelihood itself where it is a probability, and under the discrete Gaussian of width ``sigma``
-    (`calibrated_sigma`) where it is a density; one yardstick for all KL weights and likelihoods of the same pixels."""
+    ``distortion`` is under the training likelihood. ``rate`` is to the model's prior; where that has no closed form it
+    is an estimate from these samples, and ``rate_error`` its standard error for these images; otherwise 0. ``nelbo`` is
+    the rate plus `elbo.exact_distortion`, which is under that likelihood itself where it is a probability, and under
+    the discrete Gaussian of width ``sigma`` (`calibrated_sigma`) where it is a density; one yardstick for all KL
+    weights and likelihoods of the same pixels."""
     return finished(_evaluated(model, pixels, sigma, world, known))
 
 
@@ -76,25 +80,32 @@ def _evaluated(
     model: VAE, pixels: Pixels, sigma: float, world: World, known: Posterior | None = None, at_once: int = BATCH
 ) -> Turns[Metrics]:
     latent_dim = model.config.latent_dim
-    sums = torch.zeros(4 + 2 * latent_dim, dtype=torch.float64, device=world.device)
+    sums = torch.zeros(5 + 2 * latent_dim, dtype=torch.float64, device=world.device)
     with torch.no_grad():
+        prior = model.prior()
         for x, noise, rows in _batches(model, pixels, world, at_once):
             posterior = encoded(model, x, rows, known)
             output = model.decoder(posterior.sample(noise))
             image = model.likelihood.mean(output)
             sums[0] += model.likelihood.distortion(output, x).sum(dtype=torch.float64)
-            sums[1] += rate(posterior).sum(dtype=torch.float64)
+            nats = prior.rate(posterior, noise)
+            sums[1] += nats.sum(dtype=torch.float64)
             sums[2] += exact_distortion(model.likelihood, output, x, sigma).sum(dtype=torch.float64)
             sums[3] += (image - x).square().sum(dtype=torch.float64)
+            if not prior.has_closed_form:
+                others = _noise_on(world.device, len(pixels), latent_dim, draw=1)[int(rows[0]) : int(rows[-1]) + 1]
+                # half the squared difference of two samples of an image is on average what one of them varies by
+                sums[4] += 0.5 * (nats - prior.rate(posterior, others)).square().sum(dtype=torch.float64)
             mean = posterior.mean.double()
-            sums[4:] += torch.cat([mean.sum(0), mean.square().sum(0)])
+            sums[5:] += torch.cat([mean.sum(0), mean.square().sum(0)])
     means = torch.from_numpy((yield from world.read(sums)) / len(pixels))
-    distortion, nats, discrete, squares = means[:4].tolist()
-    mean, mean_square = means[4:].chunk(2)
+    distortion, nats, discrete, squares, variance = means[:5].tolist()
+    mean, mean_square = means[5:].chunk(2)
     dimensions = model.config.dimensions
     return {
         "distortion": distortion,
         "rate": nats,
+        "rate_error": math.sqrt(variance / len(pixels)),
         "nelbo": discrete + nats,
         "bits_per_dim": bits_per_dim(discrete + nats, dimensions),
         "mse": squares / dimensions,

@@ -1,7 +1,9 @@
 """How a model is optimised: the optimiser, its learning rate, and the model as it is called in training."""
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -14,6 +16,7 @@ from trainables.metrics import Metrics
 from trainables.training.process_group import World
 from vae_models import VAE
 
+_BURDA_ENDS = tuple(accumulate(3**stage for stage in range(8)))  # epochs after which its stages end, 3,280 the last
 _COMPILED = 256  # models that a process may compile, each of its own: at torch's 8 it would go on without
 
 
@@ -57,9 +60,13 @@ class Schedule:
         self._plateau.step(row["val_nelbo"])
 
     def rates(self, epoch: int) -> list[float]:
-        """Of the steps of an epoch, counted from 0. The cosine is that of Loshchilov & Hutter 2017,
-        arXiv:1608.03983."""
+        """Of the steps of an epoch, counted from 0. The cosine is that of Loshchilov & Hutter 2017, arXiv:1608.03983;
+        burda that of Burda et al. 2016, arXiv:1509.00519, section 5: lr 10^(-i/7) for 3^i epochs, i = 0 to 7, which are
+        3,280 in all and of other lengths keep their shares. Their code rounds the rates to two digits."""
         config, steps = self._config, range(self._steps)
+        if config.schedule == "burda":
+            done = [(epoch * self._steps + step) * _BURDA_ENDS[-1] // (config.epochs * self._steps) for step in steps]
+            return [config.lr * 10 ** (-bisect_right(_BURDA_ENDS, each) / 7) for each in done]
         if config.schedule == "cosine":
             progress = [(epoch + step / self._steps) / config.epochs for step in steps]
             return [config.lr * 0.5 * (1 + math.cos(math.pi * done)) for done in progress]

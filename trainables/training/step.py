@@ -21,6 +21,7 @@ from trainables.training.process_group import World
 from trainables.training.rates import Drawn
 from vae_models import VAE, elbo
 from vae_models.elbo import Loss
+from vae_models.priors import kl_per_latent
 
 _STAGED = 4  # batches of a set that is not on the device, which wait in the host's memory for their copies
 _idle: list[torch.cuda.Stream] = []
@@ -121,13 +122,25 @@ class Step:
 
     def _loss(self) -> Loss:
         """Of each of this rank's images."""
-        x, model = self._images(), self._config.model
-        noise = torch.randn((self._batch, model.latent_dim), generator=self._noise, device=self._world.device)
+        x, config, likelihood = self._images(), self._config, self._model.likelihood
+        shape = (self._batch, config.importance_samples, config.model.latent_dim)
+        noise = torch.randn(shape, generator=self._noise, device=self._world.device)
+        noise = self._world.share(noise).transpose(0, 1)
+        noise = noise if config.importance_samples > 1 else noise[0]
         beta = self._betas.index_select(0, self._at).view(-1)
         given = () if self._weights is None else (beta,)
-        with torch.autocast(self._world.device.type, torch.bfloat16, enabled=self._config.precision == "bf16"):
-            output, posterior = self._module(x, self._world.share(noise), *given)
-        return elbo.loss(output, posterior, x, self._model.likelihood, beta)
+        with torch.autocast(self._world.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+            passed = self._module(x, noise, *given)
+        if config.importance_samples > 1:
+            return elbo.importance_weighted(passed, noise, x, likelihood)
+        losses = elbo.loss(passed, noise, x, likelihood, beta)
+        if config.free_bits:
+            kl = kl_per_latent(passed.posterior)
+            # of the whole batch, whoever has which part of it: a latent is free on all ranks, or on none
+            mean = self._world.sum(kl.detach().sum(0)) / self._batch
+            free = elbo.free_rate(kl, mean, config.free_bits)
+            losses = losses._replace(total=losses.distortion + beta * free)
+        return losses
 
     def _compute(self) -> None:
         losses = self._loss()

@@ -3,15 +3,18 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import chi, norm
 
 from analysis.figures.model.kl_latents import KlLatents, compute_kl_latents
-from analysis.figures.registry import ModelFigure
-from analysis.figures.style import FADED, OKABE_ITO, latents, panel_grid, styled
+from analysis.figures.registry import ModelContext, ModelFigure
+from analysis.figures.style import FADED, OKABE_ITO, Look, latents, panel_grid, styled
+from vae_models.priors import Prior, VampPrior
 
 _SHOWN, _BINS, _REACH = 6, 40, 4.0
+_DRAWS = 10_000  # from a prior whose norms have no closed form
 
 
 @dataclass(frozen=True)
@@ -22,11 +25,23 @@ class AggregatePosterior:
     shown: np.ndarray  # (L,) which of them by KL: the first, and the last
     samples: np.ndarray  # (N, L) of these latents
     mean_range: np.ndarray  # (2, L): the 5th and 95th percentile of the posterior means; a collapsed latent's coincide
-    norms: np.ndarray  # (N,) Euclidean norm of all Z latents of the sample; chi-distributed under the prior
+    norms: np.ndarray  # (N,) Euclidean norm of all Z latents of the sample
+    prior: "MixturePrior | None" = None  # none: N(0, I), under which norms are chi-distributed
 
 
-def compute_aggregate_posterior(mean_NZ: np.ndarray, logvar_NZ: np.ndarray, seed: int = 0) -> AggregatePosterior:
-    """Of the posteriors of the test images, (N, Z)."""
+@dataclass(frozen=True)
+class MixturePrior:
+    """A VampPrior of K components, seen likewise."""
+
+    mean: np.ndarray  # (K, L)
+    deviation: np.ndarray  # (K, L) standard deviations
+    norms: np.ndarray  # (M,) of draws
+
+
+def compute_aggregate_posterior(
+    mean_NZ: np.ndarray, logvar_NZ: np.ndarray, seed: int = 0, prior: Prior | None = None
+) -> AggregatePosterior:
+    """Of the posteriors of the test images, (N, Z); a prior of none is N(0, I)."""
     spread = compute_kl_latents(mean_NZ, logvar_NZ)
     count = len(spread.latents)
     shown = np.arange(count) if count <= _SHOWN else np.array([*range(_SHOWN - 1), count - 1])
@@ -34,7 +49,21 @@ def compute_aggregate_posterior(mean_NZ: np.ndarray, logvar_NZ: np.ndarray, seed
     z_NZ = mean_NZ + np.exp(0.5 * logvar_NZ.astype(np.float64)) * noise
     chosen = spread.latents[shown]
     mean_range = np.percentile(mean_NZ[:, chosen], [5, 95], axis=0)
-    return AggregatePosterior(spread, shown, z_NZ[:, chosen], mean_range, np.linalg.norm(z_NZ, axis=1))
+    norms = np.linalg.norm(z_NZ, axis=1)
+    return AggregatePosterior(spread, shown, z_NZ[:, chosen], mean_range, norms, _mixture(prior, chosen, seed))
+
+
+def _mixture(prior: Prior | None, chosen: np.ndarray, seed: int) -> MixturePrior | None:
+    if not isinstance(prior, VampPrior):
+        return None
+    mean, logvar = (part.cpu().double().numpy()[:, chosen] for part in prior.components)
+    draws = prior.sample(_DRAWS, torch.Generator().manual_seed(seed))
+    return MixturePrior(mean, np.exp(0.5 * logvar), torch.linalg.vector_norm(draws, dim=1).cpu().numpy())
+
+
+@torch.no_grad()
+def _compute(context: ModelContext) -> AggregatePosterior:
+    return compute_aggregate_posterior(*context.codes, context.seed, context.model.prior())
 
 
 @styled
@@ -50,9 +79,9 @@ def draw_aggregate_posterior(aggregate: AggregatePosterior) -> Figure:
         axes.set_axis_off()
     # the bars of the means stand below the axis' zero, clear of the histograms
     grid[0].set_ylim(-0.06, None)
-    left.supxlabel("z, prior standard deviations", fontsize=14)
+    left.supxlabel("z, prior standard deviations" if aggregate.prior is None else "z", fontsize=14)
     active = aggregate.spread.active
-    _draw_norms(right.subplots(), aggregate.norms, len(active))
+    _draw_norms(right.subplots(), aggregate)
     figure.suptitle(
         f"Aggregate posterior q(z) of {len(aggregate.norms):,} test images against the prior: "
         f"{latents(len(active))}, {int((~active).sum()) or 'none'} collapsed"
@@ -66,20 +95,29 @@ def _draw_latent(axes: Axes, aggregate: AggregatePosterior, k: int) -> None:
     reach = max(_REACH, float(np.percentile(np.abs(aggregate.samples), 99.8)))
     _histogram(axes, aggregate.samples[:, k], -reach, reach, color)
     x = np.linspace(-reach, reach, 301)
-    axes.plot(x, norm.pdf(x), color="black", linewidth=1.5)
+    prior = aggregate.prior
+    density = norm.pdf(x) if prior is None else norm.pdf(x[:, None], prior.mean[:, k], prior.deviation[:, k]).mean(1)
+    axes.plot(x, density, color="black", linewidth=1.5)
     axes.plot(aggregate.mean_range[:, k], [-0.03] * 2, color=OKABE_ITO["vermillion"], lw=5, solid_capstyle="round")
     axes.set_title(f"latent {spread.latents[rank]}: {spread.kl[rank]:.2f} nats{state}", fontsize=12)
 
 
-def _draw_norms(axes: Axes, norms: np.ndarray, latent_dim: int) -> None:
-    prior = chi(latent_dim)
-    low, high = prior.ppf([0.0005, 0.9995])
+def _draw_norms(axes: Axes, aggregate: AggregatePosterior) -> None:
+    norms, prior, of = aggregate.norms, aggregate.prior, latents(len(aggregate.spread.latents))
+    exact = chi(len(aggregate.spread.latents))
+    low, high = exact.ppf([0.0005, 0.9995]) if prior is None else np.percentile(prior.norms, [0.05, 99.95])
     low, high = min(low, norms.min()), max(high, np.percentile(norms, 99.8))
     _histogram(axes, norms, low, high, OKABE_ITO["blue"], "q(z)")
-    x = np.linspace(max(low, 1e-3), high, 400)
-    axes.plot(x, prior.pdf(x), color="black", linewidth=1.5, label="prior")
+    line: Look = {"color": "black", "linewidth": 1.5, "label": "prior"}
+    if prior is None:
+        x = np.linspace(max(low, 1e-3), high, 400)
+        axes.plot(x, exact.pdf(x), **line)
+        axes.set_title(f"norm |z| over the chi distribution of {of}", fontsize=12)
+    else:
+        bins = np.linspace(low, high, _BINS + 1).tolist()
+        axes.hist(prior.norms, bins=bins, density=True, histtype="step", **line)
+        axes.set_title(f"norm |z| over that of {len(prior.norms):,} draws from the prior, of {of}", fontsize=12)
     axes.plot([], [], color=OKABE_ITO["vermillion"], linewidth=5, label="90% of posterior means")
-    axes.set_title(f"norm |z| over the chi distribution of {latents(latent_dim)}", fontsize=12)
     axes.set_xlabel("|z|")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3, columnspacing=1, handlelength=1.2)
 
@@ -98,6 +136,6 @@ FIGURE = ModelFigure(
     order=100,
     caption="All codes together (bars) should look like the prior (line); a short orange bar is a latent that says "
     "little.",
-    compute=lambda model: compute_aggregate_posterior(*model.codes, model.seed),
+    compute=_compute,
     draw=draw_aggregate_posterior,
 )

@@ -19,9 +19,10 @@ class ClassMeans:
     """Of the classes that have test images, the first 20."""
 
     images: np.ndarray  # (K, C, H, W) in [0, 1], decoded from the mean of a class's posterior means
-    distances: np.ndarray  # (K, K) Euclidean, in prior standard deviations
+    distances: np.ndarray  # (K, K) Euclidean
     names: list[str]
     of: int  # classes that have test images
+    unit: str  # of a distance
 
 
 def compute_class_means(context: ModelContext) -> ClassMeans | str:
@@ -34,7 +35,7 @@ def compute_class_means(context: ModelContext) -> ClassMeans | str:
     mean_KZ = np.stack([context.codes.mean_NZ[labels == label].mean(0, dtype=np.float64) for label in chosen])
     distances = np.linalg.norm(mean_KZ[:, None] - mean_KZ, axis=2)
     names = [context.data.classes[k] for k in chosen]
-    return ClassMeans(decode(context.model, mean_KZ), distances, names, len(present))
+    return ClassMeans(decode(context.model, mean_KZ), distances, names, len(present), context.unit)
 
 
 @styled
@@ -63,7 +64,7 @@ def draw_class_means(means: ClassMeans | str) -> Figure:
         for row, column in np.argwhere(apart):
             color = "white" if shown[row, column] <= middle else "black"
             axes.text(column, row, f"{shown[row, column]:.1f}", ha="center", va="center", color=color, fontsize=11)
-    figure.colorbar(picture, ax=axes, label="distance of class means, prior standard deviations", shrink=0.8)
+    figure.colorbar(picture, ax=axes, label=f"distance of class means, {means.unit}", shrink=0.8)
     first = f"the first {count} of {means.of} classes" if count < means.of else f"{count} classes"
     axes.set_title(f"Class means of the test images, decoded, and their distances: {first}", loc="left")
     return figure

@@ -17,11 +17,13 @@ _LEAST_VARIANCE = 1e-7
 
 @dataclass(frozen=True)
 class KlLatents:
-    """Each latent's share of the rate and the spread of its posterior mean, by KL, largest first."""
+    """Each latent's KL to N(0, 1), which is its share of the rate where that is the prior, and the spread of its
+    posterior mean, by KL, largest first."""
 
     latents: np.ndarray  # (Z,) indices
-    kl: np.ndarray  # (Z,) nats per image; they sum to the rate
+    kl: np.ndarray  # (Z,) nats per image
     mean_variance: np.ndarray  # (Z,) variance of the posterior mean over the images
+    is_rate: bool = True  # whether the KLs sum to the rate
 
     @property
     def active(self) -> np.ndarray:
@@ -29,11 +31,11 @@ class KlLatents:
         return self.mean_variance > ACTIVE_VARIANCE
 
 
-def compute_kl_latents(mean_NZ: np.ndarray, logvar_NZ: np.ndarray) -> KlLatents:
+def compute_kl_latents(mean_NZ: np.ndarray, logvar_NZ: np.ndarray, is_rate: bool = True) -> KlLatents:
     """Of the posteriors of the test images, (N, Z)."""
     kl_Z = latent_rates(mean_NZ, logvar_NZ)
     order = np.argsort(-kl_Z, kind="stable")
-    return KlLatents(order, kl_Z[order], mean_NZ.astype(np.float64).var(0)[order])
+    return KlLatents(order, kl_Z[order], mean_NZ.astype(np.float64).var(0)[order], is_rate)
 
 
 @styled
@@ -51,7 +53,7 @@ def draw_kl_latents(spread: KlLatents) -> Figure:
             below.scatter(1 + np.flatnonzero(chosen), variance[chosen], s=size, color=color, linewidths=0)
     above.set_xlim(0.2, count + 0.8)
     above.set_ylim(bottom=0)
-    above.set_ylabel("KL (nats per image)")
+    above.set_ylabel("KL (nats per image)" if spread.is_rate else "KL to N(0, 1) (nats per image)")
     below.set_yscale("log")
     below.set_ylim(min(variance.min() / 3, ACTIVE_VARIANCE / 10), max(3 * variance.max(), ACTIVE_VARIANCE * 10))
     below.set_ylabel("variance of the\nposterior mean")
@@ -65,7 +67,8 @@ def draw_kl_latents(spread: KlLatents) -> Figure:
     for axes in (above, below):
         axes.grid(True, axis="y")
     active = int(spread.active.sum())
-    above.set_title(f"Rate {spread.kl.sum():.2f} nats per image over {latents(count)}: {active} active")
+    what = f"Rate {spread.kl.sum():.2f} nats per image" if spread.is_rate else "KL to N(0, 1), which is not the prior,"
+    above.set_title(f"{what} over {latents(count)}: {active} active")
     above.legend(loc="upper right")
     return figure
 
@@ -85,6 +88,6 @@ FIGURE = ModelFigure(
     title="What each latent carries",
     order=90,
     caption="What each latent carries, and the variance that makes it an active unit; grey ones have collapsed.",
-    compute=lambda model: compute_kl_latents(*model.codes),
+    compute=lambda model: compute_kl_latents(*model.codes, model.has_standard_prior),
     draw=draw_kl_latents,
 )

@@ -71,5 +71,6 @@ FIGURE = ModelFigure(
     order=80,
     caption="The decoder over the two latents that carry most, in equal steps of prior probability.",
     compute=compute_manifold,
+    possible=lambda model: model.dataset is not None and model.has_standard_prior,  # a mixture has no such grid
     draw=draw_manifold,
 )

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from analysis.figures.images import decode, unit
+from analysis.figures.images import decode, decode_prior, unit
 from analysis.figures.registry import ModelContext, ModelFigure
 from analysis.figures.style import show_tiles, styled
 from analysis.measures.codes import encode
@@ -38,7 +38,7 @@ def compute_neighbours(context: ModelContext) -> Neighbours:
     model, data, rng = context.model, context.data, np.random.default_rng(context.seed)
     trained = data.training_rows()
     rows = np.sort(rng.permutation(trained)[:SEARCHED])
-    samples = decode(model, rng.standard_normal((_SAMPLES, model.config.latent_dim)))
+    samples = decode_prior(model, rng.standard_normal((_SAMPLES, model.config.latent_dim)))
     # fewer of large images: the search takes seconds whatever their size
     count = int(np.clip(_HELD_OUT * 3072 / model.config.dimensions, 50, _HELD_OUT))
     held = data.test.images[np.sort(rng.permutation(len(data.test.images))[:count])]

@@ -18,13 +18,15 @@ class Samples:
 
     images: np.ndarray  # (R, K, C, H, W) in [0, 1], 6 rows of 10
     latent_dim: int
+    prior: str
 
 
 @torch.no_grad()
 def compute_noise(context: ModelContext) -> Samples:
-    """Images decoded from z ~ N(0, I)."""
+    """Images decoded from z ~ p(z)."""
     images = context.model.sample(_ROWS * _COLUMNS, context.seed).cpu().numpy()
-    return Samples(images.reshape(_ROWS, _COLUMNS, *images.shape[1:]), context.model.config.latent_dim)
+    config = context.model.config
+    return Samples(images.reshape(_ROWS, _COLUMNS, *images.shape[1:]), config.latent_dim, config.prior_words)
 
 
 @styled
@@ -32,7 +34,7 @@ def draw_noise(samples: Samples) -> Figure:
     """All samples in one picture."""
     height, width = samples.images.shape[-2:]
     figure = Figure(figsize=(10, 10 * _ROWS * height / (_COLUMNS * width) + 0.5))
-    figure.suptitle(f"Samples from the prior N(0, I) of {latents(samples.latent_dim)}")
+    figure.suptitle(f"Samples from the prior {samples.prior} of {latents(samples.latent_dim)}")
     show_tiles(figure.subplots(), samples.images)
     return figure
 

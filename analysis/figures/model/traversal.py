@@ -23,9 +23,10 @@ class Traversal:
     latents: np.ndarray  # (R,) indices
     kl: np.ndarray  # (R,) nats per image, averaged over the test set
     own: np.ndarray  # (R,) the image's own posterior mean
-    positions: np.ndarray  # (T,) what the latent is set to, in prior standard deviations
+    positions: np.ndarray  # (T,) what the latent is set to
     decoded: np.ndarray  # (R, T, C, H, W) in [0, 1]
     latent_dim: int
+    unit: str  # of a latent's value
 
 
 def compute_traversal(context: ModelContext) -> Traversal:
@@ -40,7 +41,8 @@ def compute_traversal(context: ModelContext) -> Traversal:
     z[np.arange(len(chosen)), :, chosen] = positions
     image, name = unit(data.test.images[row]), data.classes[data.test.labels[row]]
     decoded = decode(context.model, z.reshape(-1, z.shape[-1])).reshape(*z.shape[:2], *image.shape)
-    return Traversal(image, name, chosen, spread.kl[:_ROWS], mean_NZ[row, chosen], positions, decoded, z.shape[-1])
+    own, size = mean_NZ[row, chosen], z.shape[-1]
+    return Traversal(image, name, chosen, spread.kl[:_ROWS], own, positions, decoded, size, context.unit)
 
 
 @styled
@@ -55,7 +57,7 @@ def draw_traversal(traversal: Traversal) -> Figure:
     axes.tick_params(axis="y", labelsize=11)
     ticks = ["image", *(f"{value:g}" for value in traversal.positions[::2])]
     axes.set_xticks([centres[0], *centres[1::2]], ticks)
-    axes.set_xlabel("the latent's value, in prior standard deviations")
+    axes.set_xlabel(f"the latent's value, in {traversal.unit}")
     margin = max(1, round(width / 14)) / 2  # the frame is in the gap around a tile
     look: Look = {"fill": False, "edgecolor": OKABE_ITO["vermillion"], "linewidth": 2, "clip_on": False}
     for own, y in zip(traversal.own, axes.get_yticks(), strict=True):

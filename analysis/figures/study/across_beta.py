@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from analysis.figures.images import decode, unit, varied_rows
+from analysis.figures.images import decode, decode_prior, unit, varied_rows
 from analysis.figures.registry import StudyContext, StudyFigure
 from analysis.figures.style import latents, plain, show_tiles, styled
 from analysis.measures.codes import encode
@@ -75,7 +75,7 @@ def compute_across_beta(models: list[tuple[float, str, VAE]], test: Split) -> Ac
     sizes = np.array([model.config.latent_dim for _, _, model in models], dtype=int)
     noise = np.random.default_rng(0).standard_normal((max(sizes, default=1), _COLUMNS)).T
     decoded = [decode(model, encode(model, chosen)[0]) for _, _, model in models]
-    samples = [decode(model, noise[:, : model.config.latent_dim]) for _, _, model in models]
+    samples = [decode_prior(model, noise[:, : model.config.latent_dim]) for _, _, model in models]
     return AcrossBeta(
         beta=np.array([beta for beta, _, _ in models], dtype=float),
         latent_dim=sizes,

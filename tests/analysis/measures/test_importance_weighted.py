@@ -21,7 +21,7 @@ from trainables.training.loop import seeded_vae
 from trainables.training.process_group import World
 from vae_models import ModelConfig
 from vae_models.likelihoods import likelihood_of
-from vae_models.vae import Posterior
+from vae_models.priors import Posterior, StandardNormal
 
 SIGMA = 0.2
 
@@ -43,6 +43,9 @@ class LinearVAE(nn.Module):
         # the posterior's covariance is not diagonal: its diagonal part is a near miss, as a VAE's is
         variance = self._spread / torch.diagonal(precision)
         return Posterior(mean.float(), variance.log().float().expand(len(x), 2))
+
+    def prior(self) -> StandardNormal:
+        return StandardNormal(2)
 
     def decoded(self, z: Tensor) -> Tensor:
         return 2 * (z @ self.weight.T).view(-1, 1, 2, 2)
@@ -112,7 +115,10 @@ def test_the_likelihood_is_the_elbo_of_all_images_and_the_gain_of_some(
     assert (found["log_likelihood_images"], found["log_likelihood_samples"]) == (6, 5_000)
 
 
-@pytest.mark.parametrize("fields", [{"width": 4}, {"architecture": "linear"}])
+@pytest.mark.parametrize(
+    "fields",
+    [{"width": 4}, {"architecture": "linear"}, {"architecture": "linear", "prior": "vamp", "pseudo_inputs": 6}],
+)
 def test_the_bound_of_one_sample_is_the_elbo_and_chunks_do_not_change_it(
     fields: dict, monkeypatch: pytest.MonkeyPatch
 ) -> None:

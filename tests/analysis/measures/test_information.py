@@ -8,11 +8,12 @@ import re
 import numpy as np
 import pytest
 import torch
-from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
+from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal, kl_divergence
 
 from analysis.measures.codes import latent_rates
 from analysis.measures.information import information, log_mixture
 from analysis.measures.test_metrics import tables
+from vae_models.priors import Posterior, StandardNormal, VampPrior
 
 
 def test_the_two_parts_of_the_rate_are_those_of_gaussians() -> None:
@@ -46,6 +47,24 @@ def test_the_errors_of_the_two_parts_are_their_spread_over_seeds_and_images() ->
     for name in ("mutual_information", "marginal_kl"):
         spread = np.std([found[name] for found in draws])
         assert np.mean([found[f"{name}_error"] for found in draws]) == pytest.approx(spread, rel=0.2)
+
+
+def test_the_marginal_kl_is_to_the_prior_that_the_model_has() -> None:
+    """To the aggregate posterior itself it is 0, of every image; the mutual information does not depend on it."""
+    rng = np.random.default_rng(4)
+    mean, logvar = rng.standard_normal((300, 3)), -rng.random((300, 3))
+    own = VampPrior(Posterior(torch.from_numpy(mean), torch.from_numpy(logvar)))
+    found, standard = information(mean, logvar, prior=own), information(mean, logvar, prior=StandardNormal(3))
+    assert found["marginal_kl"] == pytest.approx(0, abs=1e-9)
+    assert found["marginal_kl_error"] == pytest.approx(0, abs=1e-9)
+    assert found["mutual_information"] == standard["mutual_information"]
+    assert standard == information(mean, logvar)
+    # of one component it is that of Gaussians, with q(z) = N(0, t^2 + s^2)
+    mean = rng.standard_normal((4000, 1))
+    shifted = VampPrior(Posterior(torch.tensor([[0.5]]).double(), torch.tensor([[math.log(3.0)]]).double()))
+    found = information(mean, np.full((4000, 1), math.log(0.5)), prior=shifted)
+    expected = kl_divergence(Normal(0.0, math.sqrt(1.5)), Normal(0.5, math.sqrt(3.0)))
+    assert found["marginal_kl"] == pytest.approx(float(expected), abs=5 * found["marginal_kl_error"] + 0.02)
 
 
 def test_too_few_images_bound_the_two_parts_which_the_page_says() -> None:

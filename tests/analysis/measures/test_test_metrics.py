@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.analysis_fixture import BASE
 
 from analysis.figures.files import draw_model
 from analysis.figures.registry import ModelContext
@@ -20,6 +21,7 @@ from trainables.data.datasets import Dataset, Split
 from trainables.metrics import VALIDATION
 from trainables.training.batches import Pixels
 from trainables.training.evaluate import evaluate
+from trainables.training.loop import fit
 from trainables.training.process_group import World
 from vae_models import VAE, ModelConfig
 
@@ -92,6 +94,26 @@ def test_every_metric_of_a_model_is_there_and_they_agree(model: VAE, digits: Dat
     assert found["knn_accuracy"] > 0.7
     assert found == measure(model, digits, 0.2)
     assert found["mmd"] != measure(model, digits, 0.2, seed=1)["mmd"]
+
+
+def test_every_metric_of_a_model_with_a_vamp_prior_is_there(digits: Dataset) -> None:
+    """But for the rates of latents, which it has none of."""
+    config = BASE.replace({"epochs": 2, "batch_size": 32, "model.prior": "vamp", "model.pseudo_inputs": 20})
+    pixels = Pixels(digits.train.images[:512])
+    model = list(fit(config, pixels, pixels))[-1].model.eval()
+    found = measure(model, digits, 0.2)
+    assert found.keys() == (MEASURED | BESIDE) - {"kl_largest", "kl_median"}
+    assert all(math.isfinite(value) for value in found.values())
+    assert 0 < found["rate_error"] < 1
+    assert found["mutual_information"] + found["marginal_kl"] == pytest.approx(found["rate"], abs=1.0)
+    assert found["log_likelihood"] + found["nelbo"] > 0
+    rows = {label: value for label, value, _ in tables(found)["The trade-off"]}
+    assert rows["rate"] == f"{found['rate']:.2f} ± {found['rate_error']:.2f}"
+    assert "largest rate of a latent" not in {label for label, _, _ in tables(found)["The code"]}
+
+
+def test_a_rate_in_closed_form_is_shown_without_an_error() -> None:
+    assert tables({"rate": 12.0, "rate_error": 0.0}) == {"The trade-off": [("rate", "12.00", "nats per image")]}
 
 
 @pytest.mark.parametrize(("effective", "shown"), [(1.4, "≥ -2990.15"), (9.9, "≥ -2990.15"), (12.0, "-2990.15 ± 1.52")])

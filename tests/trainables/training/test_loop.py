@@ -21,14 +21,17 @@ from trainables.training import checkpoint, loop, rates
 from trainables.training.batches import Pixels
 from trainables.training.local import train_local
 from trainables.training.loop import NonFiniteError, fit
+from trainables.training.optimization import Schedule
 from trainables.training.process_group import Turns
 from trainables.training.trial import train
 from vae_models import VAE, ModelConfig
 from vae_models.blocks import Layers
-from vae_models.vae import Posterior
+from vae_models.priors import Posterior
 
 SMALL = ModelConfig(width=4, latent_dim=3)
 CONFIG = TrialConfig(model=SMALL, epochs=4, batch_size=50, limit_train=210, limit_val=60)
+VAMP = {"model.prior": "vamp", "model.pseudo_inputs": 7}
+BOUND = {"importance_samples": 3}
 
 
 def some_images(count: int = 96) -> Pixels:
@@ -42,8 +45,12 @@ def weights(folder: TrialFolder) -> dict[str, Tensor]:
 @pytest.mark.parametrize(
     "fields",
     [
-        *({"schedule": schedule, "kl_warmup": 0.5} for schedule in ("cosine", "plateau", "constant")),
+        *({"schedule": schedule, "kl_warmup": 0.5} for schedule in ("cosine", "plateau", "constant", "burda")),
         {"model.multi_rate": True},
+        VAMP | {"kl_warmup": 0.5},
+        BOUND,
+        VAMP | BOUND,
+        {"free_bits": 0.5, "beta": 2.0},
     ],
     ids=str,
 )
@@ -84,10 +91,21 @@ def test_epochs_in_the_checkpoint_that_nobody_recorded_are_told_again(tmp_path: 
     assert list(train(CONFIG, folder, recorded=4)) == []
 
 
-@pytest.mark.parametrize(("batch_size", "multi_rate"), [(50, False), (51, True)])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"batch_size": 50},
+        {"batch_size": 51, "model.multi_rate": True},
+        {"batch_size": 51} | VAMP,
+        {"batch_size": 51} | BOUND,
+        # about half of the latents' rates begin below it, in the mean over a batch; few in the mean over a part of one
+        {"batch_size": 51, "free_bits": 0.02},
+    ],
+    ids=str,
+)
 @pytest.mark.slow
-def test_two_workers_equal_one_on_the_same_global_batch(tmp_path: Path, batch_size: int, multi_rate: bool) -> None:
-    config = CONFIG.replace({"batch_size": batch_size, "epochs": 2, "model.multi_rate": multi_rate})
+def test_two_workers_equal_one_on_the_same_global_batch(tmp_path: Path, fields: dict[str, Any]) -> None:
+    config = CONFIG.replace({"epochs": 2} | fields)
     one, two = TrialFolder(tmp_path / "one"), TrialFolder(tmp_path / "two")
     alone = list(train_local(config, one, None, workers=1))
     together = list(train_local(config, two, None, workers=2))
@@ -157,6 +175,69 @@ def test_kl_warmup_is_linear_over_its_share_of_the_epochs() -> None:
     config = TrialConfig(beta=4.0, epochs=10, kl_warmup=0.5)
     assert [config.beta_at(e) for e in (0, 2.5, 5, 10)] == [0, 2, 4, 4]
     assert TrialConfig(beta=4.0).beta_at(0) == 4
+
+
+def test_a_latent_below_its_free_bits_has_no_gradient_of_the_rate() -> None:
+    """All of them free: the rate that is reported is the real one, and the loss counts what is free."""
+    (free,) = fit(TrialConfig(model=SMALL, epochs=1, batch_size=32, free_bits=9.0), some_images(), some_images(32))
+    (plain,) = fit(TrialConfig(model=SMALL, epochs=1, batch_size=32, beta=0), some_images(), some_images(32))
+    for name, tensor in plain.model.state_dict().items():
+        assert torch.equal(free.model.state_dict()[name], tensor)
+    assert free.metrics["train_rate"] == plain.metrics["train_rate"] < 9
+    assert free.metrics["val_rate"] == plain.metrics["val_rate"]
+    expected = free.metrics["train_distortion"] + 9.0 * SMALL.latent_dim
+    assert free.metrics["train_loss"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_free_bits_keep_latents_from_collapsing() -> None:
+    images = Pixels(load_dataset("digits").train.images[:320])
+    config = TrialConfig(model=SMALL, epochs=8, batch_size=32, beta=50.0, lr=3e-3, schedule="constant")
+    *_, plain = fit(config, images, images)
+    *_, free = fit(config.replace({"free_bits": 1.0}), images, images)
+    assert plain.metrics["train_rate"] < 0.5
+    assert free.metrics["train_rate"] == pytest.approx(SMALL.latent_dim, rel=0.2)
+
+
+def test_the_bound_s_loss_is_below_its_parts_and_falls() -> None:
+    config = TrialConfig(model=SMALL, epochs=5, batch_size=32, lr=3e-3, importance_samples=5)
+    rows = [epoch.metrics for epoch in fit(config, some_images(), some_images(32))]
+    for row in rows:
+        assert row["train_loss"] < row["train_distortion"] + row["train_rate"]
+    assert rows[-1]["train_loss"] < rows[0]["train_loss"]
+
+
+@pytest.mark.parametrize("fields", [{}, {"model.activation": "gated", "model.architecture": "mlp", "model.width": 32}])
+def test_a_vamp_prior_trains_and_says_how_sure_its_rate_is(fields: dict[str, Any]) -> None:
+    config = TrialConfig(model=SMALL, epochs=5, batch_size=32, lr=3e-3).replace(VAMP | fields)
+    epochs = list(fit(config, some_images(), some_images(32)))
+    assert epochs[-1].metrics["train_loss"] < epochs[0].metrics["train_loss"]
+    row, model = epochs[-1].metrics, epochs[-1].model
+    x = some_images(32).at(torch.arange(32))
+    with torch.no_grad():
+        noise = torch.randn(2000, 32, SMALL.latent_dim, generator=torch.Generator().manual_seed(0))
+        rates = model.prior().rate(model.encode(x), noise).double()
+    error = float(rates.var(0).mean() / 32) ** 0.5  # of a mean over 32 images of one sample each
+    assert row["val_rate_error"] == pytest.approx(error, rel=0.5)
+    assert abs(row["val_rate"] - float(rates.mean())) < 4 * error
+
+
+def test_a_rate_in_closed_form_has_no_error() -> None:
+    (epoch,) = fit(TrialConfig(model=SMALL, epochs=1, batch_size=32), some_images(), some_images(32))
+    assert epoch.metrics["val_rate_error"] == 0
+
+
+def test_the_learning_rate_of_burda_falls_in_eight_stages() -> None:
+    """Burda et al. 2016, arXiv:1509.00519, section 5: 3^i epochs at 0.001 10^(-i/7)."""
+    config = TrialConfig(schedule="burda", epochs=3280, lr=1e-3)
+    schedule = Schedule(config, 2, ())
+    expected = [1e-3 * 10 ** (-stage / 7) for stage in range(8) for _ in range(3**stage)]
+    for epoch, rate in enumerate(expected):
+        assert schedule.rates(epoch) == [pytest.approx(rate, rel=1e-12)] * 2
+    assert schedule.rates(3279)[-1] == pytest.approx(1e-4)
+    # of another length in proportion: stages end after shares 1/3280, 4/3280, ..., 1093/3280 of all steps
+    ten = Schedule(config.replace({"epochs": 10}), 328, ())
+    rates = [rate for epoch in range(10) for rate in ten.rates(epoch)]
+    np.testing.assert_allclose(rates, expected)
 
 
 class LinearEncoder(nn.Module):

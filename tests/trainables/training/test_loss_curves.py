@@ -118,6 +118,8 @@ VARIED = [
     PACK.replace({"lr": 5e-3, "seed": 2, "epochs": 2, "optimizer": "adam", "schedule": "constant", "model.depth": 1}),
     PACK.replace({"seed": 3, "schedule": "plateau", "grad_clip": 0.01, "weight_decay": 0.1, "precision": "bf16"}),
     PACK.replace({"seed": 4, "model.architecture": "mlp", "model.widths": (40,), "model.width": 32}),
+    PACK.replace({"seed": 5, "model.prior": "vamp", "model.pseudo_inputs": 9}),
+    PACK.replace({"seed": 6, "importance_samples": 4}),
 ]
 
 

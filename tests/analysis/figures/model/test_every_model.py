@@ -59,6 +59,7 @@ def test_run_figures_of_grey_and_colour_images(channels: int, tmp_path: Path) ->
         (70, (1, 40, 8), 5, 30, {}),  # a line instead of bars; most classes have no test image
         (3, (3, 9, 13), 40, 3, {"architecture": "linear"}),
         (3, (1, 9, 13), 40, 3, {"architecture": "mlp", "widths": (8,)}),
+        (3, (1, 9, 13), 40, 3, {"architecture": "mlp", "widths": (8,), "prior": "vamp", "pseudo_inputs": 4}),
     ],
 )
 def test_every_figure_of_what_there_is(
@@ -67,7 +68,8 @@ def test_every_figure_of_what_there_is(
     model, data = vae(latent_dim, shape, **fields), dataset(count, shape, classes)
     given = ModelContext(model, data, encode(model, data.test.images), rows=[metrics(1, 3.0, BASE)])
     paths = draw_model(given, tmp_path, "run")
-    assert list(paths) == [name for name in model_figures() if classes > 1 or name != "class_means"]
+    lacking = ["class_means"] * (classes == 1) + ["manifold"] * ("prior" in fields)
+    assert list(paths) == [name for name in model_figures() if name not in lacking]
     for name, path in paths.items():
         place = "traversal/run.gif" if name == "traversal_gif" else f"{name}/run.png"
         assert path == tmp_path / place

@@ -8,8 +8,7 @@ import torch
 from support.model_cases import posteriors
 
 from analysis.figures.model.kl_latents import compute_kl_latents
-from vae_models.elbo import rate
-from vae_models.vae import Posterior
+from vae_models.priors import Posterior, kl_per_latent
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -18,7 +17,8 @@ def test_kl_per_latent_is_sorted_and_sums_to_the_rate() -> None:
     mean, logvar = posteriors()
     spread = compute_kl_latents(mean, logvar)
     assert spread.latents.tolist() == [2, 1, 4, 0, 3]
-    total = rate(Posterior(torch.from_numpy(mean), torch.from_numpy(logvar.copy()))).mean().item()
+    posterior = Posterior(torch.from_numpy(mean), torch.from_numpy(logvar.copy()))
+    total = kl_per_latent(posterior).sum(1).mean().item()
     assert spread.kl.sum() == pytest.approx(total, rel=1e-5)
     np.testing.assert_allclose(spread.mean_variance, mean.var(0)[spread.latents], rtol=1e-4)
     assert spread.active.tolist() == [True, True, True, True, False]
