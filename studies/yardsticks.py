@@ -108,7 +108,7 @@ def _dynamic(name: str, dataset: str, normal: tuple[float, float], vamp: tuple[f
         "10,000 validate; gated MLP of 300 and 300, 40 latents; batches of 100, Adam 5e-4, the KL weight rises over "
         "100 epochs, patience 50, at most 2,000; log-likelihood by 5,000 samples of all 10,000 test images",
         departures="their Adam scales the gradient of each tensor to norm 1 before its moments; their validation set "
-        "is the last 10,000 images, and ours has its share of each class; their pseudo-inputs are clipped, ours squashed",
+        "is the last 10,000 images, and ours has its share of each class; they clip pseudo-inputs, we squash ours",
         variants=(
             variant(f"{name}_normal", base, figure(normal)),
             variant(f"{name}_vamp", base.replace({"model.prior": "vamp", "model.pseudo_inputs": 500}), figure(vamp)),
@@ -151,8 +151,8 @@ def _iwae(samples: int, published: float) -> Variant:
 MNIST_IWAE = Yardstick(
     name="mnist_iwae",
     protocol="one stochastic layer of 50 latents between tanh layers of 200 and 200, trained by the "
-    "importance-weighted bound of 1 and of 50 samples; images binarised anew each time they are seen; batches of 20, Adam, 3^i passes at "
-    "1e-3 x 10^(-i/7) for i = 0 to 7; log-likelihood by 5,000 samples of all 10,000 test images",
+    "importance-weighted bound of 1 and of 50 samples; images binarised anew each time they are seen; batches of 20, "
+    "Adam, 3^i passes at 1e-3 x 10^(-i/7) for i = 0 to 7; log-likelihood by 5,000 samples of all 10,000 test images",
     departures="their Adam has 1e-4 in its denominator, and in their code 0.99 for the first moment; their decoder "
     "begins with the images' mean; test images are binarised once; of 3,280 epochs the best is kept, not the last",
     variants=(_iwae(1, 86.76), _iwae(50, 84.78)),

@@ -27,6 +27,9 @@ def linear(*widths: int) -> int:
     return sum((before + 1) * after for before, after in pairwise(widths))
 
 
+GATED = 2 * linear(784, 300, 300) + 2 * linear(300, 40) + 2 * linear(40, 300, 300) + linear(300, 784)
+
+
 def parameters(config: TrialConfig) -> int:
     with torch.device("meta"):
         return sum(each.numel() for each in VAE(config.model).parameters())
@@ -76,6 +79,10 @@ def test_seeds_are_asked_for_where_trainings_are_seeds() -> None:
         ("linear_mnist", [2 * linear(784, 32) + linear(32, 784)]),
         # BB-ANS has 1,000 more, of its batch normalisation
         ("mnist_grey", [linear(784, 200) + 2 * linear(200, 50) + linear(50, 200, 2 * 784)]),
+        # a gated layer is two maps; 500 pseudo-inputs are images
+        ("mnist_dynamic", [GATED, GATED + 500 * 784]),
+        ("fashion_dynamic", [GATED, GATED + 500 * 784]),
+        ("mnist_iwae", [linear(784, 200, 200) + 2 * linear(200, 50) + linear(50, 200, 200, 784)] * 2),
     ],
 )
 def test_networks_have_the_published_sizes(name: str, counts: list[int]) -> None:
@@ -87,11 +94,21 @@ def test_networks_have_the_published_sizes(name: str, counts: list[int]) -> None
     [
         ("mnist_grey", {"epochs": 20, "batch_size": 100, "lr": 5e-4, "optimizer": "adam", "schedule": "constant"}),
         ("linear_mnist", {"limit_train": 18_000, "beta": 1.0}),
+        ("mnist_dynamic", {"epochs": 2000, "patience": 50, "batch_size": 100, "lr": 5e-4, "optimizer": "adam"}),
+        ("mnist_iwae", {"epochs": 3280, "batch_size": 20, "schedule": "burda", "optimizer": "adam"}),
     ],
 )
 def test_trainings_go_by_the_published_protocol(name: str, fields: dict[str, Any]) -> None:
     for config in configs(YARDSTICKS[name]):
         assert {field: getattr(config, field) for field in fields} == fields
+
+
+def test_kl_weights_rise_over_a_hundred_epochs_and_held_out_are_ten_thousand() -> None:
+    for config in configs(YARDSTICKS["mnist_dynamic"]) + configs(YARDSTICKS["fashion_dynamic"]):
+        assert [config.beta_at(epoch) for epoch in (50, 100, 1000)] == [0.5, 1.0, 1.0]
+        assert round(config.held_out * 60_000) == 10_000
+    assert [config.importance_samples for config in configs(YARDSTICKS["mnist_iwae"])] == [1, 50]
+    assert {round(config.held_out * 60_000) for config in configs(YARDSTICKS["mnist_iwae"])} == {400}
 
 
 def test_a_yardstick_is_a_value() -> None:
