@@ -25,6 +25,7 @@ from studies.yardstick.results import RESULTS, Results, overview
 from trainables import console, terminal
 from trainables.console import checked_options, folder_of
 from trainables.errors import EndedEarly, OptionError, UserError
+from trainables.machine import cores_for_workers, limit_threads
 from trainables.records.atomic_files import digest
 from trainables.terminal import Column, print_facts, print_table, print_text
 
@@ -149,9 +150,13 @@ def _folder(folder: Path, variant: Variant) -> StudyFolder:
 
 
 def _abreast(study: Study, options: Options) -> Options:
-    """As many of its trials at once as find room: they are no search, in which the later ones learn from others."""
+    """As many of its trials at once as this machine has room for, and not a quarter of them as in a search, where most
+    are to learn from those before. Of another cluster the room is not known yet."""
     resources = options.resources
-    return replace(options, resources=replace(resources, max_concurrent=resources.max_concurrent or study.trials))
+    if resources.max_concurrent or resources.address not in (None, "local"):
+        return options
+    room = max(1, cores_for_workers() // resources.workers_per_trial)
+    return replace(options, resources=replace(resources, max_concurrent=min(study.trials, room)))
 
 
 def _print_plans(planned: list[Yardstick], folders: Mapping[str, Path], options: Options, screen: Console) -> None:
@@ -205,7 +210,6 @@ def _measure(
     from analysis.progress import progress_bar
     from analysis.reading.best_runs import ranked_runs
     from studies.yardstick.measuring import MEASURES, Subject
-    from trainables.machine import limit_threads
 
     limit_threads()
     study, yardstick = variant.study, results.yardstick
