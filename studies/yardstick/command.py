@@ -110,6 +110,7 @@ def main(yardsticks: Mapping[str, Yardstick]) -> None:
                 resources=built(Resources, values),
                 budget=built(Budget, values),
                 report=False,
+                is_protocol=True,
             )
             planned = [asked.planned(_named(yardsticks, name)) for name in dict.fromkeys(names or ())]
         if not planned:
