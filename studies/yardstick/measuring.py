@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from analysis.measures.codes import chosen_rows
-from analysis.measures.importance_weighted import iwae
+from analysis.measures.importance_weighted import Bound, iwae
 from analysis.measures.linear import linear_model
 from analysis.reading.best_runs import Run
 from studies.yardstick.declaration import Measure
@@ -35,21 +35,26 @@ class Subject:
 def _bounds_in_nats(subject: Subject) -> dict[str, float]:
     """``nelbo`` and ``nll`` of the test images, nats per image: minus the ELBO, and minus the importance-weighted bound
     on log p(x) (`analysis.measures.importance_weighted.iwae`), by the same samples; ``nll_error`` is the standard error
-    of the latter over images, and ``nll_images`` their number."""
+    of the latter over images, ``nll_images`` their number, and ``effective_samples`` the median of how many carry it.
+    """
     run, device = subject.run, first_device()
     images = dataset_of(run.config, subject.data_dir).test.images
     if subject.images:
         images = images[chosen_rows(len(images), subject.images, 0)]
-    model, elbos, bounds = run.load().to(device), list[np.ndarray](), list[np.ndarray]()
+    model, parts = run.load().to(device), list[Bound]()
     for start in range(0, len(images), _AT_ONCE):
         subject.check()
         subject.progress(start / len(images))
-        found = iwae(model, images[start : start + _AT_ONCE], run.best["sigma"], subject.samples, seed=start)
-        elbos.append(found.elbo)
-        bounds.append(found.log_likelihood)
-    elbo, bound = np.concatenate(elbos), np.concatenate(bounds)
-    error = float(bound.std(ddof=1) / np.sqrt(len(bound)))
-    return {"nelbo": -float(elbo.mean()), "nll": -float(bound.mean()), "nll_error": error, "nll_images": len(images)}
+        some = images[start : start + _AT_ONCE]
+        parts.append(iwae(model, some, run.best["sigma"], subject.samples, seed=start))
+    bound = Bound(*map(np.concatenate, zip(*parts, strict=True)))
+    return {
+        "nelbo": -float(bound.elbo.mean()),
+        "nll": -bound.mean,
+        "nll_error": bound.standard_error,
+        "nll_images": len(images),
+        "effective_samples": float(np.median(bound.effective_samples)),
+    }
 
 
 def _bounds_in_bits(subject: Subject) -> dict[str, float]:
