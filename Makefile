@@ -5,12 +5,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 N ?= 200
 SEED ?= 0
 EACH ?= 6
+YARDSTICKS ?= mnist_grey fashion_grey mnist_dynamic
+HOURS ?= 0.16
 # make lock UPGRADE=--upgrade takes the newest of everything; without it what still fits stays
 UPGRADE ?=
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
     --custom-compile-command 'make lock'
 
-.PHONY: install install-dev demo test quick check lock chaos fuzz bench gpu scale clean
+.PHONY: install install-dev demo test quick check lock chaos fuzz bench gpu gpu-yardsticks scale clean
 
 install: .venv/installed
 
@@ -67,6 +69,10 @@ bench: install-dev
 # on a machine with a GPU, whatever Python it has torch in: the tests that need one, then speeds; without Ray, at most 5 minutes
 gpu:
 	$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) tests/gpu
+
+# on a machine with a GPU and this package's requirements: what fits into ten minutes of it; the same again goes on
+gpu-yardsticks:
+	$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) studies/yardsticks.py $(YARDSTICKS) --max-hours $(HOURS)
 
 scale: install-dev
 	$(BIN)/python tests/benchmarks/driver.py --trials 100 --trials 1000 --trials 10000

@@ -22,7 +22,7 @@ from trainables.space import extremes
 
 # what all trials of a study share
 _OF_ALL = {"model.image_shape", "model.binarise", "model.multi_rate", "model.beta_range"}
-_FIXED = {"seed", "dataset", "image_size", "limit_val", "definitions"} | _OF_ALL
+_FIXED = {"seed", "dataset", "image_size", "limit_val", "held_out", "definitions"} | _OF_ALL
 _FINALS = {"rate_distortion": 3, "bits_per_dim": 1, "multi_rate": 1}
 _MEDIAN = 0.5  # of the peers, by which multi-rate trials are pruned
 _SPREAD = 3.0  # of the learning rates that are searched around a base's, either way

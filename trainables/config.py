@@ -12,6 +12,7 @@ from trainables.text import legible
 from vae_models import ModelConfig
 
 MOST_EPOCHS = 1_000_000
+HELD_OUT = 0.1  # of the training set, unless a config says otherwise
 _REPEAT_STRIDE = 100_003  # between the seeds of a trial's repeats: no study has as many trials, so none is another's
 
 
@@ -33,6 +34,8 @@ class TrialConfig(BaseModel):
     image_size: int | None = Field(None, ge=8, le=1024)  # side that a folder's images are resized to
     limit_train: int | None = Field(None, ge=2, lt=2**31)
     limit_val: int | None = Field(None, ge=2, lt=2**31)
+    # share of the training set's images that validate and train nothing, by label
+    held_out: float = Field(HELD_OUT, gt=0, le=0.5)
 
     beta: float = Field(1.0, ge=0)  # the KL weight; a multi-rate network has those of ``model.beta_range``
     kl_warmup: float = Field(0.0, ge=0, le=1)  # share of the epochs over which it rises linearly from 0
@@ -42,6 +45,8 @@ class TrialConfig(BaseModel):
     # are measured, and the best is chosen, by D + R of one sample as ever
     importance_samples: int = Field(1, ge=1, le=5000)
     epochs: int = Field(10, ge=1, le=MOST_EPOCHS)
+    # epochs without a better one after which a training ends, counted when its KL weight has risen; None: it goes on
+    patience: int | None = Field(None, ge=1, le=MOST_EPOCHS)
     batch_size: int = Field(128, ge=1, lt=2**31)  # images per optimiser step over all workers together
     lr: float = Field(1e-3, gt=0)
     optimizer: Literal["adam", "adamw"] = "adamw"
@@ -133,6 +138,16 @@ class TrialConfig(BaseModel):
     def best_row(self, history: Sequence[Metrics]) -> Metrics:
         """The best epoch's, the first of equal ones. Raises: ValueError where there is none."""
         return min(history, key=self.criterion)
+
+    def is_done(self, history: Sequence[Metrics]) -> bool:
+        """Whether a training ends with its last epoch so far: the last of all, or the one at which `patience` ends."""
+        best = self.best_row(history)["epoch"] if history and self.patience else 0
+        return self.ends_after(len(history), best)
+
+    def ends_after(self, epochs: int, best: float) -> bool:
+        """Whether a training ends after so many epochs, of which the ``best`` has this number, from 1."""
+        waited = epochs - max(best, self.kl_warmup * self.epochs)
+        return epochs >= self.epochs or (self.patience is not None and waited >= self.patience)
 
     def replace(self, overrides: Mapping[str, Any]) -> "TrialConfig":
         """A copy with fields set by dotted path, ``{"beta": 2.0, "model.depth": 1}``, checked as a whole. Raises:

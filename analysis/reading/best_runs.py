@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.reading.frames import load_trials
 from analysis.reading.study_record import StudyRecord, read_study
-from analysis.reading.validation import best_row, check_rates, read_epochs
+from analysis.reading.validation import best_row, check_rates, is_done, read_epochs
 from analysis.statistics.pareto import spread
 from trainables.config import TrialConfig
 from trainables.errors import StudyWarning, UserError
@@ -104,7 +104,7 @@ def longest(trial: Run, runs: Iterable[Run]) -> Run:
 
 
 def final_runs(folder: Path) -> list[Run]:
-    """The last, longer trainings that have all their epochs; one that is damaged is left out, with a `StudyWarning`."""
+    """The last, longer trainings that are done; one that is damaged is left out, with a `StudyWarning`."""
     found = []
     for path in StudyLayout(folder).finals():
         record = TrialFolder(path)
@@ -114,7 +114,7 @@ def final_runs(folder: Path) -> list[Run]:
         except UserError as error:
             warnings.warn(StudyWarning(f"{path.name} is left out: {error}"), stacklevel=2)
             continue
-        if len(epochs) and len(epochs) == config.epochs:
+        if is_done(epochs, config):
             number = path.name.partition("_")[2]
             label = f"final of trial {int(number)}" if number else "final"
             found.append(Run(label, path.name, record, config, best_row(epochs, config)))

@@ -12,7 +12,7 @@ from optuna.distributions import IntDistribution
 
 from analysis.reading.states import WORDS
 from analysis.reading.study_record import StudyRecord, read_study, seconds_held
-from analysis.reading.validation import best_row, column, read_epochs, read_rates
+from analysis.reading.validation import best_row, column, is_done, read_epochs, read_rates
 from analysis.statistics.excess import excess
 from analysis.statistics.pareto import pareto_front
 from trainables.errors import StudyWarning, UserError
@@ -134,7 +134,7 @@ def load_repeats(folder: StudyRecord | Path | str) -> pd.DataFrame:
                 continue
             if cause:
                 rows.append(row | {"state": "FAIL", "cause": cause})
-            elif len(epochs) == again.epochs:
+            elif is_done(epochs, again):
                 rows.append(row | {"state": "COMPLETE", **best_row(epochs, again)})
     frame = pd.DataFrame(rows, columns=["number", "repeat", "seed", "state", *_OF_REPEATS, "cause"])
     kinds: dict[str, Any] = dict.fromkeys(["number", "repeat", "seed"], "Int64")

@@ -13,7 +13,16 @@ from optuna.trial import FrozenTrial, TrialState
 
 from analysis.reading.ledger import read_ledger
 from analysis.reading.states import states_of
-from analysis.reading.validation import best_row, check_rates, column, flat, no_epochs, read_epochs, read_question
+from analysis.reading.validation import (
+    best_row,
+    check_rates,
+    column,
+    flat,
+    is_done,
+    no_epochs,
+    read_epochs,
+    read_question,
+)
 from trainables.config import TrialConfig
 from trainables.errors import StudyWarning, UserError
 from trainables.metrics import Metrics
@@ -177,11 +186,13 @@ def _recorded(
     try:
         epochs, known = read_epochs(record), len(trial.intermediate_values)
         config = record.config() if len(epochs) or trial.state == TrialState.COMPLETE else None
-        if config and trial.state == TrialState.COMPLETE and len(epochs) < config.epochs:
+        if config and trial.state == TrialState.COMPLETE and not is_done(epochs, config):
             told = values(objective, config, best_row(epochs, config)) if len(epochs) else None
             known = known if told == trial.values else config.epochs
         if known > len(epochs):  # a record is written before the ledger
-            rule = f"must hold the {known} epochs that the ledger knows, got {len(epochs)}"
+            ended = config and config.patience and trial.state == TrialState.COMPLETE
+            what = "epochs of a complete trial" if ended else f"{known} epochs that the ledger knows"
+            rule = f"must hold the {what}, got {len(epochs)}"
             raise UserError(f"{record.metrics} {rule}: it was cut off\nrestore it")
         if config:
             check_rates(record, config, epochs)

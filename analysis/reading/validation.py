@@ -93,6 +93,11 @@ def best_row(epochs: np.ndarray, config: TrialConfig) -> Metrics:
     return dict(zip(_NAMES, epochs[best].tolist(), strict=True))
 
 
+def is_done(epochs: np.ndarray, config: TrialConfig) -> bool:
+    """Whether a training has ended with these: see `TrialConfig.is_done`."""
+    return len(epochs) > 0 and config.ends_after(len(epochs), best_row(epochs, config)["epoch"])
+
+
 def _distribution(text: Any) -> BaseDistribution:
     try:
         return json_to_distribution(text)

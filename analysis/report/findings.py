@@ -106,9 +106,9 @@ def question(study: StudyContext) -> str:
     if "model.likelihood" not in record.space:
         images += f"; {base.model.likelihood_words} likelihood"
     ranges = [f"{TITLES.get(name, name)} {_range(found)}" for name, found in record.searched.items()]
-    states = by_state(Counter(record.states))
+    states, most = by_state(Counter(record.states)), "at most " if base.patience else ""
     return (
-        f"{base.dataset}{images}; {_counted(base.epochs, 'epoch')}; {', '.join(ranges)}; "
+        f"{base.dataset}{images}; {most}{_counted(base.epochs, 'epoch')}; {', '.join(ranges)}; "
         f"{_counted(len(study.trials), 'trial')}{f' ({states})' if states else ''}, seed {record.info.get('seed', 0)}"
     )
 
@@ -206,7 +206,8 @@ def notes(best: Run, final: Run | None) -> Iterator[str]:
         reached = final.best[column]
         change = reached - best.best[column]
         than = f"{abs(change):.4f} {'lower' if change < 0 else 'higher'} than" if abs(change) >= SAME_BITS else "as"
-        yield f"A final training of {final.config.epochs} epochs reached {reached:.4f}, {than} the best trial."
+        length = len(read_epochs(final.folder))
+        yield f"A final training of {length} epochs reached {reached:.4f}, {than} the best trial."
 
 
 def more_epochs(front: list[Run], study: StudyContext) -> str:

@@ -3,7 +3,7 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -53,19 +53,7 @@ def main(study: Study) -> None:
                 print_plan(study, planned, folder, options, screen)
                 return
             warn_of_days(planned, folder, options, screen)
-        is_interrupted = False
-        with _reporting_kill(), terminal.silent_keys() if screen.is_terminal else nullcontext():
-            try:
-                _run(planned, folder, options, screen)
-            except KeyboardInterrupt:  # typer would say that it was aborted
-                for number in (signal.SIGINT, *ENDING):  # once more changes nothing
-                    signal.signal(number, signal.SIG_IGN)
-                terminal.print_text(
-                    f"interrupted: {folder} keeps what is done; the same command goes on from there", screen
-                )
-                is_interrupted = True
-        if is_interrupted:
-            leave(ExitCode.INTERRUPTED)
+        to_the_end(lambda: _run(planned, folder, options, screen), folder, screen)
 
     command.__doc__ = (
         f"Search {', '.join(study.space)} of a VAE on {study.base.dataset}, train some longer, and report.\n\n"
@@ -74,6 +62,23 @@ def main(study: Study) -> None:
     app = console.command_line()
     app.command()(with_options(command, [Asked, Resources, Budget, Sinks], defaults_of(study)))
     console.run(app, leave=leave)
+
+
+def to_the_end(work: Callable[[], None], folder: Path, screen: Console) -> None:
+    """Do a command's ``work`` in its folder; after Ctrl-C this process is left. Raises: as it does."""
+    is_interrupted = False
+    with _reporting_kill(), terminal.silent_keys() if screen.is_terminal else nullcontext():
+        try:
+            work()
+        except KeyboardInterrupt:  # typer would say that it was aborted
+            for number in (signal.SIGINT, *ENDING):  # once more changes nothing
+                signal.signal(number, signal.SIG_IGN)
+            terminal.print_text(
+                f"interrupted: {folder} keeps what is done; the same command goes on from there", screen
+            )
+            is_interrupted = True
+    if is_interrupted:
+        leave(ExitCode.INTERRUPTED)
 
 
 def leave(code: int) -> NoReturn:

@@ -18,7 +18,7 @@ from studies.run.options import Options, Resources
 from studies.run.reporting import foreseen_report
 from studies.study import Study
 from trainables.config import TrialConfig
-from trainables.data.datasets import MissingDataError, load_dataset, training_images
+from trainables.data.datasets import MissingDataError, dataset_of, training_images
 from trainables.errors import UserError
 from trainables.records.study_layout import StudyLayout
 from trainables.space import describe
@@ -123,7 +123,7 @@ def _data(base: TrialConfig, data_dir: Path | None) -> list[str]:
     place = "" if ":" in base.dataset else f" from {data_dir or 'the default folder'}"
     lines = [f"{base.dataset} {base.model.image_shape}{place}"]
     try:
-        data = load_dataset(base.dataset, data_dir, base.image_size, may_download=False)
+        data = dataset_of(base, data_dir, may_download=False)
     except MissingDataError as error:
         return [*lines, *str(error).splitlines()]
     counts = len(data.training_rows()), len(data.validation_rows), len(data.test.labels)
@@ -135,7 +135,7 @@ def _budget(study: Study, options: Options) -> list[str]:
     base, budget = study.base, options.budget
     limit = f"at most {base.limit_train:,}" if base.limit_train else "all"
     lines = [
-        f"{study.trials} trials of {base.epochs} epochs, {_pruned(study)}",
+        f"{study.trials} trials of {base.epochs} epochs{_patience(base)}, {_pruned(study)}",
         f"on {limit} training images, {base.batch_size} a batch",
     ]
     best = "of the best" if len(study.objectives) == 1 else "of the front"
@@ -146,6 +146,10 @@ def _budget(study: Study, options: Options) -> list[str]:
         lines.append(f"then {study.finals} {best} once more: {study.final_epochs} epochs, {workers} worker(s)")
     limits = {"hours of this command": budget.hours, "GPU hours in all": budget.gpu_hours}
     return lines + [f"at most {most:g} {what}" for what, most in limits.items() if most]
+
+
+def _patience(base: TrialConfig) -> str:
+    return f" at most, patience {base.patience}" if base.patience else ""
 
 
 def _pruned(study: Study) -> str:

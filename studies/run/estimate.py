@@ -71,6 +71,7 @@ def estimated(study: Study, options: Options, slots: int, slot: SlotResources, r
         f"by a few steps, +- {error:.0%}",
         f"{slots} trial(s) at once, {'pruning leaves half of the epochs or so' if study.prune else 'none pruned'}; "
         "slots slow each other, which is not in it",
+        *["if patience ends none before its last epoch"] * bool(study.base.patience),
         *[f"the report takes about {spoken(report)} of it"] * bool(report),
     ]
     return Estimate(smallest, largest, low, seconds, high, tuple(terms))

@@ -54,7 +54,7 @@ def _is_trained(folder: StudyFolder, record: TrialFolder, config: TrialConfig) -
         return False
     is_here = record.best.exists() or not folder.mirror(record.path)
     try:
-        return bool(record.cause()) or (len(record.rows()) == config.epochs and is_here)
+        return bool(record.cause()) or (config.is_done(record.rows()) and is_here)
     except UserError as error:
         warnings.warn(StudyWarning(f"{record.path.name} is left alone: {error}"), stacklevel=2)
         return True

@@ -102,7 +102,8 @@ def _train(ledger: Ledger, folder: StudyFolder, lock: DriverLock, options: Optio
     stop = Stop(budget.hours, budget.gpu_hours, _gpu_seconds_before(folder) if budget.gpu_hours else 0.0)
     with connected(resources.address, resources.patience, resources.trusted_network) as dashboard:
         console.print(f"Ray dashboard: http://{dashboard}" if dashboard else "Ray has no dashboard here")
-        if not ledger.count() and (advice := faster_precision(plan, nodes())):
+        has_choice = not (ledger.count() or options.is_protocol)
+        if has_choice and (advice := faster_precision(plan, nodes())):
             console.print(advice, soft_wrap=True)
         preflight = Preflight(folder.path, folder.mirror(folder.path), plan.base, options.data_dir)
         view = View(plan.name, plan.trials, plan.base.epochs, console, plan.minimised)

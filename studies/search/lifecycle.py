@@ -171,7 +171,7 @@ class Lifecycle:
         prune = False
         for row in rows:  # in case the ledger had not heard of the last before a crash
             prune = training.report(row)
-        if len(rows) >= config.epochs:
+        if config.is_done(rows):
             self._end(training, "complete")
         elif prune:
             self._end(training, "pruned")
@@ -198,7 +198,7 @@ class Lifecycle:
             self.stop.spend(row)
             for watcher in self._watchers:
                 watcher.reported(training.label, row)
-        if row["epoch"] >= training.config.epochs or not prune:
+        if not prune or training.config.is_done(training.record.rows()):  # the last is judged by nobody
             return not self.stop.error
         self._end(training, "pruned")
         return False
@@ -214,7 +214,7 @@ class Lifecycle:
         training = self._running.get(job_id)
         if training is None:
             return
-        if len(training.record.rows()) >= training.config.epochs:
+        if training.config.is_done(training.record.rows()):
             self._end(training, "complete")
         elif not self.stop.error:
             self._end(training, "failed", "it ended before its last epoch")

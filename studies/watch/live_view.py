@@ -121,7 +121,7 @@ class View:
         now = time.monotonic()
         self._running[label] = Progress(parameters, stage, epochs or self._epochs, now, told=now)
         how = f"goes on after epoch {len(rows)}" if rows else "started"
-        self._line(f"{label} {how}: {short(parameters)}")
+        self._line(": ".join(filter(None, [f"{label} {how}", short(parameters)])))
         for row in rows:
             self._measured(label, row)
 

@@ -84,8 +84,9 @@ class _Planned:
 class TimeLeft:
     """Seconds until the planned trainings of all stages have ended, and the report is drawn. A trial of the search
     takes what those before it took, pruned ones among them, and what has run for longer than it takes what the longer
-    ones took; other trainings go on to their last epoch, each of which takes what epochs took so far: of its own stage,
-    or, before there was one, of the others at its ``speed``. Slots that open are not in it."""
+    ones took; other trainings go on to their last epoch, as if patience ended none before, each of which takes what
+    epochs took so far: of its own stage, or, before there was one, of the others at its ``speed``. Slots that open are
+    not in it."""
 
     def __init__(self) -> None:
         self.at_once = 1  # trainings

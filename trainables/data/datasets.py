@@ -17,7 +17,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-from trainables.config import TrialConfig
+from trainables.config import HELD_OUT, TrialConfig
 from trainables.data.binary import binary_blocks
 from trainables.data.cache import DAMAGE, Blocks, folder_from, locked, read_arrays, remove_older, write_arrays
 from trainables.data.catalog import CATALOG, FOLDERS, NAMES
@@ -118,9 +118,12 @@ def load_dataset(
 
 
 def dataset_of(config: TrialConfig, data_dir: str | Path | None = None, may_download: bool = True) -> Dataset:
-    """The set of ``config`` as its models see it: `load_dataset`'s, its images made binary if they are to be. Where
-    training draws them anew at each step, these are one draw, which validates and tests. Raises: as `load_dataset`."""
+    """The set of ``config`` as its models see it: `load_dataset`'s, with its share held out, its images made binary if
+    they are to be. Where training draws them anew at each step, these are one draw, which validates and tests. Raises:
+    as `load_dataset`."""
     data = load_dataset(config.dataset, data_dir, config.image_size, may_download)
+    if config.held_out != HELD_OUT and len(data.train.labels) > 1:
+        data = _holding_out(data, config.held_out)
     return _binary(data, config.model.held_out_pixels) if config.model.is_binary else data
 
 
@@ -134,9 +137,9 @@ class TrainingImages(NamedTuple):
 
 
 def training_images(config: TrialConfig, data_dir: str | Path | None = None) -> TrainingImages:
-    """Those of ``config``: 10 % of the training set is held out, by label. Images that training draws anew at each step
-    are grey. Raises: UserError where the data set cannot be had, its images do not fit the model, or those to train on
-    are fewer than its prior has components."""
+    """Those of ``config``: a share of the training set is held out, by label. Images that training draws anew at each
+    step are grey. Raises: UserError where the data set cannot be had, its images do not fit the model, or those to
+    train on are fewer than its prior has components."""
     data = dataset_of(config, data_dir)
     if data.image_shape != config.model.image_shape:
         raise UserError(
@@ -218,6 +221,12 @@ def _prepare(folder: Path, lock: Path, name: str, root: Path, source: Source) ->
         return bool(place in places and old.get("source") != about["source"])
 
     remove_older(folder, is_older)
+
+
+@functools.lru_cache(maxsize=16)
+def _holding_out(data: Dataset, share: float) -> Dataset:
+    """A set of which another share than 10 % validates."""
+    return replace(data, validation_rows=holdout(data.train.labels, share)[1])
 
 
 @functools.lru_cache(maxsize=16)

@@ -69,8 +69,8 @@ class Run:
 
     @property
     def is_done(self) -> bool:
-        """Whether all epochs are trained."""
-        return len(self.history) >= self.config.epochs
+        """Whether all epochs are trained, or no more are to be: see `TrialConfig.is_done`."""
+        return self.config.is_done(self.history)
 
     def epochs(self, track: Track = iter) -> Generator[bool | Epoch]:
         """Train what is left, and yield each epoch as it ends; in between, turns: see `process_group.Turns`. What

@@ -37,6 +37,7 @@ def _data_of(config: TrialConfig) -> tuple[Any, ...]:
         config.image_size,
         config.limit_train,
         config.limit_val,
+        config.held_out,
         config.model.image_shape,
         config.model.binarise,
     )

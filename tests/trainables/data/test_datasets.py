@@ -12,7 +12,7 @@ from support.commands import ROOT
 from support.image_sets import error_of, write_mnist, write_pictures
 
 from trainables.config import TrialConfig
-from trainables.data.datasets import _open, image_shape, load_dataset
+from trainables.data.datasets import _open, dataset_of, image_shape, load_dataset, training_images
 from trainables.errors import UserError
 from trainables.training.trial import load_pixels
 
@@ -125,6 +125,30 @@ def test_what_a_training_sees_is_what_the_analysis_calls_trained_on():
     assert len(validation) == len(whole.validation_rows) == round(0.1 * len(whole.train.labels))
     np.testing.assert_array_equal(whole.limited(None).training_rows(), whole.training_rows())
     assert len(whole.limited(10, 20).test.labels) == 20
+
+
+@pytest.mark.parametrize("fields", [{}, {"model.likelihood": "bernoulli", "model.binarise": "dynamic"}], ids=str)
+def test_another_share_is_held_out_by_label(fields):
+    config = TrialConfig(held_out=1 / 6).replace(fields)
+    data, found = dataset_of(config), training_images(config)
+    labels, rows = load_dataset("digits").train.labels, data.validation_rows
+    assert len(rows) == round(len(labels) / 6)
+    assert (np.abs(np.bincount(labels[rows]) - np.bincount(labels) / 6) < 1).all()
+    np.testing.assert_array_equal(found.validation_rows, rows)
+    np.testing.assert_array_equal(np.sort([*found.rows, *rows]), np.arange(len(labels)))
+    training, validation = load_pixels(config, None, "cpu")
+    assert (len(training), len(validation)) == (len(labels) - len(rows), len(rows))
+
+
+def test_the_share_that_is_held_out_by_default_is_the_same_row_for_row():
+    for config in (TrialConfig(), TrialConfig(held_out=0.1)):
+        np.testing.assert_array_equal(dataset_of(config).validation_rows, load_dataset("digits").validation_rows)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.51, 1.0, -0.1, float("nan")])
+def test_a_share_that_leaves_too_little_is_refused(share):
+    with pytest.raises(ValueError, match="held_out"):
+        TrialConfig(held_out=share)
 
 
 @pytest.mark.real_data
