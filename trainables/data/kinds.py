@@ -1,7 +1,8 @@
 """What a file is that is not what its name says, by how it begins."""
 
 _OTHER_KIND = (
-    "of a kind that is not read (such as other bits a channel), or is damaged: save it as PNG with 8 or 16 bits"
+    "of a kind that is not read (by its bits a channel, planes or compression), or is damaged or cut off: "
+    "save it as PNG with 8 or 16 bits"
 )
 _KINDS = (  # how files begin that are often found under another's name; what they are, and the way out
     (b"version https:", "is a pointer of Git LFS, and not the file: `git lfs pull` fetches it"),
