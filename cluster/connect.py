@@ -17,8 +17,8 @@ import psutil
 from cluster import ray_private, sessions
 from cluster.access import check_address, ensure_token, private_folder, refuse_eavesdroppers, said_by, use_token
 from trainables.errors import ExitCode, UserError
+from trainables.interrupts import ENDING
 from trainables.machine import cores_for_workers, memory
-from trainables.process import ENDING
 from trainables.slots.resources import START_ATTEMPTS
 
 ANSWER_SECONDS = 15.0

@@ -39,7 +39,7 @@ class ModelConfig(BaseModel):
     # of an mlp's hidden layers, from the image to the latents; the decoder has them in reverse
     widths: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] = Field((500,), min_length=1, max_length=16)
     activation: Literal["silu", "leaky_relu", "relu", "tanh"] = "silu"
-    likelihood: _Density | _OfBinaryPixels | _OfLevels = "gaussian"  # see `vae_models.likelihoods`
+    likelihood: Literal[_Density, _OfBinaryPixels, _OfLevels] = "gaussian"  # see `vae_models.likelihoods`
     components: int = Field(5, ge=1, le=100)  # of a logistic_mixture
     learnt_sigma: Literal["one", "channel", "pixel"] = "one"  # of a discretised_gaussian: how many are learnt
     # how grey pixels become binary ones: drawn anew at each step of training, drawn once, or white above half
@@ -64,12 +64,12 @@ class ModelConfig(BaseModel):
     def _fields_are_of_the_likelihood(self) -> "ModelConfig":
         if self.is_binary and self.likelihood not in get_args(_OfBinaryPixels):
             rule = f"likelihood must be bernoulli with binarise {self.binarise}, whose pixels are 0 or 1"
-            raise ValueError(f"{rule}, got {self.likelihood}")
+            raise ValueError(f"{rule}, got {self.likelihood}\nset likelihood to bernoulli, or binarise to none")
         for name, likelihood in _OWN_FIELDS.items():
             value, default = getattr(self, name), type(self).model_fields[name].default
             if self.likelihood != likelihood and value != default:
                 rule = f"{name} must be {default} with likelihood {self.likelihood}, as it is {likelihood}'s"
-                raise ValueError(f"{rule}, got {value}")
+                raise ValueError(f"{rule}, got {value}\nset likelihood to {likelihood}, or leave {name} out")
         return self
 
     @model_validator(mode="after")
@@ -92,8 +92,10 @@ class ModelConfig(BaseModel):
             raise ValueError(f"image_shape must be at least {least} pixels a side, got {height} x {width}")
         step = 2**self.halvings if convolutional else 1
         if height % step or width % step:
-            rule = f"image_shape must have sides that are multiples of {step}, so that they halve {self.halvings} times"
-            raise ValueError(f"{rule}, got {height} x {width}")
+            of = f"multiples of {step}, as from {step * MIN_BOTTOM} to {2 * step * MIN_BOTTOM - 1} pixels they halve"
+            rule = f"image_shape must have sides that are {of} {self.halvings} times"
+            lower = min(height, width) // step * step
+            raise ValueError(f"{rule}, got {height} x {width}\nthe nearest that are: {lower} and {lower + step}")
         return self
 
     @property

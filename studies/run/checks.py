@@ -42,6 +42,7 @@ def check(study: Study, folder: StudyFolder, options: Options) -> Study:
     check_cluster(resources.address, resources.patience, resources.trusted_network)
     _check_place(folder.path)
     if not options.fresh:
+        folder.layout.refuse_exchanged()
         study = folder.own_definitions(study)
     url = storage.ledger and storage_url(folder.path, storage.ledger)
     folder.check(study, url, storage.checkpoints, options.fresh)
