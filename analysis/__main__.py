@@ -106,7 +106,8 @@ def report(
 
         with checked_options():
             if fault := unwritable(study):
-                raise UserError(f"STUDY must be a folder that can be written, got {study}: {fault}")
+                way_out = "make room there, or copy it to where a report can be written"
+                raise UserError(f"STUDY must be a folder that can be written, got {study}: {fault}\n{way_out}")
             StudyLayout(study).refuse_exchanged()
             _check_inception(inception)
         limit_threads()

@@ -280,6 +280,8 @@ def _unopened(url: str, error: Exception, called: str = "the study's storage") -
     if fault := out_of_reach(shown.removeprefix("sqlite:///").partition("?")[0], error):
         return UserError(fault)
     reason = re.sub(r"^\(\S+\) ", "", str(error).strip().splitlines()[0])
+    if make_url(url).drivername in ("sqlite", "sqlite+pysqlite"):  # as it is within reach
+        reason = "it is damaged, or no ledger of Optuna's: restore it from a copy, or start over with --fresh"
     match error:
         case NoSuchModuleError():
             reason = f"there is no kind of database {url.partition(':')[0]!r}: use sqlite, postgresql or mysql"

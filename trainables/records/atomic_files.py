@@ -88,7 +88,7 @@ def unseal(text: bytes | str) -> dict[str, Any]:
     if not key:
         raise ValueError(f"it is cut off, or another program's: it lacks the checksum at its end ({_SEAL})")
     if rest[:_HASH_DIGITS] != digest(body.rstrip().removesuffix(b",")).encode():
-        raise ValueError(f"it was changed or damaged: its content does not fit the checksum in it ({_SEAL})")
+        raise ValueError(f"its content does not fit its checksum ({_SEAL})")
     values = _parsed(data)
     if not isinstance(values, dict) or values.pop(_SEAL, None) is None:
         raise ValueError(f"it lacks a checksum of its own ({_SEAL})")

@@ -383,6 +383,7 @@ def encoded(kind: str, **options) -> bytes:
         (encoded("JPEG")[:700], "cut off"),
         (encoded("GIF")[:900], "cut off"),
         (encoded("WEBP")[:90], ""),
+        (encoded("AVIF")[:600], "is an AVIF of a kind that is not read (by its bits a channel"),
         (encoded("TIFF", compression="tiff_deflate")[:-400], ""),
         (encoded("TIFF", compression="tiff_deflate").replace(b"x\x9c", b"x\x9d\xff", 1), ""),
     ],
