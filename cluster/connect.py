@@ -149,6 +149,8 @@ def _signals_held() -> Iterator[None]:
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
         yield
+    except SystemExit as ended:  # by Ray's own handler of SIGTERM, while it starts: a thread of a library's took that
+        raise KeyboardInterrupt from ended
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
         for number, handler in before.items():
