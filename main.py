@@ -1,9 +1,14 @@
 """Train one VAE: ``python main.py --model VAE --dataset mnist --latent_dim 64 --vae_mode pp --visualize``."""
 
+if __name__ == "__main__":
+    from trainables.interrupts import end_at_once
+
+    end_at_once()  # at Ctrl-C, while all else is imported
+
 import hashlib
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import typer
 from rich.console import Console
@@ -16,7 +21,7 @@ from trainables.data.datasets import dataset_of, image_shape, load_dataset
 from trainables.errors import ExitCode, UserError
 from trainables.machine import limit_threads
 from trainables.metrics import Metrics, at_rate
-from trainables.records.study_layout import visu_name
+from trainables.records.study_layout import obstacle, visu_name
 from trainables.records.trial_folder import TrialFolder
 from trainables.terminal import Column, print_table, print_text, screen
 from vae_models import ModelConfig
@@ -34,6 +39,11 @@ _BETA_RANGE: tuple[float, float] = ModelConfig.model_fields["beta_range"].defaul
 def _option(name: str, help: str, **more: Any) -> Any:
     """An option that may be written with underscores or with hyphens."""
     return typer.Option(f"--{name}", f"--{name.replace('_', '-')}", help=help, **more)
+
+
+def _names(field: str) -> str:
+    """Those that a field of the network takes."""
+    return ", ".join(get_args(ModelConfig.model_fields[field].annotation))
 
 
 @app.command()
@@ -55,6 +65,8 @@ def train(
     beta_range: Annotated[
         tuple[float, float], _option("beta_range", "The lowest and the highest KL weight with --multi_rate.")
     ] = _BETA_RANGE,
+    likelihood: Annotated[str, typer.Option(help=f"Of the pixels: {_names('likelihood')}.")] = "gaussian",
+    binarise: Annotated[str, typer.Option(help=f"How pixels become 0 or 1: {_names('binarise')}.")] = "none",
     batch_size: Annotated[int, _option("batch_size", "Images a step.")] = 128,
     image_size: Annotated[int | None, _option("image_size", "Side of an imagefolder's images.")] = None,
     limit_train: Annotated[int | None, _option("limit_train", "Train on at most this many images.")] = None,
@@ -75,6 +87,7 @@ def train(
         shape = image_shape(dataset, image_size)
         network = {"image_shape": shape, "latent_dim": latent_dim, "depth": depth, "width": width}
         network |= {"multi_rate": multi_rate, "beta_range": beta_range}
+        network |= {"likelihood": likelihood, "binarise": binarise}
         images = {"dataset": dataset, "image_size": image_size, "limit_train": limit_train, "limit_val": limit_val}
         training = {"beta": beta, "epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
         config = TrialConfig.model_validate({"model": network, **images, **training})
@@ -83,8 +96,9 @@ def train(
         load_pixels(config, data_dir, "cpu")  # an error now leaves nothing behind
         if fault := unwritable(Path.cwd()):
             raise UserError(f"the working folder must be one that can be written: {fault}\nthis one is {Path.cwd()}")
-        if files := [name for name in ("models", "visu") if Path(name).exists() and not Path(name).is_dir()]:
-            raise UserError(f"{files[0]} must be a folder, got a file\nmove it away: what is trained goes there")
+        for place in (Path("models") / model, Path("visu") / visu_name(dataset)):
+            if file := obstacle(place):
+                raise UserError(f"{file} must be a folder, got a file\nmove it away: what is trained goes there")
     console = screen()
     for note in load_dataset(dataset, data_dir, image_size).notes:
         print_text(f"note: {note}", console)
@@ -127,7 +141,7 @@ def _train(config: TrialConfig, folder: TrialFolder, data_dir: Path | None, cons
     except KeyboardInterrupt:
         kept = f"{folder.path} keeps what is done; the same command goes on from there"
         console.print(f"\ninterrupted: {kept}", soft_wrap=True)
-        raise typer.Exit(ExitCode.INTERRUPTED) from None
+        raise SystemExit(ExitCode.INTERRUPTED) from None
 
 
 def _line(row: Metrics) -> str:

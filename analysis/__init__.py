@@ -5,8 +5,8 @@
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # that of `typing`, which takes its time before a command listens to Ctrl-C
 if TYPE_CHECKING:
     from analysis.reading.choice import load_best
     from analysis.reading.frames import load_epochs, load_rates, load_repeats, load_trials
@@ -17,7 +17,7 @@ __all__ = ["StudyView", "load_best", "load_epochs", "load_rates", "load_repeats"
 _HOMES = {"StudyView": "report.notebook", "load_best": "reading.choice"}
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     # seconds of imports, which the command lines' --help can do without
     if name in __all__:
         return getattr(import_module(f"analysis.{_HOMES.get(name, 'reading.frames')}"), name)

@@ -1,5 +1,10 @@
 """``python -m analysis report runs/<study>``, ``... best``, ``... compare runs/a runs/b``, ``... list runs``."""
 
+if __name__ == "__main__":
+    from trainables.interrupts import end_at_once
+
+    end_at_once()  # at Ctrl-C, while all else is imported
+
 import json
 import os
 import sys
@@ -21,9 +26,9 @@ from trainables.console import (
     run,
     unwritable,
 )
-from trainables.errors import UserError
+from trainables.errors import OptionError, UserError
 from trainables.machine import limit_threads
-from trainables.records.study_layout import study_of
+from trainables.records.study_layout import StudyLayout, study_of
 from trainables.terminal import Column, print_facts, print_table, print_text, screen
 from trainables.text import printable
 
@@ -99,16 +104,14 @@ def report(
 ) -> None:
     """Draw the best runs and the study, export the best models, and write report.html."""
     with progress_bar(screen(stderr=True)) as progress:
-        from analysis.measures.sample_quality import (
-            inception_distance,  # seconds of imports, which --help can do without
-        )
-        from analysis.report.report import write_report
+        from analysis.report.report import write_report  # seconds of imports, which --help can do without
 
         with checked_options():
             if fault := unwritable(study):
-                raise UserError(f"STUDY must be a folder that can be written, got {study}: {fault}")
-            if inception:
-                inception_distance(inception)
+                way_out = "make room there, or copy it to where a report can be written"
+                raise UserError(f"STUDY must be a folder that can be written, got {study}: {fault}\n{way_out}")
+            StudyLayout(study).refuse_exchanged()
+            _check_inception(inception)
         limit_threads()
         paths = write_report(study, top, data_dir, progress, inception, quick)
     for name, path in paths.items():
@@ -181,6 +184,17 @@ def list_(
     for study, fault in zip(found["study"], found["fault"], strict=True):
         if isinstance(fault, str):
             print(f"{printable(study)} cannot be read: {printable(fault)}", file=sys.stderr)
+
+
+def _check_inception(weights: Path | None) -> None:
+    """Raises: OptionError for what holds no weights for the FID."""
+    from analysis.measures.sample_quality import inception_distance
+
+    try:
+        if weights:
+            inception_distance(weights)
+    except UserError as error:
+        raise OptionError(f"--inception {error}") from error
 
 
 def _screens() -> tuple[Console, Console]:

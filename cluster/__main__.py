@@ -1,5 +1,10 @@
 """``python -m cluster local --nodes 2``: a Ray cluster of several nodes on this machine, to try things on."""
 
+if __name__ == "__main__":
+    from trainables.interrupts import end_at_once
+
+    end_at_once()  # at Ctrl-C, while all else is imported
+
 import signal
 import time
 from contextlib import suppress

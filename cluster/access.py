@@ -126,7 +126,7 @@ def check_address(address: str | None, trusted_network: bool = False) -> str | N
     except (OSError, OverflowError, UnicodeError) as error:
         leave_out = "unset RAY_ADDRESS" if said_by(address) == "RAY_ADDRESS" else "leave --address out"
         raise UserError(
-            f"no Ray cluster answers at {address}: {reason_of(error)}\n"
+            f"no Ray cluster answers at {address}, as {said_by(address)} says: {reason_of(error)}\n"
             f"start one with `ray start --head`, or {leave_out} to run on this machine"
         ) from error
     return address

@@ -17,8 +17,8 @@ import psutil
 from cluster import ray_private, sessions
 from cluster.access import check_address, ensure_token, private_folder, refuse_eavesdroppers, said_by, use_token
 from trainables.errors import ExitCode, UserError
+from trainables.interrupts import ENDING
 from trainables.machine import cores_for_workers, memory
-from trainables.process import ENDING
 from trainables.slots.resources import START_ATTEMPTS
 
 ANSWER_SECONDS = 15.0
@@ -149,6 +149,8 @@ def _signals_held() -> Iterator[None]:
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
         yield
+    except SystemExit as ended:  # by Ray's own handler of SIGTERM, while it starts: a thread of a library's took that
+        raise KeyboardInterrupt from ended
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
         for number, handler in before.items():

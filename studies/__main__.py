@@ -1,5 +1,10 @@
 """``python -m studies status runs/<study>``, and ``pause``, ``resume``, ``stop``, ``prune-checkpoints``."""
 
+if __name__ == "__main__":
+    from trainables.interrupts import end_at_once
+
+    end_at_once()  # at Ctrl-C, while all else is imported
+
 import json
 import time
 from pathlib import Path

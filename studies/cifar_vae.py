@@ -4,6 +4,11 @@ The full-width network wants GPUs: on a laptop's cores it takes days. `--dry-run
 so does the command where there is no GPU, before it begins, with a smaller study to copy.
 """
 
+if __name__ == "__main__":
+    from trainables.interrupts import end_at_once
+
+    end_at_once()  # at Ctrl-C, while all else is imported
+
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from studies.command_line.command import main

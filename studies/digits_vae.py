@@ -1,5 +1,10 @@
 """scikit-learn's 1,797 handwritten digits: a real study in minutes on a laptop, without a download."""
 
+if __name__ == "__main__":
+    from trainables.interrupts import end_at_once
+
+    end_at_once()  # at Ctrl-C, while all else is imported
+
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from studies.command_line.command import main

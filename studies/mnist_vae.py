@@ -1,5 +1,10 @@
 """MNIST: how KL weight, latent size and depth trade rate against distortion on handwritten digits."""
 
+if __name__ == "__main__":
+    from trainables.interrupts import end_at_once
+
+    end_at_once()  # at Ctrl-C, while all else is imported
+
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from studies.command_line.command import main

@@ -18,7 +18,7 @@ from trainables.data.datasets import image_shape
 from trainables.errors import explain
 from trainables.metrics import Metrics
 from trainables.objective import OBJECTIVES, Constraint, named, values
-from trainables.space import extremes
+from trainables.space import describe, extremes
 
 # what all trials of a study share
 _OF_ALL = {"model.image_shape", "model.binarise", "model.multi_rate", "model.beta_range"}
@@ -252,7 +252,7 @@ class Study:
         asked["sampler"] = question.get("sampler", asked["sampler"])  # a function of the user's own has its name alone
         before, now = _flat(asked), _flat(self.question())
         return [
-            f"{key}: {before.get(key, 'not there')} in the folder, {now.get(key, 'not there')} now"
+            f"{key}: {_said(key, before, now)} in the folder, {_said(key, now, before)} now"
             for key in sorted(before.keys() | now.keys())
             if before.get(key) != now.get(key)
         ]
@@ -273,6 +273,15 @@ def _check_limits(limits: Sequence[Constraint], is_multi_rate: bool) -> None:
         for least in [limit for limit in limits if limit.sense == ">=" and limit.name == most.name]:
             if least.limit > most.limit:
                 raise ValueError(f"--where must leave room, got {least} and {most}\nleave out one")
+
+
+def _said(key: str, values: Mapping[str, Any], others: Mapping[str, Any]) -> Any:
+    """A value of a question, for a person who compares it with another's."""
+    if key not in values or not key.startswith("space."):
+        return values.get(key, "not there")
+    said = describe(json_to_distribution(values[key]))
+    is_known_by_it = key not in others or said != describe(json_to_distribution(others[key]))
+    return said if is_known_by_it else values[key]  # they differ in kind or step alone
 
 
 def _flat(values: Mapping[str, Any], path: str = "") -> dict[str, Any]:

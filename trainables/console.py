@@ -25,8 +25,8 @@ from vae_models import ModelConfig
 _UsageError: Any = typer.BadParameter.__mro__[1]  # Typer's, or Click's, which it once had: by no public name in both
 _FIELDS = TrialConfig.model_fields | ModelConfig.model_fields
 _ASKED_BY = {"model.image_shape": "image_size"}  # what is never typed itself -> what it follows from
+_PROBE_BYTES = 1 << 20  # what there is to be room for at least: a study's ledger, a page
 _ALIKE = 0.7  # from how alike two options are, as `difflib` has it, the one may be meant by the other
-_SIDES = "sides that do: 28, 32, 40, 48, 56, 64, 80, 96, 112, 128 pixels, and their doubles"
 
 
 def _print_version(asked: bool) -> None:
@@ -117,9 +117,12 @@ def new_page_of(text: str | Path) -> Path:
 
 
 def unwritable(folder: Path) -> str:
-    """Why no file can be made in a folder; empty where one can be."""
+    """Why no file can be made in a folder, and filled; empty where one can be."""
     try:
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(_PROBE_BYTES))
+            probe.flush()
+            os.fsync(probe.fileno())  # a disk that is full may say so then
             return ""
     except OSError as error:
         return reason_of(error)
@@ -140,7 +143,7 @@ def checked_options() -> Iterator[None]:
     except OptionError:
         raise
     except ValidationError as error:
-        raise OptionError(explain(error).splitlines()[0]) from error
+        raise OptionError(explain(error, most=1)) from error
     except (ValueError, UserError) as error:
         raise OptionError(str(error)) from error
 
@@ -152,10 +155,15 @@ def run(app: typer.Typer, name: str | None = None, leave: Callable[[int], NoRetu
     try:
         called = name or as_typed("python", Path(sys.argv[0]))
         code = app(prog_name=called, standalone_mode=False) or ExitCode.DONE
+        if code == ExitCode.INTERRUPTED:  # to Typer a Ctrl-C is a number
+            raise KeyboardInterrupt
         sys.stdout.flush()
         if lost and leave is sys.exit:  # a study says what it did in its folder
             raise lost[0]
         leave(code)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        leave(ExitCode.INTERRUPTED)
     except EndedEarly as early:
         print(f"the study ended early: {early}; the same command goes on from there")
         leave(ExitCode.ENDED_EARLY)
@@ -218,7 +226,7 @@ def _rule(error: Any) -> str:
     """What is wrong with a value: our own words, pydantic's kind of problem, or Click's words."""
     cause, text = error.__cause__, str(error.message).removeprefix("Value error, ").rstrip(".")
     if isinstance(cause, ValidationError) and cause.errors()[0]["type"] != "value_error":
-        return re.sub(r"^\S* ?(?=must)", "", explain(cause).splitlines()[0])
+        return re.sub(r"^\S* ?(?=must)", "", explain(cause, most=1))
     if found := re.match(r"'(.*)' is not one of (.*)", text, re.DOTALL):
         return f"must be one of {found[2].replace(chr(39), '')}, got {found[1]!r}"
     if found := re.match(r"'(.*)' is not a valid (\w+)", text, re.DOTALL):
@@ -232,6 +240,8 @@ def _with_options(text: str, command: Any) -> str:
     commands = getattr(command, "commands", {"": command}).values()
     known = {param.name: param for each in commands for param in each.params}
     first, _, way = text.partition("\n")
+    if "set" in known:
+        first = re.sub(r"^'([^']*)'(?= is no field of )", r"--set \1", first)
     if found := re.match(r"([a-z_]+(?:\.[a-z_]+)*)(?:\.\d+)?(?= must | cannot )", first):
         path = _ASKED_BY.get(found[1], found[1])
         param = known.get(path.rpartition(".")[2] if "set" not in known else path)
@@ -239,14 +249,20 @@ def _with_options(text: str, command: Any) -> str:
         param = None if is_field and _is_set(path) else param
         shown = _shown(param) if param else f"--set {path}" if is_field else found[1]
         first = shown + first[found.end() :]
-        way = way or (_SIDES if path != found[1] else _about(param) if param else "")
+        way = way or (_about(param) if param else "")
     first = re.sub(r"(?<![-.\w'])[a-z]+(?:_[a-z]+)+\b", lambda it: _shown(known.get(it[0])) or it[0], first)
+    first = re.sub(r"(?<= with )[a-z]+\b", lambda it: _shown(known.get(it[0])) or _set_to(it[0]), first)
     if both := re.search(r"(?<=, got )[a-z]+( and [a-z]+)+$", first):
         first = first[: both.start()] + " and ".join(_shown(known.get(it)) or it for it in both[0].split(" and "))
     option, named = re.match(r"--[a-z_-]+", first), {name: param for param in known.values() for name in param.opts}
     if option and (param := named.get(option[0])):
         first, way = _shown(param) + first[option.end() :], way or _about(param)
     return f"{first}\n{way or '--help says what each option takes'}"
+
+
+def _set_to(name: str) -> str:
+    """A field of the model as it was typed after ``--set``, else its name."""
+    return f"--set model.{name}" if _is_set(f"model.{name}") else name
 
 
 def _is_set(path: str) -> bool:

@@ -1,5 +1,6 @@
 """The exceptions that command lines show without a traceback, their exit codes, and how a library's are said."""
 
+from difflib import get_close_matches
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -64,9 +65,10 @@ _RULES = {
 }
 
 
-def explain(error: "ValidationError") -> str:
-    """A pydantic error in our words, a line a problem: "model.latent_dim must be at least 1, got 0"."""
-    return "\n".join(map(_explained, error.errors()))
+def explain(error: "ValidationError", most: int | None = None) -> str:
+    """A pydantic error, or at ``most`` so many of its problems, in our words, a line a problem, and the way out of some
+    in another: "model.latent_dim must be at least 1, got 0"."""
+    return "\n".join(map(_explained, error.errors()[:most]))
 
 
 def _explained(problem: "ErrorDetails") -> str:
@@ -77,9 +79,11 @@ def _explained(problem: "ErrorDetails") -> str:
         return f"{path}{between}{text}" if path else text
     if problem["type"] == "missing":
         return f"{path} must be there"
-    rule = _RULES.get(problem["type"], "")
+    rule, near = _RULES.get(problem["type"], ""), list[str]()
     if "expected" in known:  # as pydantic lists them: "'adam' or 'adamw'"
         known = known | {"expected": str(known["expected"]).replace(" or ", ", ").replace("'", "")}
+        near = get_close_matches(str(problem["input"]).lower(), known["expected"].split(", "), n=1)
     known = {name: int(it) if isinstance(it, float) and it.is_integer() else it for name, it in known.items()}
     said = f"must be {rule.format(**known)}" if rule else problem["msg"].removeprefix("Input ")
-    return f"{path} {said}, got {problem['input']!r:.200}".strip()
+    way_out = f"\ndid you mean {near[0]}?" if near else ""
+    return f"{path} {said}, got {problem['input']!r:.200}{way_out}".strip()

@@ -7,7 +7,6 @@ import io
 import logging
 import os
 import select
-import signal
 import stat
 import sys
 import tempfile
@@ -17,11 +16,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from trainables.errors import StudyWarning
+from trainables.interrupts import raise_interrupts
 from trainables.text import printable
-
-ENDING = (signal.SIGTERM, signal.SIGHUP)
-"""What ends a command as Ctrl-C does: what systemd, Docker and Slurm send, and a terminal that is gone."""
-
 
 lost: list[OSError] = []
 """Why what was printed is not all there, such as a full disk."""
@@ -33,9 +29,7 @@ def settle() -> None:
     _have_name_and_home()
     _have_numbers_of_threads()
     sys.stdout, sys.stderr = _unfailing(sys.stdout, 1), _unfailing(sys.stderr, 2)
-    for number in ENDING:
-        if signal.getsignal(number) == signal.SIG_DFL:  # under nohup a hang-up stays ignored
-            signal.signal(number, signal.default_int_handler)
+    raise_interrupts()
     # libraries' warnings are for who writes programs with them (`python -W default`); Ray's must not die of one
     theirs = os.environ.pop("PYTHONWARNINGS", "").split(",")
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")

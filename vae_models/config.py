@@ -44,7 +44,7 @@ class ModelConfig(BaseModel):
     widths: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] = Field((500,), min_length=1, max_length=16)
     # gated: of dense layers alone, each unit times the sigmoid of another map of the same inputs
     activation: Literal["silu", "leaky_relu", "relu", "tanh", "gated"] = "silu"
-    likelihood: _Density | _OfBinaryPixels | _OfLevels = "gaussian"  # see `vae_models.likelihoods`
+    likelihood: Literal[_Density, _OfBinaryPixels, _OfLevels] = "gaussian"  # see `vae_models.likelihoods`
     components: int = Field(5, ge=1, le=100)  # of a logistic_mixture
     learnt_sigma: Literal["one", "channel", "pixel"] = "one"  # of a discretised_gaussian: how many are learnt
     # how grey pixels become binary ones: drawn anew at each step of training, drawn once, or white above half
@@ -73,7 +73,7 @@ class ModelConfig(BaseModel):
     def _likelihood_is_of_the_pixels(self) -> "ModelConfig":
         if self.is_binary and self.likelihood not in get_args(_OfBinaryPixels):
             rule = f"likelihood must be bernoulli with binarise {self.binarise}, whose pixels are 0 or 1"
-            raise ValueError(f"{rule}, got {self.likelihood}")
+            raise ValueError(f"{rule}, got {self.likelihood}\nset likelihood to bernoulli, or binarise to none")
         return self
 
     @model_validator(mode="after")
@@ -82,7 +82,8 @@ class ModelConfig(BaseModel):
             value, default = getattr(self, name), type(self).model_fields[name].default
             chosen = getattr(self, owner)
             if chosen != choice and value != default:
-                raise ValueError(f"{name} must be {default} with {owner} {chosen}, as it is {choice}'s, got {value}")
+                rule = f"{name} must be {default} with {owner} {chosen}, as it is {choice}'s"
+                raise ValueError(f"{rule}, got {value}\nset {owner} to {choice}, or leave {name} out")
         return self
 
     @model_validator(mode="after")
@@ -108,8 +109,10 @@ class ModelConfig(BaseModel):
             raise ValueError(f"image_shape must be at least {least} pixels a side, got {height} x {width}")
         step = 2**self.halvings if convolutional else 1
         if height % step or width % step:
-            rule = f"image_shape must have sides that are multiples of {step}, so that they halve {self.halvings} times"
-            raise ValueError(f"{rule}, got {height} x {width}")
+            of = f"multiples of {step}, as from {step * MIN_BOTTOM} to {2 * step * MIN_BOTTOM - 1} pixels they halve"
+            rule = f"image_shape must have sides that are {of} {self.halvings} times"
+            lower = min(height, width) // step * step
+            raise ValueError(f"{rule}, got {height} x {width}\nthe nearest that are: {lower} and {lower + step}")
         return self
 
     @property

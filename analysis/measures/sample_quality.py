@@ -152,7 +152,7 @@ def inception_distance(weights: Path | None = None) -> "FrechetInceptionDistance
             return inception_distance(Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION)
         return None
     if find_spec("torch_fidelity") is None:
-        raise UserError("the FID needs torch-fidelity, which is not installed\npip install torch-fidelity")
+        raise UserError(f"{weights} must be read by torch-fidelity, which is not installed\npip install torch-fidelity")
     try:
         weights.open("rb").close()
     except OSError as error:

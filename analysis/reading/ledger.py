@@ -49,7 +49,8 @@ def read_ledger(layout: StudyLayout, question: Question) -> list[FrozenTrial]:
             rest = "its last write was cut short, or is in a file beside it that cannot be taken in here"
             raise UserError(f"{shown} cannot be read: {rest}\nthe study's command, run again, mends it") from error
         # the error's own text may hold the storage's password
-        raise UserError(f"{shown} is not a whole Optuna ledger ({type(error).__name__})\nrestore it") from error
+        way_out = "restore it from a copy; where there is none, the study's command starts over with --fresh"
+        raise UserError(f"{shown} is damaged: it is not a whole Optuna ledger\n{way_out}") from error
     if {trial.number for trial in trials} != set(range(len(trials))):
         raise UserError(f"{shown} must number its trials from 0 without a gap")
     for trial in trials:

@@ -19,7 +19,7 @@ from studies.study import Study
 from trainables import console, terminal
 from trainables.console import checked_options
 from trainables.errors import EndedEarly, ExitCode, UserError
-from trainables.process import ENDING
+from trainables.interrupts import ENDING
 
 # for a shell: what to do where nothing more comes from the study's process before it has ended: give a terminal its
 # cursor and its keys back, and print

@@ -243,7 +243,7 @@ def check_storage(url: str) -> None:
     except UserError:
         raise
     except Exception as error:  # any of SQLAlchemy's or a driver's
-        raise _unopened(url, error) from error
+        raise _unopened(url, error, "--storage") from error
 
 
 def check_sqlite(url: str, option: str) -> None:
@@ -274,15 +274,17 @@ def check_trials(known: int, folder: StudyFolder) -> None:
         )
 
 
-def _unopened(url: str, error: Exception) -> UserError:
+def _unopened(url: str, error: Exception, called: str = "the study's storage") -> UserError:
     """What a library says of it, without its own names."""
     shown = without_passwords(url)
     if fault := out_of_reach(shown.removeprefix("sqlite:///").partition("?")[0], error):
         return UserError(fault)
     reason = re.sub(r"^\(\S+\) ", "", str(error).strip().splitlines()[0])
+    if make_url(url).drivername in ("sqlite", "sqlite+pysqlite"):  # as it is within reach
+        reason = "it is damaged, or no ledger of Optuna's: restore it from a copy, or start over with --fresh"
     match error:
         case NoSuchModuleError():
             reason = f"there is no kind of database {url.partition(':')[0]!r}: use sqlite, postgresql or mysql"
         case ModuleNotFoundError():
             reason = f"install the package {error.name}"
-    return UserError(f"the study's storage cannot be opened: {shown}\n{reason}")
+    return UserError(f"{called} cannot be opened: {shown}\n{reason}")

@@ -45,6 +45,7 @@ def check(study: Study, folder: StudyFolder, options: Options) -> Study:
     if options.fresh or not folder.layout.question.exists():
         check_pixels(study)
     if not options.fresh:
+        folder.layout.refuse_exchanged()
         study = folder.own_definitions(study)
     url = storage.ledger and storage_url(folder.path, storage.ledger)
     folder.check(study, url, storage.checkpoints, options.fresh)

@@ -149,10 +149,10 @@ def _answer(uri: str, ask: Callable[[], _Answer]) -> _Answer:
     try:
         return done.result(_START_SECONDS)
     except TimeoutError as error:
-        raise UserError(f"MLflow cannot be reached at {where}\nno answer in {_START_SECONDS:.0f} s") from error
+        raise UserError(f"--mlflow cannot be reached at {where}\nno answer in {_START_SECONDS:.0f} s") from error
     except Exception as error:  # any of MLflow's, SQLAlchemy's or a driver's
         reason = printable(without_passwords(reason_of(_bottom(error))))
-        raise UserError(f"MLflow cannot be reached at {where}\n{reason}") from error
+        raise UserError(f"--mlflow cannot be reached at {where}\n{reason}") from error
 
 
 def _bottom(error: BaseException) -> BaseException:

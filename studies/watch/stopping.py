@@ -11,8 +11,8 @@ from studies.record.driver_lock import DriverLock
 from studies.watch.live_view import View
 from studies.watch.prometheus import Meter
 from trainables.errors import EndedEarly, Interrupted, UserError
+from trainables.interrupts import ENDING
 from trainables.metrics import Metrics
-from trainables.process import ENDING
 
 _WATCH_SECONDS = 1.0  # how often a driver looks for orders, and shows that it lives
 

@@ -58,12 +58,17 @@ def test_sigterm_to_all_of_a_study_ends_it_as_ctrl_c(everyone: bool, tmp_path: P
     assert said.read_text().splitlines()[-1].startswith("interrupted: ")
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("kind", ["gcs_server", "raylet"])
-def test_ctrl_c_while_ray_starts_is_not_lost(kind: str, tmp_path: Path) -> None:
+def test_ctrl_c_while_ray_starts_is_not_lost(kind: str, number: signal.Signals, tmp_path: Path) -> None:
+    """Nor what ends a whole process group, for which Ray has a handler of its own."""
     said = tmp_path / "said"
     with study(tmp_path / "run") as process:
         wait_for(lambda: any(each.name() == kind for each in descendants(process.pid)))
-        process.send_signal(signal.SIGINT)
+        if number == signal.SIGTERM:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
         assert process.wait(60) == 130, said.read_text()
     assert "Traceback" not in said.read_text()
     assert said.read_text().splitlines()[-1].startswith("interrupted: ")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import re
 import shlex
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 from support.study_cases import synthetic
 
 from studies.command_line.command import main
+from vae_models import ModelConfig
 
 LONG = "n" * 300
 LIBRARIES = r"Traceback|pydantic|Input should|Value error|Usage:|Invalid value|validation error|RAY_TRAIN|\w+Error\b"
@@ -121,15 +124,15 @@ WRONG = {
         ("--set epochs=x", "--set epochs must be a whole number, got 'x'"),
         ("--set batch_size=99999999999", "--set batch_size must be below 2,147,483,648, got 99999999999"),
         ("--set trials=3", "--set must name a field of the configuration, got 'trials'"),
-        ("--set model.detph=1", "'model.detph' is no field of ModelConfig"),
-        ("--set model=3", "'model' is no field of TrialConfig"),
+        ("--set model.detph=1", "--set model.detph is no field of ModelConfig"),
+        ("--set model=3", "--set model is no field of TrialConfig"),
         ("--set model.width=7", "--set model.width must be a multiple of 4, got 7"),
         ("--set model.width=16.5", "--set model.width must be a whole number, got 16.5"),
         ("--set model.latent_dim=1e9", "--set model.latent_dim must be at most 65,536, got 1000000000.0"),
         ("--set model.widths=[]", "--set model.widths must be a list of at least 1, got []"),
         ("--set 'model.widths=[\"a\"]'", "--set model.widths must be a whole number, got 'a'"),
         ("--set model.widths=5", "--set model.widths must be a list, got 5"),
-        ("--set model.architecture=linear", "--set model.width must be 32 with architecture linear"),
+        ("--set model.architecture=linear", "--set model.width must be 32 with --set model.architecture linear"),
         ("--set model.image_shape=[1,8,8]", "--set model.image_shape must be left to the data set"),
         ("--set lr=0", "--set lr must be above 0, got 0"),
         ("--set lr=1e400", "--set lr must be a finite number, got inf"),
@@ -149,6 +152,22 @@ WRONG = {
         ),
         ("--set dataset=imagefolder:{odd}/loop", "'{odd}/loop' must be the path of a folder: Too many levels of sym"),
         ("--set dataset=imagefolder:~nobody-here/x", "--set dataset must be in a home that there is"),
+        (
+            "--set model.likelihood=betabinomial",
+            "--set model.likelihood must be one of gaussian, laplace, optimal_gauss",
+        ),
+        ("--set model.components=0", "--set model.components must be at least 1, got 0"),
+        (
+            "--set model.components=3",
+            "--set model.components must be 5 with likelihood gaussian, as it is logistic_mix",
+        ),
+        ("--set model.binarise=fixed", "--set model.likelihood must be bernoulli with --set model.binarise fixed"),
+        (
+            "--set model.learnt_sigma=chanel",
+            "--set model.learnt_sigma must be one of one, channel, pixel, got 'chanel'",
+        ),
+        ("--set Model.Width=8", "--set Model.Width is no field of TrialConfig"),
+        ("--set model.größe=8", "--set model.größe is no field of ModelConfig"),
         # places
         ("--out ' '", "--out must be a path, got ' ': it is empty"),
         ("--out s3://bucket/study", "--out must be a path, got 's3://bucket/study': it is a URL"),
@@ -178,16 +197,17 @@ WRONG = {
         ("--data-dir /etc/passwd", "--data-dir must be a folder, got '/etc/passwd', which is a file"),
         ("--storage ''", "--storage must be a database's URL or an object store's, got ''"),
         ("--storage nonsense", "--storage must be a database's URL, got 'nonsense'"),
-        ("--storage nonsense://", "the study's storage cannot be opened: nonsense://"),
+        ("--storage foo://x", "--storage cannot be opened: foo://x"),
+        ("--storage nonsense://", "--storage cannot be opened: nonsense://"),
         ("--storage sqlite://", "--storage must outlive the command"),
         ("--storage sqlite:////nowhere/x.db", "--storage must be in a folder that can be written, got /nowhere/x.db"),
         ("--storage sqlite:////etc/passwd", "--storage must be a database of SQLite, got /etc/passwd"),
         ("--storage s3://", "--storage must name a bucket, such as s3://bucket/path, got 's3://'"),
         ("--storage s3://key:secret@bucket", "--storage must hold no credentials of an object store"),
         ("--address ''", "--address must be host:port or auto, got ''"),
-        ("--address 127.0.0.1:1", "no Ray cluster answers at 127.0.0.1:1: Connection refused"),
+        ("--address 127.0.0.1:1", "no Ray cluster answers at 127.0.0.1:1, as --address says: Connection refused"),
         ("--mlflow http://", "--mlflow must be a tracking URI, got 'http://'"),
-        ("--mlflow http://127.0.0.1:1", "MLflow cannot be reached at http://127.0.0.1:1"),
+        ("--mlflow http://127.0.0.1:1", "--mlflow cannot be reached at http://127.0.0.1:1"),
         ("--mlflow ''", "--mlflow must be a tracking URI, got ''"),
         ("--mlflow sqlite:////nowhere/m.db", "--mlflow must be in a folder that can be written"),
     ],
@@ -214,6 +234,20 @@ WRONG = {
         ("--vae_mode deep", "--vae_mode must be one of plain, pp, got 'deep'"),
         ("--dataset imagefolder:/tmp --image_size 36", "--image_size must have sides that are multiples of 8"),
         ("--dataset imagefolder:/tmp --image-size 4", "--image-size must be from 8 to 1024 pixels, got 4"),
+        (
+            "--dataset imagefolder:/tmp --image_size 33",
+            "--image_size must have sides that are multiples of 8, as from 32",
+        ),
+        ("--likelihood betabinomial", "--likelihood must be one of gaussian, laplace"),
+        (
+            "--binarise fixed",
+            "--likelihood must be bernoulli with --binarise fixed, whose pixels are 0 or 1, got gaussian",
+        ),
+        (
+            "--likelihood bernoulli --binarise treshold",
+            "--binarise must be one of none, dynamic, fixed, threshold, got",
+        ),
+        ("--likelihood laplace --multi_rate", "--likelihood must be gaussian with --multi_rate, got laplace"),
         ("--limit_train 1", "--limit_train must be at least 2, got 1"),
         ("--epochs -1 --seed -1", "--epochs must be at least 1, got -1"),
         ("--data_dir /etc/passwd", "--data_dir must be a folder, got '/etc/passwd', which is a file"),
@@ -242,7 +276,7 @@ WRONG = {
         ("compare {study} {study} --out page/", "--out must be a file, got 'page/', which is a folder"),
         ("report {study} --top 0", "--top must be at least 1, got '0'"),
         ("report {study} --inception /nowhere", "--inception must be a file that can be read, got '/nowhere'"),
-        ("report {study} --inception /etc/passwd", "/etc/passwd must hold torch-fidelity's Inception weights"),
+        ("report {study} --inception /etc/passwd", "--inception /etc/passwd must hold torch-fidelity's"),
         ("report {study} --data-dir /etc/passwd", "--data-dir must be a folder, got '/etc/passwd', which is a file"),
         ("best {study} --rate x", "--rate must be a number, got 'x'"),
         ("best {study} --rate -1", "--rate must be a number from 0 up, got -1"),
@@ -328,3 +362,98 @@ def test_a_wrong_command_is_two_lines_and_leaves_nothing(
     assert re.search(LIBRARIES, done.err) is None, done.err
     assert list(tmp_path.iterdir()) == []
     assert (sorted(odd.rglob("*")), sorted(study.parent.rglob("*"))) == before
+
+
+@pytest.mark.parametrize(
+    ("program", "line", "way_out"),
+    [
+        ("digits", "--set model.likelihood=betabinomial", "did you mean beta_binomial?"),
+        ("digits", "--set model.components=3", "set likelihood to logistic_mixture, or leave components out"),
+        ("digits", "--set model.binarise=fixed", "set likelihood to bernoulli, or binarise to none"),
+        ("digits", "--set model.widht=3", "did you mean model.width? its fields: image_shape, "),
+        ("digits", "--set optimizer=adma", "did you mean adam?"),
+        ("digits", "--storage foo://x", "there is no kind of database 'foo': use sqlite, postgresql or mysql"),
+        ("main", "--dataset imagefolder:/tmp --image_size 33", "the nearest that are: 32 and 40"),
+        ("main", "--dataset imagefolder:/tmp --image_size 30", "the nearest that are: 28 and 32"),
+        ("main", "--dataset imagefolder:/tmp --image_size 1023", "the nearest that are: 896 and 1024"),
+        ("main", "--dataset digits --likelihood bernouli", "did you mean bernoulli?"),
+    ],
+)
+def test_the_way_out_is_a_command_that_can_be(program: str, line: str, way_out: str, run: Run) -> None:
+    assert run(program, shlex.split(line)).err.splitlines()[1].startswith(way_out)
+
+
+def _fault(side: int) -> str:
+    try:
+        ModelConfig(image_shape=(3, side, side))
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def test_the_sides_that_are_said_to_fit_are_the_nearest_that_do() -> None:
+    faults = {side: _fault(side) for side in range(8, 1025)}
+    fitting = [side for side, fault in faults.items() if not fault]
+    assert fitting == sorted(base << level for base in (4, 5, 6, 7) for level in range(9) if 8 <= base << level <= 1024)
+    for side in faults.keys() - set(fitting):
+        lower, upper = max(it for it in fitting if it < side), min(it for it in fitting if it > side)
+        assert f"\nthe nearest that are: {lower} and {upper}" in faults[side]
+
+
+EXCHANGED = (
+    "trials",
+    "repeats",
+    "tensorboard",
+    "models",
+    "visu",
+    "visu/digits_vae",
+    "report.html",
+    "trials.csv",
+    "sessions.jsonl",
+)
+
+
+@pytest.mark.parametrize("name", EXCHANGED)
+def test_a_file_in_the_place_of_a_folder_is_named_and_the_other_way_round(
+    name: str, study: Path, tmp_path: Path, run: Run
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(study, copy)
+    place = copy / name
+    if "." in name:
+        place.unlink(missing_ok=True)
+        place.mkdir()
+    else:
+        shutil.rmtree(place, ignore_errors=True)
+        place.parent.mkdir(exist_ok=True)
+        place.touch()
+    rule = "must be a file, and is a folder" if "." in name else "must be a folder, and is a file"
+    commands = [("analysis", ["report", str(copy)]), ("digits", ["--out", str(copy), "--dry-run"])]
+    for program, arguments in commands:
+        done = run(program, arguments)
+        assert done.code == 2
+        assert done.err == f"error: {place} {rule}\nmove it away\n"
+
+
+@pytest.mark.parametrize("name", ["models", "models/VAE", "visu", "visu/digits_vae"])
+def test_a_model_s_folders_that_are_files_are_named(name: str, tmp_path: Path, run: Run) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).touch()
+    done = run("main", ["--dataset", "digits"])
+    assert (done.code, len(done.err.splitlines())) == (2, 2)
+    assert done.err.startswith(f"error: {name} must be a folder, got a file\nmove it away")
+
+
+@pytest.mark.parametrize("program", ["digits", "analysis"])
+def test_a_full_disk_is_seen_before_the_work(
+    program: str, study: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    """Files can be made there, and nothing be written into them."""
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("trainables.console.os.fsync", full)
+    done = run(program, ["--dry-run", "--out", "x"] if program == "digits" else ["report", str(study)])
+    assert done.code == 2
+    assert re.match(r"error: (--out|STUDY) must be a folder that can be written, got .*: No space left", done.err)

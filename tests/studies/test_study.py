@@ -126,3 +126,18 @@ def test_differences_are_named() -> None:
     other = study(base=CONFIG.replace({"lr": 0.5}))
     assert study().differences(study().question()) == []
     assert other.differences(study().question()) == ["base.lr: 0.001 in the folder, 0.5 now"]
+
+
+def test_what_another_question_searches_is_said_as_a_person_reads_it() -> None:
+    asked = study()
+    others = {
+        "beta: 0.1 to 10, log scale in the folder, 0.1 to 5 now": {"beta": FloatDistribution(0.1, 5)},
+        "beta: 0.1 to 10, log scale in the folder, not there now": {},
+        "lr: not there in the folder, 0.1, 0.2 now": {**asked.space, "lr": CategoricalDistribution((0.1, 0.2))},
+    }
+    for said, space in others.items():
+        assert f"space.{said}" in study(space=space).differences(asked.question())
+    steps = study(space={"beta": IntDistribution(1, 10)})
+    (kinds,) = study(space={"beta": IntDistribution(1, 10, step=3)}).differences(steps.question())
+    assert '"step": 1' in kinds
+    assert '"step": 3' in kinds

@@ -1,11 +1,13 @@
 """What a file is that is not what its name says, by how it begins."""
 
 _OTHER_KIND = (
-    "of a kind that is not read (such as other bits a channel), or is damaged: save it as PNG with 8 or 16 bits"
+    "of a kind that is not read (by its bits a channel, planes or compression), or is damaged or cut off: "
+    "save it as PNG with 8 or 16 bits"
 )
 _KINDS = (  # how files begin that are often found under another's name; what they are, and the way out
     (b"version https:", "is a pointer of Git LFS, and not the file: `git lfs pull` fetches it"),
     (b"<", "is a web page or a drawing in text (HTML, SVG), and not what its name says"),
+    (b"ftypavi", f"is an AVIF {_OTHER_KIND}"),
     (b"ftyp", "is a video, or a picture in a format that is not read (such as HEIC): save it as JPEG or PNG"),
     (b"%PDF", "is a PDF: save its pages as PNG"),
     (b"%!PS", "is PostScript: save it as PNG"),
@@ -30,5 +32,7 @@ def kind_of(start: bytes) -> str | None:
     if not start:
         return "is empty"
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n")
-    whole = (b"ftyp",)  # stands behind a length
-    return next((kind for magic, kind in _KINDS if (start[4:] if magic in whole else text).startswith(magic)), None)
+    for magic, kind in _KINDS:
+        if (start[4:] if magic.startswith(b"ftyp") else text).startswith(magic):  # that one stands behind a length
+            return kind
+    return None

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from trainables.data.colour_tags import OTHER_COLOURS, SIGNED
 from trainables.data.pictures import endings, read_picture
 from trainables.errors import UserError
 from trainables.records.atomic_files import refuse_escapes
@@ -54,7 +55,7 @@ class Pictures:
                 continue
             image[:] = picture.pixels
             grey = bool((image == image[:1]).all())
-            self._seen.update(frames=picture.has_frames, transparent=picture.is_transparent)
+            self._seen.update(picture.unfollowed, frames=picture.has_frames, transparent=picture.is_transparent)
             is_empty = picture.is_transparent and image.min() == image.max()
             self._seen.update(dark=picture.is_dark, grey=grey, empty=bool(is_empty))
             digest = hash(image.tobytes())
@@ -84,6 +85,7 @@ class Pictures:
         if count := self._seen["dark"]:
             dark = "use less than a sixteenth of their 16 bits (or floats), and are as dark as a viewer shows them"
             said.append(f"{count:,} picture(s) {dark}: scaled to the whole range they keep their shades")
+        said += [f"{self._seen[tags]:,} picture(s) {tags}" for tags in (SIGNED, OTHER_COLOURS) if self._seen[tags]]
         if self.shape[1] > 1 and self._seen["grey"] == self.shape[0]:
             said.append("all pictures are grey, and have 3 equal channels: greyfolder:PATH reads them as 1")
         return tuple(said)

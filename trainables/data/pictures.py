@@ -22,6 +22,7 @@ from PIL import (
     UnidentifiedImageError,
 )
 
+from trainables.data.colour_tags import unfollowed
 from trainables.data.colours import in_srgb
 from trainables.data.kinds import START_BYTES, kind_of
 from trainables.errors import UserError
@@ -66,6 +67,7 @@ class Picture(NamedTuple):
     has_frames: bool  # it has more than one; this is the first
     is_transparent: bool
     is_dark: bool
+    unfollowed: tuple[str, ...] = ()  # see `trainables.data.colour_tags`
 
 
 @cache
@@ -85,13 +87,14 @@ def read_picture(path: Path, channels: int, side: int) -> Picture:
                 raise UserError(f"has {image.width:,} x {image.height:,} pixels, {_too_large()}")
             _mend_tiff(image)
             _scale_hidden_colour(image)
+            said = unfollowed(path, image)
             with _silent_decoder(image):
                 image.load()
             flat = to_8_bits(image)
             upright = _in_mode(_upright(flat.image, image), "L" if channels == 1 else "RGB")
             square = ImageOps.fit(upright, (side, side), Image.Resampling.BICUBIC)
             pixels = np.asarray(square).reshape(side, side, channels).transpose(2, 0, 1)
-            return Picture(pixels, _has_frames(image), flat.is_transparent, flat.is_dark)
+            return Picture(pixels, _has_frames(image), flat.is_transparent, flat.is_dark, said)
     except UserError as error:
         raise UserError(f"{one_line(path)} {error}") from error
     except Exception as error:  # Pillow's decoders raise what they like on a damaged file
@@ -273,8 +276,8 @@ def _fault(path: Path, error: Exception) -> str:
         return "takes more memory than there is: make it smaller first"
     if isinstance(error, ValueError) and ("MAX_TEXT_CHUNK" in str(error) or "text chunks" in str(error)):
         return f"has more than {_MOST_TEXT / 1e6:.0f} MB of text beside its pixels: save it without"
-    if isinstance(error, UnidentifiedImageError):
-        return _kind(path)
+    if isinstance(error, UnidentifiedImageError) or _kind(path).startswith("is a TIFF"):
+        return _kind(path)  # a TIFF's decoder says the same where it lacks a compression
     return "is damaged or cut off: its pixels cannot be read to their end"
 
 

@@ -1,5 +1,6 @@
 """The files of an image set on disk."""
 
+import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -16,20 +17,21 @@ from trainables.data.readers import Labelled, PublishedFile, Shape, is_published
 from trainables.errors import UserError
 from trainables.text import examples, legible
 
-_FORMAT, _PICTURES_FORMAT = 3, 5  # a change of what is read, or how, makes every old prepared copy stale
+_FORMAT, _PICTURES_FORMAT = 3, 6  # a change of what is read, or how, makes every old prepared copy stale
+_LOOKS, _LOOK_BYTES = 256, 4096  # at most so many files of a folder, and bytes of three places in each
 _SMALL = 1 << 20  # bytes of a file that is read each time
 _MOST_FOLDERS, _MOST_ENTRIES = 100, 10_000  # of a layer, and of a folder, that are looked at for published files
 
 
 @dataclass(frozen=True)
 class Source:
-    """A set that is there to be read. `stamps` is name, size in bytes and time in ns of every file: a copy made from
-    other stamps, or in another `format`, is stale. `read` gives the train and the test split, of which the images may
-    be read row by row when they are asked for; None for the test split leaves it to be cut from the other. `notes` say
-    what is left out, and `notes_of_reading`, when all is read, how it was."""
+    """A set that is there to be read. `stamps` is name, size in bytes and time in ns of every file, and then what
+    `_looks` says: a copy made from other stamps, or in another `format`, is stale. `read` gives the train and the test
+    split, of which the images may be read row by row when they are asked for; None for the test split leaves it to be
+    cut from the other. `notes` say what is left out, and `notes_of_reading`, when all is read, how it was."""
 
     classes: tuple[str, ...]
-    stamps: tuple[tuple[str, int, int], ...]
+    stamps: tuple[tuple[str, int, int] | str, ...]
     read: Callable[[], tuple[Labelled, Labelled | None]]
     format: int = _FORMAT
     notes: tuple[str, ...] = ()
@@ -59,7 +61,7 @@ def _pictures(root: Path, shape: Shape) -> Source:
     pictures: Any = Pictures(paths, shape)
     return Source(
         tuple(map(legible, found.classes)),
-        _stamps(root, paths),
+        (*_stamps(root, paths), *_looks(paths)),
         lambda: ((pictures, labels), None),
         _PICTURES_FORMAT,
         found.notes,
@@ -216,3 +218,18 @@ def _stamps(root: Path, files: Iterable[Path]) -> tuple[tuple[str, int, int], ..
     inside = f"{root}/"  # no path arithmetic: there may be a million of them
     stats = [(str(path).removeprefix(inside), path.stat()) for path in files]
     return tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats)
+
+
+def _looks(files: Sequence[Path]) -> Iterator[str]:
+    """A hash of the beginning, the middle and the end of each of some files, evenly spread: it tells that others of the
+    same sizes and times have taken their place, as archives with fixed times bring them. Inode and ctime would tell,
+    too, but no copy keeps them: wherever `rsync -t`, an archive or a container's layer has put a folder and its
+    prepared copy, that would be made again for nothing, and after a `chmod` here."""
+    for path in files[:: 1 + len(files) // _LOOKS]:
+        content = hashlib.sha256()
+        with suppress(OSError), path.open("rb") as file:  # that it cannot be read is told where it is
+            size = file.seek(0, os.SEEK_END)
+            for place in (0, size // 2, max(0, size - _LOOK_BYTES)):
+                file.seek(place)
+                content.update(file.read(_LOOK_BYTES))
+        yield content.hexdigest()[:12]

@@ -86,12 +86,12 @@ def unseal(text: bytes | str) -> dict[str, Any]:
     data = text.encode() if isinstance(text, str) else text
     body, key, rest = data.rpartition(f'"{_SEAL}": "'.encode())
     if not key:
-        raise ValueError(f"it has no {_SEAL}")
+        raise ValueError(f"it is cut off, or another program's: it lacks the checksum at its end ({_SEAL})")
     if rest[:_HASH_DIGITS] != digest(body.rstrip().removesuffix(b",")).encode():
-        raise ValueError(f"its content is not what its {_SEAL} says")
+        raise ValueError(f"its content does not fit its checksum ({_SEAL})")
     values = _parsed(data)
     if not isinstance(values, dict) or values.pop(_SEAL, None) is None:
-        raise ValueError(f"it has no {_SEAL} of its own")
+        raise ValueError(f"it lacks a checksum of its own ({_SEAL})")
     return values
 
 

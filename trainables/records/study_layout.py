@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from trainables.console import known_folder_of, shortened
+from trainables.errors import UserError
 
 QUESTION = "study.json"
 
@@ -27,6 +28,18 @@ class StudyLayout:
         self.trials_csv = path / "trials.csv"  # a row a trial
         self.trials_parquet = path / "trials.parquet"  # the same with its types
         self.models = path / "models" / "VAE"  # the best models, exported
+
+    def refuse_exchanged(self) -> None:
+        """Raises: UserError for a file where there is to be a folder, and the other way round."""
+        visu = self.path / "visu"
+        folders = self.trials, self.path / "repeats", self.path / "tensorboard", self.models, visu, *visu.glob("*_vae")
+        files = self.question, self.ledger, self.sessions, self.report, self.trials_csv, self.trials_parquet
+        for path in map(obstacle, folders):
+            if path:
+                raise UserError(f"{path} must be a folder, and is a file\nmove it away")
+        for path in files:
+            if path.is_dir():
+                raise UserError(f"{path} must be a file, and is a folder\nmove it away")
 
     @property
     def lock(self) -> Path:
@@ -89,6 +102,12 @@ class StudyLayout:
     def visu(self, dataset: str) -> Path:
         """The figures, a folder each."""
         return self.path / "visu" / visu_name(dataset)
+
+
+def obstacle(folder: Path) -> Path | None:
+    """What is in the way of a folder that is to be made: no folder itself, or above it; None where nothing is."""
+    there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    return None if there.is_dir() else there
 
 
 def visu_name(dataset: str) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -162,8 +165,26 @@ def test_a_crash_before_the_objectives_have_names_is_made_good(tmp_path: Path) -
 
 def test_a_storage_that_is_no_database_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "study.db").write_bytes(b"not a database, but long enough to have a header" * 9)
-    with pytest.raises(UserError, match=r"storage cannot be opened: .*study\.db"):
+    with pytest.raises(UserError, match=r"storage cannot be opened: .*study\.db\nit is damaged, or no ledger of Opt"):
         Ledger(study(), storage_url(tmp_path, None))
+
+
+@pytest.mark.parametrize("damage", ["cut", "torn", "a table less"])
+def test_a_damaged_ledger_is_said_to_be_with_the_way_out(damage: str, tmp_path: Path) -> None:
+    url, path = storage_url(tmp_path, None), tmp_path / "study.db"
+    Ledger(study(), url, owner="mine").ask()
+    if damage == "cut":
+        os.truncate(path, 30_000)
+    elif damage == "torn":
+        path.write_bytes(path.read_bytes()[:100] + b"x" * 90_000)
+    else:
+        with closing(sqlite3.connect(path)) as ledger:
+            ledger.execute("DROP TABLE studies")
+    with pytest.raises(UserError) as refused:
+        Ledger(study(), url, owner="mine")
+    first, second = str(refused.value).splitlines()
+    assert first == f"the study's storage cannot be opened: {url}"
+    assert second == "it is damaged, or no ledger of Optuna's: restore it from a copy, or start over with --fresh"
 
 
 def test_a_storage_that_others_share_keeps_their_study(tmp_path: Path) -> None:

@@ -299,7 +299,7 @@ def test_a_study_whose_sink_cannot_start_leaves_nothing(tmp_path: Path) -> None:
     done = script(study, "--out", "s", "--mlflow", "http://me:secret@127.0.0.1:1", cwd=tmp_path)
     assert done.returncode == 2, done.stdout
     lines = done.stderr.strip().splitlines()
-    assert lines[0] == "error: MLflow cannot be reached at http://me:***@127.0.0.1:1"
+    assert lines[0] == "error: --mlflow cannot be reached at http://me:***@127.0.0.1:1"
     assert len(lines) == 2, done.stderr
     assert "secret" not in done.stdout + done.stderr
     assert not (tmp_path / "s").exists()

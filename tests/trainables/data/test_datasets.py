@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from support.commands import ROOT
 from support.image_sets import error_of, write_mnist, write_pictures
 
@@ -65,6 +66,34 @@ def test_a_new_picture_or_size_makes_a_new_prepared_copy(tmp_path):
     assert load_dataset(name) is load_dataset(name)
     write_pictures(tmp_path / "own", {"c": 5})
     assert load_dataset(name).classes == ("a", "b", "c")
+
+
+def test_other_pictures_of_the_same_names_sizes_and_times_are_noticed(tmp_path):
+    """As archives with fixed times bring them."""
+    name, own = f"imagefolder:{tmp_path / 'own'}", tmp_path / "own"
+    own.mkdir()
+    for shade in (0, 200):
+        for number in range(600):
+            Image.new("RGB", (8, 8), (shade, shade, shade)).save(own / f"{number}.bmp")
+            os.utime(own / f"{number}.bmp", (1, 1))
+        images = load_dataset(name, image_size=8).train.images
+        assert (images == shade).all()
+
+
+def test_a_copied_folder_s_prepared_copy_is_used(tmp_path, cache):
+    """Of an archive, a layer of a container, `rsync -t`: names, sizes and times are kept, inodes and ctimes are not."""
+    name, own = f"imagefolder:{tmp_path / 'own'}", tmp_path / "own"
+    write_pictures(own, {"a": 5})
+    load_dataset(name)
+    (folder,) = cache.glob("prepared/*/")
+    before = [path.stat().st_mtime_ns for path in sorted(folder.iterdir())]
+    for place in (own, cache):
+        shutil.copytree(place, tmp_path / "copy")
+        shutil.rmtree(place)
+        (tmp_path / "copy").rename(place)
+    _open.cache_clear()
+    load_dataset(name)
+    assert [path.stat().st_mtime_ns for path in sorted(folder.iterdir())] == before
 
 
 def test_classes_of_any_name_are_read_again(tmp_path):

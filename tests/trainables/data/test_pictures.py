@@ -15,6 +15,7 @@ from trainables.errors import UserError
 
 RAMP = np.tile(np.arange(0, 256, 4, dtype=np.uint8), (64, 1))  # 64 shades of grey
 NOISE = np.random.default_rng(0).integers(0, 256, (50, 40, 3), np.uint8)
+OTHER_TIFF = "is a TIFF of a kind that is not read (by its bits a channel, planes or compression), or is damaged or cut"
 LIBRARY_WORDS = ("PIL", "Pngimageplugin", "Errno", "bomb", "Traceback", "buffer", "decoder", "0x")
 
 
@@ -109,7 +110,9 @@ def test_natural_numbers_of_32_bits_are_told_as_they_are(tmp_path):
 @pytest.mark.parametrize(("bits", "channels", "numbers"), [(64, 1, 3), (16, 1, 3), (64, 1, 1), (16, 2, 1)])
 def test_a_tiff_that_is_not_read_is_not_called_damaged_alone(tmp_path, bits, channels, numbers):
     (tmp_path / "a.tif").write_bytes(tiff(bits, False, bytes(64 * 64 * bits * channels // 8), numbers, channels))
-    assert refused(tmp_path / "a.tif").startswith("is a TIFF of a kind that is not read (such as other bits a channel)")
+    assert refused(tmp_path / "a.tif").startswith(
+        "is a TIFF of a kind that is not read (by its bits a channel, planes or compression)"
+    )
 
 
 def fits(bits: int, values: np.ndarray) -> bytes:
@@ -380,6 +383,7 @@ def encoded(kind: str, **options) -> bytes:
         (encoded("JPEG")[:700], "cut off"),
         (encoded("GIF")[:900], "cut off"),
         (encoded("WEBP")[:90], ""),
+        (encoded("AVIF")[:600], "is an AVIF of a kind that is not read (by its bits a channel"),
         (encoded("TIFF", compression="tiff_deflate")[:-400], ""),
         (encoded("TIFF", compression="tiff_deflate").replace(b"x\x9c", b"x\x9d\xff", 1), ""),
     ],
@@ -482,6 +486,20 @@ def tiff_of(path, tags: dict[int, tuple[int, ...]], planes: list[bytes]):
     return path
 
 
+def test_planes_of_grey_and_transparency_are_not_called_damaged_alone(tmp_path):
+    tags = {258: (8, 8), 262: (1,), 277: (2,), 284: (2,), 338: (2,)}
+    path = tiff_of(tmp_path / "a.tif", tags, [bytes([200] * 64), bytes([128] * 64)])
+    assert refused(path).startswith(OTHER_TIFF)
+
+
+def test_a_compression_that_is_not_read_is_not_called_damaged_alone(tmp_path, capfd):
+    webp = encoded("WEBP", lossless=True)
+    tags = {256: (40,), 257: (50,), 258: (8, 8, 8), 259: (50_001,), 262: (2,), 277: (3,), 278: (50,)}
+    path = tiff_of(tmp_path / "a.tif", tags, [webp])
+    assert refused(path).startswith(OTHER_TIFF)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_palette_of_bytes_is_read_as_such(tmp_path):
     shades = [0] * 256
     red, green, blue = ([200, 20, *shades[2:]], [30, 180, *shades[2:]], [40, 60, *shades[2:]])
@@ -500,3 +518,99 @@ def test_planes_of_sixteen_bits_are_read_right_or_refused(tmp_path):
     flat = [bytes([shade] * 64) for shade in (200, 30, 40)]
     found = read_picture(tiff_of(tmp_path / "flat.tif", tags | {258: (8, 8, 8)}, flat), 3, 8)
     assert found.pixels[:, 0, 0].tolist() == [200, 30, 40]
+
+
+def avif_of(*codes: int) -> bytes:
+    """An AVIF whose colours' codes (ITU-T H.273: primaries, curve) are exchanged."""
+    content, mark = encoded("AVIF"), b"colrnclx"
+    at = content.index(mark) + len(mark)
+    return content[:at] + struct.pack(">HH", *codes) + content[at + 4 :]
+
+
+DISPLAY_P3 = (0.3127, 0.329, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06)
+SRGB = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)
+
+
+def png_of(*chunks: tuple[bytes, bytes], kind: int = 2) -> bytes:
+    rows = b"".join(b"\0" + bytes(range(8 * (3 if kind == 2 else 1))) for _ in range(8))
+    return png(8, 8, 8, kind, rows, *chunks)
+
+
+def chromaticities(values) -> tuple[bytes, bytes]:
+    return b"cHRM", struct.pack(">8I", *(round(100_000 * it) for it in values))
+
+
+def tiff_with(values) -> bytes:
+    image, stream = Image.fromarray(NOISE), io.BytesIO()
+    image.save(stream, "TIFF", tiffinfo={318: values[:2], 319: values[2:]})
+    return stream.getvalue()
+
+
+def jpeg_of_interop(index: str) -> bytes:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA005] = {1: index}
+    return encoded("JPEG", exif=exif)
+
+
+def jp2_of(space: int) -> bytes:
+    content, mark = encoded("JPEG2000"), b"colr\x01\0\0"
+    at = content.index(mark) + len(mark)
+    return content[:at] + struct.pack(">I", space) + content[at + 4 :]
+
+
+GAMMA, SAID_TO_BE_SRGB = (b"gAMA", struct.pack(">I", 45_455)), (b"sRGB", b"\0")
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+OTHER_COLOURS = {
+    "cICP of Display P3": png_of((b"cICP", bytes([12, 13, 0, 1]))),
+    "cICP of HDR": png_of((b"cICP", bytes([9, 16, 0, 1])), SAID_TO_BE_SRGB),
+    "cICP of HDR, grey": png_of((b"cICP", bytes([1, 16, 0, 1])), kind=0),
+    "cHRM alone": png_of(chromaticities(DISPLAY_P3)),
+    "cHRM and gAMA": png_of(GAMMA, chromaticities(DISPLAY_P3)),
+    "nclx of HDR": avif_of(9, 16),
+    "nclx of Display P3": avif_of(12, 13),
+    "a TIFF's primaries": tiff_with(DISPLAY_P3),
+    "a camera's Adobe RGB": jpeg_of_interop("R03"),
+}
+SRGBS = {
+    "nothing": png_of(),
+    "cICP": png_of((b"cICP", bytes([1, 13, 0, 1])), chromaticities(DISPLAY_P3)),
+    "cHRM": png_of(GAMMA, chromaticities(SRGB)),
+    "sRGB before cHRM": png_of(SAID_TO_BE_SRGB, chromaticities(DISPLAY_P3)),
+    "a profile before cHRM": png_of((b"iCCP", b"x\0\0" + zlib.compress(PROFILE)), chromaticities(DISPLAY_P3)),
+    "grey has no primaries": png_of(chromaticities(DISPLAY_P3), kind=0),
+    "nclx": avif_of(1, 13),
+    "nclx of television": avif_of(1, 1),
+    "nclx that says nothing": avif_of(2, 2),
+    "a TIFF's primaries": tiff_with(SRGB),
+    "a camera's sRGB": jpeg_of_interop("R98"),
+    "JPEG 2000": jp2_of(16),
+    "cut cICP": png_of((b"cICP", b"")),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_COLOURS)
+def test_colours_that_are_not_srgb_s_are_counted_where_they_are_not_converted(tmp_path, name):
+    (tmp_path / "a").mkdir()
+    for number in range(3):
+        (tmp_path / f"a/{number}").with_suffix(".png").write_bytes(OTHER_COLOURS[name])
+    notes = load_dataset(f"imagefolder:{tmp_path}", image_size=8).notes
+    assert (
+        "3 picture(s) say that their colours are not sRGB's (by cICP, nclx, cHRM or the like): they are read as sRGB's"
+        in notes
+    )
+
+
+@pytest.mark.parametrize("name", SRGBS)
+def test_of_colours_that_are_srgb_s_nothing_is_said(tmp_path, name):
+    (tmp_path / "a.png").write_bytes(SRGBS[name])
+    assert read_picture(tmp_path / "a.png", 3, 8).unfollowed == ()
+
+
+@pytest.mark.parametrize("name", ["a.jp2", "a.j2k"])
+def test_numbers_of_jpeg_2000_with_a_sign_are_said_to_be(tmp_path, name):
+    (tmp_path / "a").mkdir()
+    for number in range(3):
+        Image.fromarray(RAMP).save(tmp_path / "a" / f"{number}{name}", signed=True)
+        Image.fromarray(RAMP).save(tmp_path / "a" / f"plain{number}{name}")
+    notes = load_dataset(f"imagefolder:{tmp_path}", image_size=8).notes
+    assert "3 picture(s) have numbers with a sign (JPEG 2000): the lowest is shown as black, as viewers do" in notes
