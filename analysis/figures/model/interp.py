@@ -73,7 +73,7 @@ def draw_interp(interp: Interpolations | str) -> Figure:
         return draw_note(interp)
     pairs, _, steps, _, height, width = interp.decoded.shape
     figure = Figure(figsize=(12, (1.98 * height / width + 0.42) * pairs + 0.8))
-    figure.suptitle("_Between two test images: decoded from points on a line and on an arc of the latent space")
+    figure.suptitle("Between two test images: decoded from points on a line and on an arc of the latent space")
     blocks = figure.subplots(pairs, 1, squeeze=False).ravel()
     for axes, ends, decoded, (first, last) in zip(blocks, interp.ends, interp.decoded, interp.names, strict=True):
         left, right = (np.stack([end, end])[:, None] for end in ends)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.figures.model.interp import Interpolations, compute_interp, lerp, slerp
+from analysis.figures.model.interp import Interpolations, compute_interp, draw_interp, lerp, slerp
 from analysis.figures.registry import ModelContext
 from trainables.data.datasets import Dataset
 from vae_models import VAE
@@ -40,3 +40,4 @@ def test_interpolations_end_at_the_reconstructions(model: VAE, digits: Dataset) 
     for path in (0, 1):
         np.testing.assert_allclose(interp.decoded[:, path, 0], ends, atol=1e-4)
     assert all(first != last for first, last in interp.names)
+    assert draw_interp(interp).get_suptitle().startswith("Between two test images")
