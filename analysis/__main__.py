@@ -134,7 +134,7 @@ def best(
 
     choice = choose(study, Wish.of(rate, distortion, price, bits, knee))
     if as_json:
-        print(json.dumps(best_json(choice), indent=2))
+        print(json.dumps(best_json(choice), indent=2, allow_nan=False))
     else:
         print_facts(best_facts(choice), _screens()[0], whole=["weights", "config"])
 

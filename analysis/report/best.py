@@ -1,5 +1,6 @@
 """The answer to "which model do I take?", for a person and for a program."""
 
+import math
 from typing import Any
 
 import pandas as pd
@@ -155,7 +156,13 @@ def _at_its_weight(choice: Choice) -> dict[str, Any]:
     if choice.rates is None:
         return {"beta": choice.run.config.beta}
     at = {name: float(value) for name, value in choice.rates.iloc[choice.place].items() if name in AT_EACH_RATE}
+    at = {name: _known(value) for name, value in at.items()}
     return {"beta": choice.beta, "metrics": at | {"val_relative_loss": choice.run.best["val_relative_loss"]}}
+
+
+def _known(value: float) -> float | None:
+    """JSON has no NaN."""
+    return value if math.isfinite(value) else None
 
 
 def _of(run: Run) -> dict[str, Any]:
@@ -164,6 +171,6 @@ def _of(run: Run) -> dict[str, Any]:
         "run": run.label,
         "epoch": int(run.best["epoch"]),
         "weights": str(run.folder.best),
-        "metrics": {name: run.best[name] for name in VALIDATION}
-        | {"sigma": None if run.config.model.has_exact_likelihood else run.best["sigma"]},
+        "metrics": {name: _known(run.best[name]) for name in VALIDATION}
+        | {"sigma": None if run.config.model.has_exact_likelihood else _known(run.best["sigma"])},
     }
