@@ -221,17 +221,23 @@ def linear_curve(model: LinearModel) -> tuple[np.ndarray, np.ndarray]:
 
 
 def pca_sentence(plane: RateDistortion) -> str:
-    """Whether the front beats the best linear model, trial by trial at its own KL weight; or why that is not known.
-    Empty without a trial."""
+    """Whether the front beats the best linear model, trial by trial at its own KL weight, and the final trainings
+    likewise; or why that is not known. Empty without a trial."""
     front = plane.front
     if not len(front):
         return ""
     if plane.linear is None:
         return f"Whether the front beats the best linear model (PCA) is not known: {plane.no_linear}."
-    gain = plane.linear.gain[front]
-    better, count = gain > 0, len(front)
-    beaten = int(better.sum())
     model = f"the best linear model (PCA of the training images, latent size {plane.linear.latent_dim})"
+    said = _against(plane.linear.gain[front], model)
+    longer = plane.linear.gain[plane.is_final]
+    return said if not len(longer) else f"{said} {_longer_against(longer)}"
+
+
+def _against(gain: np.ndarray, model: str) -> str:
+    """Of what each trial of the front gains over the linear model, (N,) nats."""
+    better, count = gain > 0, len(gain)
+    beaten = int(better.sum())
     where = "At each KL weight of the front" if count > 1 else "At the KL weight of the front's one trial"
     if better.all():
         return f"{where} {model} is worse, by {_range(gain)} an image of distortion + β rate."
@@ -243,6 +249,16 @@ def pca_sentence(plane: RateDistortion) -> str:
         f"{_range(gain[better])} an image of distortion + β rate; at the others' it is better, by "
         f"{_range(-gain[~better])}."
     )
+
+
+def _longer_against(gain: np.ndarray) -> str:
+    """The same of the final trainings, (N,)."""
+    beaten = int((gain > 0).sum())
+    if not beaten:
+        who = "The final training does not beat" if len(gain) == 1 else "None of the final trainings beats"
+        return f"{who} it, which is better by {_range(-gain)}."
+    who = "The final training" if len(gain) == 1 else f"{beaten} of the {len(gain)} final trainings"
+    return f"{who} beat{'s' * (beaten == 1)} it, by {_range(gain[gain > 0])}."
 
 
 def _range(nats: np.ndarray) -> str:

@@ -28,13 +28,13 @@ from analysis.reading.best_runs import Run
 from analysis.reading.choice import typed_weight
 from analysis.report.embedded import embedded
 from analysis.report.findings import Findings
-from analysis.report.front import front_table
+from analysis.report.front import front_runs, front_table
 from analysis.report.multi_rate import OVER_LINEAR, rates_table
 from analysis.report.slider import Slider
 from trainables.text import as_typed, without_passwords
 
 _MOST_ROWS = 2000  # trials in the page's table, which a browser must hold
-_PAGE_BYTES = 5_900_000  # of the page but its slider, plotly.js a third; pictures without room are linked to
+_PAGE_BYTES = 5_900_000  # of a page but a network's slider, plotly.js a third; pictures without room are linked to
 FIRST = (rate_distortion.FIGURE.name, rate_curve.FIGURE.name)  # the figure beside the answer: a study has one
 _FORMATS = {  # of a column
     "val_mse": ".5f",
@@ -78,7 +78,7 @@ def render(
         "multi_rate": record.is_multi_rate,
         "weight": typed_weight(record.base.betas[len(record.base.betas) // 4], record.base.model.beta_range, digits=2),
         "best": study.runs[0].label if study.runs else "",
-        "front_size": int(study.trials["front"].sum()),
+        "front_size": len(front_runs(study)),
         "missing": missing,
         "slider": slider,
         "first": {name: path for name, path in figures.items() if name in FIRST},
@@ -98,7 +98,8 @@ def render(
         "base": record.base.model_dump(mode="json"),
         "space": {path: json.loads(text) for path, text in record.info["space"].items()},
     }
-    bare = len(render_template("report.html.j2", images={}, **context | {"slider": None}).encode())
+    counted = {} if record.is_multi_rate else {"slider": slider}
+    bare = len(render_template("report.html.j2", images={}, **context | {"slider": None} | counted).encode())
     # the study's own first, then the runs' from the best down
     pictures = [path for shown in [figures, *(section.figures for section in sections)] for path in shown.values()]
     return render_template("report.html.j2", images=embedded(pictures, _PAGE_BYTES - bare), **context)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -232,6 +233,27 @@ def test_what_is_said_of_the_front_against_pca(more: list[float], said: str, dig
     assert plane.is_front.all()
     model = "the best linear model (PCA of the training images, latent size 8)"
     assert pca_sentence(plane) == said.replace("MODEL", model).replace("LOSS", "distortion + β rate")
+
+
+@pytest.mark.parametrize(
+    ("gains", "said"),
+    [
+        ([3.7, 7.6, 2.3], "3 of the 3 final trainings beat it, by 2.3 to 7.6 nats."),
+        ([-1.0, 7.6], "1 of the 2 final trainings beats it, by 7.6 nats."),
+        ([2.0], "The final training beats it, by 2.0 nats."),
+        ([-2.0], "The final training does not beat it, which is better by 2.0 nats."),
+        ([-2.0, -1.0], "None of the final trainings beats it, which is better by 1.0 to 2.0 nats."),
+    ],
+)
+def test_what_is_said_of_final_trainings_against_pca(
+    gains: list[float], said: str, digits: Dataset, tmp_path: Path
+) -> None:
+    plane = plane_of_losses(tmp_path / "study", [2.0, *(-gain for gain in gains)], digits)
+    assert plane.linear is not None
+    longer = np.array([-1] + [0] * len(gains))
+    order = np.argsort(plane.beta)  # the trial of the lowest weight is the front, the others are trained longer
+    with_finals = replace(plane, is_front=longer[order] < 0, longer_than=longer[order])
+    assert pca_sentence(with_finals).endswith(f"is better, by 2.0 nats an image of distortion + β rate. {said}")
 
 
 @pytest.mark.parametrize(
