@@ -96,7 +96,8 @@ def _draw_latent(axes: Axes, aggregate: AggregatePosterior, k: int) -> None:
     else:
         _outline(axes, aggregate.prior.samples[:, k], -reach, reach)
     axes.plot(aggregate.mean_range[:, k], [-0.03] * 2, color=OKABE_ITO["vermillion"], lw=5, solid_capstyle="round")
-    axes.set_title(f"latent {spread.latents[rank]}: {spread.kl[rank]:.2f} nats{state}", fontsize=12)
+    unit = "nats" if aggregate.prior is None else "nats to N(0, 1)"
+    axes.set_title(f"latent {spread.latents[rank]}: {spread.kl[rank]:.2f} {unit}{state}", fontsize=12)
 
 
 def _draw_norms(axes: Axes, aggregate: AggregatePosterior) -> None:
