@@ -10,10 +10,12 @@ from typing import Any
 from optuna.distributions import BaseDistribution, FloatDistribution, distribution_to_json, json_to_distribution
 from optuna.samplers import BaseSampler
 from optuna.study import create_study
+from pydantic import ValidationError
 
 from studies.sampling import SAMPLERS, START, MakeSampler, sampler_for
 from trainables.config import MOST_EPOCHS, TrialConfig
 from trainables.data.datasets import image_shape
+from trainables.errors import explain
 from trainables.metrics import Metrics
 from trainables.objective import OBJECTIVES, Constraint, named, values
 from trainables.space import extremes
@@ -93,10 +95,15 @@ class Study:
     def _check_together(self) -> None:
         """Raises: ValueError for two values of the space that the config refuses together: fields have owners."""
         choices = [[{path: value} for value in extremes(kind)] for path, kind in self.space.items()]
-        for architecture in self._architectures():
-            for one, other in combinations_with_replacement(choices, 2):
-                for a, b in product(one, other):
-                    self.base.replace({_ARCHITECTURE: architecture, **a, **b})
+        pairs = [both for two in combinations_with_replacement(choices, 2) for both in product(*two)]
+        for architecture, (one, other) in product(self._architectures(), pairs):
+            drawn = {_ARCHITECTURE: architecture, **one, **other}
+            try:
+                self.base.replace(drawn)
+            except ValidationError as error:
+                searched = sorted(drawn.keys() & self.space.keys())
+                ways = ", or ".join(f"--set {path}=VALUE searches it no more" for path in searched)
+                raise ValueError(f"{explain(error).splitlines()[0]}\n{ways}") from error
 
     def _check_counts(self) -> None:
         at_least(1, trials=self.trials)

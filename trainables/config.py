@@ -23,8 +23,8 @@ def completed(values: Any) -> Any:
 class TrialConfig(BaseModel):
     """One training run. Equal configs give equal results on equal hardware. Raises: pydantic.ValidationError (a
     ``ValueError``), which names the field, the rule and the value. The training loss is D + beta R in nats per image
-    (`vae_models.elbo`); a seed repository's "mean squared error + w KL" is the same objective at beta = w * dimensions
-    / (2 * latent_dim)."""
+    (`vae_models.elbo`), unless ``free_bits`` or ``importance_samples`` make it another; a seed repository's "mean
+    squared error + w KL" is the same objective at beta = w * dimensions / (2 * latent_dim)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

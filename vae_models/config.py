@@ -150,8 +150,8 @@ class ModelConfig(BaseModel):
 
     @property
     def prior_words(self) -> str:
-        """The prior for people: "N(0, I)", "VampPrior of 500 components"."""
-        return "N(0, I)" if self.prior == "standard_normal" else f"VampPrior of {self.pseudo_inputs:,} components"
+        """The prior for people: "prior N(0, I)", "VampPrior's 500 components"."""
+        return "prior N(0, I)" if self.prior == "standard_normal" else f"VampPrior's {self.pseudo_inputs:,} components"
 
     @property
     def is_binary(self) -> bool:

@@ -57,7 +57,9 @@ def test_values_of_a_space_go_together_in_pairs() -> None:
         study(base=base, space={"model.prior": both, "free_bits": FloatDistribution(0.0, 0.5)})
     samples = CategoricalDistribution((1, 5, 50))
     assert study(base=base, space={"importance_samples": samples}).largest().importance_samples == 50
-    with pytest.raises(ValueError, match=r"beta must be 1 with importance_samples 5, .*, got 0\.1"):
+    with pytest.raises(
+        ValueError, match=r"beta must be 1 with importance_samples 5, .*, got 0\.1\n--set beta=VALUE sea"
+    ):
         study(base=base, space={"importance_samples": samples, "beta": FloatDistribution(0.1, 1.0)})
     vamp = TrialConfig(model=ModelConfig(prior="vamp"))
     searched = study(base=vamp, space={"model.pseudo_inputs": IntDistribution(10, 100)})

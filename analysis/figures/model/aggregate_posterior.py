@@ -116,7 +116,7 @@ def _draw_norms(axes: Axes, aggregate: AggregatePosterior) -> None:
     else:
         bins = np.linspace(low, high, _BINS + 1).tolist()
         axes.hist(prior.norms, bins=bins, density=True, histtype="step", **line)
-        axes.set_title(f"norm |z| over that of {len(prior.norms):,} draws from the prior, of {of}", fontsize=12)
+        axes.set_title(f"norm |z| over the prior's, by draws, of {of}", fontsize=12)
     axes.plot([], [], color=OKABE_ITO["vermillion"], linewidth=5, label="90% of posterior means")
     axes.set_xlabel("|z|")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3, columnspacing=1, handlelength=1.2)

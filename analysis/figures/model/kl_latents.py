@@ -67,8 +67,8 @@ def draw_kl_latents(spread: KlLatents) -> Figure:
     for axes in (above, below):
         axes.grid(True, axis="y")
     active = int(spread.active.sum())
-    what = f"Rate {spread.kl.sum():.2f} nats per image" if spread.is_rate else "KL to N(0, 1), which is not the prior,"
-    above.set_title(f"{what} over {latents(count)}: {active} active")
+    what = f"Rate {spread.kl.sum():.2f} nats per image over" if spread.is_rate else "KL to N(0, 1), not the prior, of"
+    above.set_title(f"{what} {latents(count)}: {active} active")
     above.legend(loc="upper right")
     return figure
 

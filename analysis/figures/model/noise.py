@@ -34,7 +34,7 @@ def draw_noise(samples: Samples) -> Figure:
     """All samples in one picture."""
     height, width = samples.images.shape[-2:]
     figure = Figure(figsize=(10, 10 * _ROWS * height / (_COLUMNS * width) + 0.5))
-    figure.suptitle(f"Samples from the prior {samples.prior} of {latents(samples.latent_dim)}")
+    figure.suptitle(f"Samples from the {samples.prior} of {latents(samples.latent_dim)}")
     show_tiles(figure.subplots(), samples.images)
     return figure
 

@@ -6,9 +6,11 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import chi, kstest, norm
+import torch
+from scipy.stats import chi, ks_2samp, kstest, norm
 
 from analysis.figures.model.aggregate_posterior import compute_aggregate_posterior
+from vae_models.priors import Posterior, StandardNormal, VampPrior
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -30,3 +32,17 @@ def test_the_aggregate_of_the_prior_is_the_prior() -> None:
     assert high[0] == pytest.approx(norm.ppf(0.95) * math.sqrt(0.99), rel=0.06)
     wide = compute_aggregate_posterior(2 * mean, np.broadcast_to(2 * np.log(std), mean.shape))
     assert kstest(wide.norms, chi(8).cdf).pvalue < 1e-9
+
+
+def test_the_aggregate_is_compared_with_the_mixture_that_the_prior_is() -> None:
+    """Here it is the prior: each image's posterior is a component."""
+    rng = np.random.default_rng(2)
+    mean, logvar = rng.standard_normal((200, 8)) * 3, -rng.random((200, 8))
+    prior = VampPrior(Posterior(torch.from_numpy(mean), torch.from_numpy(logvar)))
+    found = compute_aggregate_posterior(np.tile(mean, (5, 1)), np.tile(logvar, (5, 1)), prior=prior)
+    assert found.prior is not None
+    chosen = found.spread.latents[found.shown]
+    np.testing.assert_array_equal(found.prior.mean, mean[:, chosen])
+    np.testing.assert_allclose(found.prior.deviation, np.exp(logvar[:, chosen] / 2))
+    assert ks_2samp(found.prior.norms, found.norms).pvalue > 1e-3
+    assert compute_aggregate_posterior(mean, logvar, prior=StandardNormal(8)).prior is None
