@@ -59,11 +59,14 @@ def sample_quality(subject: Subject) -> dict[str, float]:
 @torch.no_grad()
 def prior_samples(model: VAE, count: int, seed: int = 0, size: int | None = None) -> Iterator[Tensor]:
     """``model.sample(count, seed)`` in batches of ``size``, or of `batch_size`, (B, C, H, W) in [0, 1] on the
-    model's device."""
-    codes = model.prior().sample(count, torch.Generator().manual_seed(seed))
+    model's device. Of binary pixels these are probabilities, which lie nearer to all binary images than these to each
+    other: there the pixels are drawn, too."""
+    generator = torch.Generator().manual_seed(seed)
+    codes = model.prior().sample(count, generator)
     device = device_of(model)
     for z_BZ in torch.split(codes, size or batch_size(model.config.dimensions, device)):
-        yield model.decode(z_BZ.to(device))
+        image = model.decode(z_BZ.to(device))
+        yield torch.bernoulli(image.cpu(), generator=generator).to(device) if model.config.is_binary else image
 
 
 def distances(real_ND: Tensor, fake_MD: Tensor) -> Distances:

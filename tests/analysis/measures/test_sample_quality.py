@@ -29,10 +29,11 @@ from analysis.measures.sample_quality import (
     sliced_wasserstein,
 )
 from analysis.measures.test_metrics import measure
+from trainables.config import TrialConfig
 from trainables.data.datasets import Dataset, Split
 from trainables.errors import UserError
 from trainables.training.loop import seeded_vae
-from vae_models import VAE
+from vae_models import VAE, ModelConfig
 
 
 def normal(count: int, dimensions: int, seed: int) -> torch.Tensor:
@@ -143,6 +144,21 @@ def test_samples_of_the_data_itself_are_as_good_as_they_get(model: VAE) -> None:
 
 
 # ---- FID
+
+
+def test_binary_samples_are_drawn_to_the_last_pixel() -> None:
+    """Probabilities would be within every ball around a binary image."""
+    fields = {"architecture": "mlp", "widths": (8,), "likelihood": "bernoulli", "binarise": "fixed"}
+    vae = seeded_vae(TrialConfig(model=ModelConfig(latent_dim=2, **fields))).eval()
+    drawn = torch.cat([*prior_samples(vae, 3000)])
+    assert drawn.unique().tolist() == [0.0, 1.0]
+    assert torch.equal(drawn, torch.cat([*prior_samples(vae, 3000)]))
+    assert drawn.mean().item() == pytest.approx(vae.sample(3000).mean().item(), abs=0.002)
+    # images from the model itself are as near to samples as to each other
+    images = (torch.bernoulli(vae.sample(400, seed=9)) * 255).byte().numpy()
+    found = sample_quality(subject(vae, images))
+    assert found["density"] == pytest.approx(1, abs=0.4)
+    assert found["recall"] > 0.5
 
 
 @pytest.fixture(scope="module")
