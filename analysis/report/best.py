@@ -155,8 +155,8 @@ def _at_its_weight(choice: Choice) -> dict[str, Any]:
     """Of a multi-rate network: the KL weight, and what was measured there."""
     if choice.rates is None:
         return {"beta": choice.run.config.beta}
-    at = {name: float(value) for name, value in choice.rates.iloc[choice.place].items() if name in AT_EACH_RATE}
-    at = {name: _known(value) for name, value in at.items()}
+    row = choice.rates.iloc[choice.place].items()
+    at = {name: _known(float(value)) for name, value in row if name in AT_EACH_RATE}
     return {"beta": choice.beta, "metrics": at | {"val_relative_loss": choice.run.best["val_relative_loss"]}}
 
 

@@ -23,6 +23,13 @@ from vae_models.vae import parameter_count
 
 _MOST_ROWS = 12  # of the table
 _MOST_MEASURED, _MOST_IMAGES = 8, 2_500  # trials, and test images of each: a CPU's seconds
+HELD_OUT = "Does the front hold on the test images?"
+EXPLAINED = {
+    HELD_OUT: f"Trials of the front, on a random {_MOST_IMAGES:,} test images at most; ± is the standard error over "
+    "images. The last column compares each with the nearest other trial of the table at its own KL weight, on the same "
+    "images: not separable where the 95 % interval of the mean difference (Student's t) holds 0."
+}
+"""By the title of a table: what a reader must know of it."""
 
 
 def front_trials(study: StudyContext) -> list[Run]:

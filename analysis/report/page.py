@@ -28,7 +28,7 @@ from analysis.reading.best_runs import Run
 from analysis.reading.choice import typed_weight
 from analysis.report.embedded import embedded
 from analysis.report.findings import Findings
-from analysis.report.front import front_runs, front_table
+from analysis.report.front import EXPLAINED, front_runs, front_table
 from analysis.report.multi_rate import OVER_LINEAR, rates_table
 from analysis.report.slider import Slider
 from trainables.text import as_typed, without_passwords
@@ -81,6 +81,7 @@ def render(
         "front_size": len(front_runs(study)),
         "missing": missing,
         "slider": slider,
+        "explained": EXPLAINED,
         "first": {name: path for name, path in figures.items() if name in FIRST},
         "others": {name: path for name, path in figures.items() if name not in FIRST},
         "quoted": as_typed(record.folder),

@@ -14,7 +14,7 @@ from analysis.reading.best_runs import Run, export_best
 from analysis.reading.study_record import StudyRecord, read_study
 from analysis.report.cost import DRAWN
 from analysis.report.findings import findings
-from analysis.report.front import held_out_table
+from analysis.report.front import HELD_OUT, held_out_table
 from analysis.report.multi_rate import held_out_rates
 from analysis.report.page import FIRST, RunSection, render
 from analysis.report.slider import compute_slider
@@ -91,7 +91,7 @@ def _write_all(
             curves, latents = study.of(rate_curve.FIGURE), study.of(latents_by_beta.FIGURE)
             tables["Does the curve hold on the test images?"] = held_out_rates(curves, latents)
         else:
-            tables["Does the front hold on the test images?"] = held_out_table(study)
+            tables[HELD_OUT] = held_out_table(study)
     else:
         missing.append("This page is quick: the other figures, the models and the test set come without --quick.")
     slider = None

@@ -26,6 +26,7 @@ from trainables.training.process_group import Turns
 from trainables.training.trial import train
 from vae_models import VAE, ModelConfig
 from vae_models.blocks import Layers
+from vae_models.likelihoods import Likelihood
 from vae_models.priors import Posterior
 
 SMALL = ModelConfig(width=4, latent_dim=3)
@@ -253,10 +254,11 @@ class LinearEncoder(nn.Module):
         return Posterior(mean, self.logvar.expand_as(mean))
 
 
-class FixedGaussian:
+class FixedGaussian(Likelihood):
     """N(0.5 + output / 4, sigma^2) on pixels in [0, 1]."""
 
     def __init__(self, sigma: float) -> None:
+        super().__init__()
         self.sigma = sigma
 
     def mean(self, output: Tensor) -> Tensor:
