@@ -151,7 +151,8 @@ class ModelConfig(BaseModel):
     @property
     def prior_words(self) -> str:
         """The prior for people: "prior N(0, I)", "VampPrior's 500 components"."""
-        return "prior N(0, I)" if self.prior == "standard_normal" else f"VampPrior's {self.pseudo_inputs:,} components"
+        known = {"standard_normal": "prior N(0, I)", "vamp": f"VampPrior's {self.pseudo_inputs:,} components"}
+        return known.get(self.prior, f"{self.prior} prior")
 
     @property
     def is_binary(self) -> bool:

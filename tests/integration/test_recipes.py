@@ -103,6 +103,65 @@ def test_a_likelihood_takes_two_files(copy: Copy) -> None:
     assert copy.changed() == ["vae_models/config.py", "vae_models/likelihoods/continuous.py"]
 
 
+LOGISTIC = """
+class Logistic(NamedTuple):
+    latent_dim: int
+
+    @property
+    def has_closed_form(self) -> bool:
+        return False
+
+    def log_prob(self, z_BZ: Tensor) -> Tensor:
+        return (nn.functional.logsigmoid(z_BZ) + nn.functional.logsigmoid(-z_BZ)).sum(-1)
+
+    def log_ratio(self, posterior: Posterior, noise_BZ: Tensor) -> Tensor:
+        return self.log_prob(posterior.sample(noise_BZ)) - posterior.log_prob(noise_BZ)
+
+    def rate(self, posterior: Posterior, noise_BZ: Tensor) -> Tensor:
+        return -self.log_ratio(posterior, noise_BZ)
+
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        return torch.logit(torch.rand(count, self.latent_dim, generator=generator))
+
+
+class PseudoInputs(nn.Module):"""
+PRIOR = """
+import sys
+from pathlib import Path
+from support.analysis_fixture import BASE, metrics
+from support.model_cases import dataset, vae
+from analysis.figures.files import draw_model
+from analysis.figures.registry import ModelContext
+from analysis.measures.test_metrics import measure
+model, data = vae(2, width=4, prior="logistic"), dataset(40)
+found = measure(model, data, 0.2)
+print(found["rate_error"] > 0, model.config.prior_words)
+draw_model(ModelContext(model, data, rows=[metrics(1, 3.0, BASE)]), Path(sys.argv[1]), "run")
+"""
+
+
+def test_a_prior_takes_three_files(copy: Copy, tmp_path: Path) -> None:
+    """And is then measured and drawn, too."""
+    copy.edit("vae_models/priors.py", ("\nclass PseudoInputs(nn.Module):", LOGISTIC))
+    copy.edit(
+        "vae_models/vae.py",
+        ("import Posterior, Prior", "import Logistic, Posterior, Prior"),
+        (
+            "        if self.pseudo_inputs is None:\n",
+            '        if self.config.prior == "logistic":\n'
+            "            return Logistic(self.config.latent_dim)\n"
+            "        if self.pseudo_inputs is None:\n",
+        ),
+    )
+    copy.edit(
+        "vae_models/config.py", ('Literal["standard_normal", "vamp"]', 'Literal["standard_normal", "vamp", "logistic"]')
+    )
+    row = json.loads(copy.run(TRAIN, json.dumps({"model.prior": "logistic", "importance_samples": 3})))
+    assert row["val_rate_error"] > 0
+    assert copy.run(PRIOR, tmp_path / "drawn") == "True logistic prior\n"
+    assert copy.changed() == ["vae_models/config.py", "vae_models/priors.py", "vae_models/vae.py"]
+
+
 LOAD = """
 import sys
 from trainables.data import load_dataset

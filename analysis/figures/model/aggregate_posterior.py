@@ -11,10 +11,11 @@ from scipy.stats import chi, norm
 from analysis.figures.model.kl_latents import KlLatents, compute_kl_latents
 from analysis.figures.registry import ModelContext, ModelFigure
 from analysis.figures.style import FADED, OKABE_ITO, Look, latents, panel_grid, styled
-from vae_models.priors import Prior, VampPrior
+from vae_models.priors import Prior, StandardNormal
 
 _SHOWN, _BINS, _REACH = 6, 40, 4.0
-_DRAWS = 10_000  # from a prior whose norms have no closed form
+_DRAWS = 10_000  # from a prior without a closed form
+_LINE: Look = {"color": "black", "linewidth": 1.5, "label": "prior"}
 
 
 @dataclass(frozen=True)
@@ -26,16 +27,15 @@ class AggregatePosterior:
     samples: np.ndarray  # (N, L) of these latents
     mean_range: np.ndarray  # (2, L): the 5th and 95th percentile of the posterior means; a collapsed latent's coincide
     norms: np.ndarray  # (N,) Euclidean norm of all Z latents of the sample
-    prior: "MixturePrior | None" = None  # none: N(0, I), under which norms are chi-distributed
+    prior: "Draws | None" = None  # none: N(0, I), under which norms are chi-distributed
 
 
 @dataclass(frozen=True)
-class MixturePrior:
-    """A VampPrior of K components, seen likewise."""
+class Draws:
+    """From a prior that is another than N(0, I), seen likewise."""
 
-    mean: np.ndarray  # (K, L)
-    deviation: np.ndarray  # (K, L) standard deviations
-    norms: np.ndarray  # (M,) of draws
+    samples: np.ndarray  # (M, L)
+    norms: np.ndarray  # (M,)
 
 
 def compute_aggregate_posterior(
@@ -50,15 +50,11 @@ def compute_aggregate_posterior(
     chosen = spread.latents[shown]
     mean_range = np.percentile(mean_NZ[:, chosen], [5, 95], axis=0)
     norms = np.linalg.norm(z_NZ, axis=1)
-    return AggregatePosterior(spread, shown, z_NZ[:, chosen], mean_range, norms, _mixture(prior, chosen, seed))
-
-
-def _mixture(prior: Prior | None, chosen: np.ndarray, seed: int) -> MixturePrior | None:
-    if not isinstance(prior, VampPrior):
-        return None
-    mean, logvar = (part.cpu().double().numpy()[:, chosen] for part in prior.components)
-    draws = prior.sample(_DRAWS, torch.Generator().manual_seed(seed))
-    return MixturePrior(mean, np.exp(0.5 * logvar), torch.linalg.vector_norm(draws, dim=1).cpu().numpy())
+    draws = None
+    if prior is not None and not isinstance(prior, StandardNormal):
+        drawn_MZ = prior.sample(_DRAWS, torch.Generator().manual_seed(seed)).cpu().numpy()
+        draws = Draws(drawn_MZ[:, chosen], np.linalg.norm(drawn_MZ, axis=1))
+    return AggregatePosterior(spread, shown, z_NZ[:, chosen], mean_range, norms, draws)
 
 
 @torch.no_grad()
@@ -95,11 +91,13 @@ def _draw_latent(axes: Axes, aggregate: AggregatePosterior, k: int) -> None:
     reach = max(_REACH, float(np.percentile(np.abs(aggregate.samples), 99.8)))
     _histogram(axes, aggregate.samples[:, k], -reach, reach, color)
     x = np.linspace(-reach, reach, 301)
-    prior = aggregate.prior
-    density = norm.pdf(x) if prior is None else norm.pdf(x[:, None], prior.mean[:, k], prior.deviation[:, k]).mean(1)
-    axes.plot(x, density, color="black", linewidth=1.5)
+    if aggregate.prior is None:
+        axes.plot(x, norm.pdf(x), **_LINE)
+    else:
+        _outline(axes, aggregate.prior.samples[:, k], -reach, reach)
     axes.plot(aggregate.mean_range[:, k], [-0.03] * 2, color=OKABE_ITO["vermillion"], lw=5, solid_capstyle="round")
-    axes.set_title(f"latent {spread.latents[rank]}: {spread.kl[rank]:.2f} nats{state}", fontsize=12)
+    unit = "nats" if aggregate.prior is None else "nats to N(0, 1)"
+    axes.set_title(f"latent {spread.latents[rank]}: {spread.kl[rank]:.2f} {unit}{state}", fontsize=12)
 
 
 def _draw_norms(axes: Axes, aggregate: AggregatePosterior) -> None:
@@ -108,18 +106,20 @@ def _draw_norms(axes: Axes, aggregate: AggregatePosterior) -> None:
     low, high = exact.ppf([0.0005, 0.9995]) if prior is None else np.percentile(prior.norms, [0.05, 99.95])
     low, high = min(low, norms.min()), max(high, np.percentile(norms, 99.8))
     _histogram(axes, norms, low, high, OKABE_ITO["blue"], "q(z)")
-    line: Look = {"color": "black", "linewidth": 1.5, "label": "prior"}
     if prior is None:
         x = np.linspace(max(low, 1e-3), high, 400)
-        axes.plot(x, exact.pdf(x), **line)
+        axes.plot(x, exact.pdf(x), **_LINE)
         axes.set_title(f"norm |z| over the chi distribution of {of}", fontsize=12)
     else:
-        bins = np.linspace(low, high, _BINS + 1).tolist()
-        axes.hist(prior.norms, bins=bins, density=True, histtype="step", **line)
+        _outline(axes, prior.norms, low, high)
         axes.set_title(f"norm |z| over the prior's, by draws, of {of}", fontsize=12)
     axes.plot([], [], color=OKABE_ITO["vermillion"], linewidth=5, label="90% of posterior means")
     axes.set_xlabel("|z|")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3, columnspacing=1, handlelength=1.2)
+
+
+def _outline(axes: Axes, values: np.ndarray, low: float, high: float) -> None:
+    axes.hist(values, bins=np.linspace(low, high, _BINS + 1).tolist(), density=True, histtype="step", **_LINE)
 
 
 def _histogram(axes: Axes, values: np.ndarray, low: float, high: float, color: str, label: str | None = None) -> None:
