@@ -96,4 +96,4 @@ def test_a_command_that_is_out_of_time_says_how_far_it_is_and_goes_on(tmp_path: 
     found = json.loads((tmp_path / "out/linear_mnist_quick" / RESULTS).read_text())
     excess = [each["values"]["excess"] for each in found["trainings"]]
     assert len(excess) == 2
-    assert all(0 < each < 1 for each in excess)
+    assert min(excess) > 0  # of eight epochs: far from the closed form, and above it
