@@ -91,7 +91,8 @@ def _going_on(status: Mapping[str, Any]) -> str:
         found, others = options.parse_known_args(shlex.split(status["command"]))
     except (ValueError, argparse.ArgumentError):  # nobody's command
         return str(status["command"])
-    if Path(status["directory"], found.out).resolve() == Path(status["folder"]):
+    is_of_several = any(Path(word).name == "yardsticks.py" for word in others)  # whose --out is above their folders
+    if is_of_several or Path(status["directory"], found.out).resolve() == Path(status["folder"]):
         return str(status["command"])
     return as_typed(*others, "--out", Path(status["folder"]))
 
