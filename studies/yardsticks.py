@@ -47,9 +47,10 @@ LINEAR_MNIST = Yardstick(
 
 MNIST_GREY = Yardstick(
     name="mnist_grey",
-    protocol="beta-binomial likelihood of 256 grey levels, MLP of 200 hidden units each way, 50 latents; Adam 5e-4, "
+    protocol="beta-binomial likelihood of 256 grey levels, MLP of 200 hidden units each way, 50 latents; Adam, "
     "batches of 100, 20 epochs; the ELBO and the importance-weighted bound by 20 samples of all 10,000 test images",
-    departures="no batch normalisation; 1,000 of the 60,000 training images choose the epoch",
+    departures="no batch normalisation, and a learning rate that falls from 2e-3 by a cosine, where theirs stays at "
+    "5e-4; 1,000 of the 60,000 training images choose the epoch",
     variants=(
         variant(
             "mnist_grey",
@@ -61,9 +62,8 @@ MNIST_GREY = Yardstick(
                 ),
                 epochs=20,
                 batch_size=100,
-                lr=5e-4,
+                lr=2e-3,
                 optimizer="adam",
-                schedule="constant",
             ),
             Figure(quantity="nelbo", title="-ELBO", unit="bits/dim", published=1.391, source=_BB_ANS),
             Figure(quantity="nll", title="-log p(x), 20 samples", unit="bits/dim", published=1.371, source=_BB_ANS),

@@ -92,7 +92,7 @@ def test_networks_have_the_published_sizes(name: str, counts: list[int]) -> None
 @pytest.mark.parametrize(
     ("name", "fields"),
     [
-        ("mnist_grey", {"epochs": 20, "batch_size": 100, "lr": 5e-4, "optimizer": "adam", "schedule": "constant"}),
+        ("mnist_grey", {"epochs": 20, "batch_size": 100, "lr": 2e-3, "optimizer": "adam", "schedule": "cosine"}),
         ("linear_mnist", {"limit_train": 18_000, "beta": 1.0}),
         ("mnist_dynamic", {"epochs": 2000, "patience": 50, "batch_size": 100, "lr": 5e-4, "optimizer": "adam"}),
         ("mnist_iwae", {"epochs": 3280, "batch_size": 20, "schedule": "burda", "optimizer": "adam"}),
