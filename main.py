@@ -6,6 +6,7 @@ if __name__ == "__main__":
     end_at_once()  # at Ctrl-C, while all else is imported
 
 import hashlib
+import math
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -91,6 +92,9 @@ def train(
         images = {"dataset": dataset, "image_size": image_size, "limit_train": limit_train, "limit_val": limit_val}
         training = {"beta": beta, "epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
         config = TrialConfig.model_validate({"model": network, **images, **training})
+        if config.model.reads_grey_as_binary:
+            fault = f"--likelihood {likelihood} is of binary pixels, and those of {dataset} are grey"
+            raise UserError(f"{fault}\nmake them binary: --binarise dynamic, fixed or threshold")
         from trainables.training.trial import load_pixels  # torch takes seconds, which a wrong option need not wait for
 
         load_pixels(config, data_dir, "cpu")  # an error now leaves nothing behind
@@ -175,7 +179,7 @@ def _finish(config: TrialConfig, folder: TrialFolder, data_dir: Path | None, vis
     at = f" at KL weight {config.main_beta:.3g}" if config.model.multi_rate else ""
     console.print(f"test set, epoch {metrics['epoch']:.0f}, the best of {config.epochs}{at}:")
     shown = {metric.name: metric for part in PARTS for metric in part.metrics}
-    for name, value in test.items():
+    for name, value in ((name, value) for name, value in test.items() if not math.isnan(value)):
         bound = f"{shown[name].bound} " if name in shown and shown[name].is_bound(test) else ""
         console.print(f"  {name:22} {bound}{value:.5g}")
     for sentence in warnings(test):

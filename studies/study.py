@@ -82,7 +82,7 @@ class Study:
         if self.objective == "rate_distortion" and "model.likelihood" in self.space:
             raise ValueError(
                 "model.likelihood cannot be searched for rate and distortion: distortions under two likelihoods "
-                "cannot be compared; the objective bits_per_dim can"
+                "cannot be compared\ngive --objective bits_per_dim, which can"
             )
         for path, distribution in self.space.items():
             if path in _FIXED:

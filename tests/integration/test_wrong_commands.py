@@ -240,6 +240,10 @@ WRONG = {
         ),
         ("--likelihood betabinomial", "--likelihood must be one of gaussian, laplace"),
         (
+            "--dataset digits --likelihood bernoulli",
+            "--likelihood bernoulli is of binary pixels, and those of digits are",
+        ),
+        (
             "--binarise fixed",
             "--likelihood must be bernoulli with --binarise fixed, whose pixels are 0 or 1, got gaussian",
         ),
