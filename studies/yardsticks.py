@@ -1,5 +1,10 @@
 """Published figures of variational autoencoders, and ours by the same protocols: without a name they are listed."""
 
+if __name__ == "__main__":
+    from trainables.interrupts import end_at_once
+
+    end_at_once()  # at Ctrl-C, while all else is imported
+
 from optuna.distributions import FloatDistribution
 
 from studies.yardstick.command import main

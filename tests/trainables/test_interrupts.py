@@ -14,6 +14,7 @@ from support.study_cases import synthetic
 
 PROGRAMS = {
     "a study": (ROOT / "studies/digits_vae.py", "--dry-run"),
+    "yardsticks": (ROOT / "studies/yardsticks.py",),
     "a model": (ROOT / "main.py", "--dataset", "digits"),
     "a list": ("-m", "analysis", "list", "STUDY"),
     "a report": ("-m", "analysis", "report", "STUDY"),
@@ -25,7 +26,7 @@ LIBRARIES = {
     "a model": "pydantic numpy torch",
     "a list": "pydantic pandas pyarrow",
 }
-LIBRARIES |= {"a report": "pydantic torch", "a status": "pydantic", "a cluster": "pydantic"}
+LIBRARIES |= {"yardsticks": "numpy", "a report": "pydantic torch", "a status": "pydantic", "a cluster": "pydantic"}
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def test_sigterm_during_an_import_is_a_line(tmp_path: Path) -> None:
 
 
 def test_who_imports_a_study_or_a_command_keeps_an_own_ctrl_c() -> None:
-    modules = "main, studies.digits_vae, studies.mnist_vae, analysis.__main__, studies.__main__, cluster.__main__"
+    modules = "main, studies.digits_vae, studies.yardsticks, analysis.__main__, studies.__main__, cluster.__main__"
     code = f"import signal, {modules}; print(signal.getsignal(2) is signal.default_int_handler, signal.getsignal(15))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "True 0\n"
