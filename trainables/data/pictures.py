@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import (
     ExifTags,
+    IcnsImagePlugin,
+    IcoImagePlugin,
     Image,
     ImageChops,
     ImageCms,
@@ -82,12 +84,13 @@ def read_picture(path: Path, channels: int, side: int) -> Picture:
     them, upright as its EXIF tag says, cut square from the centre and resized (bicubic). Raises: UserError naming the
     file and what is wrong with it, in a line."""
     try:
-        with _own_limits(), Image.open(path, formats=_formats()) as image:
+        with _own_limits(), Image.open(path, formats=_formats()) as opened:
+            image = _whole_icon(opened)
             if image.width * image.height > _MOST_PIXELS:
                 raise UserError(f"has {image.width:,} x {image.height:,} pixels, {_too_large()}")
             _mend_tiff(image)
             _scale_hidden_colour(image)
-            said = unfollowed(path, image)
+            said = unfollowed(path, opened)
             with _silent_decoder(image):
                 image.load()
             flat = to_8_bits(image)
@@ -151,6 +154,18 @@ def _mend_tiff(image: Image.Image) -> None:
     deep = tags.get(_TIFF_PLANES) == 2 and tags.get(_TIFF_SAMPLES, 1) > 1 and max(tags.get(_TIFF_BITS, (8,))) > 8
     if deep and isinstance(image, ImageFile.ImageFile) and any(tile[0] == "raw" for tile in image.tile):
         raise UserError("has planes of 16 bits, not compressed, which are not read: save it with its colours together")
+
+
+def _whole_icon(image: Image.Image) -> Image.Image:
+    """The PNG in an icon of Windows or of a Mac that is not loaded yet, of which Pillow forgets the transparent
+    colours, and of a Mac's the palette; any other picture as it is."""
+    if isinstance(image, IcoImagePlugin.IcoImageFile):
+        inside = image.ico.getimage(image.size)
+    elif isinstance(image, IcnsImagePlugin.IcnsImageFile):
+        inside = image.icns.getimage(image.best_size)
+    else:
+        return image
+    return inside if inside.format == "PNG" else image
 
 
 def _scale_hidden_colour(image: Image.Image) -> None:

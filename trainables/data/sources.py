@@ -17,7 +17,7 @@ from trainables.data.readers import Labelled, PublishedFile, Shape, is_published
 from trainables.errors import UserError
 from trainables.text import examples, legible
 
-_FORMAT, _PICTURES_FORMAT = 3, 6  # a change of what is read, or how, makes every old prepared copy stale
+_FORMAT, _PICTURES_FORMAT = 3, 7  # a change of what is read, or how, makes every old prepared copy stale
 _LOOKS, _LOOK_BYTES = 256, 4096  # at most so many files of a folder, and bytes of three places in each
 _SMALL = 1 << 20  # bytes of a file that is read each time
 _MOST_FOLDERS, _MOST_ENTRIES = 100, 10_000  # of a layer, and of a folder, that are looked at for published files

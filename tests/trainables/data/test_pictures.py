@@ -614,3 +614,23 @@ def test_numbers_of_jpeg_2000_with_a_sign_are_said_to_be(tmp_path, name):
         Image.fromarray(RAMP).save(tmp_path / "a" / f"plain{number}{name}")
     notes = load_dataset(f"imagefolder:{tmp_path}", image_size=8).notes
     assert "3 picture(s) have numbers with a sign (JPEG 2000): the lowest is shown as black, as viewers do" in notes
+
+
+def icon_of_windows(inside: bytes) -> bytes:
+    return struct.pack("<HHHBBBBHHII", 0, 1, 1, 128, 128, 0, 0, 1, 8, len(inside), 22) + inside
+
+
+def icon_of_a_mac(inside: bytes) -> bytes:
+    return b"icns" + struct.pack(">I4sI", 16 + len(inside), b"ic07", 8 + len(inside)) + inside
+
+
+@pytest.mark.parametrize("icon_of", [icon_of_windows, icon_of_a_mac])
+@pytest.mark.parametrize("alpha", [{}, {"transparency": bytes([0] * 32)}], ids=["opaque", "transparent"])
+def test_the_png_in_an_icon_keeps_its_palette_and_its_transparency(tmp_path, icon_of, alpha):
+    inside = io.BytesIO()
+    Image.radial_gradient("L").resize((128, 128)).convert("RGB").quantize(64).save(inside, "PNG", **alpha)
+    (tmp_path / "inside.png").write_bytes(inside.getvalue())
+    (tmp_path / "icon.ico").write_bytes(icon_of(inside.getvalue()))
+    icon, shown = (read_picture(tmp_path / name, 3, 128) for name in ("icon.ico", "inside.png"))
+    assert icon.is_transparent == shown.is_transparent == bool(alpha)
+    assert np.array_equal(icon.pixels, shown.pixels)
