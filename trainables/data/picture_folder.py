@@ -168,14 +168,19 @@ def _walk(folder: Path) -> Iterator[_Contents]:
 
 def _nearest(deeper: Sequence[_Contents], read: int) -> Iterator[str]:
     """What else may be meant by folders with more pictures than are read: of those in which there are folders of
-    pictures, the one with most of these; or, where each of several has one folder of the same name, classes."""
+    pictures, the one with most of these, and of splits the one to train on; or, where each of several has one folder
+    of the same name, classes."""
     counts: Counter[Path] = Counter()
     names: dict[Path, set[str]] = {}
     for contents in deeper:
         if contents.pictures:
             counts[contents.path.parent] += len(contents.pictures)
             names.setdefault(contents.path.parent, set()).add(contents.path.name)
-    ((fullest, count),) = counts.most_common(1)
+    fullest = max(counts, key=lambda folder: counts[folder])
+    if fullest.name.lower() in _SPLITS:
+        beside = (folder for folder in counts if folder.parent == fullest.parent)
+        fullest = next((folder for folder in beside if folder.name.lower() in ("train", "training")), fullest)
+    count = counts[fullest]
     alike = [folder for folder in counts if folder.parent == fullest.parent and names[folder] == names[fullest]]
     if len(alike) > 1 and len(names[fullest]) == 1 and fullest.name.lower() not in _SPLITS:
         (name,) = names[fullest]

@@ -131,6 +131,7 @@ def test_what_systems_leave_in_folders_is_not_meant(tmp_path):
     ("places", "meant"),
     [
         (("train/cat/{}.png", "train/dog/{}.png", "test/cat/{}.png"), "train"),
+        (("train/cat/{}.png", "val/cat/{}.png", "test/cat/{}.png"), "train"),
         (("data/images/cat/{}.png", "readme.txt"), "data/images"),
         (("flat/pictures/{}.png",), "flat"),
     ],
