@@ -35,10 +35,10 @@ if TYPE_CHECKING:  # torch is for who measures
 _BEAT_SECONDS = 1.0
 _COLUMNS = (
     Column("name", "name", is_text=True),
-    Column("title", "figure", is_text=True),
+    Column("study", "study", is_text=True),
     Column("published", "published", is_text=True),
     Column("unit", "unit", is_text=True),
-    Column("study", "study", is_text=True),
+    Column("title", "figure", is_text=True),
     Column("source", "source", is_text=True),
 )
 
