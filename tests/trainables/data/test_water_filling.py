@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from torch import Tensor
 from trainables.data.datasets import load_dataset
 from trainables.data.water_filling import water_filling
 from trainables.errors import UserError
+
+REAL_DATA = os.environ.get("VAE_DATA_DIR")  # read before any test changes it
 
 
 def test_one_component_by_hand() -> None:
@@ -110,7 +113,7 @@ def test_with_a_latent_each_it_is_the_rate_distortion_function_of_a_gaussian() -
 def test_it_has_the_known_numbers_of_mnist() -> None:
     """Pixels in [0, 1] of the first 20,000 training images, 32 latents."""
     try:
-        images = load_dataset("mnist", may_download=False).train.images[:20_000]
+        images = load_dataset("mnist", REAL_DATA, may_download=False).train.images[:20_000]
     except UserError as error:
         pytest.skip(str(error))
     eigenvalues = np.linalg.eigvalsh(np.cov(images.reshape(len(images), -1).T / 255, bias=True))
