@@ -73,7 +73,9 @@ def connected(address: str | None, patience: float = PATIENCE, trusted_network: 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     # it takes as long to import as Ray's processes to come up
     meanwhile = Thread(target=import_module, args=("torch",))
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # for the thread: what ends the command is the main one's to hear
     meanwhile.start()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     try:
         if address is None:
             options = _options_here()
@@ -152,7 +154,9 @@ def _signals_held() -> Iterator[None]:
     except SystemExit as ended:  # by Ray's own handler of SIGTERM, while it starts: a thread of a library's took that
         raise KeyboardInterrupt from ended
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+        for number in before:  # again: Ray's library has put its own in their place, which end the process
+            signal.signal(number, hold)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)  # what has come meanwhile is held now
         for number, handler in before.items():
             signal.signal(number, handler)
     if held:
