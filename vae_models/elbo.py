@@ -53,8 +53,7 @@ def importance_weighted(passed: Pass, noise_KBZ: Tensor, x: Tensor, likelihood: 
     al. 2016, ICLR, arXiv:1509.00519, equation 8); its gradient is theirs, equation 13. Distortion and rate are means
     over the samples, the rate that of log q(z | x) - log p(z): their sum is at least the loss, and equals it where the
     weights do. Arguments as those of `loss`."""
-    repeated = x.expand(len(noise_KBZ), *x.shape).flatten(0, 1)
-    distortion = likelihood.distortion(passed.output, repeated).view(noise_KBZ.shape[:2])
+    distortion = likelihood.distortion_of_samples(passed.output.unflatten(0, noise_KBZ.shape[:2]), x)
     nats = -passed.prior.log_ratio(passed.posterior, noise_KBZ)
     total = math.log(len(noise_KBZ)) - torch.logsumexp(-distortion - nats, 0)
     return Loss(total, distortion.mean(0), nats.mean(0))

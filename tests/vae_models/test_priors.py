@@ -21,6 +21,7 @@ from torch.distributions import (
 
 from vae_models import VAE, ModelConfig
 from vae_models.elbo import free_rate, importance_weighted, loss
+from vae_models.likelihoods import Likelihood
 from vae_models.priors import Posterior, PseudoInputs, StandardNormal, VampPrior, kl_per_latent
 from vae_models.vae import Pass
 
@@ -166,10 +167,11 @@ def test_the_density_of_a_narrow_component_keeps_its_digits() -> None:
     assert float(prior.rate(posterior, eps)) == pytest.approx(math.log(2), abs=2e-3)
 
 
-class LinearGaussian:
+class LinearGaussian(Likelihood):
     """z ~ N(0, I), x = W z + noise of 0.3, and posteriors around its own whose variances are too large."""
 
     def __init__(self) -> None:
+        super().__init__()
         generator = torch.Generator().manual_seed(1)
         self.weight = torch.randn(4, 2, generator=generator, dtype=torch.float64)
         self.x = torch.randn(5, 4, generator=generator, dtype=torch.float64)
@@ -185,7 +187,7 @@ class LinearGaussian:
     def losses(self, samples: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
         eps = noise(samples, 5, 2, seed=seed)
         output = (self.posterior.sample(eps) @ self.weight.T).flatten(0, 1)
-        return importance_weighted(Pass(output, self.posterior, StandardNormal(2)), eps, self.x, self)  # type: ignore[arg-type]
+        return importance_weighted(Pass(output, self.posterior, StandardNormal(2)), eps, self.x, self)
 
 
 def test_the_bound_rises_to_the_likelihood_of_a_linear_model() -> None:

@@ -102,10 +102,12 @@ def _evaluated(
             posterior = encoded(model, x, rows, known)
             output = model.decoder(posterior.sample(noise))
             image = model.likelihood.mean(output)
-            sums[0] += model.likelihood.distortion(output, x).sum(dtype=torch.float64)
+            exact = exact_distortion(model.likelihood, output, x, sigma)
+            own = exact if model.likelihood.is_exact else model.likelihood.distortion(output, x)
+            sums[0] += own.sum(dtype=torch.float64)
             nats = prior.rate(posterior, noise)
             sums[1] += nats.sum(dtype=torch.float64)
-            sums[2] += exact_distortion(model.likelihood, output, x, sigma).sum(dtype=torch.float64)
+            sums[2] += exact.sum(dtype=torch.float64)
             sums[3] += (image - x).square().sum(dtype=torch.float64)
             if not prior.has_closed_form:
                 others = _noise_on(world.device, len(pixels), latent_dim, draw=1)[int(rows[0]) : int(rows[-1]) + 1]

@@ -14,4 +14,6 @@ LIKELIHOODS: dict[str, Callable[[ModelConfig], Likelihood]] = {**continuous.FAMI
 
 def likelihood_of(config: ModelConfig) -> Likelihood:
     """That of a config, untrained where it learns something itself."""
-    return LIKELIHOODS[config.likelihood](config)
+    likelihood = LIKELIHOODS[config.likelihood](config)
+    likelihood.is_exact = config.has_exact_likelihood
+    return likelihood

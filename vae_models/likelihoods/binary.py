@@ -14,10 +14,6 @@ class Bernoulli(Likelihood):
     """The output is the logit of the probability that a pixel is white. Of binary pixels this is exact; of grey ones,
     read as probabilities, it is a cross-entropy, and the likelihood of nothing."""
 
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.is_exact = config.is_binary
-
     def mean(self, output: Tensor) -> Tensor:
         """See `Likelihood`."""
         return torch.sigmoid(output)
@@ -32,5 +28,5 @@ class Bernoulli(Likelihood):
         return softplus(logits).sum(2) - torch.einsum("kbd,bd->kb", logits, x.flatten(1))
 
 
-FAMILY: dict[str, Callable[[ModelConfig], Likelihood]] = {"bernoulli": Bernoulli}
+FAMILY: dict[str, Callable[[ModelConfig], Likelihood]] = {"bernoulli": lambda _: Bernoulli()}
 """By the name that `ModelConfig.likelihood` has for each."""

@@ -81,7 +81,6 @@ class DiscretisedLogistic(Likelihood):
     """A logistic distribution of a mean and a scale for each number (Kingma et al. 2016, NeurIPS, arXiv:1606.04934)."""
 
     outputs = 2
-    is_exact = True
 
     def mean(self, output: Tensor) -> Tensor:
         """See `Likelihood`: where the distribution lies, without what the two open bins cut off."""
@@ -96,8 +95,6 @@ class DiscretisedLogistic(Likelihood):
 class LogisticMixture(Likelihood):
     """A mixture of K discretised logistics for each number, those of a pixel's channels independent of each other given
     z (Salimans et al. 2017, whose channels are conditioned on one another)."""
-
-    is_exact = True
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -129,7 +126,6 @@ class BetaBinomial(Likelihood):
     Townsend et al. 2019, "BB-ANS", ICLR, arXiv:1901.04866)."""
 
     outputs = 2
-    is_exact = True
 
     def _concentrations(self, output: Tensor) -> tuple[Tensor, Tensor]:
         bounded = _LOG_CONCENTRATION * torch.tanh(output / _LOG_CONCENTRATION)
@@ -149,8 +145,6 @@ class BetaBinomial(Likelihood):
 
 class DiscretisedGaussian(Likelihood):
     """A Gaussian whose sigma is learnt: one for all, one for each channel, or by the decoder one for each number."""
-
-    is_exact = True
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
