@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -34,16 +34,31 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return synthetic(tmp_path_factory.mktemp("studies") / "study", 4)
 
 
-def interrupted(command: list[str], library: str, folder: Path, number: int) -> tuple[int, str]:
-    """A command's exit code and output, interrupted as soon as a library's file is in its memory."""
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    memory, ends = Path(f"/proc/{process.pid}/maps"), time.monotonic() + 60
-    while process.poll() is None and f"/{library}" not in memory.read_text():
-        assert time.monotonic() < ends
-        time.sleep(0.001)
-    process.send_signal(number)
-    output, _ = process.communicate(timeout=60)
-    return process.returncode, output
+INTERRUPT = """
+import os, sys
+
+def interrupt(event, details):
+    if event == "import" and details[1] and "/{library}" in str(details[1]):
+        os.kill(os.getpid(), {number})
+
+sys.addaudithook(interrupt)
+"""
+"""Run by the interpreter before the command: the signal is there as soon as a library's compiled part is loaded. One
+from outside may come too late on a busy machine."""
+
+
+def interrupted(command: list[str], library: str, hook: Path, number: int) -> tuple[int, str]:
+    """A command's exit code and output, interrupted while a library is imported."""
+    hook.mkdir()
+    (hook / "sitecustomize.py").write_text(INTERRUPT.format(library=library, number=number))
+    environment = os.environ | {"PYTHONPATH": f"{hook}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    place = hook.parent / "empty"
+    place.mkdir()
+    done = subprocess.run(
+        command, cwd=place, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60
+    )
+    assert list(place.iterdir()) == []
+    return done.returncode, done.stdout
 
 
 @pytest.mark.parametrize(
@@ -51,14 +66,13 @@ def interrupted(command: list[str], library: str, folder: Path, number: int) -> 
 )
 def test_ctrl_c_during_an_import_is_a_line(program: str, library: str, study: Path, tmp_path: Path) -> None:
     command = [sys.executable, *(str(study) if it == "STUDY" else str(it) for it in PROGRAMS[program])]
-    code, output = interrupted(command, library, tmp_path, signal.SIGINT)
+    code, output = interrupted(command, library, tmp_path / "hook", signal.SIGINT)
     assert (code, output.splitlines()) in [(130, ["interrupted: nothing was begun"]), (130, ["interrupted"])]
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_sigterm_during_an_import_is_a_line(tmp_path: Path) -> None:
     command = [sys.executable, *map(str, PROGRAMS["a study"])]
-    assert interrupted(command, "numpy", tmp_path, signal.SIGTERM) == (130, "interrupted: nothing was begun\n")
+    assert interrupted(command, "numpy", tmp_path / "hook", signal.SIGTERM) == (130, "interrupted: nothing was begun\n")
 
 
 def test_who_imports_a_study_or_a_command_keeps_an_own_ctrl_c() -> None:
