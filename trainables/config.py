@@ -69,7 +69,8 @@ class TrialConfig(BaseModel):
     def _absolute_folder(cls, dataset: str) -> str:
         """Workers run in folders of their own: a relative path would mean another place to each."""
         if legible(dataset) != dataset:
-            raise ValueError(f"must be a path in UTF-8, as records write it, got {legible(dataset)}")
+            rule = f"must be a path in UTF-8, as records write it, got {legible(dataset)}"
+            raise ValueError(f"{rule}\nrename it, or make a link to it")
         kind, colon, path = dataset.partition(":")
         if "\0" in path:
             raise ValueError(f"must be a path without a null byte, got {dataset!r}")

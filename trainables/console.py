@@ -26,6 +26,7 @@ _UsageError: Any = typer.BadParameter.__mro__[1]  # Typer's, or Click's, which i
 _FIELDS = TrialConfig.model_fields | ModelConfig.model_fields
 _ASKED_BY = {"model.image_shape": "image_size"}  # what is never typed itself -> what it follows from
 _PROBE_BYTES = 1 << 20  # what there is to be room for at least: a study's ledger, a page
+_AGAIN = "once the system lets it, the same command tries again"
 _ALIKE = 0.7  # from how alike two options are, as `difflib` has it, the one may be meant by the other
 
 
@@ -70,7 +71,9 @@ def path_of(text: str | Path) -> Path:
         with suppress(FileNotFoundError, NotADirectoryError):
             path.stat()
         return path.absolute() if str(path).startswith("~") else path  # ./~ is no home, to whoever reads it later
-    except (OSError, RuntimeError, ValueError) as error:  # too long, a loop of links; nobody's home; a null byte
+    except RuntimeError as error:
+        raise typer.BadParameter(f"must be a path, got {shortened(text)}: there is no such user's home") from error
+    except (OSError, ValueError) as error:  # too long, a loop of links; a null byte
         raise typer.BadParameter(f"must be a path, got {shortened(text)}: {reason_of(error)}") from error
 
 
@@ -158,8 +161,8 @@ def run(app: typer.Typer, name: str | None = None, leave: Callable[[int], NoRetu
         if code == ExitCode.INTERRUPTED:  # to Typer a Ctrl-C is a number
             raise KeyboardInterrupt
         sys.stdout.flush()
-        if lost and leave is sys.exit:  # a study says what it did in its folder
-            raise lost[0]
+        if lost:
+            raise UserError(f"what was printed is not all there: {reason_of(lost[0])}\n{_AGAIN}")
         leave(code)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -175,7 +178,7 @@ def run(app: typer.Typer, name: str | None = None, leave: Callable[[int], NoRetu
         code, text = ExitCode.FAILED, str(error)
     except OSError as error:
         fault = f"{error.filename}: {error.strerror}" if error.filename else reason_of(error)
-        code, text = ExitCode.FAILED, f"{fault}\nonce the system lets it, the same command tries again"
+        code, text = ExitCode.FAILED, f"{fault}\n{_AGAIN}"
     print(f"error: {printable(_in_lines(text))}", file=sys.stderr)
     leave(code)
 
@@ -199,7 +202,9 @@ def _usage(error: Any) -> str:
         said, way = f"there is no option {error.option_name}", f"did you mean {near}? {way}" if near else way
     elif kind == "BadOptionUsage":
         asked = re.search(r"requires (\d+) arguments", text)  # an option of several values
-        values = f"{asked[1]} values" if asked else "a value" if "requires" in text else "no value"
+        values = (
+            f"{asked[1]} values, with blanks between them" if asked else "a value" if "requires" in text else "no value"
+        )
         said = f"{error.option_name} must have {values}"
     elif param := getattr(error, "param", None):
         said = f"{_shown(param)} {'must be given' if kind == 'MissingParameter' else _rule(error)}"

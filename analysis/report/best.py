@@ -12,6 +12,7 @@ from analysis.reading.choice import Choice, price_of, typed_weight
 from analysis.reading.frames import load_repeats
 from analysis.report.front import certainty_words
 from trainables.metrics import AT_EACH_RATE, VALIDATION
+from trainables.text import as_typed
 
 
 def _wish_words(choice: Choice) -> str:
@@ -47,8 +48,8 @@ def best_facts(choice: Choice) -> dict[str, str | list[str]]:
         "images)",
         "is": f"KL weight {run.config.main_beta:.4g}, latent size {model.latent_dim}, {model.layers}, "
         f"{model.likelihood_words} likelihood; epoch {int(best['epoch'])} of {run.config.epochs}",
-        "weights": str(run.folder.best),
-        "config": str(run.folder.path / "config.json"),
+        "weights": as_typed(run.folder.best),
+        "config": as_typed(run.folder.path / "config.json"),
         "next": _neighbours(choice),
         "sure": _sure(choice),
     }
@@ -75,8 +76,8 @@ def _network_facts(choice: Choice, rates: pd.DataFrame) -> dict[str, str | list[
         "is": f"latent size {model.latent_dim}, {model.layers}; epoch {int(run.best['epoch'])} of {run.config.epochs}; "
         f"distortion + beta rate is {run.best['val_relative_loss']:.3f} of a linear model's, mean over its weights",
         "use": f"load_best({folder}, beta={beta}) of analysis is the plain network at this weight",
-        "weights": str(run.folder.best),
-        "config": str(run.folder.path / "config.json"),
+        "weights": as_typed(run.folder.best),
+        "config": as_typed(run.folder.path / "config.json"),
         "next": _next_weights(rates, choice.place, model.beta_range),
     }
 

@@ -20,6 +20,7 @@ from trainables import console, terminal
 from trainables.console import checked_options
 from trainables.errors import EndedEarly, ExitCode, UserError
 from trainables.interrupts import ENDING
+from trainables.process import lost
 
 # for a shell: what to do where nothing more comes from the study's process before it has ended: give a terminal its
 # cursor and its keys back, and print
@@ -70,6 +71,7 @@ def to_the_end(work: Callable[[], None], folder: Path, screen: Console) -> None:
     with _reporting_kill(), terminal.silent_keys() if screen.is_terminal else nullcontext():
         try:
             work()
+            lost.clear()  # what could not be printed, the folder has
         except KeyboardInterrupt:  # typer would say that it was aborted
             for number in (signal.SIGINT, *ENDING):  # once more changes nothing
                 signal.signal(number, signal.SIG_IGN)

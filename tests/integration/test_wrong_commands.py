@@ -228,7 +228,7 @@ WRONG = {
         ("--beta -1", "--beta must be at least 0, got -1.0"),
         ("--multi_rate --beta 2", "--beta must be 1 with"),
         ("--multi-rate --beta-range 3 1", "--beta-range must be two KL weights from 0.000001 to 1,000,000"),
-        ("--dataset digits --multi_rate --beta_range 1", "--beta_range must have 2 values"),
+        ("--dataset digits --multi_rate --beta_range 1", "--beta_range must have 2 values, with blanks between them"),
         ("--beta_range 1 3", "--beta_range must be left out without --multi_rate, got 1 and 3"),
         ("--lr nan", "--lr must be a finite number, got nan"),
         ("--vae_mode deep", "--vae_mode must be one of plain, pp, got 'deep'"),

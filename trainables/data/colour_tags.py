@@ -9,8 +9,12 @@ from pathlib import Path
 from PIL import ExifTags, Image
 
 OTHER_COLOURS = "say that their colours are not sRGB's (by cICP, nclx, cHRM or the like): they are read as sRGB's"
+ONE_CHANNEL = "have several channels of no known colours (Photoshop's multichannel): the first is shown, as grey"
 SIGNED = "have numbers with a sign (JPEG 2000): the lowest is shown as black, as viewers do"
 
+SAID = (SIGNED, ONE_CHANNEL, OTHER_COLOURS)
+
+_MULTICHANNEL = b"\0\x07"  # a Photoshop file's mode
 _UNSAID = 2  # by codes of ITU-T H.273, and so no other than sRGB's
 _SRGB_PRIMARIES = (1, _UNSAID)
 _SRGB_CURVES = (1, 6, 13, 14, 15, _UNSAID)  # those of televisions, which viewers take for sRGB's, too
@@ -27,6 +31,8 @@ def unfollowed(path: Path, image: Image.Image) -> tuple[str, ...]:
     with suppress(Exception):  # whatever damaged tags come up with
         if image.format == "JPEG2000" and _is_signed(path):
             said.append(SIGNED)
+        if image.format == "PSD" and next(_after(path, b"8BPS", 22), b"")[20:] == _MULTICHANNEL:
+            said.append(ONE_CHANNEL)
         if "icc_profile" not in image.info and not _is_srgb(path, image):
             said.append(OTHER_COLOURS)
     return tuple(said)

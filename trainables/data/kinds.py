@@ -22,6 +22,8 @@ _KINDS = (  # how files begin that are often found under another's name; what th
     (b"\xff\xd8\xff", f"is a JPEG {_OTHER_KIND}"),
     *((magic, f"is a TIFF {_OTHER_KIND}") for magic in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
     (b"8BPS", f"is a Photoshop file {_OTHER_KIND}"),
+    (b"BM", f"is a BMP {_OTHER_KIND}"),
+    (b"\0\0\1\0", f"is an icon {_OTHER_KIND}"),
     (b"P7\n", f"is a PAM {_OTHER_KIND}"),
 )
 START_BYTES = 64  # of a file, by which it is known

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trainables.data.colour_tags import OTHER_COLOURS, SIGNED
+from trainables.data.colour_tags import SAID
 from trainables.data.pictures import endings, read_picture
 from trainables.errors import UserError
 from trainables.records.atomic_files import refuse_escapes
@@ -85,7 +85,7 @@ class Pictures:
         if count := self._seen["dark"]:
             dark = "use less than a sixteenth of their 16 bits (or floats), and are as dark as a viewer shows them"
             said.append(f"{count:,} picture(s) {dark}: scaled to the whole range they keep their shades")
-        said += [f"{self._seen[tags]:,} picture(s) {tags}" for tags in (SIGNED, OTHER_COLOURS) if self._seen[tags]]
+        said += [f"{self._seen[tags]:,} picture(s) {tags}" for tags in SAID if self._seen[tags]]
         if self.shape[1] > 1 and self._seen["grey"] == self.shape[0]:
             said.append("all pictures are grey, and have 3 equal channels: greyfolder:PATH reads them as 1")
         return tuple(said)

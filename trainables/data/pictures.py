@@ -49,6 +49,7 @@ _TIFF_SAMPLES, _TIFF_PLANES, _TIFF_COLOURS = 277, 284, 320
 _SIGNED = 2  # of numbers
 _UNUSED_ALPHA = {"BMP", "DIB", "TGA"}  # formats in which a fourth channel of zeros is filling, and hides nothing
 _ONE_PICTURE = {"MPO", "PSD"}  # formats whose further frames are smaller copies, or the layers of the first
+_UNREAD_WORDS = ("nsupported", "nimplemented", "nknown", "cannot handle")  # Pillow's, where it lacks what a file is
 _NO_WHITE = (
     "of which none is known to be white: save it with 8 or 16 bits a channel, without a sign, or as floats from 0 to 1"
 )
@@ -291,8 +292,9 @@ def _fault(path: Path, error: Exception) -> str:
         return "takes more memory than there is: make it smaller first"
     if isinstance(error, ValueError) and ("MAX_TEXT_CHUNK" in str(error) or "text chunks" in str(error)):
         return f"has more than {_MOST_TEXT / 1e6:.0f} MB of text beside its pixels: save it without"
-    if isinstance(error, UnidentifiedImageError) or _kind(path).startswith("is a TIFF"):
-        return _kind(path)  # a TIFF's decoder says the same where it lacks a compression
+    is_unread = isinstance(error, UnidentifiedImageError) or any(word in str(error) for word in _UNREAD_WORDS)
+    if is_unread or _kind(path).startswith(("is a TIFF", "is an icon")):
+        return _kind(path)  # whose decoders say the same where they lack a kind
     return "is damaged or cut off: its pixels cannot be read to their end"
 
 

@@ -64,6 +64,15 @@ def test_a_dry_run_prints_the_plan_and_starts_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_list_that_nobody_got_has_failed(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        words = [sys.executable, str(ROOT / "studies/yardsticks.py")]
+        done = subprocess.run(words, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    first, way_out = done.stderr.splitlines()
+    assert (done.returncode, first) == (1, "error: what was printed is not all there: No space left on device")
+    assert way_out == "once the system lets it, the same command tries again"
+
+
 def test_a_dry_run_says_what_of_a_folder_is_not_read_and_how_the_rest_is(tmp_path: Path) -> None:
     write_pictures(tmp_path / "photos", {"cat": 4, "dog": 4})
     (tmp_path / "photos/cat/old").mkdir()

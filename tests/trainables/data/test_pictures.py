@@ -367,6 +367,16 @@ def encoded(kind: str, **options) -> bytes:
     return stream.getvalue()
 
 
+def icon_of_windows(inside: bytes) -> bytes:
+    return struct.pack("<HHHBBBBHHII", 0, 1, 1, 128, 128, 0, 0, 1, 8, len(inside), 22) + inside
+
+
+def bmp_of_bits(bits: int) -> bytes:
+    content = bytearray(encoded("BMP"))
+    content[28:30] = struct.pack("<H", bits)
+    return bytes(content)
+
+
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
@@ -383,6 +393,8 @@ def encoded(kind: str, **options) -> bytes:
         (encoded("JPEG")[:700], "cut off"),
         (encoded("GIF")[:900], "cut off"),
         (encoded("WEBP")[:90], ""),
+        (bmp_of_bits(2), "is a BMP of a kind that is not read (by its bits a channel"),
+        (icon_of_windows(encoded("JPEG")), "is an icon of a kind that is not read"),
         (encoded("AVIF")[:600], "is an AVIF of a kind that is not read (by its bits a channel"),
         (encoded("TIFF", compression="tiff_deflate")[:-400], ""),
         (encoded("TIFF", compression="tiff_deflate").replace(b"x\x9c", b"x\x9d\xff", 1), ""),
@@ -616,8 +628,15 @@ def test_numbers_of_jpeg_2000_with_a_sign_are_said_to_be(tmp_path, name):
     assert "3 picture(s) have numbers with a sign (JPEG 2000): the lowest is shown as black, as viewers do" in notes
 
 
-def icon_of_windows(inside: bytes) -> bytes:
-    return struct.pack("<HHHBBBBHHII", 0, 1, 1, 128, 128, 0, 0, 1, 8, len(inside), 22) + inside
+def test_channels_of_no_known_colours_are_said_to_be(tmp_path):
+    """Photoshop's multichannel mode, uncompressed: a header, three empty blocks, and 2 channels of 16 x 16."""
+    (tmp_path / "a").mkdir()
+    header = struct.pack(">4sH6xHIIHHIII", b"8BPS", 1, 2, 16, 16, 8, 7, 0, 0, 0)
+    for number in range(3):
+        pixels = bytes(range(256)) + bytes([number]) * 256
+        (tmp_path / f"a/{number}.psd").write_bytes(header + b"\0\0" + pixels)
+    data = load_dataset(f"imagefolder:{tmp_path}", image_size=16)
+    assert any("3 picture(s) have several channels of no known colours" in note for note in data.notes)
 
 
 def icon_of_a_mac(inside: bytes) -> bytes:
