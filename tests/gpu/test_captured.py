@@ -33,6 +33,12 @@ VARIED = {
     "vamp": PLAIN.replace({"model.prior": "vamp", "model.pseudo_inputs": 20, "seed": 4, "schedule": "burda"}),
     "bound": PLAIN.replace({"importance_samples": 5, "seed": 5}),
     "free bits": PLAIN.replace({"free_bits": 0.5, "seed": 6}),
+    "binary": PLAIN.replace({"model.likelihood": "bernoulli", "model.binarise": "dynamic", "seed": 7}),
+    "counts": PLAIN.replace({"model.likelihood": "beta_binomial", "seed": 8}),
+    "mixture": PLAIN.replace({"model.likelihood": "logistic_mixture", "seed": 9}),
+    "sigma": PLAIN.replace({"model.likelihood": "discretised_gaussian", "seed": 10}),
+    "optimal": PLAIN.replace({"model.likelihood": "optimal_gaussian", "seed": 11}),
+    "bounded": PLAIN.replace({"model.likelihood": "continuous_bernoulli", "seed": 12}),
 }
 
 
