@@ -120,7 +120,7 @@ def _counted(count: int, what: str) -> str:
 def _range(found: BaseDistribution) -> str:
     """What is searched, such as "0.1 to 20 (log)"."""
     if isinstance(found, CategoricalDistribution):
-        return " or ".join(map(str, found.choices))
+        return listed([*map(str, found.choices)], "or")
     assert isinstance(found, FloatDistribution | IntDistribution)
     return f"{found.low:g} to {found.high:g}{' (log)' * found.log}"
 

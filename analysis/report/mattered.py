@@ -42,7 +42,7 @@ def importance_sentence(importance: Importance) -> str:
     return (
         f"What mattered for {importance.of}, by the share of its variance that each explains alone: "
         f"{listed(parts)}; {REMAINDER}: {importance.remainder:.0%}"
-        + "; none of them is separable from nothing" * nothing
+        + "; none of these shares is separable from 0" * nothing
         + f"; {listed(names[:2])} are not separable, as their intervals overlap" * close
         + unknown
         + f"; with {importance.trials} complete trials this is a hint, not a measurement" * few
@@ -50,9 +50,9 @@ def importance_sentence(importance: Importance) -> str:
     )
 
 
-def listed(parts: list[str]) -> str:
+def listed(parts: list[str], last: str = "and") -> str:
     """Such as "a, b and c"."""
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+    return f" {last} ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 def edge_sentences(run: Run, study: StudyRecord) -> list[str]:
@@ -112,7 +112,7 @@ def best_by_band(trials: pd.DataFrame, study: StudyRecord) -> pd.DataFrame:
 def _either(values: pd.Series) -> object:
     """What all have, or such as "8 or 16"."""
     different = dict.fromkeys(values)
-    return next(iter(different)) if len(different) == 1 else " or ".join(map(str, different))
+    return next(iter(different)) if len(different) == 1 else listed([*map(str, different)], "or")
 
 
 def _one_or_from_to(nats: pd.Series) -> object:

@@ -30,7 +30,7 @@ from analysis.figures.style import (
 )
 
 _LABELLED = 14  # runs above which only the front's are labelled
-_FRONT: Look = {"color": "0.35", "lw": 1.6, "ls": "--", "label": "Pareto front"}
+_FRONT: Look = {"color": "0.35", "lw": 1.6, "ls": "--", "label": "Pareto front of the trials"}
 _REFERENCE: Look = {"marker": "+", "ls": "", "ms": 13, "mew": 2, "color": "0.35", "label": "hypervolume's reference"}
 _LONGER: Look = {"color": RING["mec"], "lw": 1}  # from a trial to its final training
 _SIZES = "number: latent size"

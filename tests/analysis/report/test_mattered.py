@@ -184,6 +184,6 @@ def test_the_findings_of_two_objectives_say_what_mattered_and_what_to_do_next(tm
 def test_shares_that_may_be_nothing_are_said_to_be() -> None:
     names, shares = ["depth", "latent_dim"], np.array([0.03, 0.02])
     weak = Importance(names, shares, 30, intervals=[Interval(0.03, 0.0, 0.26), Interval(0.02, 0.0, 0.28)])
-    assert "; none of them is separable from nothing;" in importance_sentence(weak)
+    assert "; none of these shares is separable from 0;" in importance_sentence(weak)
     told = Importance(names, shares, 30, intervals=[Interval(0.5, 0.2, 0.6), Interval(0.02, 0.0, 0.1)])
     assert "nothing" not in importance_sentence(told)
