@@ -185,10 +185,11 @@ def session_of(lines: set[str]) -> Path | None:
 def holding(folder: Path, secret: str) -> list[Path]:
     """The files below ``folder`` with ``secret`` in them; some may go meanwhile."""
     found = []
-    for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):
-            if path.is_file() and secret.encode() in path.read_bytes():
-                found.append(path)
+    for place, _, names in os.walk(folder):  # which passes over a folder that is gone
+        for path in (Path(place, name) for name in names):
+            with suppress(FileNotFoundError):
+                if path.is_file() and secret.encode() in path.read_bytes():
+                    found.append(path)
     return found
 
 

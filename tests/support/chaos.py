@@ -43,8 +43,6 @@ STUDY = (
     "600",
     "--limit-val",
     "100",
-    "--trials",
-    "7",
     "--epochs",
     "5",
     "--final",
@@ -104,12 +102,12 @@ class Outcome(Kill):
 class Lab:
     """Where studies are run and killed: a cluster on this machine, or one of their own."""
 
-    def __init__(self, concurrent: int, cluster: LocalCluster | None = None) -> None:
-        self.concurrent, self._cluster = concurrent, cluster
+    def __init__(self, trials: int, concurrent: int, cluster: LocalCluster | None = None) -> None:
+        self._trials, self._concurrent, self._cluster = trials, concurrent, cluster
 
     def start(self, out: Path) -> subprocess.Popen[bytes]:
         command = [sys.executable, ROOT / "studies/digits_vae.py", *STUDY, "--out", out]
-        command += ["--max-concurrent", self.concurrent]
+        command += ["--trials", self._trials, "--max-concurrent", self._concurrent]
         if self._cluster:
             command += ["--address", self._cluster.address]
         with out.with_suffix(".log").open("ab") as log:
@@ -200,6 +198,7 @@ def main(
     kills: Annotated[int, typer.Option(help="How many in all.")] = 200,
     seed: Annotated[int, typer.Option(help="Of victims and moments.")] = 0,
     each: Annotated[int, typer.Option(help="Kills that one study takes at most.")] = 1,
+    trials: Annotated[int, typer.Option(help="Of each study.")] = 7,
     concurrent: Annotated[int, typer.Option(help="Trials at once.")] = 1,
     first: Annotated[int, typer.Option(help="Leave out the kills before this one: they were made.")] = 0,
     victim: Annotated[str | None, typer.Option(help="Kill this alone: " + ", ".join(VICTIMS))] = None,
@@ -211,7 +210,7 @@ def main(
     draw = random.Random(seed)
     outcomes: list[Outcome] = []
     with local_cluster([0, CORES, CORES]) as cluster:
-        shared = Lab(concurrent, cluster)
+        shared = Lab(trials, concurrent, cluster)
         whole = out / "whole"
         began = time.monotonic()
         fault = batter(whole, deque(), 0, shared)[1]
@@ -220,7 +219,7 @@ def main(
         planned = [
             Kill(number, victim or draw.choice(list(VICTIMS)), draw.uniform(0.0, latest)) for number in range(kills)
         ][first:]
-        for place, of_gcs in ((shared, False), (Lab(concurrent), True)):
+        for place, of_gcs in ((shared, False), (Lab(trials, concurrent), True)):
             waiting = deque(kill for kill in planned if (kill.victim == "GCS") == of_gcs)
             while waiting:
                 folder = out / f"study-{waiting[0].number:03d}"
