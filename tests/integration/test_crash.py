@@ -147,6 +147,7 @@ def test_weights_and_what_is_said_of_them(trained: TrialFolder) -> None:
     assert read(load) == expected
 
 
+@pytest.mark.heavy
 def test_a_prepared_data_set_is_prepared_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VAE_CACHE_DIR", str(tmp_path))
     whole = load_dataset("digits")

@@ -14,6 +14,7 @@ import pytest
 from support.analysis_fixture import build_study
 from support.commands import ROOT
 
+pytestmark = pytest.mark.heavy
 PACKAGES = ("vae_models", "trainables", "analysis", "studies", "cluster")
 
 
@@ -302,7 +303,6 @@ FIGURE = ModelFigure(name='mean_code', title='The mean code', order=777, caption
 """
 
 
-@pytest.mark.heavy
 def test_a_figure_of_a_study_takes_one_file_and_so_does_one_of_a_model(copy: Copy, tmp_path: Path) -> None:
     files = {
         "analysis/figures/model/mean_code.py": MEAN_CODE,

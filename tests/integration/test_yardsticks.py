@@ -18,6 +18,7 @@ from trainables.data.datasets import load_dataset
 PAGE = ROOT / "studies/yardsticks.py"
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("arguments", "first", "way_out"),
     [

@@ -68,6 +68,7 @@ def test_a_failure_is_1_and_a_mistake_is_2(body: str, code: int, said: str) -> N
     assert len(done.stderr.splitlines()) in (0, 2)
 
 
+@pytest.mark.heavy
 def test_a_variable_is_named_where_it_is_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VAE_DATA_DIR", "~nobody-here")
     done = script(ROOT / "studies/digits_vae.py", cwd=tmp_path)

@@ -61,6 +61,7 @@ def interrupted(command: list[str], library: str, hook: Path, number: int) -> tu
     return done.returncode, done.stdout
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("program", "library"), [(program, library) for program, names in LIBRARIES.items() for library in names.split()]
 )

@@ -74,6 +74,7 @@ def pixels() -> np.ndarray:
     return (x.clip(0, 1) * 255).round().astype(np.uint8).reshape(12, 1, 2, 2)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("spread", [1.0, 3.0])
 def test_the_bound_reaches_the_likelihood_of_a_linear_vae(pixels: np.ndarray, spread: float) -> None:
     model = LinearVAE(spread)

@@ -86,6 +86,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.mark.heavy
 def test_every_metric_of_a_model_is_there_and_they_agree(model: VAE, digits: Dataset) -> None:
     parts: list[str] = []
     found = measure(model, digits, 0.2, progress=parts.append)

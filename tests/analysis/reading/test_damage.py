@@ -114,6 +114,7 @@ def test_a_busy_ledger_is_waited_for(tmp_path: Path) -> None:
     other.join()
 
 
+@pytest.mark.heavy
 def test_a_ledger_that_stays_busy_is_called_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build_study(tmp_path / "study")
     monkeypatch.setattr(reading, "READ_SECONDS", 0.1)

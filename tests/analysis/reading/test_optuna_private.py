@@ -46,6 +46,7 @@ def test_the_ledger_is_read_as_optuna_reads_it(tmp_path: Path) -> None:
             np.testing.assert_equal(vars(got)[name], vars(expected)[name])
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("missing", ["models", *NAMES, "a column"])
 def test_without_a_private_name_the_public_way_reads_the_same(
     missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -33,6 +33,7 @@ def tables(folder: Path) -> dict[str, pd.DataFrame]:
     return study_tables(StudyContext(read_study(folder)))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("best", "second", "verdict"),
     [

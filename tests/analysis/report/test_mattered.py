@@ -40,6 +40,7 @@ def weighted(count: int, seed: int = 0) -> list[Ran]:
     return ran
 
 
+@pytest.mark.heavy
 def test_what_mattered_is_what_costs_at_the_same_kl_weight(tmp_path: Path) -> None:
     study = context(front_study(tmp_path / "study", weighted(60)))
     found = study.of(importance.FIGURE)

@@ -32,6 +32,7 @@ def test_a_study_shows_itself_and_escapes_what_it_holds(tmp_path: Path) -> None:
     assert two["front"].tolist() == [True] * 3 + [False] * 3
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("readme", "heading", "printed"),
     [

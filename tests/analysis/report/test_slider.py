@@ -187,6 +187,7 @@ def test_a_large_weight_has_no_exponent() -> None:
     assert Stop(316.2, 1, 2).text.startswith("KL weight 316: ")
 
 
+@pytest.mark.heavy
 def test_large_pictures_keep_a_sprite_small() -> None:
     rng = np.random.default_rng(0)
     coarse = rng.random((2, 10, 3, 16, 16)).repeat(16, 3).repeat(16, 4)

@@ -9,6 +9,7 @@ from scipy import stats
 from analysis.statistics.separability import ranks, separable
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("sizes", "spreads", "expected"),
     [((3, 3), (1, 1), 0.96), ((3, 5), (1, 1), 0.95), ((20, 30), (3, 1), 0.95), ((8, 2), (1, 1), 0.91)],
@@ -56,6 +57,7 @@ def test_ranks_are_the_verdicts_of_welch_s_test_on_the_pairs() -> None:
                 assert found[k].interval.estimate == 1 + sum(of.mean() > other.mean() for other in values)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("seeds", [2, 3, 5])
 @pytest.mark.parametrize("count", [2, 3])
 def test_equal_configurations_have_disjoint_ranks_in_one_case_of_twenty_at_most(count: int, seeds: int) -> None:

@@ -73,6 +73,7 @@ def test_a_list_that_nobody_got_has_failed(tmp_path: Path) -> None:
     assert way_out == "once the system lets it, the same command tries again"
 
 
+@pytest.mark.heavy
 def test_a_dry_run_says_what_of_a_folder_is_not_read_and_how_the_rest_is(tmp_path: Path) -> None:
     write_pictures(tmp_path / "photos", {"cat": 4, "dog": 4})
     (tmp_path / "photos/cat/old").mkdir()
@@ -89,6 +90,7 @@ def test_a_dry_run_says_what_of_a_folder_is_not_read_and_how_the_rest_is(tmp_pat
     assert done.stderr == f"error: {tmp_path}/photos/cat/000.png is empty\nmend or remove it\n"
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", ["cifar", "mnist", "fashion_mnist", "digits"])
 def test_every_study_offers_the_same_options(name: str, tmp_path: Path) -> None:
     done = script(ROOT / f"studies/{name}_vae.py", "--help", cwd=tmp_path)

@@ -68,6 +68,7 @@ def test_it_shows_names_states_values_and_parameters_as_they_are(tmp_path: Path)
     pd.testing.assert_frame_equal(load_trials(folder), before)  # having been looked at changes nothing
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("limits", [[], ["val_rate<=6", "val_active_units>=1"]])
 def test_it_shows_two_objectives_their_names_the_front_and_the_limits(tmp_path: Path, limits: list[str]) -> None:
     trainings, opened = lifecycle(tmp_path / "study", study(trials=12, where=limits))

@@ -103,6 +103,7 @@ def test_what_is_asked_of_a_driver_that_reports_comes_too_late(failed: StudyFold
                 order(failed.path)
 
 
+@pytest.mark.heavy
 def test_training_and_report_have_one_lock(failed: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of one that was trained before: there is no moment in which nobody has it."""
     phases = list[str]()

@@ -172,6 +172,7 @@ def test_who_reads_a_folder_sees_the_front_that_its_driver_sees(tmp_path: Path) 
     assert (trials.loc[trials["front"], "val_rate"] <= 6).all()
 
 
+@pytest.mark.heavy
 @KINDS
 @pytest.mark.parametrize("done", ["none", "one", "all"])
 def test_a_list_of_studies_has_the_fronts_that_their_status_has(

@@ -101,6 +101,7 @@ def seen(lock: DriverLock, is_so: Callable[[Driver], bool]) -> Driver:
     return driver
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("end", ["kill", "stop"])
 def test_what_a_driver_records_of_its_sessions_whatever_ends_it(end: str, tmp_path: Path) -> None:
     layout = StudyLayout(tmp_path / "s")

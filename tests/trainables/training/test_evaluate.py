@@ -54,6 +54,7 @@ def test_an_epoch_s_metrics_are_those_of_its_weights_as_they_are_kept(tmp_path: 
         assert evaluate(read, validation, epoch.metrics["sigma"], World()) == found
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("likelihood", ["gaussian", "beta_binomial"])
 def test_nothing_else_knows_the_mode(likelihood: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """To the last bit: of the likelihoods that learn nothing beside their weights."""

@@ -43,6 +43,7 @@ def weights(folder: TrialFolder) -> dict[str, Tensor]:
     return checkpoint.load_weights(folder.best)[0].state_dict()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "fields",
     [

@@ -87,6 +87,7 @@ def plain_losses(config: TrialConfig) -> list[float]:
     return found
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("depth", [0, 1])
 def test_the_first_hundred_losses_are_those_of_a_plain_loop(depth: int, monkeypatch: pytest.MonkeyPatch) -> None:
     config = CURVE.replace({"model.depth": depth})

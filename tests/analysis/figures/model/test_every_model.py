@@ -27,6 +27,7 @@ from vae_models import VAE, ModelConfig
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("channels", [1, 3])
 def test_run_figures_of_grey_and_colour_images(channels: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)

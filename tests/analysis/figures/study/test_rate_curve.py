@@ -86,6 +86,7 @@ def test_a_final_training_whose_numbers_are_damaged_is_left_out(networks: Path, 
         assert final_runs(folder) == []
 
 
+@pytest.mark.heavy
 def test_a_study_of_networks_has_curves_where_others_have_dots(networks: Path, data: Dataset, tmp_path: Path) -> None:
     study = StudyContext(read_study(networks), data)
     names = ["rate_curve", "rate_distortion", "bits_by_beta", "active_units", "latents_by_beta", "across_beta"]
