@@ -8,6 +8,7 @@ if __name__ == "__main__":
 import json
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,7 +27,7 @@ from trainables.console import (
     run,
     unwritable,
 )
-from trainables.errors import OptionError, UserError
+from trainables.errors import OptionError, StudyWarning, UserError
 from trainables.machine import limit_threads
 from trainables.records.study_layout import StudyLayout, study_of
 from trainables.terminal import Column, print_facts, print_table, print_text, screen
@@ -133,6 +134,10 @@ def best(
     from analysis.report.best import best_facts, best_json
 
     choice = choose(study, Wish.of(rate, distortion, price, bits, knee))
+    try:
+        choice.run.load()
+    except UserError as error:  # its numbers are known all the same
+        warnings.warn(StudyWarning(error), stacklevel=1)
     if as_json:
         print(json.dumps(best_json(choice), indent=2, allow_nan=False))
     else:

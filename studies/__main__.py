@@ -42,8 +42,8 @@ def status(study: _StudyPath, as_json: Annotated[bool, typer.Option("--json", he
     else:
         print_facts(described(found), screen(), whole=["study", "go on by"])
     if found["driver"] is None:
-        raise SystemExit(_FINISHED if found["is_finished"] else _UNFINISHED)
-    raise SystemExit(_PAUSED if found["driver"]["phase"] == "paused" else _RUNNING)
+        raise typer.Exit(_FINISHED if found["is_finished"] else _UNFINISHED)
+    raise typer.Exit(_PAUSED if found["driver"]["phase"] == "paused" else _RUNNING)
 
 
 @app.command()

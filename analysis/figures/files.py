@@ -45,7 +45,8 @@ def study_charts(study: StudyContext, names: Collection[str]) -> "dict[str, go.F
     """The interactive ones of these figures by name, those that have something to show."""
     asked = {name: it for name, it in study_figures().items() if name in names and it.possible(study)}
     found = {name: (figure, study.of(figure)) for name, figure in asked.items()}
-    charts = {name: figure.chart(numbers) for name, (figure, numbers) in found.items() if not figure.note(numbers)}
+    with house_style():  # of which some take what their figures have
+        charts = {name: figure.chart(numbers) for name, (figure, numbers) in found.items() if not figure.note(numbers)}
     return {name: chart for name, chart in charts.items() if chart is not None}
 
 

@@ -1,6 +1,7 @@
 """How every figure looks: sizes that read from the back of a room, colours that everyone can tell apart."""
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, wraps
@@ -148,12 +149,18 @@ def plain(text: object) -> str:
 
 def short_name(text: str, width: int) -> str:
     """A name from elsewhere, such as a class's, as `plain` has it: in one line, of at most ``width`` characters, those
-    of escapes counted."""
+    of escapes counted. Of a longer one the middle is left out: names that begin alike end otherwise."""
     drawn = list(map(_drawn, text))
-    ends = list(accumulate(map(len, drawn)))
-    if ends and ends[-1] > width:
-        drawn = [*(each for each, end in zip(drawn, ends, strict=True) if end < width), "…"]
+    if sum(map(len, drawn)) > width:
+        most = (width - 1) // 2
+        tail = _fitting(drawn[::-1], most)[::-1]
+        drawn = [*_fitting(drawn, width - 1 - sum(map(len, tail))), "…", *tail]
     return _without_markup("".join(drawn))
+
+
+def _fitting(drawn: list[str], width: int) -> list[str]:
+    """The first letters, as many as have room."""
+    return drawn[: bisect_right(list(accumulate(map(len, drawn))), width)]
 
 
 def _drawn(letter: str) -> str:

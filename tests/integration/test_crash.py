@@ -5,6 +5,7 @@ one clear error, and never something else.
 from __future__ import annotations
 
 import random
+import re
 import sqlite3
 import warnings
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 from support.analysis_fixture import build_study
+from support.commands import script
 
 from analysis import load_best, load_trials
 from studies.record.ledger import Ledger, check_trials
@@ -218,5 +220,12 @@ def test_an_export_is_refused_when_it_was_cut(tmp_path: Path) -> None:
     folder = build_study(tmp_path / "study")
     for weights in folder.glob("trials/*/checkpoints/best.safetensors"):
         weights.write_bytes(weights.read_bytes()[:-1])
-    with pytest.raises(UserError, match=r"best\.safetensors is not a whole weights file"):
+    fault = "best.safetensors is not a whole weights file: it is cut off, altered, or another program's"
+    with pytest.raises(UserError, match=re.escape(fault)):
         load_best(folder)
+    done = script("-m", "analysis", "best", folder, cwd=tmp_path)
+    assert done.returncode == 0
+    warned, way_out = done.stderr.splitlines()
+    assert warned.startswith("warning: ")
+    assert warned.endswith(fault)
+    assert way_out == "restore it from a copy, or train its run again"

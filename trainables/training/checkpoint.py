@@ -140,7 +140,8 @@ def load_weights(path: Path) -> tuple[VAE, dict[str, float]]:
             raise ValueError("its metrics are no object")
         return model.float().eval().requires_grad_(False), metrics
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
-        raise UserError(f"{path} is not a whole weights file: {str(error).splitlines()[0]}") from error
+        fault = f"{path} is not a whole weights file: it is cut off, altered, or another program's"
+        raise UserError(f"{fault}\nrestore it from a copy, or train its run again") from error
 
 
 def weights_hash(weights: dict[str, torch.Tensor], metadata: dict[str, str]) -> str:

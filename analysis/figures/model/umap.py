@@ -1,7 +1,11 @@
 """Which test images are neighbours in the latent space: UMAP of their posterior means, coloured by label."""
 
+import os
+import tempfile
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -9,6 +13,8 @@ from matplotlib.figure import Figure
 from analysis.figures.model._scatter import legend, scatter
 from analysis.figures.registry import ModelFigure
 from analysis.figures.style import draw_note, styled
+from trainables.errors import reason_of
+from trainables.process import closed_folder
 
 _LEAST, _MOST = 15, 2_000  # images
 
@@ -33,12 +39,27 @@ def compute_umap(mean_NZ: np.ndarray, labels: np.ndarray, classes: tuple[str, ..
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about disconnected vertices and threads, which a seed rules out
         try:
-            from umap import UMAP  # its compiler takes seconds to import: here, where it is needed
+            mapper = _umap()(n_neighbors=min(15, len(rows) - 1), min_dist=0.1, random_state=seed, n_jobs=1)
+            coordinates = mapper.fit_transform(mean_NZ[rows])
         except ImportError:
             return "UMAP is not installed; this figure needs it: pip install 'vae-studies[umap]'"
-        mapper = UMAP(n_neighbors=min(15, len(rows) - 1), min_dist=0.1, random_state=seed, n_jobs=1)
-        coordinates = mapper.fit_transform(mean_NZ[rows])
+        except Exception as error:  # whatever its compiler finds in a machine or in a person's settings
+            return f"UMAP could not be computed here: {reason_of(error)}"
     return Umap(np.asarray(coordinates), labels[rows], classes, len(mean_NZ), seed)
+
+
+def _umap() -> Any:
+    """The class. Its compiler takes seconds to import, and keeps what it compiles beside UMAP or in the home; where
+    neither can be written, in a temporary folder. Raises: ImportError."""
+    try:
+        from umap import UMAP
+    except RuntimeError:
+        import numba
+
+        os.environ["NUMBA_CACHE_DIR"] = str(closed_folder(Path(tempfile.gettempdir()), "numba"))
+        numba.config.reload_config()  # type: ignore[no-untyped-call]
+        from umap import UMAP
+    return UMAP
 
 
 @styled

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from support.analysis_fixture import build_study
 from support.commands import ROOT
 
 from analysis.figures.files import save_figure
@@ -63,10 +64,12 @@ def test_pictures_that_end_in_white_have_a_frame_and_missing_ones_none() -> None
     [
         ("cat", "cat"),
         ("0123456789ab", "0123456789ab"),
-        ("0123456789abc", "0123456789a…"),
+        ("0123456789abc", "012345…89abc"),
         ("two\nlines", r"two\nlines"),
         ("猫猫猫", r"\u732b…"),  # an escape is whole, or left out
-        ("$" * 20, r"\$" * 11 + "…"),  # of a dollar its escape is not drawn
+        ("$" * 20, r"\$" * 6 + "…" + r"\$" * 5),  # of a dollar its escape is not drawn
+        ("fish_imperator_juvenile", "fish_i…enile"),
+        ("fish_imperator_adult", "fish_i…adult"),
         ("", ""),
     ],
 )
@@ -75,10 +78,14 @@ def test_a_name_has_one_line_of_at_most_so_many_characters(name: str, shown: str
 
 
 _DRAW = """
+import sys
 from pathlib import Path
-from analysis.figures.files import save_figure
+from analysis.figures.files import save_figure, study_charts
+from analysis.figures.registry import StudyContext, study_figures
 from analysis.figures.style import draw_note
+from analysis.reading.study_record import read_study
 save_figure(draw_note("100 % of a_b"), Path("note.png"))
+assert study_charts(StudyContext(read_study(sys.argv[1])), study_figures())
 """
 
 
@@ -100,7 +107,8 @@ def test_a_persons_own_settings_change_no_figure(settings: str, variables: dict[
         (tmp_path / "matplotlibrc").write_text(settings, errors="surrogateescape")
     (tmp_path / "latin_1").write_bytes(b"text.usetex: True  # caf\xe9")
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | variables
-    subprocess.run([sys.executable, "-c", _DRAW], cwd=tmp_path, env=environment, check=True, timeout=60)
+    study = build_study(tmp_path / "study", objective="rate_distortion")
+    subprocess.run([sys.executable, "-c", _DRAW, study], cwd=tmp_path, env=environment, check=True, timeout=60)
     save_figure(draw_note("100 % of a_b"), tmp_path / "plain.png")
     for kind in (".png", ".pdf"):
         assert (tmp_path / "note").with_suffix(kind).read_bytes() == (tmp_path / "plain").with_suffix(kind).read_bytes()
