@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from analysis.report.listing import list_studies
 from studies.command_line import tables
 from studies.command_line.tables import warn_of_days
 from studies.digits_vae import STUDY
+from studies.record import study_folder
 from studies.record.driver_lock import DriverLock
 from studies.record.ledger import Ledger
 from studies.record.study_folder import StudyFolder
@@ -119,6 +121,21 @@ def test_a_ledger_that_lost_its_trials_is_refused(while_made: list[bytes], begun
             status_of(begun)
         assert list_studies(tmp_path)["fault"].notna().all()
         ledger.touch()
+
+
+@pytest.mark.parametrize("what", ["a mount", "in a folder of others"])
+def test_a_study_that_cannot_be_moved_aside_is_refused_as_the_run_does(
+    what: str, begun: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if what == "a mount":
+        reason = "Device or resource busy"
+        monkeypatch.setattr(os.path, "ismount", lambda found: Path(found) == begun)
+    else:
+        reason = "Permission denied"
+        monkeypatch.setattr(study_folder, "unwritable", lambda found: reason if found == begun.parent else "")
+    with pytest.raises(UserError, match=rf"s cannot be moved aside to s\.<time>: {reason}\nuse another --out, or move"):
+        becomes(begun, Options(fresh=True))
+    assert becomes(begun) == "continued, 2 of 4 trials are done"
 
 
 @pytest.mark.parametrize(
