@@ -133,7 +133,8 @@ def _becomes(study: Study, folder: StudyFolder, options: Options) -> tuple[str, 
         return f"new; the study there is moved aside, to {folder.path.name}.<time>", False
     info, question = read_question(folder.layout)
     trials, before = Trials(study, read_ledger(folder.layout, question)), int(info.get("trials", 0))
-    done = f"{len(trials.ended())} of {study.trials} trials are done"
+    ended, asked = len(trials.ended()), study.trials
+    done = f"{ended} of {asked} trials are done" if ended <= asked else f"{ended} trials are done, {asked} asked for"
     if is_finished(trials, folder):
         return f"finished, {done}: nothing is left to train", True
     if study.trials > before and trials_left(trials):

@@ -59,6 +59,7 @@ def test_what_becomes_of_a_folder_is_said_and_nothing_is_changed(begun: Path, tm
     assert becomes(begun) == "continued, 2 of 4 trials are done"
     assert becomes(begun, trials=9) == "extended from 4 trials to 9, 2 of 9 trials are done"
     assert becomes(begun, trials=2) == "finished, 2 of 2 trials are done: nothing is left to train"
+    assert becomes(begun, trials=1) == "finished, 2 trials are done, 1 asked for: nothing is left to train"
     assert becomes(begun, Options(fresh=True)) == "new; the study there is moved aside, to s.<time>"
     with pytest.raises(UserError, match=r"holds another study: .*beta.*\nuse another --out, or --fresh"):
         becomes(begun, base=study().base.replace({"lr": 0.5}), space={"beta": STUDY.space["beta"]})
