@@ -1,7 +1,10 @@
 """What a cluster holds, and how many slots fit."""
 
+import json
 import math
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +12,14 @@ from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.machine import cores_for_workers
 from trainables.slots.resources import Placement, SlotResources
+
+# the variables by which a node's pod tells Ray of its labels
+_LABELLED_BY = {
+    "ray.io/market-type": "RAY_NODE_MARKET_TYPE",
+    "ray.io/node-group": "RAY_NODE_TYPE_NAME",
+    "ray.io/availability-region": "RAY_NODE_REGION",
+    "ray.io/availability-zone": "RAY_NODE_ZONE",
+}
 
 
 @dataclass(frozen=True)
@@ -65,11 +76,21 @@ def chosen(nodes: list[Node], placement: Placement) -> list[Node]:
     return found
 
 
-def here() -> list[Node]:
-    """This machine as a node, without starting anything."""
-    import torch
+def here(gpus: int | None = None) -> list[Node]:
+    """This machine as a node, without starting anything; torch is asked for its ``gpus`` where they are not given."""
+    if gpus is None:
+        import torch
 
-    return [Node(cores_for_workers(), torch.cuda.device_count())]
+        gpus = torch.cuda.device_count()
+    return [Node(cores_for_workers(), gpus, labels=labels_here())]
+
+
+def labels_here() -> dict[str, str]:
+    """What Ray will label this machine with by its environment. What it finds of its accelerators is not known."""
+    found = {label: os.environ[variable] for label, variable in _LABELLED_BY.items() if os.environ.get(variable)}
+    with suppress(ValueError, TypeError):
+        found |= json.loads(os.environ.get("RAY_OVERRIDE_LABELS") or "{}")
+    return found
 
 
 def plan_slots(

@@ -7,6 +7,7 @@ if __name__ == "__main__":
 
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -84,7 +85,7 @@ def _order(study: Path, what: str, phase: str | None, wait: bool) -> None:
     lock = DriverLock(layout)
     driver = lock.driver()
     if driver is None:
-        raise UserError(f"nobody runs {study}\nthe study's own command goes on with it: see `{_status_of(study)}`")
+        raise _nobody_runs(study)
     who = f"process {driver.pid} on {driver.host}"
     if driver.phase == "reporting":
         raise UserError(f"it is too late to {what} {study}: {who} has trained, and draws its report\nwait for it")
@@ -101,6 +102,18 @@ def _order(study: Path, what: str, phase: str | None, wait: bool) -> None:
     if phase:
         raise UserError(f"the study ended before it was {phase}\nsee `{_status_of(study)}`")
     print(f"stopped: {who}")
+
+
+def _nobody_runs(study: Path) -> UserError:
+    """With what may be done instead."""
+    from studies.run.operations import status_of
+
+    with suppress(UserError):  # of a study that cannot be read: its command says so
+        if status_of(study)["is_finished"]:
+            way = "nothing of it is left to train; its own command, with more --trials, extends it"
+            return UserError(f"nobody runs {study}: it is finished\n{way}")
+    way = f"the study's own command goes on with it: see `{_status_of(study)}`"
+    return UserError(f"nobody runs {study}\n{way}")
 
 
 def _status_of(study: Path) -> str:

@@ -184,8 +184,10 @@ def run(app: typer.Typer, name: str | None = None, leave: Callable[[int], NoRetu
 
 
 def _in_lines(text: str) -> str:
-    """An error's text without the line ends of paths in it."""
-    for path in (str(Path.cwd()), *(word[word.startswith("--") and word.find("=") + 1 :] for word in sys.argv)):
+    """An error's text without the line ends of paths in it, as they were typed, are written, or are resolved."""
+    typed = [word[word.startswith("--") and word.find("=") + 1 :] for word in sys.argv]
+    paths = {str(Path.cwd()), *typed, *map(str, map(Path, typed)), *map(os.path.realpath, typed)}
+    for path in sorted(paths, key=len, reverse=True):  # the longest first: it may begin with another
         text = text.replace(path, path.replace("\n", "?")) if path.strip() else text
     return text
 
@@ -262,6 +264,7 @@ def _with_options(text: str, command: Any) -> str:
     option, named = re.match(r"--[a-z_-]+", first), {name: param for param in known.values() for name in param.opts}
     if option and (param := named.get(option[0])):
         first, way = _shown(param) + first[option.end() :], way or _about(param)
+    way = re.sub(r"(?<![\w-])--[a-z-]+", lambda it: _typed(named.get(it[0])) or it[0], way)
     return f"{first}\n{way or '--help says what each option takes'}"
 
 
@@ -280,9 +283,14 @@ def _shown(param: Any) -> str:
     if param is None:
         return ""
     names = [name for name in param.opts if name.startswith("-")]
-    typed = (name for name in names for word in sys.argv if word.partition("=")[0] == name)
     variable = param.envvar if isinstance(param.envvar, str) and os.environ.get(param.envvar) else None
-    return str(next(typed, variable or (names[0] if names else param.metavar or param.name.upper())))
+    return str(_typed(param) or variable or (names[0] if names else param.metavar or param.name.upper()))
+
+
+def _typed(param: Any) -> str:
+    """The name by which an option was typed; empty where it was not."""
+    names = [name for name in param.opts if name.startswith("-")] if param else []
+    return next((name for name in names for word in sys.argv if word.partition("=")[0] == name), "")
 
 
 def _about(param: Any) -> str:

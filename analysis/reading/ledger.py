@@ -26,20 +26,17 @@ _DAMAGE = (RuntimeError, ValueError, LookupError, TypeError, AssertionError, Ari
 
 
 def read_ledger(layout: StudyLayout, question: Question) -> list[FrozenTrial]:
-    """All trials of the study's Optuna storage by number, which is opened for reading alone. Raises: UserError where it
-    is missing, torn, or another study's; or holds what no study of ours writes."""
-    shown = "its storage"
+    """All trials of the study's Optuna storage by number, which is opened for reading alone; none of a study that was
+    ended while this was made, which its command makes to the end. Raises: UserError where it is missing, torn, or
+    another study's; or holds what no study of ours writes."""
+    shown, has_begun = "its storage", bool(layout.trial_folders())
     try:
         url = question.storage
         if not url or make_url(url).drivername.startswith("sqlite"):
             path = Path((url and make_url(url).database) or layout.ledger)
             shown = str(path)
-            if not path.is_file():
-                raise UserError(f"{layout.path} is not a study's folder: {path.name} is missing\nrestore it")
-            # quoted twice: SQLAlchemy reads the URL, then SQLite the path in it
-            url = f"sqlite:///file:{quote(quote(os.fsencode(path.resolve())))}?mode=ro&uri=true"
-            _refuse_programs(path)
-        trials = _read(unmasked(url), question, shown)
+            url = _opened_by(path, layout.path, has_begun)
+        trials = _read(unmasked(url), question, shown, has_begun) if url else []
     except (optuna.exceptions.OptunaError, SQLAlchemyError, sqlite3.Error, *_DAMAGE) as error:
         cut = Path(f"{shown}-journal").exists() or Path(f"{shown}-wal").exists()
         fault = out_of_reach(shown, error)
@@ -59,18 +56,39 @@ def read_ledger(layout: StudyLayout, question: Question) -> list[FrozenTrial]:
     return sorted(trials, key=lambda trial: trial.number)
 
 
-def _read(url: str, question: Question, shown: str) -> list[FrozenTrial]:
+def _opened_by(path: Path, folder: Path, has_begun: bool) -> str:
+    """The URL that opens a SQLite ledger for reading alone; empty of one that is still to be made. Raises: UserError
+    where it is missing, or computes something; sqlite3.Error where it is no database."""
+    if not path.is_file():
+        if has_begun or os.path.lexists(path):
+            raise UserError(f"{folder} is not a study's folder: {path.name} is missing\nrestore it")
+        return ""
+    _refuse_programs(path)
+    with closing(_connected(path)) as ledger:  # what Optuna makes last, before a study, is its version
+        has_version = ledger.execute("SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'").fetchone()[0]
+        is_made = has_version and ledger.execute("SELECT count(*) FROM alembic_version").fetchone()[0]
+    # quoted twice: SQLAlchemy reads the URL, then SQLite the path in it
+    quoted = quote(quote(os.fsencode(path.resolve())))
+    return f"sqlite:///file:{quoted}?mode=ro&uri=true" if is_made or has_begun else ""
+
+
+def _read(url: str, question: Question, shown: str, has_begun: bool) -> list[FrozenTrial]:
     storage = optuna.storages.RDBStorage(url, patient(url, READ_SECONDS), skip_table_creation=True)
     try:
         names = [study.study_name for study in storage.get_all_studies()]
         set_aside = [name for name in names if re.fullmatch(rf"{re.escape(question.name)}-\d{{8}}-\d{{6}}", name)]
         for name in [name for name in names if name == question.name] + set_aside:
             study_id = storage.get_study_id_from_name(name)
-            if storage.get_study_user_attrs(study_id).get(OWNER) == question.id:
+            owner = storage.get_study_user_attrs(study_id).get(OWNER)
+            if owner == question.id:
                 return stored_trials(storage, study_id)
-        if question.name not in names:
-            raise UserError(f"{shown} holds no study named {question.name!r}, as study.json says")
-        raise UserError(f"{shown} holds a study {question.name!r} of another folder")
+            if owner is None and not has_begun and not stored_trials(storage, study_id):  # it is given one last
+                return []
+        if question.name in names:
+            raise UserError(f"{shown} holds a study {question.name!r} of another folder")
+        if has_begun:
+            raise UserError(f"{shown} holds no study named {question.name!r}, as study.json says\nrestore it")
+        return []
     finally:
         storage.engine.dispose()
 
@@ -78,13 +96,17 @@ def _read(url: str, question: Question, shown: str) -> list[FrozenTrial]:
 def _refuse_programs(path: Path) -> None:
     """Refuse a SQLite file that computes something when it is read: Optuna's is of plain tables. Raises: UserError
     where it has a view, a trigger, a virtual table or a computed column; sqlite3.Error where it is no database."""
-    uri = f"file:{quote(os.fsencode(path.resolve()))}?mode=ro"
-    with closing(sqlite3.connect(uri, READ_SECONDS, uri=True)) as ledger:
+    with closing(_connected(path)) as ledger:
         for kind, name, text in ledger.execute("SELECT type, name, sql FROM sqlite_master"):
             columns = ledger.execute("SELECT hidden FROM pragma_table_xinfo(?)", (name,))
             plain = kind == "index" or (kind == "table" and not any(hidden for (hidden,) in columns))
             if not plain or "virtual" in str(text).lower():
                 raise UserError(f"{path} must hold plain tables alone, as Optuna makes them, found {name!r:.80}")
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    """A SQLite file, for reading alone."""
+    return sqlite3.connect(f"file:{quote(os.fsencode(path.resolve()))}?mode=ro", READ_SECONDS, uri=True)
 
 
 def _fault_of(trial: FrozenTrial, question: Question) -> str:

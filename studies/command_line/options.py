@@ -12,6 +12,7 @@ from typer import Option
 from studies.sampling import SAMPLERS
 from studies.study import Study
 from trainables.console import folder_of
+from trainables.records.study_layout import new_study_of
 from trainables.slots.resources import Placement
 
 _Fields = TypeVar("_Fields")
@@ -19,8 +20,8 @@ _BOTH = ("epochs", "limit_train", "limit_val", "seed")  # fields of the base con
 _PLAN = ("trials", "final_epochs", "seeds", "seed")  # options whose defaults are the study's
 
 
-def _path(help: str, **more: Any) -> Any:
-    return Option(parser=folder_of, metavar="PATH", help=help, **more)
+def _path(help: str, parser: Callable[[str], Path] = folder_of, **more: Any) -> Any:
+    return Option(parser=parser, metavar="PATH", help=help, **more)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +29,7 @@ class Asked:
     """What a study's command is asked besides `studies.run.options`; without a default here, it has the study's own."""
 
     data_dir: Annotated[Path | None, _path("Folder of data sets and downloads.", envvar="VAE_DATA_DIR")] = None
-    out: Annotated[Path | None, _path("The study's folder. [default: runs/<its name>]")] = None
+    out: Annotated[Path | None, _path("The study's folder. [default: runs/<its name>]", new_study_of)] = None
     trials: Annotated[int, Option(help="Trials in all; more than before extends.")]
     epochs: Annotated[int, Option(help="Epochs of a trial.")]
     final: Annotated[

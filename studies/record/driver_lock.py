@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from pathlib import Path
 
 import psutil
 from filelock import FileLock, Timeout
@@ -46,6 +47,8 @@ class DriverLock:
             with suppress(OSError):
                 self._layout.driver.unlink(missing_ok=True)
                 self._layout.request.unlink(missing_ok=True)
+                if not path.exists():  # a study that could not begin leaves nothing behind
+                    Path(lock.lock_file).unlink(missing_ok=True)
             lock.release()
 
     def refuse_in_use(self) -> None:

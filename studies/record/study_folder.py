@@ -1,6 +1,8 @@
 """A study's folder: what was asked there, and where the checkpoints of its trainings are."""
 
+import errno
 import math
+import os
 import time
 import uuid
 from collections.abc import Mapping
@@ -13,6 +15,7 @@ from sqlalchemy.exc import ArgumentError
 
 from studies.record.provenance import provenance
 from studies.study import Study
+from trainables.console import unwritable
 from trainables.errors import UserError, explain
 from trainables.records.atomic_files import PARTIAL, seal, unseal, write_atomic
 from trainables.records.storage_urls import masked, unmasked
@@ -79,12 +82,17 @@ class StudyFolder:
         self, study: Study, storage: str | None = None, checkpoints: str | None = None, fresh: bool = False
     ) -> dict[str, Any]:
         """What lasts of the study that is here, and that this one is; nothing of no study, or one that is moved aside:
-        ``fresh``. Raises: as `claim`."""
+        ``fresh``. Raises: as `claim`, and UserError where it cannot be moved."""
         asked: dict[str, Any] = {"id": "", "created": "", "storage": storage and masked(storage)}
         asked["checkpoints"] = checkpoints
         asked |= _MEASURED
         if self.layout.question.is_file():
-            return {} if fresh else self._claimed_before(study, asked)
+            if not fresh:
+                return self._claimed_before(study, asked)
+            mount = os.strerror(errno.EBUSY) if os.path.ismount(self.path) else ""
+            if fault := mount or unwritable(self.path.parent):
+                raise self._unmovable("<time>", fault)
+            return {}
         own = (self.layout.lock, self.layout.driver, self.layout.request, self.path / "lost+found")
         others = self.path.iterdir() if self.path.exists() else ()
         if any(not path.match(PARTIAL) and path not in own for path in others):
@@ -184,12 +192,16 @@ class StudyFolder:
         where the folder cannot be moved."""
         if not self.layout.question.exists():
             return None
-        kept = self.path.with_name(f"{self.path.name}.{time.strftime('%Y%m%d-%H%M%S')}")
+        when = time.strftime("%Y%m%d-%H%M%S")
+        kept = self.path.with_name(f"{self.path.name}.{when}")
         try:
             self.path.rename(kept)
         except OSError as error:  # a mount, or in a folder that cannot be written
-            fault = f"{self.path} cannot be moved aside to {kept.name}: {error.strerror}"
-            raise UserError(f"{fault}\nuse another --out, or move what is in it yourself") from error
+            raise self._unmovable(when, str(error.strerror)) from error
         self.path.mkdir()
         self._record = None
         return kept
+
+    def _unmovable(self, when: str, reason: str) -> UserError:
+        fault = f"{self.path} cannot be moved aside to {self.path.name}.{when}: {reason}"
+        return UserError(f"{fault}\nuse another --out, or move what is in it yourself")

@@ -19,7 +19,6 @@ from studies.study import Study
 from trainables.console import unwritable
 from trainables.data.datasets import training_images
 from trainables.errors import UserError
-from trainables.machine import cores_for_workers
 from trainables.records.storage_urls import storage_url
 from trainables.slots.resources import Placement, SlotResources
 from trainables.space import extremes
@@ -69,7 +68,7 @@ def check_room(study: Study, resources: Resources) -> None:
         return
     temporary_root()
     if not has_gpu():
-        _slots(study, resources, [Node(cores_for_workers(), 0)], _known_here(resources), None)
+        _slots(study, resources, here(gpus=0), _known_here(resources), None)
 
 
 def check_pixels(study: Study) -> None:
@@ -134,7 +133,8 @@ def _becomes(study: Study, folder: StudyFolder, options: Options) -> tuple[str, 
         return f"new; the study there is moved aside, to {folder.path.name}.<time>", False
     info, question = read_question(folder.layout)
     trials, before = Trials(study, read_ledger(folder.layout, question)), int(info.get("trials", 0))
-    done = f"{len(trials.ended())} of {study.trials} trials are done"
+    ended, asked = len(trials.ended()), study.trials
+    done = f"{ended} of {asked} trials are done" if ended <= asked else f"{ended} trials are done, {asked} asked for"
     if is_finished(trials, folder):
         return f"finished, {done}: nothing is left to train", True
     if study.trials > before and trials_left(trials):
@@ -148,9 +148,10 @@ def is_finished(trials: Trials, folder: StudyFolder) -> bool:
 
 
 def _known_here(resources: Resources) -> Placement:
-    """The placement, as far as this machine alone is known to have it or not: of its GPU Ray knows the type."""
-    asked = resources.placement
-    labels = {key: value for key, value in asked.labels.items() if not key.startswith("ray.io/")}
+    """The placement, as far as this machine alone is known to have it or not: what Ray finds of its accelerators, it
+    says once it runs."""
+    asked, is_unknown = resources.placement, ["ray.io/tpu-"] + ["ray.io/accelerator-type"] * has_gpu()
+    labels = {key: value for key, value in asked.labels.items() if not key.startswith(tuple(is_unknown))}
     return Placement(None if has_gpu() else asked.accelerator, labels)
 
 

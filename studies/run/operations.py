@@ -67,7 +67,8 @@ def described(status: Mapping[str, Any]) -> dict[str, str]:
     states = by_state(counts)
     older = ", by definitions 1" * (status["definitions"] == 1)
     found = {"study": f"{status['name']} in {status['folder']}{older}", "state": state}
-    found["trials"] = f"{done} of {status['planned']} done" + (f" ({states})" if states else "")
+    planned = max(done, status["planned"])  # the newest command may have asked for fewer than there are
+    found["trials"] = f"{done} of {planned} done" + (f" ({states})" if states else "")
     if left:
         found["time left"] = f"about {spoken(left)}"
     if status["left"]:

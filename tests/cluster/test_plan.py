@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from cluster.plan import Node, plan_slots
+from cluster import ray_private
+from cluster.plan import Node, chosen, here, labels_here, plan_slots
 from trainables.errors import UserError
-from trainables.slots.resources import SlotResources
+from trainables.slots.resources import Placement, SlotResources
 
 
 @pytest.mark.parametrize(
@@ -59,3 +60,16 @@ def test_packs_fill_slots() -> None:
 def test_more_workers_than_the_cluster_holds_are_refused() -> None:
     with pytest.raises(UserError, match="need room for 6 workers\nthe cluster holds 2"):
         plan_slots([Node(2, 0)], 3, 2)
+
+
+def test_the_labels_of_this_machine_are_those_that_ray_gives_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = ray_private.find("ray._private.resource_and_label_spec", "ResourceAndLabelSpec")
+    for name in ("RAY_NODE_MARKET_TYPE", "RAY_NODE_TYPE_NAME", "RAY_NODE_REGION", "RAY_NODE_ZONE"):
+        monkeypatch.setenv(name, name.lower())
+    monkeypatch.setenv("RAY_OVERRIDE_LABELS", '{"ray.io/market-type": "spot", "zone": "a"}')
+    found = labels_here()
+    assert found == spec._get_default_labels(None) | spec._load_env_labels()
+    assert len(found) == 5
+    assert chosen(here(gpus=0), Placement(labels={"ray.io/market-type": "spot", "zone": "a"}))
+    monkeypatch.setenv("RAY_OVERRIDE_LABELS", "no JSON")
+    assert labels_here()["ray.io/market-type"] == "ray_node_market_type"

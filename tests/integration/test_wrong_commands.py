@@ -100,11 +100,14 @@ WRONG = {
         ("--gpus-per-worker 1 --dry-run", "--gpus-per-worker must find a GPU, got 1 node(s) without one"),
         ("--gpus-per-worker 0.5 --dry-run", "--gpus-per-worker must find a GPU, got 1 node(s) without one"),
         ("--label a=b --dry-run", "--label a=b must fit a node of the cluster, got 1 without"),
+        ("--label ray.io/market-type=spot --dry-run", "--label ray.io/market-type=spot must fit a node of the cluster"),
+        ("--label ray.io/accelerator-type=H100 --dry-run", "--label ray.io/accelerator-type=H100 must fit a node"),
         ("--accelerator H100 --dry-run", "--accelerator H100 must fit a node of the cluster, got 1 without"),
         # and a run finds it before it begins, as --dry-run does
         ("--workers-per-trial 60", "1 trial(s) at once of 60 worker(s) need room for 60 workers"),
         ("--max-concurrent 99", "99 trial(s) at once of 1 worker(s) need room for 99 workers"),
         ("--label a=", "--label a= must fit a node of the cluster, got 1 without"),
+        ("--label ray.io/node-id=a", "--label ray.io/node-id=a must fit a node of the cluster, got 1 without"),
         ("--accelerator H100", "--accelerator H100 must fit a node of the cluster, got 1 without"),
         # fields
         ("--multi-rate --objective bits_per_dim", "--objective must be left out with --multi-rate, got bits_per_dim"),
@@ -194,6 +197,8 @@ WRONG = {
         ("--out /etc/passwd/x", "--out must be a folder that can be written, got /etc/passwd/x: Not a directory"),
         ("--out /proc/x", "--out must be a folder that can be written, got /proc/x"),
         (f"--out {LONG}", "--out must be a path, got 'nnn"),
+        (f"--out x/{LONG[:225]}", "--out must end in a name of at most 224 bytes, as there are files beside"),
+        (f"--out {'ö' * 127} --dry-run", "--out must end in a name of at most 224 bytes"),
         ("--data-dir /etc/passwd", "--data-dir must be a folder, got '/etc/passwd', which is a file"),
         ("--storage ''", "--storage must be a database's URL or an object store's, got ''"),
         ("--storage nonsense", "--storage must be a database's URL, got 'nonsense'"),

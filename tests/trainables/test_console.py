@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 import pytest
+import typer
 from pydantic import BaseModel, Field, ValidationError
 from support.commands import ROOT, script
 
 from trainables.console import command_line, folder_of, known_file_of, known_folder_of, new_page_of, path_of, run
-from trainables.errors import UserError, explain
+from trainables.errors import OptionError, UserError, explain
 
 APP = """
 import logging, sys, warnings
@@ -128,19 +132,47 @@ def test_a_folder_whose_files_are_known_need_not_be_listed(tmp_path: Path, monke
         folder_of(tmp_path)
 
 
+@pytest.mark.parametrize("typed", ["a\nb", "./a\nb", "x/../a\nb", "--out=./a\nb"])
+@pytest.mark.parametrize("written", [str, Path, Path.resolve])
 def test_an_error_has_two_lines_whatever_the_path(
+    typed: str,
+    written: Callable[[Path], str | Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    app = command_line()
+    within = tmp_path / "c\nd"
+    within.mkdir()
+    monkeypatch.chdir(within)
+
+    @app.command()
+    def command(place: str = "", out: str = "") -> None:
+        raise UserError(f"nobody runs {written(Path(typed.removeprefix('--out=')))}/x\nrun it")
+
+    monkeypatch.setattr(sys, "argv", ["it", *(["--place"] if typed[0] != "-" else []), typed])
+    with pytest.raises(SystemExit):
+        run(app)
+    first, second = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"error: nobody runs (.*/)?a\?b/x", first)
+    assert second == "run it"
+
+
+def test_the_way_out_has_an_option_as_it_was_typed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     app = command_line()
 
     @app.command()
-    def command(out: str) -> None:
-        raise UserError(f"nobody runs {out}\nrun it")
+    def command(data: Annotated[str, typer.Option("--data-dir", "--data_dir")] = "") -> None:
+        raise OptionError(f"{data} has no data\nset --data-dir or DATA (or set --data-dir-of), or --other")
 
-    monkeypatch.setattr(sys, "argv", ["it", "a\nb"])
-    with pytest.raises(SystemExit):
-        run(app)
-    assert capsys.readouterr().err == "error: nobody runs a?b\nrun it\n"
+    for typed in ("--data_dir", "--data-dir"):
+        monkeypatch.setattr(sys, "argv", ["it", typed, "x"])
+        with pytest.raises(SystemExit):
+            run(app)
+        way_out = f"set {typed} or DATA (or set --data-dir-of), or --other"
+        assert capsys.readouterr().err == f"error: x has no data\n{way_out}\n"
 
 
 @pytest.mark.parametrize("option", ["-h", "--help"])

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import typer
 
-from trainables.console import known_folder_of, shortened
+from trainables.console import folder_of, known_folder_of, shortened
 from trainables.errors import UserError
 
 QUESTION = "study.json"
+_LONGEST_NAME = 224  # bytes: of the 255 that a file's name may have, 31 are what `write_atomic` adds to ".NAME.request"
 
 
 class StudyLayout:
@@ -113,6 +114,15 @@ def obstacle(folder: Path) -> Path | None:
 def visu_name(dataset: str) -> str:
     """A data set's folder below ``visu``: "mnist_vae"; "imagefolder_vae" wherever its images are."""
     return re.sub(r"[^A-Za-z0-9_-]", "_", dataset.partition(":")[0]) + "_vae"
+
+
+def new_study_of(text: str | Path) -> Path:
+    """The path of a folder that is a study's, or may become one. Raises: typer.BadParameter."""
+    path = folder_of(text)
+    if (size := len(os.fsencode(path.resolve().name))) > _LONGEST_NAME:  # a link to a folder is that folder
+        rule = f"must end in a name of at most {_LONGEST_NAME} bytes, as there are files beside it"
+        raise typer.BadParameter(f"{rule}, got {size}: {shortened(path.name)}")
+    return path
 
 
 def study_of(text: str) -> Path:

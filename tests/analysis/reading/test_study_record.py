@@ -24,6 +24,7 @@ def test_what_is_missing_is_named(file: str, tmp_path: Path) -> None:
     folder = tmp_path / "study"
     if file != ".":
         write_ledger(folder, SIX)
+        (folder / "trials" / "0000").mkdir(parents=True)
         (folder / file).unlink()
     with pytest.raises(UserError, match=re.escape(str(folder))) as error:
         load_trials(folder)
@@ -33,6 +34,7 @@ def test_what_is_missing_is_named(file: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"not a database" * 99, None])
 def test_a_torn_ledger_is_refused(content: bytes | None, tmp_path: Path) -> None:
     write_ledger(tmp_path / "study", SIX)
+    (tmp_path / "study" / "trials" / "0000").mkdir(parents=True)
     path = tmp_path / "study" / "study.db"
     path.write_bytes(path.read_bytes()[:20_000] if content is None else content)
     with pytest.raises(UserError, match="not a whole Optuna ledger"):
@@ -55,6 +57,7 @@ def test_another_study_s_ledger_is_refused_and_a_foreign_record_too(tmp_path: Pa
     write_ledger(tmp_path / "a", SIX, name="a")
     write_ledger(tmp_path / "b", SIX, name="b")
     (tmp_path / "a" / "study.db").write_bytes((tmp_path / "b" / "study.db").read_bytes())
+    (tmp_path / "a" / "trials" / "0000").mkdir(parents=True)
     with pytest.raises(UserError, match="holds no study named 'a'"):
         load_trials(tmp_path / "a")
     record = TrialFolder(tmp_path / "b" / "trials" / "0000")

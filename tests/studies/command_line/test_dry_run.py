@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -10,19 +11,26 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from sqlalchemy import Engine, event
 from support.commands import ROOT, SMALL_STUDY, script
 from support.small_study import session, study, train
 
+from analysis.reading.validation import read_question
+from analysis.report.listing import list_studies
 from studies.command_line import tables
 from studies.command_line.tables import warn_of_days
 from studies.digits_vae import STUDY
+from studies.record import study_folder
 from studies.record.driver_lock import DriverLock
+from studies.record.ledger import Ledger
 from studies.record.study_folder import StudyFolder
 from studies.run.checks import foresee
 from studies.run.estimate import Estimate, _epochs, images_to_train, smaller
+from studies.run.operations import described, status_of
 from studies.run.options import Options, Resources, Sinks, Storage
 from studies.search.lifecycle import Lifecycle, search_trials
 from trainables.errors import UserError
+from trainables.records.storage_urls import storage_url
 from trainables.training.probe import Pace
 
 
@@ -51,6 +59,7 @@ def test_what_becomes_of_a_folder_is_said_and_nothing_is_changed(begun: Path, tm
     assert becomes(begun) == "continued, 2 of 4 trials are done"
     assert becomes(begun, trials=9) == "extended from 4 trials to 9, 2 of 9 trials are done"
     assert becomes(begun, trials=2) == "finished, 2 of 2 trials are done: nothing is left to train"
+    assert becomes(begun, trials=1) == "finished, 2 trials are done, 1 asked for: nothing is left to train"
     assert becomes(begun, Options(fresh=True)) == "new; the study there is moved aside, to s.<time>"
     with pytest.raises(UserError, match=r"holds another study: .*beta.*\nuse another --out, or --fresh"):
         becomes(begun, base=study().base.replace({"lr": 0.5}), space={"beta": STUDY.space["beta"]})
@@ -59,6 +68,75 @@ def test_what_becomes_of_a_folder_is_said_and_nothing_is_changed(begun: Path, tm
     with pytest.raises(UserError, match="--storage must be the one that"):
         becomes(begun, Options(storage=Storage(ledger=f"sqlite:///{tmp_path}/other.db")))
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.fixture(scope="module")
+def while_made(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    """What a ledger's file holds after statements that make it, as a driver leaves it that is killed there."""
+    path, found = tmp_path_factory.mktemp("ledger"), [b""]
+
+    def look(*_: object) -> None:
+        content = (path / "study.db").read_bytes()
+        found.extend([content] if content != found[-1] else [])
+
+    for moment in ("after_cursor_execute", "commit"):
+        event.listen(Engine, moment, look)
+    try:
+        Ledger(study(), storage_url(path, None), "x" * 32)
+    finally:
+        for moment in ("after_cursor_execute", "commit"):
+            event.remove(Engine, moment, look)
+    return found[:-8:5] + found[-8:]  # some of its tables; its versions, the study, its metrics' names, its owner
+
+
+def test_a_study_that_was_ended_while_its_ledger_was_made_has_nothing_done(
+    while_made: list[bytes], tmp_path: Path
+) -> None:
+    folder = StudyFolder(tmp_path / "s")
+    folder.path.mkdir()
+    folder.claim(study(), trials=4, seeds=0, final={"epochs": 0, "workers": 1, "trials": 0})
+    owner = read_question(folder.layout)[1].id
+    for content in [None, *(each.replace(b"x" * 32, owner.encode()) for each in while_made)]:
+        folder.layout.ledger.unlink(missing_ok=True)
+        if content is not None:
+            folder.layout.ledger.write_bytes(content)
+        assert becomes(folder.path) == "continued, 0 of 4 trials are done"
+        said = described(status_of(folder.path))
+        assert (said["state"], said["trials"]) == ("not running", "0 of 4 done")
+        listed = list_studies(tmp_path)
+        assert listed["fault"].isna().all()
+        assert listed["trials"].tolist() == [0]
+        assert session(folder.path, study(), owner).ledger.count() == {}  # and so a run finds it
+        assert becomes(folder.path) == "continued, 0 of 4 trials are done"
+
+
+def test_a_ledger_that_lost_its_trials_is_refused(while_made: list[bytes], begun: Path, tmp_path: Path) -> None:
+    ledger = StudyFolder(begun).layout.ledger
+    for content in [None, *while_made]:
+        ledger.unlink()
+        if content is not None:
+            ledger.write_bytes(content)
+        with pytest.raises(UserError, match=r"restore|another folder|cannot be had"):
+            becomes(begun)
+        with pytest.raises(UserError):
+            status_of(begun)
+        assert list_studies(tmp_path)["fault"].notna().all()
+        ledger.touch()
+
+
+@pytest.mark.parametrize("what", ["a mount", "in a folder of others"])
+def test_a_study_that_cannot_be_moved_aside_is_refused_as_the_run_does(
+    what: str, begun: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if what == "a mount":
+        reason = "Device or resource busy"
+        monkeypatch.setattr(os.path, "ismount", lambda found: Path(found) == begun)
+    else:
+        reason = "Permission denied"
+        monkeypatch.setattr(study_folder, "unwritable", lambda found: reason if found == begun.parent else "")
+    with pytest.raises(UserError, match=rf"s cannot be moved aside to s\.<time>: {reason}\nuse another --out, or move"):
+        becomes(begun, Options(fresh=True))
+    assert becomes(begun) == "continued, 2 of 4 trials are done"
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,20 @@ def test_a_folder_without_a_place_beside_it_holds_its_lock(
     assert second.driver() is None
 
 
+def test_a_lock_stays_as_long_as_its_folder(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path / "out")
+    for _ in range(2):
+        with DriverLock(folder.layout).acquired():
+            pass
+        assert folder.layout.lock.exists()
+    with DriverLock(folder.layout).acquired():
+        folder.leave()
+    assert list(tmp_path.iterdir()) == []
+    first, second = DriverLock(folder.layout), DriverLock(folder.layout)
+    with first.acquired(), pytest.raises(UserError, match="is in use"), second.acquired():
+        pass
+
+
 def test_a_reader_who_may_not_write_beside_a_study_sees_who_drives_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -21,13 +22,16 @@ from analysis.reading.best_runs import ranked_runs
 from analysis.reading.study_record import read_study
 from analysis.report.findings import findings
 from analysis.report.listing import list_studies
+from studies.__main__ import app
 from studies.record.driver_lock import DriverLock
 from studies.record.ledger import Trials
 from studies.record.study_folder import StudyFolder
 from studies.run.operations import described, prune, status_of
 from studies.search.lifecycle import Lifecycle, search_trials
 from trainables.config import TrialConfig
+from trainables.console import run
 from trainables.metrics import AT_EACH_RATE, RATES, Metrics, at_rate
+from trainables.records.atomic_files import seal, unseal
 from trainables.records.sessions import sessions_of
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
@@ -73,6 +77,29 @@ def test_nothing_is_best_where_nothing_completed(tmp_path: Path, fields: dict[st
     assert status["is_finished"] == (done == "failed")
     assert not {"front", "best", "left"} & described(status).keys()
     assert prune(folder, 1, dry_run=True) == (0, 0)
+
+
+@pytest.mark.parametrize("done", ["none", "failed"])
+@pytest.mark.parametrize("what", ["stop", "pause", "resume"])
+def test_what_is_asked_of_nobody_says_whether_anything_is_left(
+    what: str, done: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = searched(tmp_path / "-n\nl", done)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["studies", what, "./-n\nl"])
+    with pytest.raises(SystemExit) as ended:
+        run(app)
+    first, second = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 1
+    assert first == "error: nobody runs -n?l" + ": it is finished" * (done == "failed")
+    assert ("goes on with it" in second) == (done == "none") != status_of(folder)["is_finished"]
+
+
+def test_fewer_trials_than_there_are_may_be_asked_for(tmp_path: Path) -> None:
+    folder = searched(tmp_path / "s", "all")
+    path = StudyLayout(folder).question
+    path.write_text(seal(unseal(path.read_bytes()) | {"trials": 2}))
+    assert described(status_of(folder))["trials"] == "4 of 4 done (4 complete)"
 
 
 @KINDS
