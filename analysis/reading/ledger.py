@@ -17,6 +17,7 @@ from analysis.reading.optuna_private import stored_trials
 from analysis.reading.validation import LARGEST, Question
 from trainables.errors import UserError
 from trainables.objective import OBJECTIVES
+from trainables.records.patient_sqlite import PatientConnection
 from trainables.records.storage_urls import OWNER, READ_SECONDS, out_of_reach, patient, unmasked
 from trainables.records.study_layout import StudyLayout
 from trainables.space import extremes
@@ -79,7 +80,7 @@ def _refuse_programs(path: Path) -> None:
     """Refuse a SQLite file that computes something when it is read: Optuna's is of plain tables. Raises: UserError
     where it has a view, a trigger, a virtual table or a computed column; sqlite3.Error where it is no database."""
     uri = f"file:{quote(os.fsencode(path.resolve()))}?mode=ro"
-    with closing(sqlite3.connect(uri, READ_SECONDS, uri=True)) as ledger:
+    with closing(sqlite3.connect(uri, READ_SECONDS, uri=True, factory=PatientConnection)) as ledger:
         for kind, name, text in ledger.execute("SELECT type, name, sql FROM sqlite_master"):
             columns = ledger.execute("SELECT hidden FROM pragma_table_xinfo(?)", (name,))
             plain = kind == "index" or (kind == "table" and not any(hidden for (hidden,) in columns))
