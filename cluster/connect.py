@@ -1,14 +1,15 @@
 """Joining a Ray cluster, or starting one here."""
 
+import _thread
 import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from types import FrameType
 from typing import Any
 
@@ -22,6 +23,7 @@ from trainables.machine import cores_for_workers, memory
 from trainables.slots.resources import START_ATTEMPTS
 
 ANSWER_SECONDS = 15.0
+_HELD_SECONDS = 3  # that Ray's start, which takes about as long, may go on for after a Ctrl-C
 PATIENCE = 120.0  # seconds after which what does not answer, or finds no place, counts as lost
 
 _DRIVER_ENVIRONMENT = {
@@ -83,9 +85,11 @@ def connected(address: str | None, patience: float = PATIENCE, trusted_network: 
             address = _checked(address, trusted_network)
             # a cluster that starts here hands this process's environment on; a running one needs to be told
             options = {"runtime_env": {"env_vars": _WORKER_ENVIRONMENT}}
-        options |= {"address": address or "local", "logging_level": logging.ERROR, "log_to_driver": False}
+        # what Ray raises it also logs
+        options |= {"address": address or "local", "logging_level": logging.CRITICAL, "log_to_driver": False}
         with _signals_held():
             context: Any = ray.init(**options)
+            logging.getLogger("ray").setLevel(logging.ERROR)
             if address is None:
                 _own_sessions.append(Path(context.address_info["session_dir"]))
     except UserError:
@@ -135,9 +139,11 @@ def _options_here() -> dict[str, Any]:
 @contextmanager
 def _signals_held() -> Iterator[None]:
     """Inside, what ends a command waits until Ray's processes are there: Python loses a Ctrl-C that comes while it
-    forks. A second one does not wait. The processes that are started inside do not hear SIGTERM and SIGHUP, which
-    systemd, Slurm and shells send to all of them at once: those are the driver's to answer, as Ctrl-C is, from which
-    Ray keeps them itself. They end with the driver."""
+    forks. A second one does not wait, nor does the first for more than seconds. The processes that are started inside
+    do not hear SIGTERM and SIGHUP, which systemd, Slurm and shells send to all of them at once: those are the driver's
+    to answer, as Ctrl-C is, from which Ray keeps them itself. They end with the driver. Ray's dashboard hears them all
+    the same, as Python's multiprocessing lets them through, and ends: so what fails inside after a signal is that
+    signal."""
     numbers, held = (signal.SIGINT, *ENDING), list[int]()
     before = {it: found for it in numbers if (found := signal.getsignal(it)) not in (signal.SIG_IGN, None)}
 
@@ -150,7 +156,8 @@ def _signals_held() -> Iterator[None]:
         signal.signal(number, hold)
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
-        yield
+        with _hurried(held, before.keys()):
+            yield
     except SystemExit as ended:  # by Ray's own handler of SIGTERM, while it starts: a thread of a library's took that
         raise KeyboardInterrupt from ended
     finally:
@@ -159,8 +166,32 @@ def _signals_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)  # what has come meanwhile is held now
         for number, handler in before.items():
             signal.signal(number, handler)
-    if held:
-        raise KeyboardInterrupt
+        if held:
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def _hurried(held: list[int], numbers: Collection[int]) -> Iterator[None]:
+    """Inside, the main thread is interrupted seconds after one of ``numbers`` has come, again and again: Ray waits for
+    a minute for a dashboard whose own processes are gone."""
+    is_left = Event()
+
+    def hurry() -> None:
+        late = 0
+        while not is_left.wait(1):
+            came = held or [it for it in signal.sigpending() if it in numbers]
+            late += bool(came)
+            if late > _HELD_SECONDS:
+                held.append(came[0])
+                _thread.interrupt_main(signal.Signals(came[0]))
+
+    thread = Thread(target=hurry, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_left.set()
+        thread.join()
 
 
 def _set_environment(address: str | None, patience: float) -> None:

@@ -17,6 +17,7 @@ from analysis.reading.optuna_private import stored_trials
 from analysis.reading.validation import LARGEST, Question
 from trainables.errors import UserError
 from trainables.objective import OBJECTIVES
+from trainables.records.patient_sqlite import PatientConnection
 from trainables.records.storage_urls import OWNER, READ_SECONDS, out_of_reach, patient, unmasked
 from trainables.records.study_layout import StudyLayout
 from trainables.space import extremes
@@ -106,7 +107,8 @@ def _refuse_programs(path: Path) -> None:
 
 def _connected(path: Path) -> sqlite3.Connection:
     """A SQLite file, for reading alone."""
-    return sqlite3.connect(f"file:{quote(os.fsencode(path.resolve()))}?mode=ro", READ_SECONDS, uri=True)
+    uri = f"file:{quote(os.fsencode(path.resolve()))}?mode=ro"
+    return sqlite3.connect(uri, READ_SECONDS, uri=True, factory=PatientConnection)
 
 
 def _fault_of(trial: FrozenTrial, question: Question) -> str:

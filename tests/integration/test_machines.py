@@ -72,3 +72,22 @@ def test_ctrl_c_while_ray_starts_is_not_lost(kind: str, number: signal.Signals, 
         assert process.wait(60) == 130, said.read_text()
     assert "Traceback" not in said.read_text()
     assert said.read_text().splitlines()[-1].startswith("interrupted: ")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_ends_the_starting_dashboard_too_is_an_interrupt(number: signal.Signals, tmp_path: Path) -> None:
+    """As soon as it has processes of its own, the dashboard ends of what its group is sent, and Ray's start with it."""
+    said = tmp_path / "said"
+    with study(tmp_path / "run") as process:
+        wait_for(lambda: any(map(_is_dashboard_with_children, descendants(process.pid))))
+        os.killpg(process.pid, number)
+        assert process.wait(30) == 130, said.read_text()  # Ray itself would wait for a minute
+    lines = [line for line in said.read_text().splitlines() if not line.startswith("stopping after")]
+    assert len(lines) == 1
+    assert lines[0].startswith("interrupted: ")
+
+
+def _is_dashboard_with_children(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return any(part.endswith("dashboard/dashboard.py") for part in process.cmdline()) and bool(process.children())
+    return False

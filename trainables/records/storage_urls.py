@@ -10,6 +10,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from trainables.errors import UserError
+from trainables.records.patient_sqlite import PatientConnection
 from trainables.records.study_layout import StudyLayout
 from trainables.text import SECRETS
 
@@ -42,8 +43,10 @@ def storage_url(folder: Path, storage: str | None) -> str:
 def patient(url: str, seconds: float) -> dict[str, Any]:
     """What SQLAlchemy's engine takes to wait for a SQLite file so long, unless the URL itself says how long; other
     databases wait by themselves."""
-    is_asked = url.startswith("sqlite") and "timeout" not in make_url(url).query
-    return {"connect_args": {"timeout": seconds}} if is_asked else {}
+    if not url.startswith("sqlite"):
+        return {}
+    asked = {} if "timeout" in make_url(url).query else {"timeout": seconds}
+    return {"connect_args": {"factory": PatientConnection, **asked}}
 
 
 def out_of_reach(shown: str, error: BaseException) -> str | None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -112,6 +115,35 @@ def test_a_busy_ledger_is_waited_for(tmp_path: Path) -> None:
     other = held(tmp_path / "study/study.db", 1.0)
     assert [trial.number for trial in read_study(tmp_path / "study").trials] == expected
     other.join()
+
+
+@pytest.mark.parametrize("is_driver", [False, True], ids=["a reader", "a driver"])
+def test_ctrl_c_is_heard_while_a_busy_ledger_is_waited_for(is_driver: bool, tmp_path: Path) -> None:
+    path = build_study(tmp_path / "study") / "study.db"
+    study = Study(name="digits_vae", base=BASE, space={}, trials=1)
+    other, begun = held(path, 4.0), time.monotonic()
+    threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
+    with pytest.raises(KeyboardInterrupt):
+        Ledger(study, f"sqlite:///{path}") if is_driver else read_study(path.parent)
+    assert time.monotonic() - begun < 3.0
+    other.join()
+    assert len(load_trials(path.parent)) == len(SIX)
+
+
+@pytest.mark.heavy
+def test_a_command_says_that_it_waits_and_hears_what_ends_it(tmp_path: Path) -> None:
+    folder = build_study(tmp_path / "study")
+    with sqlite3.connect(folder / "study.db", isolation_level=None) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        command = [sys.executable, "-m", "studies", "status", str(folder), "--json"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            assert "study.db is locked: another program holds it; waiting for up to" in process.stderr.readline()
+            begun = time.monotonic()
+            process.terminate()
+            said = process.communicate(timeout=60)
+        assert time.monotonic() - begun < 5
+    assert (process.returncode, *said) == (130, "", "interrupted\n")
 
 
 @pytest.mark.heavy
