@@ -37,10 +37,10 @@ demo: install
 	$(BIN)/python studies/digits_vae.py --final-workers 2
 
 # two files at a time, of studies too, whose processes wait for each other a third of the time; what goes by the clock has
-# the cores for itself
+# the cores for itself; the slow files are begun in their order, or the longest, of one test each, would be the last
 test: install-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow and not alone"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "slow and not alone"
 	$(BIN)/python -m pytest -m alone
 
 check: install-dev
