@@ -64,8 +64,10 @@ def _opened_by(path: Path, folder: Path, has_begun: bool) -> str:
         if has_begun or os.path.lexists(path):
             raise UserError(f"{folder} is not a study's folder: {path.name} is missing\nrestore it")
         return ""
-    _refuse_programs(path)
-    with closing(_connected(path)) as ledger:  # what Optuna makes last, before a study, is its version
+    uri = f"file:{quote(os.fsencode(path.resolve()))}?mode=ro"
+    with closing(sqlite3.connect(uri, READ_SECONDS, uri=True, factory=PatientConnection)) as ledger:
+        _refuse_programs(ledger, path)
+        # what Optuna makes last, before a study, is its version
         has_version = ledger.execute("SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'").fetchone()[0]
         is_made = has_version and ledger.execute("SELECT count(*) FROM alembic_version").fetchone()[0]
     # quoted twice: SQLAlchemy reads the URL, then SQLite the path in it
@@ -94,21 +96,14 @@ def _read(url: str, question: Question, shown: str, has_begun: bool) -> list[Fro
         storage.engine.dispose()
 
 
-def _refuse_programs(path: Path) -> None:
+def _refuse_programs(ledger: sqlite3.Connection, path: Path) -> None:
     """Refuse a SQLite file that computes something when it is read: Optuna's is of plain tables. Raises: UserError
     where it has a view, a trigger, a virtual table or a computed column; sqlite3.Error where it is no database."""
-    with closing(_connected(path)) as ledger:
-        for kind, name, text in ledger.execute("SELECT type, name, sql FROM sqlite_master"):
-            columns = ledger.execute("SELECT hidden FROM pragma_table_xinfo(?)", (name,))
-            plain = kind == "index" or (kind == "table" and not any(hidden for (hidden,) in columns))
-            if not plain or "virtual" in str(text).lower():
-                raise UserError(f"{path} must hold plain tables alone, as Optuna makes them, found {name!r:.80}")
-
-
-def _connected(path: Path) -> sqlite3.Connection:
-    """A SQLite file, for reading alone."""
-    uri = f"file:{quote(os.fsencode(path.resolve()))}?mode=ro"
-    return sqlite3.connect(uri, READ_SECONDS, uri=True, factory=PatientConnection)
+    for kind, name, text in ledger.execute("SELECT type, name, sql FROM sqlite_master"):
+        columns = ledger.execute("SELECT hidden FROM pragma_table_xinfo(?)", (name,))
+        plain = kind == "index" or (kind == "table" and not any(hidden for (hidden,) in columns))
+        if not plain or "virtual" in str(text).lower():
+            raise UserError(f"{path} must hold plain tables alone, as Optuna makes them, found {name!r:.80}")
 
 
 def _fault_of(trial: FrozenTrial, question: Question) -> str:
