@@ -4,6 +4,7 @@ import os
 import tempfile
 import warnings
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -49,16 +50,26 @@ def compute_umap(mean_NZ: np.ndarray, labels: np.ndarray, classes: tuple[str, ..
 
 
 def _umap() -> Any:
-    """The class. Its compiler takes seconds to import, and keeps what it compiles beside UMAP or in the home; where
-    neither can be written, in a temporary folder. Raises: ImportError."""
+    """The class. What its compiler makes is kept beside UMAP or in the home, or where neither can be written, in a
+    temporary folder. Raises: ImportError."""
     try:
-        from umap import UMAP
+        return _compiled_once()
     except RuntimeError:
         import numba
 
         os.environ["NUMBA_CACHE_DIR"] = str(closed_folder(Path(tempfile.gettempdir()), "numba"))
         numba.config.reload_config()  # type: ignore[no-untyped-call]
-        from umap import UMAP
+        return _compiled_once()
+
+
+def _compiled_once() -> Any:
+    """The class, whose functions are compiled once on a machine: UMAP itself asks that only of some, and what it makes
+    anew takes 40 times as long as to embed 300 points. Raises: ImportError; RuntimeError where nothing can be kept."""
+    from umap import UMAP, distances, layouts, umap_, utils
+
+    for function in chain.from_iterable(vars(it).values() for it in (distances, layouts, umap_, utils)):
+        if hasattr(function, "enable_caching"):
+            function.enable_caching()
     return UMAP
 
 

@@ -34,25 +34,36 @@ def test_where_umap_is_not_installed_the_figure_says_what_to_install(
 
 
 _COMPUTE = """
+import sys
 import numpy as np
 from analysis.figures.model.umap import compute_umap
 found = compute_umap(np.random.default_rng(0).normal(size=(20, 4)), np.zeros(20, int), ("a",))
 print(found if isinstance(found, str) else "an embedding")
+modules = [module for name, module in sys.modules.items() if name.startswith("umap.")]
+functions = [it for module in modules for it in vars(module).values() if hasattr(it, "enable_caching")]
+print(*{it.__name__ for it in functions if it.stats.cache_misses})
 """
 
 
-@pytest.mark.heavy
-@pytest.mark.parametrize(
-    ("variables", "found"),
-    [
-        # as where neither the home nor the packages' folder can be written
-        ({"NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator"}, "an embedding"),
-        ({"NUMBA_NUM_THREADS": "0"}, "UMAP could not be computed here: Number of threads specified must be > 0"),
-    ],
-    ids=["nowhere to write", "no threads"],
-)
-def test_what_its_compiler_finds_here_ends_no_report(variables: dict[str, str], found: str, tmp_path: Path) -> None:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)} | variables
+def _computed(folder: Path, variables: dict[str, str]) -> list[str]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(folder)} | variables
     command = [sys.executable, "-c", _COMPUTE]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout == f"{found}\n"
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+
+
+@pytest.mark.heavy
+def test_where_its_compiler_can_write_nowhere_a_temporary_folder_keeps_all_that_it_makes(tmp_path: Path) -> None:
+    # as where neither the home nor the packages' folder can be written
+    variables = {"NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator"}
+    first, again = _computed(tmp_path, variables), _computed(tmp_path, variables)
+    assert first[0] == again[0] == "an embedding"
+    assert {"fast_knn_indices", "smooth_knn_dist", "compute_membership_strengths"} < set(first[1].split())
+    assert set(again[1].split()) == {"tau_rand", "tau_rand_int"}  # which UMAP has compiled when it is imported
+
+
+@pytest.mark.heavy
+def test_what_its_compiler_finds_wrong_here_ends_no_report(tmp_path: Path) -> None:
+    found = _computed(tmp_path, {"NUMBA_NUM_THREADS": "0"})[0]
+    assert found == "UMAP could not be computed here: Number of threads specified must be > 0"
