@@ -2,8 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Collection, Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,18 +103,27 @@ def warn_of_days(study: Study, folder: Path, options: Options, console: Console)
         print_facts({"time": ["not known", *str(error).splitlines()]}, console)
         return
     if time.seconds > _LONG:
-        command = as_typed("python", *_without(_OWN, sys.argv), *smaller(study, folder))
+        command = as_typed("python", *_with(smaller(study, folder), sys.argv))
         print_facts({"time": time.lines, "smaller": command}, console, whole=["smaller"])
         print_text("Ctrl-C, twice, ends this one at once; the same command goes on with it", console)
 
 
-def _without(options: Collection[str], arguments: Sequence[str]) -> list[str]:
-    """A command line without some options and their values."""
-    return [
-        word
-        for before, word in pairwise(["", *arguments])
-        if before not in options and word.partition("=")[0] not in options
-    ]
+def _with(options: Mapping[str, str], arguments: Sequence[str]) -> Iterator[str]:
+    """A command line with ``options``, which are as of `smaller`, in place of those that ask for the same, and without
+    those of one study alone."""
+    replaced = {*_OWN, *options, *(f"--set {option[2:].replace('-', '_')}" for option in options)}
+    given = list[list[str]]()  # each option with its value
+    for word in arguments:
+        if word.startswith("--") or not given:
+            given.append([])
+        given[-1].append(word)
+    for words in given:
+        option, _, value = "=".join(words).partition("=")
+        if option not in replaced and f"{option} {value.partition('=')[0]}" not in replaced:
+            yield from words
+    for option, value in options.items():
+        name, _, field = option.partition(" ")
+        yield from (name, f"{field}={value}" if field else value)
 
 
 def _data(base: TrialConfig, data_dir: Path | None) -> list[str]:

@@ -95,16 +95,19 @@ def _epochs(study: Study, kept: float, slots: int) -> float:
     return float(search / min(slots, study.trials) + again / slots + longer)
 
 
-def smaller(study: Study, folder: Path) -> list[str]:
-    """Options that make a study one of minutes on a laptop, in a folder of its own."""
-    found, base = list[str](), flat(study.base)
+def smaller(study: Study, folder: Path) -> dict[str, str]:
+    """Options, by name (``--set FIELD`` for a field), that make a study one of minutes on a laptop, in a folder of its
+    own."""
+    found, base = dict[str, str](), flat(study.base)
     for path, most in _SMALL.items():
         is_used = path != "model.width" or base["model.architecture"] == "convolutional"
         if is_used and base[path] > most and path not in study.space:
-            found += ["--set", f"{path}={most}"]
+            found[f"--set {path}"] = str(most)
     for name, most in _SMALL_OPTIONS.items():
         value = getattr(study, name, base.get(name))
         if (math.inf if value is None else value) > most:
-            found += [f"--{name.replace('_', '-')}", str(most)]
+            found[f"--{name.replace('_', '-')}"] = str(most)
+    if study.finals > (most := _SMALL_OPTIONS["trials"]):
+        found["--final"] = str(most)
     folder = folder if folder.name not in ("", "..") else folder.resolve()
-    return [*found, "--out", os.fspath(folder.with_name(f"{folder.name}_small"))]
+    return found | {"--out": os.fspath(folder.with_name(f"{folder.name}_small"))}

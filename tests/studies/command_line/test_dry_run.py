@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -208,6 +209,10 @@ def test_epochs_are_added_up_as_they_are_trained() -> None:
     assert images_to_train(study(trials=4, final_epochs=0), 1000) == 4 * 3 * 200
 
 
+_GIVEN = (
+    *("--out", "a (1)", "--out=b", "--epochs", "300000", "--set", "batch_size=64", "--set=model.width=32", "--final=8"),
+    *("--set", "limit_train=5000", "--set", "lr=0.002", "--storage", "sqlite:///other.db", "--fresh", "--trials", "9"),
+)
 Warned = Callable[[float], list[str]]
 
 
@@ -219,24 +224,39 @@ def warned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Warned:
         pace = Pace(1.0, 0.1, "cpu")
         monkeypatch.setattr(tables, "has_gpu", lambda: False)
         monkeypatch.setattr(tables, "estimated", lambda *_: Estimate(pace, pace, seconds, seconds, seconds, ()))
-        monkeypatch.setattr(sys, "argv", ["my studies/digits.py", "--out", "a (1)", "--out=b", "--epochs", "300000"])
+        monkeypatch.setattr(sys, "argv", ["my studies/digits.py", *_GIVEN])
         shown = StringIO()
-        plan = STUDY.with_overrides({"epochs": 300_000})
+        changed = {"epochs": 300_000, "batch_size": 64, "model.width": 32, "limit_train": 5_000, "lr": 0.002}
+        plan = replace(STUDY, trials=9, final=8).with_overrides(changed)
         warn_of_days(plan, tmp_path / "a (1)", Options(), Console(file=shown, width=80))
         return shown.getvalue().splitlines()
 
     return lines
 
 
+_SCRIPT = """
+from studies.command_line.command import main
+from studies.digits_vae import STUDY
+main(STUDY)
+"""
+
+
+@pytest.mark.heavy
 def test_days_on_a_cpu_are_told_with_the_smaller_study_to_copy(warned: Warned, tmp_path: Path) -> None:
     lines = warned(5 * 86_400)
     assert "time     about 5.0 days, from 5.0 days to 5.0 days" in lines
     (command,) = [line.removeprefix("smaller").strip() for line in lines if line.startswith("smaller")]
-    words = shlex.split(command)
-    assert words[:4] == ["python", "my studies/digits.py", "--epochs", "300000"]
-    assert [word for word in words if word.startswith("--out")] == ["--out"]
-    assert words[words.index("--out") + 1] == str(tmp_path / "a (1)_small")
-    assert words[-len(smaller(STUDY, Path("x"))) :][-2] == "--out"
+    assert shlex.split(command) == [
+        *("python", "my studies/digits.py", "--set", "lr=0.002", "--fresh"),
+        *("--set", "model.width=16", "--set", "batch_size=32", "--limit-train", "4000", "--limit-val", "1000"),
+        *("--trials", "6", "--epochs", "2", "--final-epochs", "4", "--final", "6"),
+        *("--out", str(tmp_path / "a (1)_small")),
+    ]
+    (tmp_path / "my studies").mkdir()
+    (tmp_path / "my studies" / "digits.py").write_text(_SCRIPT)
+    done = script(*shlex.split(command)[1:], "--dry-run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "6 trials of 2 epochs" in done.stdout
 
 
 def test_minutes_are_not_warned_of(warned: Warned) -> None:
@@ -250,7 +270,7 @@ def test_a_small_study_is_not_measured(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_the_smaller_study_is_one_that_a_study_can_be() -> None:
     options = smaller(STUDY.with_overrides({"model.width": 64}), Path("runs/x"))
-    assert options == [
-        *("--set", "model.width=16", "--set", "batch_size=32", "--limit-train", "4000", "--limit-val", "1000"),
-        *("--trials", "6", "--epochs", "2", "--final-epochs", "4", "--out", "runs/x_small"),
-    ]
+    assert options == {
+        **{"--set model.width": "16", "--set batch_size": "32", "--limit-train": "4000", "--limit-val": "1000"},
+        **{"--trials": "6", "--epochs": "2", "--final-epochs": "4", "--out": "runs/x_small"},
+    }
