@@ -7,6 +7,7 @@ import hashlib
 import math
 import os
 import shutil
+import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from rich.filesize import decimal
 
-from trainables.errors import UserError, reason_of
+from trainables.errors import StudyWarning, UserError, reason_of
 from trainables.records.atomic_files import seal, unseal, write_atomic
 
 # what `read_arrays` raises where there are none, or not what was written
@@ -25,6 +26,7 @@ DAMAGE = (OSError, ValueError, KeyError, TypeError)
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of a disk, a quota, or a process's limit on its files
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _PARTIAL = ".partial"
+_SILENT_SECONDS = 5.0  # of waiting for another process
 
 
 def folder_from(given: str | Path | None, variable: str, default: str) -> Path:
@@ -41,14 +43,21 @@ def folder_from(given: str | Path | None, variable: str, default: str) -> Path:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, what: str) -> Iterator[None]:
     """Within: the only process that holds the lock `path`; or none, in a folder in which nothing may be written, and
-    only what is there be read. Raises: UserError where the folder cannot be made."""
+    only what is there be read. After the first seconds a `StudyWarning` says that another prepares `what`. Raises:
+    UserError where the folder cannot be made."""
     held: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
     with _writing(path.parent):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            held = FileLock(path).acquire()
+            lock = FileLock(path)
+            try:
+                held = lock.acquire(timeout=_SILENT_SECONDS)
+            except Timeout:
+                text = f"another process prepares {what} in {path.parent}: waiting for its copy"
+                warnings.warn(StudyWarning(text), stacklevel=2)
+                held = lock.acquire()
         except OSError as error:
             if error.errno not in _NOT_ALLOWED or not path.parent.is_dir():
                 raise
@@ -162,11 +171,19 @@ def _let_go(folder: Path, file: int) -> None:
 
 def remove_older(newest: Path, is_older: Callable[[dict[str, Any]], bool]) -> None:
     """Remove the folders beside `newest`, named like it, that are older by what is written about them, while the lock
-    of all of them is held. Those that another process has mapped stay: over a network it would lose them."""
-    for folder in newest.parent.glob(f"{newest.name.rpartition('-')[0]}-*/"):
+    of all of them is held, and what was made of any that is gone, whose names end in its own. Those that another
+    process has mapped stay: over a network it would lose them."""
+    kind = newest.name.rpartition("-")[0]
+    for folder in newest.parent.glob(f"{kind}-*/"):
         with contextlib.suppress(*DAMAGE):  # not to be read, or somebody else's
             if folder != newest and is_older(unseal((folder / "meta.json").read_bytes())):
                 _remove_unused(folder)
+    for folder in newest.parent.glob(f"[!.]*-{kind}-*/"):
+        with contextlib.suppress(*DAMAGE):
+            if not folder.with_name(folder.name.partition("-")[2]).exists():
+                _remove_unused(folder)
+                if not folder.exists():
+                    folder.with_name(f"{folder.name}.lock").unlink(missing_ok=True)
 
 
 def _remove_unused(folder: Path) -> None:

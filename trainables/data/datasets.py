@@ -99,7 +99,7 @@ def load_dataset(
     root = folder_from(path or data_dir, "VAE_DATA_DIR", "~/.cache/vae-studies/data")
     prepared = folder_from(None, "VAE_CACHE_DIR", "~/.cache/vae-studies") / "prepared"  # what can be made again
     lock = prepared / f"{kind}-{_place(kind, root)}.lock"  # a folder is one, however it is spelt
-    with locked(lock):
+    with locked(lock, name):
         source = find(name, root, shape)
         if source is None and may_download:
             download(name, root)
@@ -235,7 +235,7 @@ def _binary(data: Dataset, how: str) -> Dataset:
     grey = data.folder
     folder, lock = (grey.with_name(f"{how}-{grey.name}{end}") for end in ("", ".lock"))
     parts = {"train_images": data.train, "test_images": data.test}
-    with locked(lock):
+    with locked(lock, f"{data.name}, {how} binary,"):
         try:
             _, arrays = read_arrays(folder)
         except DAMAGE:

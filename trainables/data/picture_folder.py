@@ -113,6 +113,8 @@ def find_pictures(root: Path) -> PictureFolder:
     elif classes and not is_flat and {name.lower() for name in classes} <= _SPLITS:
         most = max(classes, key=lambda name: (name.lower().startswith("train"), len(classes[name])))
         notes.append(f"{' and '.join(classes)} are read as classes: did you mean {root / most}?")
+    elif not classes and any(inside.lost for inside in (top, *folders)):
+        notes.append("fetch what the links lead to, as git-annex, DVC or a disk that is not mounted has it")
     elif not classes and any(inside.others for inside in (top, *folders)):
         notes.append("a picture is known by how its name ends, such as .png or .jpg: save others so, or name them so")
     if not classes:
@@ -128,6 +130,7 @@ def _left_out(
     kinds = {
         "picture(s) beside the class folders": [] if is_flat else top.pictures,
         "picture(s) in folders further down": [*chain(*(below.pictures for below in deeper))],
+        "link(s) to files that are not here": [*chain(*(inside.lost for inside in (top, *folders, *deeper)))],
         "file(s) of other kinds": [*chain(*(inside.others for inside in (top, *folders, *deeper)))],
         "folder(s) without pictures": [inside.path for inside in folders if not inside.pictures],
     }
@@ -143,14 +146,17 @@ class _Contents:
         self.path = folder
         self.folders: list[Path] = []
         self.pictures: list[Path] = []
-        self.others: list[Path] = []  # links to nothing, too
+        self.others: list[Path] = []
+        self.lost: list[Path] = []  # links to nothing
         with os.scandir(folder) as found:
             entries = sorted((entry for entry in found if not _is_litter(entry.name)), key=lambda entry: entry.name)
         for entry in entries:
             path = Path(entry.path)
             kind = self.others
             with suppress(OSError):  # a link to itself
-                if entry.is_dir():
+                if entry.is_symlink() and not path.exists():
+                    kind = self.lost
+                elif entry.is_dir():
                     kind = self.folders
                 elif path.suffix.lower() in endings() and entry.is_file():
                     kind = self.pictures

@@ -5,19 +5,26 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import psutil
 import pytest
+from filelock import FileLock
 from PIL import Image
 from support.commands import ROOT
 from support.image_sets import error_of, write_mnist, write_pictures
 
+from trainables.config import TrialConfig
 from trainables.data import cache as cache_module
 from trainables.data import datasets
 from trainables.data.datasets import load_dataset
+from trainables.errors import StudyWarning
 from trainables.records.atomic_files import seal, unseal
 from trainables.training.batches import Pixels
+from vae_models import ModelConfig
 
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels", "validation_rows")
 
@@ -57,7 +64,7 @@ def test_what_killed_processes_left_of_other_sets_is_swept_up_and_not_what_is_be
     for name in ("killed", "writing", "unknown"):
         (prepared / f".{name}.partial").mkdir(parents=True)
     (prepared / "killed.lock").touch()
-    with cache_module.locked(prepared / "writing.lock"):
+    with cache_module.locked(prepared / "writing.lock", "writing"):
         load_dataset("digits")
     assert sorted(path.name for path in prepared.glob(".*")) == [".unknown.partial", ".writing.partial"]
 
@@ -157,6 +164,43 @@ def test_older_copies_of_a_folder_go_and_others_stay(tmp_path, cache):
     load_dataset(f"imagefolder:{tmp_path / 'other'}")
     load_dataset("digits")
     assert copies(cache) == after
+
+
+def test_binary_copies_go_with_the_grey_ones_that_they_were_made_of(tmp_path, cache):
+    write_pictures(tmp_path / "own", {"a": 5, "b": 5})
+    shape = (1, 32, 32)
+    name = f"greyfolder:{tmp_path / 'own'}"
+    for how in ("fixed", "threshold"):
+        model = ModelConfig(image_shape=shape, likelihood="bernoulli", binarise=how)
+        datasets.dataset_of(TrialConfig(dataset=name, model=model))
+    before = copies(cache)
+    assert [it.partition("-")[0] for it in before] == ["fixed", "greyfolder", "threshold"]
+    datasets._open.cache_clear()
+    datasets._binary.cache_clear()
+    write_pictures(tmp_path / "own", {"c": 5})
+    load_dataset(name)
+    (after,) = copies(cache)
+    assert after.startswith("greyfolder-")
+    assert after not in before
+    assert len([*cache.glob("prepared/*.lock")]) == 1  # of the folder itself
+
+
+def test_who_waits_for_a_set_that_another_process_prepares_is_told(tmp_path, cache, monkeypatch):
+    monkeypatch.setattr(cache_module, "_SILENT_SECONDS", 0.2)
+    load_dataset("digits")
+    (path,) = cache.glob("prepared/*.lock")
+    holding = FileLock(path)
+    holding.acquire()
+    with warnings.catch_warnings(record=True) as said, ThreadPoolExecutor() as pool:
+        warnings.simplefilter("always")
+        waiting = pool.submit(load_dataset, "digits")
+        while not said:
+            time.sleep(0.01)
+        holding.release()
+        assert waiting.result().name == "digits"
+    (warning,) = said
+    assert warning.category is StudyWarning
+    assert str(warning.message) == f"another process prepares digits in {path.parent}: waiting for its copy"
 
 
 def test_a_folder_is_one_however_it_is_spelt(tmp_path, cache, monkeypatch):

@@ -76,7 +76,8 @@ def test_what_is_left_out_is_counted_with_examples(tmp_path):
     assert left_out(root) == (
         f"left out of {root}: 3 picture(s) beside the class folders (0.png, 1.png, 2.png); "
         "3 picture(s) in folders further down (owl/2024/0.png, owl/2024/1.png, owl/2024/2.png); "
-        "4 file(s) of other kinds (cat/lost.png, fox/0.heic, fox/1.heic, ...); "
+        "1 link(s) to files that are not here (cat/lost.png); "
+        "3 file(s) of other kinds (fox/0.heic, fox/1.heic, fox/2.heic); "
         "2 folder(s) without pictures (fox, owl)"
     )
 
@@ -86,7 +87,17 @@ def test_links_that_lead_back_are_no_endless_folders(tmp_path):
     (root / "a/back").symlink_to(root)
     (root / "a/itself.png").symlink_to("itself.png")
     assert load_dataset(f"imagefolder:{root}").classes == ("a",)
-    assert left_out(root) == f"left out of {root}: 1 file(s) of other kinds (a/itself.png)"
+    assert left_out(root) == f"left out of {root}: 1 link(s) to files that are not here (a/itself.png)"
+
+
+def test_pictures_whose_content_was_not_fetched_are_not_taken_for_other_files(tmp_path):
+    for number in range(3):
+        link = tmp_path / f"x/cat/{number}.jpg"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(f"../.git/annex/objects/{number}")
+    what, way_out = error_of(f"imagefolder:{tmp_path / 'x'}").splitlines()
+    assert "3 link(s) to files that are not here (cat/0.jpg, cat/1.jpg, cat/2.jpg)" in what
+    assert way_out == "fetch what the links lead to, as git-annex, DVC or a disk that is not mounted has it"
 
 
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])
