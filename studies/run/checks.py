@@ -1,6 +1,8 @@
 """What a study's command looks at before it begins anything, and what it foresees. Nothing is written or started."""
 
 import os
+import shutil
+import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +42,7 @@ def check(study: Study, folder: StudyFolder, options: Options) -> Study:
         raise UserError(f"{error}\nuse another, or --sampler tpe") from error
     check_data(study, options.data_dir, max(resources.workers_per_trial, resources.final_workers))
     check_cluster(resources.address, resources.patience, resources.trusted_network)
+    _check_machine(study, options)
     _check_place(folder.path)
     if options.fresh or not folder.layout.question.exists():
         check_pixels(study)
@@ -69,6 +72,23 @@ def check_room(study: Study, resources: Resources) -> None:
     temporary_root()
     if not has_gpu():
         _slots(study, resources, here(gpus=0), _known_here(resources), None)
+
+
+def _check_machine(study: Study, options: Options) -> None:
+    """Raises: UserError for what this machine, if it is to train, lacks of what is asked: a GPU whose hours are
+    counted, or what torch.compile makes its code with."""
+    if options.resources.address not in (None, "local"):
+        return
+    if options.budget.gpu_hours is not None and not has_gpu():
+        fault = f"--max-gpu-hours counts hours of GPUs, and this machine has none, got {options.budget.gpu_hours:g}"
+        raise UserError(f"{fault}\nuse --max-hours")
+    if study.base.compile:
+        compiler, header = os.environ.get("CXX") or "g++", Path(sysconfig.get_path("include")) / "Python.h"
+        if lacking := compiler if shutil.which(compiler) is None else header if not header.is_file() else None:
+            raise UserError(
+                f"compile needs a C++ compiler and Python's headers, and there is no {lacking}\n"
+                "install g++ and python3-dev, or leave out --set compile=true"
+            )
 
 
 def check_pixels(study: Study) -> None:

@@ -92,13 +92,15 @@ def read_picture(path: Path, channels: int, side: int) -> Picture:
             _mend_tiff(image)
             _scale_hidden_colour(image)
             said = unfollowed(path, opened)
+            is_cut = ";16" in _raw_mode(image) and image.mode[:2] in ("RG", "LA")
             with _silent_decoder(image):
                 image.load()
             flat = to_8_bits(image)
+            is_dark = flat.is_dark or (is_cut and _lightest(image) < 16)
             upright = _in_mode(_upright(flat.image, image), "L" if channels == 1 else "RGB")
             square = ImageOps.fit(upright, (side, side), Image.Resampling.BICUBIC)
             pixels = np.asarray(square).reshape(side, side, channels).transpose(2, 0, 1)
-            return Picture(pixels, _has_frames(image), flat.is_transparent, flat.is_dark, said)
+            return Picture(pixels, _has_frames(image), flat.is_transparent, is_dark, said)
     except UserError as error:
         raise UserError(f"{one_line(path)} {error}") from error
     except Exception as error:  # Pillow's decoders raise what they like on a damaged file
@@ -169,11 +171,25 @@ def _whole_icon(image: Image.Image) -> Image.Image:
     return inside if inside.format == "PNG" else image
 
 
+def _raw_mode(image: Image.Image) -> str:
+    """How the pixels lie in the file of a picture that is not loaded yet, such as RGB;16B; empty where that is not
+    said."""
+    tile = image.tile[:1] if isinstance(image, ImageFile.ImageFile) else []
+    parameters = tile[0][3] if tile else ""
+    return str(parameters[0] if isinstance(parameters, tuple) else parameters)
+
+
+def _lightest(image: Image.Image) -> float:
+    """The highest value of its grey or its colours, of 255."""
+    *colours, alpha = np.reshape(image.getextrema(), (-1, 2)).max(axis=1)
+    return float(max([*colours, *[alpha] * (image.mode == "RGB")]))
+
+
 def _scale_hidden_colour(image: Image.Image) -> None:
     """Of a PNG that is not loaded yet, Pillow leaves the transparent colour in the file's own bits, and the pixels not
     where these are 2, 4 or, of RGB, 16."""
-    raw = image.tile[0][3] if isinstance(image, ImageFile.ImageFile) and image.tile else ""
-    steps, hidden = {"L;2": 85, "L;4": 17}.get(str(raw)), image.info.get("transparency")
+    raw, hidden = _raw_mode(image), image.info.get("transparency")
+    steps = {"L;2": 85, "L;4": 17}.get(raw)
     if steps and hidden is not None:
         image.info["transparency"] = steps * hidden
     elif raw == "RGB;16B" and hidden is not None:

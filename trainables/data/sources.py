@@ -20,7 +20,7 @@ from trainables.text import examples, legible
 _FORMAT, _PICTURES_FORMAT = 3, 7  # a change of what is read, or how, makes every old prepared copy stale
 _LOOKS, _LOOK_BYTES = 256, 4096  # at most so many files of a folder, and bytes of three places in each
 _SMALL = 1 << 20  # bytes of a file that is read each time
-_MOST_FOLDERS, _MOST_ENTRIES = 100, 10_000  # of a layer, and of a folder, that are looked at for published files
+_MOST_FOLDERS, _MOST_ENTRIES = 300, 10_000  # of a layer, and of a folder, that are looked at for published files
 
 
 @dataclass(frozen=True)
@@ -193,9 +193,11 @@ def held(name: str, root: Path) -> str:
     names: list[str] = []
     with suppress(OSError):
         names = sorted(path.name for path in root.iterdir() if not path.name.startswith("."))
+    folders = sum(map(Path.is_dir, map(root.joinpath, names)))
+    unseen = f"; of its {folders:,} folders the first {_MOST_FOLDERS} are looked into" * (folders > _MOST_FOLDERS)
     packed = [name for name in names if name.endswith((".zip", ".tar", ".tar.gz", ".tgz", ".7z"))]
     unpack = f"; unpack {examples(packed)} there" if packed else ""
-    return (examples(names) or "nothing") + unpack + _incomplete(name, root)
+    return (examples(names) or "nothing") + unseen + unpack + _incomplete(name, root)
 
 
 def _incomplete(name: str, root: Path) -> str:

@@ -28,7 +28,7 @@ from studies.record.study_folder import StudyFolder
 from studies.run.checks import foresee
 from studies.run.estimate import Estimate, _epochs, images_to_train, smaller
 from studies.run.operations import described, status_of
-from studies.run.options import Options, Resources, Sinks, Storage
+from studies.run.options import Budget, Options, Resources, Sinks, Storage
 from studies.search.lifecycle import Lifecycle, search_trials
 from trainables.errors import UserError
 from trainables.records.storage_urls import storage_url
@@ -165,6 +165,24 @@ def test_where_ray_may_write_is_looked_at_now(
     monkeypatch.setenv(variable, value)
     with pytest.raises(UserError, match=f"{variable} {value} must be a folder that can be written"):
         foresee(study(), StudyFolder(tmp_path / "s"), Options())
+
+
+def test_hours_of_a_gpu_that_is_not_there_end_no_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(UserError) as refused:
+        foresee(study(), StudyFolder(tmp_path / "s"), Options(budget=Budget(gpu_hours=1)))
+    what = "--max-gpu-hours counts hours of GPUs, and this machine has none, got 1"
+    assert str(refused.value).splitlines() == [what, "use --max-hours"]
+
+
+def test_what_cannot_be_compiled_here_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = study(base=study().base.replace({"compile": True}))
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(UserError) as refused:
+        foresee(plan, StudyFolder(tmp_path / "s"), Options())
+    what, way_out = str(refused.value).splitlines()
+    assert what == "compile needs a C++ compiler and Python's headers, and there is no no-such-compiler"
+    assert way_out == "install g++ and python3-dev, or leave out --set compile=true"
 
 
 def test_checkpoints_elsewhere_are_tried_and_nothing_stays(tmp_path: Path) -> None:

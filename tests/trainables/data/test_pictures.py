@@ -284,6 +284,20 @@ def test_sixteen_bits_of_which_few_are_used_are_said_to_be_dark(tmp_path):
     assert any(note.startswith("3 picture(s) use less than a sixteenth of their 16 bits") for note in notes)
 
 
+@pytest.mark.parametrize("kind", [2, 4, 6], ids=["RGB", "grey and alpha", "RGB and alpha"])
+@pytest.mark.parametrize("most", [4_095, 65_535])
+def test_sixteen_bits_a_channel_are_dark_as_those_of_grey_are(tmp_path, kind, most):
+    channels = {2: 3, 4: 2, 6: 4}[kind]
+    values = np.repeat(np.linspace(0, most, 64).astype(">u2").reshape(8, 8, 1), channels, axis=2)
+    if kind != 2:
+        values[..., -1] = 65_535  # opaque
+    rows = b"".join(b"\0" + row.tobytes() for row in values)
+    (tmp_path / "a.png").write_bytes(png(8, 8, 16, kind, rows))
+    picture = read_picture(tmp_path / "a.png", 3, 8)
+    assert picture.is_dark == (most == 4_095)
+    assert picture.pixels.max() == most >> 8
+
+
 @pytest.mark.parametrize(("name", "pages"), [("a.gif", 3), ("a.png", 2), ("a.webp", 2), ("a.tif", 3)])
 def test_of_several_frames_the_first_is_read_and_that_is_said(tmp_path, name, pages):
     (tmp_path / "x").mkdir()

@@ -100,6 +100,12 @@ def test_pictures_whose_content_was_not_fetched_are_not_taken_for_other_files(tm
     assert way_out == "fetch what the links lead to, as git-annex, DVC or a disk that is not mounted has it"
 
 
+def test_of_many_folders_it_is_said_how_many_are_looked_into(tmp_path):
+    for number in range(301):
+        (tmp_path / f"sets/{number:03}").mkdir(parents=True)
+    assert "002, ...; of its 301 folders the first 300 are looked into" in error_of("mnist", tmp_path / "sets")
+
+
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])
 def test_a_data_folder_that_is_a_file_is_named(tmp_path, name):
     (tmp_path / "file").write_text("")
