@@ -258,7 +258,8 @@ def _with_options(text: str, command: Any) -> str:
         first = shown + first[found.end() :]
         way = way or (_about(param) if param else "")
     first = re.sub(r"(?<![-.\w'])[a-z]+(?:_[a-z]+)+\b", lambda it: _shown(known.get(it[0])) or it[0], first)
-    first = re.sub(r"(?<= with )[a-z]+\b", lambda it: _shown(known.get(it[0])) or _set_to(it[0]), first)
+    first = re.sub(r"(?:(?<= with )|(?<= of ))model\.([a-z_]+)", lambda it: _shown(known.get(it[1])) or it[0], first)
+    first = re.sub(r"(?<= with )[a-z]+\b(?!\.)", lambda it: _shown(known.get(it[0])) or _set_to(it[0]), first)
     if both := re.search(r"(?<=, got )[a-z]+( and [a-z]+)+$", first):
         first = first[: both.start()] + " and ".join(_shown(known.get(it)) or it for it in both[0].split(" and "))
     option, named = re.match(r"--[a-z_-]+", first), {name: param for param in known.values() for name in param.opts}
