@@ -78,7 +78,7 @@ class Front:
     @property
     def place(self) -> str:
         """What the chosen trial is of the front."""
-        return "knee" if self.is_knee else "middle" if len(self.numbers) > 1 else "trial"
+        return "knee" if self.is_knee else "middle" if len(self.numbers) > 1 else "only"
 
     @property
     def knee(self) -> str:

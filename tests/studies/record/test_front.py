@@ -162,7 +162,7 @@ def test_few_trials_are_no_exception(lost: list[str], count: int) -> None:
     assert numbers(one.front()) == [0]
     alone = Front.of(one)
     assert alone is not None
-    assert (alone.extent, alone.place) == ("1 trial, rate 3 nats", "trial")
+    assert (alone.extent, alone.place) == ("1 trial, rate 3 nats", "only")
     assert alone.knee == f"trial 0: rate 3.00 nats, distortion {5 + CONSTANT:.2f} nats"
     assert len(equal.chosen(count)) == min(count, 1)  # one point
     assert len(equal.front()) == 4

@@ -216,7 +216,7 @@ def test_a_list_of_studies_has_the_fronts_that_their_status_has(
     assert tuple(listed[name] for name in columns) == pytest.approx(expected)
     shown = described(json.loads(json.dumps(status)))
     assert shown["front"].startswith(f"{len(status['front'])} trial")
-    where = {"one": "trial", "all": "knee" if summary["is_knee"] else "middle"}[done]
+    where = {"one": "only", "all": "knee" if summary["is_knee"] else "middle"}[done]
     assert shown[where].startswith(f"trial {status['best']}: rate {summary['rate']:.2f} nats")
 
 
