@@ -34,7 +34,7 @@ _RATES = (  # of a multi-rate network
     Column("val_distortion", "distortion, nats", ".2f"),
     Column("val_active_units", "active units", ".0f"),
 )
-_BETA_RANGE: tuple[float, float] = ModelConfig.model_fields["beta_range"].default
+_RANGE = " ".join(map(str, ModelConfig.model_fields["beta_range"].default))
 
 
 def _option(name: str, help: str, **more: Any) -> Any:
@@ -64,8 +64,9 @@ def train(
         bool, typer.Option("--multi_rate", "--multi-rate", help="One network for every KL weight of --beta_range.")
     ] = False,
     beta_range: Annotated[
-        tuple[float, float], _option("beta_range", "The lowest and the highest KL weight with --multi_rate.")
-    ] = _BETA_RANGE,
+        tuple[float, float] | None,
+        _option("beta_range", f"The lowest and the highest KL weight with --multi_rate. [default: {_RANGE}]"),
+    ] = None,
     likelihood: Annotated[str, typer.Option(help=f"Of the pixels: {_names('likelihood')}.")] = "gaussian",
     binarise: Annotated[str, typer.Option(help=f"How pixels become 0 or 1: {_names('binarise')}.")] = "none",
     batch_size: Annotated[int, _option("batch_size", "Images a step.")] = 128,
@@ -87,7 +88,10 @@ def train(
     with checked_options():
         shape = image_shape(dataset, image_size)
         network = {"image_shape": shape, "latent_dim": latent_dim, "depth": depth, "width": width}
-        network |= {"multi_rate": multi_rate, "beta_range": beta_range}
+        if beta_range and not multi_rate:
+            low, high = beta_range
+            raise ValueError(f"beta_range must be left out without multi_rate, got {low:g} and {high:g}")
+        network |= {"multi_rate": multi_rate} | ({"beta_range": beta_range} if beta_range else {})
         network |= {"likelihood": likelihood, "binarise": binarise}
         images = {"dataset": dataset, "image_size": image_size, "limit_train": limit_train, "limit_val": limit_val}
         training = {"beta": beta, "epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}

@@ -19,7 +19,7 @@ from trainables.console import command_group, run
 from trainables.errors import UserError
 from trainables.records.study_layout import StudyLayout, study_of
 from trainables.terminal import print_facts, screen
-from trainables.text import as_typed
+from trainables.text import python_command
 
 app = command_group("Look at studies and steer them, from any machine that sees their folders.")
 _StudyPath = Annotated[
@@ -118,7 +118,7 @@ def _nobody_runs(study: Path) -> UserError:
 
 def _status_of(study: Path) -> str:
     """A command to paste."""
-    return as_typed("python", "-m", "studies", "status", study)
+    return python_command("-m", "studies", "status", study)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 import os
 import re
 import shlex
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,6 +45,15 @@ def as_typed(*words: str | Path) -> str:
     """Words as a command line that a shell reads back as they are: with blanks and quotes, line ends and other control
     characters, bytes that are no text, and paths that begin as an option does."""
     return " ".join(map(_quoted, words))
+
+
+def python_command(*words: str | Path) -> str:
+    """A command of this Python as a shell here finds it: by its name, or by its path where that is another's or none."""
+    this = Path(sys.executable)
+    names = (
+        name for name in ("python", this.name) if (found := shutil.which(name)) and Path(found).parent == this.parent
+    )
+    return as_typed(next(names, this), *words)
 
 
 def _quoted(word: str | Path) -> str:

@@ -22,7 +22,7 @@ from trainables.errors import UserError
 from trainables.records.study_layout import StudyLayout
 from trainables.space import describe
 from trainables.terminal import Column, print_facts, print_table, print_text
-from trainables.text import as_typed, without_passwords
+from trainables.text import python_command, without_passwords
 
 if TYPE_CHECKING:
     from analysis.reading.best_runs import Run
@@ -103,7 +103,7 @@ def warn_of_days(study: Study, folder: Path, options: Options, console: Console)
         print_facts({"time": ["not known", *str(error).splitlines()]}, console)
         return
     if time.seconds > _LONG:
-        command = as_typed("python", *_with(smaller(study, folder), sys.argv))
+        command = python_command(*_with(smaller(study, folder), sys.argv))
         print_facts({"time": time.lines, "smaller": command}, console, whole=["smaller"])
         print_text("Ctrl-C, twice, ends this one at once; the same command goes on with it", console)
 
@@ -199,7 +199,7 @@ def print_summary(folder: Path, console: Console, report: bool) -> None:
         places["figures"] = layout.visu("").parent
         print_facts({what: str(path) for what, path in places.items()}, console, whole=places)
     else:
-        way = as_typed("python", "-m", "analysis", "report", folder)
+        way = python_command("-m", "analysis", "report", folder)
         print_facts({"to draw the report": way}, console, whole=["to draw the report"])
     if not runs:
         causes = frame["cause"].dropna().tolist()

@@ -31,7 +31,7 @@ from trainables.errors import EndedEarly, UserError
 from trainables.records.storage_urls import storage_url
 from trainables.records.trial_folder import METRICS, TrialFolder
 from trainables.terminal import print_text
-from trainables.text import as_typed
+from trainables.text import python_command
 
 
 def check_before(study: Study, folder: StudyFolder, options: Options, console: Console) -> None:
@@ -110,7 +110,7 @@ def _train(ledger: Ledger, folder: StudyFolder, lock: DriverLock, options: Optio
         bits = ledger.lowest_bits()
         view.known(ledger.count(), ledger.lowest_score(), bits and bits[0])
         view.front = Front.of(ledger)
-        view.resumed_by = as_typed("python", "-m", "studies", "resume", folder.path)
+        view.resumed_by = python_command("-m", "studies", "resume", folder.path)
         view.left.report = foreseen_report(plan, folder, options)
         stop.meter.open(plan.name)
         session = Session(ledger, folder, options.data_dir, view, stop)

@@ -235,6 +235,7 @@ WRONG = {
         ("--multi-rate --beta-range 3 1", "--beta-range must be two KL weights from 0.000001 to 1,000,000"),
         ("--dataset digits --multi_rate --beta_range 1", "--beta_range must have 2 values, with blanks between them"),
         ("--beta_range 1 3", "--beta_range must be left out without --multi_rate, got 1 and 3"),
+        ("--beta_range 0.1 10", "--beta_range must be left out without --multi_rate, got 0.1 and 10"),
         ("--lr nan", "--lr must be a finite number, got nan"),
         ("--vae_mode deep", "--vae_mode must be one of plain, pp, got 'deep'"),
         ("--dataset imagefolder:/tmp --image_size 36", "--image_size must have sides that are multiples of 8"),

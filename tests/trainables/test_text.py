@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from trainables.text import as_typed, one_line, spoken
+from trainables.text import as_typed, one_line, python_command, spoken
 
 WORDS = [
     "plain",
@@ -38,6 +39,15 @@ def test_bytes_that_are_no_text_are_escaped() -> None:
     line = as_typed("printf", "%s", name)
     assert line.isascii()
     assert subprocess.run(["bash", "-c", line], capture_output=True, check=True).stdout == b"caf\xe9 1"
+
+
+def test_a_printed_command_runs_this_python_where_its_name_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    venv = str(Path(sys.executable).parent)
+    monkeypatch.setenv("PATH", f"{venv}{os.pathsep}/bin")
+    assert python_command("-m", "studies") == "python -m studies"
+    monkeypatch.setenv("PATH", f"/nowhere{os.pathsep}/bin")
+    there = python_command("-c", "import sys; print(sys.prefix)")
+    assert subprocess.run(["sh", "-c", there], capture_output=True, text=True, check=True).stdout.strip() == sys.prefix
 
 
 def test_a_path_is_no_option() -> None:

@@ -2,8 +2,9 @@
 
 import difflib
 import os
+import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
@@ -18,7 +19,9 @@ from trainables.records.atomic_files import refuse_escapes
 from trainables.text import examples, legible, one_line
 
 # what systems leave in folders, and hidden files and folders: nobody means these
-_LITTER = {"__macosx", "@eadir", "thumbs.db", "ehthumbs.db", "desktop.ini", "lost+found"}
+_LITTER = {"__macosx", "@eadir", "thumbs.db", "ehthumbs.db", "desktop.ini", "lost+found"} | {
+    *("#recycle", "@recycle", "$recycle.bin", "recycler", "system volume information")  # what somebody has deleted
+}
 _SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev"}  # no names of classes
 _MOST_REFUSED = 20  # files that cannot be read, after which the others are not tried
 
@@ -108,6 +111,7 @@ def find_pictures(root: Path) -> PictureFolder:
     deeper = [below for inside in folders for folder in inside.folders for below in _walk(folder)]
     left_out = "; ".join(_left_out(top, folders, deeper, is_flat))
     notes = [f"left out of {root}: {left_out}"] if left_out else []
+    notes += _alike(classes)
     if sum(len(below.pictures) for below in deeper) > sum(map(len, classes.values())):
         notes += _nearest(deeper, sum(map(len, classes.values())))
     elif classes and not is_flat and {name.lower() for name in classes} <= _SPLITS:
@@ -121,6 +125,17 @@ def find_pictures(root: Path) -> PictureFolder:
         found = "\n".join(["; ".join(["found none", *notes[:1]]), *notes[1:]])
         raise UserError(f"{root} must hold pictures (such as png, jpg, webp, tif) in CLASS/, or directly, {found}")
     return PictureFolder(classes, tuple(map(legible, notes)))
+
+
+def _alike(classes: Iterable[str]) -> Iterator[str]:
+    """Of classes whose names a person takes for one."""
+    spelt: dict[str, list[str]] = {}
+    for name in classes:
+        spelt.setdefault(unicodedata.normalize("NFC", name).casefold(), []).append(name)
+    for names in spelt.values():
+        if len(names) > 1:
+            how = "in case" if len({*map(str.casefold, names)}) == 1 else "in how their letters are encoded"
+            yield f"{' and '.join(names)} are {len(names)} classes, whose names differ only {how}: did you mean one?"
 
 
 def _left_out(

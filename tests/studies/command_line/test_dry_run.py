@@ -32,6 +32,7 @@ from studies.run.options import Budget, Options, Resources, Sinks, Storage
 from studies.search.lifecycle import Lifecycle, search_trials
 from trainables.errors import UserError
 from trainables.records.storage_urls import storage_url
+from trainables.text import python_command
 from trainables.training.probe import Pace
 
 
@@ -265,7 +266,7 @@ def test_days_on_a_cpu_are_told_with_the_smaller_study_to_copy(warned: Warned, t
     assert "time     about 5.0 days, from 5.0 days to 5.0 days" in lines
     (command,) = [line.removeprefix("smaller").strip() for line in lines if line.startswith("smaller")]
     assert shlex.split(command) == [
-        *("python", "my studies/digits.py", "--set", "lr=0.002", "--fresh"),
+        *(*shlex.split(python_command()), "my studies/digits.py", "--set", "lr=0.002", "--fresh"),
         *("--set", "model.width=16", "--set", "batch_size=32", "--limit-train", "4000", "--limit-val", "1000"),
         *("--trials", "6", "--epochs", "2", "--final-epochs", "4", "--final", "6"),
         *("--out", str(tmp_path / "a (1)_small")),

@@ -106,6 +106,20 @@ def test_of_many_folders_it_is_said_how_many_are_looked_into(tmp_path):
     assert "002, ...; of its 301 folders the first 300 are looked into" in error_of("mnist", tmp_path / "sets")
 
 
+@pytest.mark.parametrize(
+    ("names", "how"),
+    [(("Cat", "cat", "dog"), "in case"), (("Caf\u00e9", "Cafe\u0301", "dog"), "in how their letters are encoded")],
+    ids=["case", "Unicode"],
+)
+def test_classes_that_a_person_takes_for_one_are_named(tmp_path, names, how):
+    root = draw(tmp_path / "x", *(f"{name}/{{}}.png" for name in names))
+    first, second, _ = sorted(names)
+    data = load_dataset(f"imagefolder:{root}")
+    assert len(data.classes) == 3
+    note = f"{first} and {second} are 2 classes, whose names differ only {how}: did you mean one?"
+    assert note in data.notes
+
+
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])
 def test_a_data_folder_that_is_a_file_is_named(tmp_path, name):
     (tmp_path / "file").write_text("")
@@ -136,6 +150,8 @@ def test_what_systems_leave_in_folders_is_not_meant(tmp_path):
         "a/._0.png",
         ".git/0.png",
         "__MACOSX/a/{}.png",
+        "#recycle/{}.png",
+        "$RECYCLE.BIN/{}.png",
         "a/@eaDir/{}.png",
     )
     root = draw(tmp_path / "x", "a/{}.png", *litter)
