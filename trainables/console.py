@@ -156,6 +156,7 @@ def run(app: typer.Typer, name: str | None = None, leave: Callable[[int], NoRetu
     ends with one of `ExitCode`. What a person can mend is told in two lines."""
     settle()
     try:
+        _refuse_lost_folder()
         called = name or as_typed("python", Path(sys.argv[0]))
         code = app(prog_name=called, standalone_mode=False) or ExitCode.DONE
         if code == ExitCode.INTERRUPTED:  # to Typer a Ctrl-C is a number
@@ -183,10 +184,21 @@ def run(app: typer.Typer, name: str | None = None, leave: Callable[[int], NoRetu
     leave(code)
 
 
+def _refuse_lost_folder() -> None:
+    """Raises: UserError where the working folder is gone, without which libraries fail in ways of their own."""
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise UserError("the working folder was removed or moved away\ncd to one that is there") from error
+
+
 def _in_lines(text: str) -> str:
     """An error's text without the line ends of paths in it, as they were typed, are written, or are resolved."""
     typed = [word[word.startswith("--") and word.find("=") + 1 :] for word in sys.argv]
-    paths = {str(Path.cwd()), *typed, *map(str, map(Path, typed)), *map(os.path.realpath, typed)}
+    folders: list[str] = []
+    with suppress(FileNotFoundError):
+        folders = [str(Path.cwd()), *map(os.path.realpath, typed)]
+    paths = {*folders, *typed, *map(str, map(Path, typed))}
     for path in sorted(paths, key=len, reverse=True):  # the longest first: it may begin with another
         text = text.replace(path, path.replace("\n", "?")) if path.strip() else text
     return text

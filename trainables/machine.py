@@ -2,10 +2,14 @@
 A count of the machine's own would have as many threads, trials and workers compete for what there is."""
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psutil
+from rich.filesize import decimal
+
+from trainables.errors import StudyWarning
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUPS = Path("/proc/self/cgroup")
@@ -38,6 +42,14 @@ def memory() -> int:
 def cores_for_workers() -> int:
     """Cores to give to workers of one core or more, at least 1: no more than their memory has room for."""
     return max(1, min(cores(), (memory() - _RAY_BYTES) // _WORKER_BYTES))
+
+
+def warn_of_little_memory() -> None:
+    """A `StudyWarning` where Ray and one worker take more memory than this process may."""
+    if (most := memory()) < _RAY_BYTES + _WORKER_BYTES:
+        wanted = decimal(_RAY_BYTES + _WORKER_BYTES)
+        text = f"this process may take {decimal(most)} of memory, and a study some {wanted}: it may be killed for that"
+        warnings.warn(StudyWarning(text), stacklevel=2)
 
 
 def limit_threads() -> None:

@@ -7,14 +7,16 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from unicodedata import category
 
 # what a URL's query may hold that nobody is to see
 SECRETS = ("password", "passwd", "pwd", "sslpassword", "access_key", "secret_key", "session_token")
 
 
 def printable(text: str) -> str:
-    """``text`` without control characters, which a terminal might obey, and with its lines."""
-    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+    """``text`` without control characters, which a terminal might obey, and with its lines; the blanks and joiners of
+    other scripts stay."""
+    return "".join(c if c.isprintable() or c in "\n\u200c\u200d" or category(c) == "Zs" else "?" for c in text)
 
 
 def one_line(path: str | Path) -> str:
@@ -48,7 +50,7 @@ def as_typed(*words: str | Path) -> str:
 
 
 def python_command(*words: str | Path) -> str:
-    """A command of this Python as a shell here finds it: by its name, or by its path where that is another's or none."""
+    """A command of this Python as a shell here finds it: by its name, or by its path where that is another or none."""
     this = Path(sys.executable)
     names = (
         name for name in ("python", this.name) if (found := shutil.which(name)) and Path(found).parent == this.parent

@@ -64,7 +64,8 @@ def _opened_by(path: Path, folder: Path, has_begun: bool) -> str:
         if has_begun or os.path.lexists(path):
             raise UserError(f"{folder} is not a study's folder: {path.name} is missing\nrestore it")
         return ""
-    uri = f"file:{quote(os.fsencode(path.resolve()))}?mode=ro"
+    mode = "mode=ro" + "&immutable=1" * _is_at_rest(path)
+    uri = f"file:{quote(os.fsencode(path.resolve()))}?{mode}"
     with closing(sqlite3.connect(uri, READ_SECONDS, uri=True, factory=PatientConnection)) as ledger:
         _refuse_programs(ledger, path)
         # what Optuna makes last, before a study, is its version
@@ -72,7 +73,15 @@ def _opened_by(path: Path, folder: Path, has_begun: bool) -> str:
         is_made = has_version and ledger.execute("SELECT count(*) FROM alembic_version").fetchone()[0]
     # quoted twice: SQLAlchemy reads the URL, then SQLite the path in it
     quoted = quote(quote(os.fsencode(path.resolve())))
-    return f"sqlite:///file:{quoted}?mode=ro&uri=true" if is_made or has_begun else ""
+    return f"sqlite:///file:{quoted}?{mode}&uri=true" if is_made or has_begun else ""
+
+
+def _is_at_rest(path: Path) -> bool:
+    """Whether a SQLite file that another program has left in WAL mode (where its header has a 2) must be read as one
+    that nobody writes: SQLite would make files beside it, which is not allowed here, and a writer would have."""
+    with path.open("rb") as file:
+        is_wal = file.read(20)[18:] == b"\2\2"
+    return is_wal and not Path(f"{path}-wal").exists() and not os.access(path.parent, os.W_OK)
 
 
 def _read(url: str, question: Question, shown: str, has_begun: bool) -> list[FrozenTrial]:

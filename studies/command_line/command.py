@@ -26,7 +26,7 @@ from trainables.process import lost
 # cursor and its keys back, and print
 _ENDED = """read -r line && exit
 [ -t 1 ] && printf '\\033[?25h' && stty echo <&1
-printf '%s\\n' "error: the study's process was ended, by a kill or because its Ray cluster is gone" \\
+printf '%s\\n' "error: the study's process was killed, for want of memory or by somebody, or its Ray cluster is gone" \\
 "the same command goes on from there" >&2
 """
 

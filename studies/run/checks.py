@@ -21,6 +21,7 @@ from studies.study import Study
 from trainables.console import unwritable
 from trainables.data.datasets import training_images
 from trainables.errors import UserError
+from trainables.machine import warn_of_little_memory
 from trainables.records.storage_urls import storage_url
 from trainables.slots.resources import Placement, SlotResources
 from trainables.space import extremes
@@ -79,6 +80,7 @@ def _check_machine(study: Study, options: Options) -> None:
     counted, or what torch.compile makes its code with."""
     if options.resources.address not in (None, "local"):
         return
+    warn_of_little_memory()
     if options.budget.gpu_hours is not None and not has_gpu():
         fault = f"--max-gpu-hours counts hours of GPUs, and this machine has none, got {options.budget.gpu_hours:g}"
         raise UserError(f"{fault}\nuse --max-hours")

@@ -73,6 +73,23 @@ def test_a_failure_is_1_and_a_mistake_is_2(body: str, code: int, said: str) -> N
 
 
 @pytest.mark.heavy
+@pytest.mark.parametrize(
+    "arguments", [["main.py", "--epochs", "1"], ["studies/digits_vae.py"], ["-m", "studies", "list"]]
+)
+def test_a_working_folder_that_is_gone_is_named(tmp_path: Path, arguments: list[str]) -> None:
+    words = [str(ROOT / word) if word.endswith(".py") else word for word in arguments]
+    gone = 'cd "$0" && rmdir "$0" && exec "$@"'
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = ["sh", "-c", gone, str(tmp_path), sys.executable, *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.stderr.splitlines() == [
+        "error: the working folder was removed or moved away",
+        "cd to one that is there",
+    ]
+    assert (done.returncode, done.stdout) == (1, "")
+
+
+@pytest.mark.heavy
 def test_a_variable_is_named_where_it_is_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VAE_DATA_DIR", "~nobody-here")
     done = script(ROOT / "studies/digits_vae.py", cwd=tmp_path)

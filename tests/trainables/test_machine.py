@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import psutil
 import pytest
 
 from trainables import machine
+from trainables.errors import StudyWarning
 
 GIB = 1 << 30
 
@@ -50,6 +52,15 @@ def test_a_quota_of_the_second_version(quota: str, cores: int, world: Path) -> N
     write(world / "cgroup/job/memory.max", str(8 * GIB))  # of the group above: it holds below, too
     write(world / "cgroup/job/step/memory.max", "max")
     assert (machine.cores(), machine.memory()) == (cores, 8 * GIB)
+
+
+def test_a_limit_that_a_study_does_not_fit_into_is_told_of(world: Path) -> None:
+    write(world / "self", "0::/")
+    with warnings.catch_warnings(action="error"):
+        machine.warn_of_little_memory()
+    write(world / "cgroup/memory.max", str(900 << 20))
+    with pytest.warns(StudyWarning, match=r"may take 943.7 MB of memory, and a study some 2.4 GB: it may be killed"):
+        machine.warn_of_little_memory()
 
 
 def test_a_group_may_have_any_name(world: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from trainables.text import as_typed, one_line, python_command, spoken
+from trainables.text import as_typed, one_line, printable, python_command, spoken
 
 WORDS = [
     "plain",
@@ -48,6 +48,17 @@ def test_a_printed_command_runs_this_python_where_its_name_is_not_found(monkeypa
     monkeypatch.setenv("PATH", f"/nowhere{os.pathsep}/bin")
     there = python_command("-c", "import sys; print(sys.prefix)")
     assert subprocess.run(["sh", "-c", there], capture_output=True, text=True, check=True).stdout.strip() == sys.prefix
+
+
+def test_blanks_and_joiners_of_other_scripts_are_printed_and_what_moves_a_cursor_is_not() -> None:
+    names = (
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+        "\U0001f469\u200d\U0001f52c",
+        "Foto\u3000\u732b",
+        "a\u00a0b",
+    )
+    assert [printable(name) for name in names] == [*names]
+    assert printable("a\u202eb\x1b[2Jc\u2028d\u200b") == "a?b?[2Jc?d?"
 
 
 def test_a_path_is_no_option() -> None:

@@ -60,6 +60,11 @@ def out_of_reach(shown: str, error: BaseException) -> str | None:
     if name.startswith(_HELD):
         held = f"{shown} is locked: another program holds it, or its file system does not answer"
         return f"{held}\nclose what has it open (a browser of databases, a backup), and run the same command again"
+    if name.startswith("SQLITE_IOERR") and "LOCK" in name:
+        return (
+            f"{shown} cannot be locked: its file system has no locks ({name})\n"
+            "put the study's folder on another, or its ledger into a database (--storage)"
+        )
     if name.startswith(_OUT_OF_REACH) or (name.startswith("SQLITE_IOERR") and name != "SQLITE_IOERR_SHORT_READ"):
         return (
             f"{shown} cannot be had: {found} ({name})\nsee to its disk and its permissions; the file is left as it is"

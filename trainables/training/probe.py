@@ -4,6 +4,7 @@ one of each to warm up, scaled to the whole of both. In a process of its own, wh
 import multiprocessing
 import signal
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -74,6 +75,7 @@ def _words(config: TrialConfig) -> str:
 
 
 def _measure(answers: Connection, configs: Sequence[TrialConfig], data_dir: Path | None, threads: int) -> None:
+    warnings.simplefilter("ignore")  # what there is to say of the data, the process that asks has said
     import torch
 
     from trainables.training.process_group import World, first_device, keep_freed_memory

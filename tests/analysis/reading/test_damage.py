@@ -11,6 +11,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
@@ -196,12 +197,30 @@ def test_what_a_reader_cannot_take_in_is_not_called_damaged(tmp_path: Path, monk
     assert "whole" not in str(error.value)
 
 
+@pytest.mark.heavy
+def test_what_another_program_left_in_wal_mode_is_read_where_nothing_may_be_written(tmp_path: Path) -> None:
+    folder = build_study(tmp_path / "study")
+    with closing(sqlite3.connect(folder / "study.db")) as browser:
+        browser.execute("PRAGMA journal_mode=wal")
+    may = ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-all"] if os.getuid() == 0 else []
+    command = [*may, sys.executable, "-c", "import sys, analysis; print(len(analysis.load_trials(sys.argv[1])))"]
+    folder.chmod(0o500)
+    try:
+        done = subprocess.run([*command, folder], capture_output=True, text=True, check=False)
+    finally:
+        folder.chmod(0o700)
+    assert (done.stdout, done.stderr) == (f"{len(SIX)}\n", "")
+    assert not [*folder.glob("study.db-*")]
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [
         ("SQLITE_BUSY_RECOVERY", "is locked"),
         ("SQLITE_PROTOCOL", "is locked"),
         ("SQLITE_IOERR_READ", "cannot be had"),
+        ("SQLITE_IOERR_LOCK", "its file system has no locks"),
+        ("SQLITE_IOERR_CHECKRESERVEDLOCK", "its file system has no locks"),
         ("SQLITE_FULL", "cannot be had"),
         ("SQLITE_IOERR_SHORT_READ", ""),
         ("SQLITE_CORRUPT", ""),

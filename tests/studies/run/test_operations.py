@@ -164,7 +164,7 @@ def test_a_study_whose_raylet_is_gone_says_so(tmp_path: Path) -> None:
     output = study.communicate(timeout=120)[0]  # its last word too: that has the same pipe
     assert study.returncode not in (0, 3)
     assert re.search(
-        r"error: the study('s process was ended, by a kill or| stopped early: Ray's node) .* is gone\n"
+        r"error: the study('s process was killed, .* or its Ray cluster| stopped early: Ray's node .*) is gone\n"
         r"the same command goes on from there\n$",
         output,
     )

@@ -139,7 +139,7 @@ def test_a_study_that_is_killed_says_so_and_gives_the_terminal_back(tmp_path: Pa
             if "the same command goes on from there" not in found.output:
                 found.read()
         assert re.search(
-            r"error: the study's process was ended, by a kill or because its Ray cluster is gone\r\n"
+            r"error: the study's process was killed, for want of memory or by somebody, or its Ray cluster is gone\r\n"
             r"the same command goes on from there\r\n$",
             found.output,
         )
