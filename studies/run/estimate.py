@@ -59,8 +59,8 @@ def estimated(study: Study, options: Options, slots: int, slot: SlotResources, r
     smallest, largest = paces(
         [study.smallest(), study.largest()], options.data_dir, slot.workers * slot.cpus_per_worker
     )
-    each = [smallest.seconds * (1 - smallest.error), (smallest.seconds + largest.seconds) / 2]
-    each.append(largest.seconds * (1 + largest.error))
+    fast, slow = sorted((smallest, largest), key=lambda pace: pace.seconds)  # a few steps may have it the other way
+    each = [fast.seconds * (1 - fast.error), (fast.seconds + slow.seconds) / 2, slow.seconds * (1 + slow.error)]
     low, seconds, high = (
         epoch * _epochs(study, kept, slots) + report for epoch, kept in zip(each, _kept(study.prune), strict=True)
     )

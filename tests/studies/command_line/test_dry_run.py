@@ -25,6 +25,7 @@ from studies.record import study_folder
 from studies.record.driver_lock import DriverLock
 from studies.record.ledger import Ledger
 from studies.record.study_folder import StudyFolder
+from studies.run import estimate
 from studies.run.checks import foresee
 from studies.run.estimate import Estimate, _epochs, images_to_train, smaller
 from studies.run.operations import described, status_of
@@ -32,6 +33,7 @@ from studies.run.options import Budget, Options, Resources, Sinks, Storage
 from studies.search.lifecycle import Lifecycle, search_trials
 from trainables.errors import UserError
 from trainables.records.storage_urls import storage_url
+from trainables.slots.resources import SlotResources
 from trainables.text import python_command
 from trainables.training.probe import Pace
 
@@ -232,6 +234,18 @@ _GIVEN = (
     *("--out", "a (1)", "--out=b", "--epochs", "300000", "--set", "batch_size=64", "--set=model.width=32", "--final=8"),
     *("--set", "limit_train=5000", "--set", "lr=0.002", "--storage", "sqlite:///other.db", "--fresh", "--trials", "9"),
 )
+
+
+@pytest.mark.parametrize("measured", [(2.0, 3.0), (3.0, 2.0)], ids=["as it is", "by a busy machine"])
+@pytest.mark.parametrize("prune", [0.0, 0.5])
+def test_the_time_is_within_its_range(
+    measured: tuple[float, float], prune: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimate, "paces", lambda *_: [Pace(seconds, 0.01, "cpu") for seconds in measured])
+    time = estimate.estimated(replace(STUDY, prune=prune), Options(), 1, SlotResources(1, 1), report=5.0)
+    assert time.low < time.seconds < time.high
+
+
 Warned = Callable[[float], list[str]]
 
 
