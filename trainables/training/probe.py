@@ -1,14 +1,16 @@
 """How long an epoch of a config takes here, in seconds of measuring: a few steps and one batch of the evaluation, after
 one of each to warm up, scaled to the whole of both. In a process of its own, whose memory goes with it."""
 
-import multiprocessing
+import os
 import signal
+import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,11 +42,16 @@ class Pace:
 def paces(configs: Sequence[TrialConfig], data_dir: Path | None, threads: int) -> list[Pace]:
     """That of each config. Raises: UserError where one does not fit into memory, or takes more than `_PATIENCE`
     seconds to measure."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_measure, args=(theirs, configs, data_dir, threads), daemon=True)
+    ours, theirs = Pipe(duplex=False)
+    program = "from trainables.training.probe import measure_for; measure_for()"
+    asked = [str(theirs.fileno()), str(threads), str(data_dir or ""), *(each.model_dump_json() for each in configs)]
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C is for this process alone
-    process.start()
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-c", program, *asked],
+        stdin=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        pass_fds=[theirs.fileno()],
+    )
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
     theirs.close()
     found: list[Pace] = []
@@ -66,7 +73,7 @@ def paces(configs: Sequence[TrialConfig], data_dir: Path | None, threads: int) -
         ) from error
     finally:
         process.kill()
-        process.join()
+        process.wait()
     return found
 
 
@@ -74,17 +81,20 @@ def _words(config: TrialConfig) -> str:
     return f"a model of {config.model.latent_dim} latents, {config.model.layers}, {config.batch_size} images a batch"
 
 
-def _measure(answers: Connection, configs: Sequence[TrialConfig], data_dir: Path | None, threads: int) -> None:
+def measure_for() -> None:
+    """Answer `paces`, which has started this process, through the pipe that is the first of its arguments."""
+    pipe, threads, data_dir, *asked = sys.argv[1:]
+    answers = Connection(int(pipe), readable=False)
     warnings.simplefilter("ignore")  # what there is to say of the data, the process that asks has said
     import torch
 
     from trainables.training.process_group import World, first_device, keep_freed_memory
 
     keep_freed_memory()
-    torch.set_num_threads(threads)
-    for config in configs:
+    torch.set_num_threads(int(threads))
+    for config in map(TrialConfig.model_validate_json, asked):
         try:
-            answers.send(_pace(config, data_dir, World(device=first_device())))
+            answers.send(_pace(config, Path(data_dir) if data_dir else None, World(device=first_device())))
         except Exception as error:  # memory that is not there, a loss that is no number, data that has gone
             answers.send((str(error).splitlines() or [type(error).__name__])[0][:200])
             return

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
+from support.commands import script
 from support.small_study import CONFIG
 
 from trainables.errors import UserError
@@ -38,3 +40,16 @@ def test_larger_models_take_longer_and_a_single_step_is_less_certain() -> None:
 def test_what_cannot_be_trained_is_said() -> None:
     with pytest.raises(UserError, match=r"a model of 65536 latents, .* cannot be trained here: .*\nmake it"):
         paces([EPOCH.replace({"model.latent_dim": 65_536, "model.width": 1024})], None, threads=1)
+
+
+def test_a_script_that_is_no_module_is_not_run_again_to_measure(tmp_path: Path) -> None:
+    """As multiprocessing would, without `if __name__ == "__main__"`."""
+    (tmp_path / "mine.py").write_text(
+        "print('begun')\n"
+        "from trainables.config import TrialConfig\n"
+        "from trainables.training.probe import paces\n"
+        f"config = TrialConfig.model_validate_json({EPOCH.model_dump_json()!r})\n"
+        "print(paces([config], None, 1)[0].device)\n"
+    )
+    done = script(tmp_path / "mine.py", cwd=tmp_path)
+    assert (done.stdout, done.stderr) == ("begun\ncpu\n", "")
