@@ -36,6 +36,8 @@ def memory() -> int:
         most.append(a_node << 20)
     if a_core := _number(os.environ, "SLURM_MEM_PER_CPU"):
         most.append((a_core << 20) * (_number(os.environ, "SLURM_CPUS_ON_NODE") or cores()))
+    if a_gpu := _number(os.environ, "SLURM_MEM_PER_GPU"):
+        most.append((a_gpu << 20) * (_number(os.environ, "SLURM_GPUS_ON_NODE") or 1))
     return min(most)
 
 

@@ -32,6 +32,7 @@ from trainables.records.storage_urls import OWNER, WRITE_SECONDS, out_of_reach, 
 from trainables.text import legible, without_passwords
 
 _SQLITE = b"SQLite format 3\0"  # how a database's file begins
+_PACKAGES = {"MySQLdb": "mysqlclient", "psycopg2": "psycopg2-binary"}  # that have a driver's module
 State = Literal["complete", "pruned", "failed"]  # how a training ends
 CONSTRAINTS = "constraints"  # as Optuna's samplers and its dashboard both read them, which know no names of them
 BITS = "val_bits_per_dim"  # what the ledger notes of a trial besides, where it is not what is minimised
@@ -286,5 +287,5 @@ def _unopened(url: str, error: Exception, called: str = "the study's storage") -
         case NoSuchModuleError():
             reason = f"there is no kind of database {url.partition(':')[0]!r}: use sqlite, postgresql or mysql"
         case ModuleNotFoundError():
-            reason = f"install the package {error.name}"
+            reason = f"install the package {_PACKAGES.get(error.name or '', error.name)}"
     return UserError(f"{called} cannot be opened: {shown}\n{reason}")

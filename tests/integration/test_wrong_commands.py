@@ -383,6 +383,7 @@ def test_a_wrong_command_is_two_lines_and_leaves_nothing(
         ("digits", "--set model.widht=3", "did you mean model.width? its fields: image_shape, "),
         ("digits", "--set optimizer=adma", "did you mean adam?"),
         ("digits", "--storage foo://x", "there is no kind of database 'foo': use sqlite, postgresql or mysql"),
+        ("digits", "--storage mysql://u@h/d", "install the package mysqlclient"),
         ("main", "--dataset imagefolder:/tmp --image_size 33", "the nearest that are: 32 and 40"),
         ("main", "--dataset imagefolder:/tmp --image_size 30", "the nearest that are: 28 and 32"),
         ("main", "--dataset imagefolder:/tmp --image_size 1023", "the nearest that are: 896 and 1024"),

@@ -88,6 +88,7 @@ def test_a_quota_of_the_first_version_in_a_container(world: Path) -> None:
         ({"SLURM_CPUS_PER_TASK": "4", "SLURM_MEM_PER_CPU": "2048"}, 4, 8),
         ({"SLURM_CPUS_ON_NODE": "16", "SLURM_MEM_PER_NODE": "32768"}, 16, 32),
         ({"SLURM_CPUS_ON_NODE": "16", "SLURM_CPUS_PER_TASK": "2", "SLURM_MEM_PER_NODE": "0"}, 2, 256),
+        ({"SLURM_MEM_PER_GPU": "16384", "SLURM_GPUS_ON_NODE": "2", "SLURM_CPUS_ON_NODE": "8"}, 8, 32),
         ({"SLURM_CPUS_PER_TASK": "many", "SLURM_CPUS_ON_NODE": "0"}, 64, 256),
     ],
 )
