@@ -7,6 +7,8 @@ if __name__ == "__main__":
 
 import hashlib
 import math
+import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -25,6 +27,7 @@ from trainables.metrics import Metrics, at_rate
 from trainables.records.study_layout import obstacle, visu_name
 from trainables.records.trial_folder import TrialFolder
 from trainables.terminal import Column, print_table, print_text, screen
+from trainables.text import spoken
 from vae_models import ModelConfig
 
 app = command_line()
@@ -34,6 +37,7 @@ _RATES = (  # of a multi-rate network
     Column("val_distortion", "distortion, nats", ".2f"),
     Column("val_active_units", "active units", ".0f"),
 )
+_FIRST_LINE, _LINES = 10.0, 60.0  # seconds after which, and between which, lines stand for the bars in a log
 _RANGE = " ".join(map(str, ModelConfig.model_fields["beta_range"].default))
 
 
@@ -130,16 +134,19 @@ def _train(config: TrialConfig, folder: TrialFolder, data_dir: Path | None, cons
     """Train with a progress bar, and a line an epoch."""
     from trainables.training.local import train_local
     from trainables.training.loop import NonFiniteError
+    from trainables.training.process_group import first_device
 
     columns = (SpinnerColumn(), MofNCompleteColumn(), *Progress.get_default_columns())
     try:
         with Progress(*columns, console=console, transient=True) as progress:
             done = len(folder.rows())
-            if done:
-                console.print(f"{folder.path} holds {done} of {config.epochs} epochs", soft_wrap=True)
+            where = "its GPU(s)" if first_device().type == "cuda" else "its CPU, as no GPU is seen"
+            text = f"{folder.path} holds {done} of {config.epochs} epochs; this machine trains on {where}"
+            console.print(text, soft_wrap=True)
             epochs = progress.add_task("epoch", total=config.epochs, completed=done)
             steps = progress.add_task("step", total=None)
-            track = partial(progress.track, task_id=steps)
+            bar = partial(progress.track, task_id=steps)
+            track = bar if console.is_terminal else partial(_told, epochs=config.epochs, console=console)
             for row in train_local(config, folder, data_dir, track=track):
                 progress.update(epochs, completed=row["epoch"])
                 progress.reset(steps)
@@ -150,6 +157,19 @@ def _train(config: TrialConfig, folder: TrialFolder, data_dir: Path | None, cons
         kept = f"{folder.path} keeps what is done; the same command goes on from there"
         console.print(f"\ninterrupted: {kept}", soft_wrap=True)
         raise SystemExit(ExitCode.INTERRUPTED) from None
+
+
+def _told(steps: range, epochs: int, console: Console) -> Iterator[int]:
+    """An epoch's steps, of which a line tells now and then where no bar is seen."""
+    began = time.monotonic()
+    said = began + _FIRST_LINE - _LINES
+    for step in steps:
+        yield step
+        now, done = time.monotonic(), step - steps.start + 1
+        if now - said > _LINES:
+            said = now
+            whole = spoken((now - began) / done * len(steps))
+            console.print(f"step {done:,} of {len(steps):,}; an epoch takes about {whole}, {epochs:,} are asked for")
 
 
 def _line(row: Metrics) -> str:

@@ -21,6 +21,8 @@ from trainables.objective import OBJECTIVES, Constraint, named, values
 from trainables.space import describe, extremes
 
 # what all trials of a study share
+WITH_OPTION = ("epochs", "limit_train", "limit_val", "seed")
+"""Fields of the base configuration that have an option, too."""
 _OF_ALL = {"model.image_shape", "model.binarise", "model.multi_rate", "model.beta_range"}
 _FIXED = {"seed", "dataset", "image_size", "limit_val", "held_out", "definitions"} | _OF_ALL
 _FINALS = {"rate_distortion": 3, "bits_per_dim": 1, "multi_rate": 1}
@@ -251,11 +253,12 @@ class Study:
         asked = self.of_question(question).question()
         asked["sampler"] = question.get("sampler", asked["sampler"])  # a function of the user's own has its name alone
         before, now = _flat(asked), _flat(self.question())
-        return [
-            f"{key}: {_said(key, before, now)} in the folder, {_said(key, now, before)} now"
+        lines = (
+            f"{_asked_by(key)}: {_said(key, before, now)} in the folder, {_said(key, now, before)} now"
             for key in sorted(before.keys() | now.keys())
             if before.get(key) != now.get(key)
-        ]
+        )
+        return list(dict.fromkeys(lines))  # one seed is of the search and of the trainings
 
 
 def _name(sampler: MakeSampler) -> str:
@@ -273,6 +276,14 @@ def _check_limits(limits: Sequence[Constraint], is_multi_rate: bool) -> None:
         for least in [limit for limit in limits if limit.sense == ">=" and limit.name == most.name]:
             if least.limit > most.limit:
                 raise ValueError(f"--where must leave room, got {least} and {most}\nleave out one")
+
+
+def _asked_by(key: str) -> str:
+    """The option that a value of a question is given by, or its path."""
+    path = key.removeprefix("base.")
+    if path in WITH_OPTION or key in ("objective", "prune", "where", "sampler"):
+        return f"--{path.replace('_', '-')}"
+    return key if path == key else f"--set {path}"
 
 
 def _said(key: str, values: Mapping[str, Any], others: Mapping[str, Any]) -> Any:

@@ -13,6 +13,8 @@ from vae_models import ModelConfig
 
 MOST_EPOCHS = 1_000_000
 HELD_OUT = 0.1  # of the training set, unless a config says otherwise
+MEANT = {"learning_rate": "lr", "kl_weight": "beta", "latent_size": "model.latent_dim", "latents": "model.latent_dim"}
+"""What others call a field -> its path."""
 _REPEAT_STRIDE = 100_003  # between the seeds of a trial's repeats: no study has as many trials, so none is another's
 
 
@@ -176,6 +178,7 @@ def _no_field(path: str, kind: type[BaseModel]) -> str:
     fields = [name for name in kind.model_fields if name != "model"]
     paths = [*TrialConfig.model_fields, *(f"model.{name}" for name in ModelConfig.model_fields)]
     paths.remove("model")
-    near = get_close_matches(path, paths, n=1) or get_close_matches(f"model.{path}", paths, n=1)
+    near = [MEANT[path]] if path in MEANT else get_close_matches(path, paths, n=1)
+    near = near or [f"model.{name}" for name in get_close_matches(path, ModelConfig.model_fields, n=1)]
     meant = f"did you mean {near[0]}? " if near else ""
     return f"{path!r} is no field of {kind.__name__}\n{meant}its fields: {', '.join(fields)}"

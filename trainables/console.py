@@ -16,7 +16,7 @@ import typer
 from pydantic import ValidationError
 from typer.main import get_command
 
-from trainables.config import TrialConfig
+from trainables.config import MEANT, TrialConfig
 from trainables.errors import EndedEarly, ExitCode, OptionError, UserError, explain, reason_of
 from trainables.process import lost, settle
 from trainables.text import as_typed, printable
@@ -213,6 +213,8 @@ def _usage(error: Any) -> str:
         said, way = "a command must be given", context.get_help()
     elif kind == "NoSuchOption":
         near = " or ".join(_near(error.option_name, error.possibilities or ()))
+        path, options = _path_of(error.option_name), {param.name for param in context.command.params} if context else {}
+        near = f"--set {path}=VALUE" if path and "set" in options else near
         said, way = f"there is no option {error.option_name}", f"did you mean {near}? {way}" if near else way
     elif kind == "BadOptionUsage":
         asked = re.search(r"requires (\d+) arguments", text)  # an option of several values
@@ -233,6 +235,14 @@ def _usage(error: Any) -> str:
     else:
         said = text
     return f"{said}\n{way}"
+
+
+def _path_of(option: str) -> str | None:
+    """The field of the configuration that an option such as --batch-size or --latent_dim would be of."""
+    name = option.lstrip("-").replace("-", "_")
+    if name in MEANT or name in TrialConfig.model_fields.keys() - {"model"}:
+        return MEANT.get(name, name)
+    return f"model.{name}" if name in ModelConfig.model_fields else None
 
 
 def _near(typed: str, options: Sequence[str]) -> list[str]:

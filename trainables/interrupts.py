@@ -5,8 +5,9 @@ imports a study into a notebook keeps the notebook's Ctrl-C. It imports next to 
 import os
 import signal
 
-ENDING = (signal.SIGTERM, signal.SIGHUP)
-"""What ends a command as Ctrl-C does: what systemd, Docker and Slurm send, and a terminal that is gone."""
+ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""What ends a command as Ctrl-C does: what systemd, Docker and Slurm send (as `--signal` asks it to), and a
+terminal that is gone."""
 
 
 def end_at_once() -> None:

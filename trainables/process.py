@@ -30,6 +30,7 @@ def settle() -> None:
     _have_numbers_of_threads()
     sys.stdout, sys.stderr = _unfailing(sys.stdout, 1), _unfailing(sys.stderr, 2)
     raise_interrupts()
+    os.environ.pop("PYTHONOPTIMIZE", None)  # without their docstrings, Ray's processes end at once
     # libraries' warnings are for who writes programs with them (`python -W default`); Ray's must not die of one
     theirs = os.environ.pop("PYTHONWARNINGS", "").split(",")
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")

@@ -10,13 +10,12 @@ from typing import Annotated, Any, Literal, TypeVar, get_origin, get_type_hints
 from typer import Option
 
 from studies.sampling import SAMPLERS
-from studies.study import Study
+from studies.study import WITH_OPTION, Study
 from trainables.console import folder_of
 from trainables.records.study_layout import new_study_of
 from trainables.slots.resources import Placement
 
 _Fields = TypeVar("_Fields")
-_BOTH = ("epochs", "limit_train", "limit_val", "seed")  # fields of the base configuration that have an option, too
 _PLAN = ("trials", "final_epochs", "seeds", "seed")  # options whose defaults are the study's
 
 
@@ -83,10 +82,10 @@ class Asked:
             if self.objective:
                 raise ValueError(f"--objective must be left out with --multi-rate, got {self.objective}")
             study = study.multi_rate()
-        overrides = {name: getattr(self, name) for name in _BOTH}
+        overrides = {name: getattr(self, name) for name in WITH_OPTION}
         defaults, found = defaults_of(study), dict(self._set(study))
         for path, value in found.items():
-            if path in _BOTH and overrides[path] not in (defaults[path], value):
+            if path in WITH_OPTION and overrides[path] not in (defaults[path], value):
                 option = f"--{path.replace('_', '-')}"
                 raise ValueError(
                     f"{option} must be given once, got {overrides[path]}, and {value} by --set\nleave out one"
@@ -117,7 +116,7 @@ class Asked:
             option = path.replace("_", "-")
             if path == "model.multi_rate":
                 raise ValueError(f"--set must leave model.multi_rate alone, got {written}\nuse --multi-rate")
-            if path in {each.name for each in fields(self)} - set(_BOTH):
+            if path in {each.name for each in fields(self)} - set(WITH_OPTION):
                 raise ValueError(f"--set must name a field of the configuration, got {path!r}\nuse --{option}")
             try:
                 value = json.loads(written)
@@ -128,7 +127,7 @@ class Asked:
             if path in given and given[path] != value:
                 raise ValueError(f"--set {path} must be given once, got {given[path]}, and {value}\nleave out one")
             given[path] = value
-            if path in _BOTH:
+            if path in WITH_OPTION:
                 study.base.replace({path: value})
             yield path, value
 
@@ -147,7 +146,7 @@ class Asked:
 
 def defaults_of(study: Study) -> dict[str, Any]:
     """Those of `Asked` that are a study's own."""
-    base = {name: getattr(study.base, name) for name in _BOTH}
+    base = {name: getattr(study.base, name) for name in WITH_OPTION}
     return base | {name: getattr(study, name) for name in _PLAN}
 
 

@@ -21,6 +21,7 @@ from trainables.records.atomic_files import PARTIAL, seal, unseal, write_atomic
 from trainables.records.storage_urls import masked, unmasked
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import STATES, TrialFolder
+from trainables.text import python_command
 
 if TYPE_CHECKING:
     from trainables.records.object_store import Mirror  # pyarrow is large, and needed where there is one alone
@@ -125,7 +126,8 @@ class StudyFolder:
         if differences:
             raise UserError(
                 f"{self.path} holds another study: {'; '.join(differences)}\n"
-                "use another --out, or --fresh to move that study aside"
+                "use another --out, or --fresh to move that study aside; its own command, which goes on with it, is in "
+                f"`{python_command('-m', 'studies', 'status', self.path)}`"
             )
         for key in ("storage", "checkpoints"):
             if asked[key] not in (None, lasting[key]):

@@ -105,7 +105,7 @@ def test_a_killed_study_continues_to_the_same_result(tmp_path: Path) -> None:
     assert extended[columns].head(7).equals(expected[columns])
     other = script(*command, "--out", "whole", "--set", "lr=0.5", cwd=tmp_path)
     assert other.returncode == 2
-    assert "base.lr: 0.004 in the folder, 0.5 now" in other.stderr
+    assert "--set lr: 0.004 in the folder, 0.5 now" in other.stderr
     foreign = script(ROOT / "studies/mnist_vae.py", "--out", "whole", "--set", "dataset=digits", cwd=tmp_path)
     assert foreign.returncode == 2
     assert "holds another study" in foreign.stderr

@@ -62,8 +62,8 @@ def test_fields_that_were_added_later_lock_no_folder(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "difference"),
     [
-        ({"lr": 0.5}, "base.lr: 0.01 in the folder, 0.5 now"),
-        ({"precision": "bf16"}, "base.precision: float32 in the folder, bf16 now"),
+        ({"lr": 0.5}, "--set lr: 0.01 in the folder, 0.5 now"),
+        ({"precision": "bf16"}, "--set precision: float32 in the folder, bf16 now"),
         ({"model.depth": 1}, "space.model.depth: .* in the folder, not there now"),
     ],
 )

@@ -125,7 +125,7 @@ def test_multi_rate_networks_have_their_own_objective_and_no_searched_weight() -
 def test_differences_are_named() -> None:
     other = study(base=CONFIG.replace({"lr": 0.5}))
     assert study().differences(study().question()) == []
-    assert other.differences(study().question()) == ["base.lr: 0.001 in the folder, 0.5 now"]
+    assert other.differences(study().question()) == ["--set lr: 0.001 in the folder, 0.5 now"]
 
 
 def test_what_another_question_searches_is_said_as_a_person_reads_it() -> None:

@@ -88,7 +88,7 @@ def test_what_is_no_number_of_threads_is_passed_over(
     assert os.environ.get("OMP_NUM_THREADS") == kept
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
 def test_what_ends_a_command_ends_it_as_ctrl_c(number: signal.Signals, tmp_path: Path) -> None:
     done = command(tmp_path, f"$IT --seconds 60 & while [ ! -e done ]; do sleep 0.1; done; kill -{number} $!; wait $!")
     assert done.returncode == 130

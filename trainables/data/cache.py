@@ -169,11 +169,10 @@ def _let_go(folder: Path, file: int) -> None:
         os.close(file)
 
 
-def remove_older(newest: Path, is_older: Callable[[dict[str, Any]], bool]) -> None:
-    """Remove the folders beside `newest`, named like it, that are older by what is written about them, while the lock
-    of all of them is held, and what was made of any that is gone, whose names end in its own. Those that another
-    process has mapped stay: over a network it would lose them."""
-    kind = newest.name.rpartition("-")[0]
+def remove_older(newest: Path, kind: str, is_older: Callable[[dict[str, Any]], bool]) -> None:
+    """Remove the folders beside `newest` of a `kind`, with which their names begin, that are older by what is written
+    about them, and what was made of any that is gone, whose names end in its own. Those that another process has mapped
+    stay: over a network it would lose them."""
     for folder in newest.parent.glob(f"{kind}-*/"):
         with contextlib.suppress(*DAMAGE):  # not to be read, or somebody else's
             if folder != newest and is_older(unseal((folder / "meta.json").read_bytes())):

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -31,6 +32,7 @@ _DEFAULT_IMAGE_SIZE = 32
 _TEST_FRACTION = 0.2  # of the sets that come without a test split
 _BLOCK, _BLOCK_BYTES = 16, 1 << 23  # images, and bytes of them, that are in memory at once while a set is prepared
 _SOON = 0.5  # seconds, in which most sets are prepared, and no bar is seen
+_FIRST_LINE, _LINES = 5.0, 60.0  # seconds after which, and between which, lines stand for the bar in a log
 _FEW = 30  # images to validate on, below which their mean says little
 
 
@@ -214,13 +216,16 @@ def _prepare(folder: Path, lock: Path, name: str, root: Path, source: Source) ->
         }
         write_arrays(folder, lock, arrays, lambda: {**about, "notes": source.notes_of_reading()})
 
+    kinds = FOLDERS if kind in FOLDERS else (kind,)  # in colour and in grey, a folder has changed for both
+
     def is_older(old: dict[str, Any]) -> bool:
         # earlier versions say the place with the name as it was spelt, or the name alone
-        places = about["place"], _short_hash(name, str(root))
+        places = {*(_place(each, root) for each in kinds), _short_hash(name, str(root))}
         place = old.get("place") or (_place(kind, root) if old["name"].partition(":")[2] in (spelt, str(root)) else "")
         return bool(place in places and old.get("source") != about["source"])
 
-    remove_older(folder, is_older)
+    for each in kinds:
+        remove_older(folder, each, is_older)
 
 
 @functools.lru_cache(maxsize=16)
@@ -274,16 +279,23 @@ def _open(folder: Path, name: str, notes: tuple[str, ...]) -> Dataset:
 
 @contextmanager
 def _counting(what: str, total: int) -> Iterator[Callable[[np.ndarray], np.ndarray]]:
-    """A bar in a terminal, which moves on by each block that passes; none for what takes a moment."""
+    """A bar in a terminal, which moves on by each block that passes, and elsewhere a line a minute; none for what takes
+    a moment."""
     console, began = Console(stderr=True), time.monotonic()
+    done, said = 0, began + _FIRST_LINE - _LINES
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal)
     task = bar.add_task(printable(what), total=total)
 
     def count(block: np.ndarray) -> np.ndarray:
-        if time.monotonic() - began > _SOON:
+        nonlocal done, said
+        done, now = done + len(block), time.monotonic()
+        if now - began > _SOON:
             bar.start()
         bar.advance(task, len(block))
+        if bar.disable and now - said > _LINES:
+            said = now
+            print(printable(f"{what}: {done:,} of {total:,} pictures"), file=sys.stderr)
         return block
 
     try:

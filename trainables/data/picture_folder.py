@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,7 +23,11 @@ from trainables.text import examples, legible, one_line
 _LITTER = {"__macosx", "@eadir", "thumbs.db", "ehthumbs.db", "desktop.ini", "lost+found"} | {
     *("#recycle", "@recycle", "$recycle.bin", "recycler", "system volume information")  # what somebody has deleted
 }
-_SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev"}  # no names of classes
+# names of folders that are no classes: of splits, and of pictures beside what is drawn upon them
+_SPLIT = re.compile(
+    r"(train|training|test|testing|val|valid|validation|dev)[ _-]?(\d*|set|data|images?)", re.IGNORECASE
+)
+_PART = re.compile(r"images?|imgs?|masks?|labels?|annotations?|segmentations?|ground[ _-]?truth|gt", re.IGNORECASE)
 _MOST_REFUSED = 20  # files that cannot be read, after which the others are not tried
 
 
@@ -114,8 +119,8 @@ def find_pictures(root: Path) -> PictureFolder:
     notes += _alike(classes)
     if sum(len(below.pictures) for below in deeper) > sum(map(len, classes.values())):
         notes += _nearest(deeper, sum(map(len, classes.values())))
-    elif classes and not is_flat and {name.lower() for name in classes} <= _SPLITS:
-        most = max(classes, key=lambda name: (name.lower().startswith("train"), len(classes[name])))
+    elif not is_flat and any(classes and all(map(kind.fullmatch, classes)) for kind in (_SPLIT, _PART)):
+        most = max(classes, key=lambda name: (name.lower().startswith(("train", "im")), len(classes[name])))
         notes.append(f"{' and '.join(classes)} are read as classes: did you mean {root / most}?")
     elif not classes and any(inside.lost for inside in (top, *folders)):
         notes.append("fetch what the links lead to, as git-annex, DVC or a disk that is not mounted has it")
@@ -198,12 +203,12 @@ def _nearest(deeper: Sequence[_Contents], read: int) -> Iterator[str]:
             counts[contents.path.parent] += len(contents.pictures)
             names.setdefault(contents.path.parent, set()).add(contents.path.name)
     fullest = max(counts, key=lambda folder: counts[folder])
-    if fullest.name.lower() in _SPLITS:
+    if _SPLIT.fullmatch(fullest.name):
         beside = (folder for folder in counts if folder.parent == fullest.parent)
         fullest = next((folder for folder in beside if folder.name.lower() in ("train", "training")), fullest)
     count = counts[fullest]
     alike = [folder for folder in counts if folder.parent == fullest.parent and names[folder] == names[fullest]]
-    if len(alike) > 1 and len(names[fullest]) == 1 and fullest.name.lower() not in _SPLITS:
+    if len(alike) > 1 and len(names[fullest]) == 1 and not _SPLIT.fullmatch(fullest.name):
         (name,) = names[fullest]
         yield f"the pictures of a class must lie directly in its folder: move those of {fullest / name} to {fullest}"
     elif count > read:

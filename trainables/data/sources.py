@@ -195,9 +195,15 @@ def held(name: str, root: Path) -> str:
         names = sorted(path.name for path in root.iterdir() if not path.name.startswith("."))
     folders = sum(map(Path.is_dir, map(root.joinpath, names)))
     unseen = f"; of its {folders:,} folders the first {_MOST_FOLDERS} are looked into" * (folders > _MOST_FOLDERS)
-    packed = [name for name in names if name.endswith((".zip", ".tar", ".tar.gz", ".tgz", ".7z"))]
+    others = {part for other in CATALOG.keys() - {name} for part in other.split("_")} - set(name.split("_"))
+    packed = [it for it in names if it.endswith((".zip", ".tar", ".tar.gz", ".tgz", ".7z")) and not _has(it, others)]
     unpack = f"; unpack {examples(packed)} there" if packed else ""
     return (examples(names) or "nothing") + unseen + unpack + _incomplete(name, root)
+
+
+def _has(file: str, words: Iterable[str]) -> bool:
+    """Whether a file's name has one of the words, however it is written."""
+    return any(word.rstrip("0123456789") in file.lower() for word in words)
 
 
 def _incomplete(name: str, root: Path) -> str:

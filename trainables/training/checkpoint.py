@@ -125,7 +125,9 @@ def load_weights(path: Path) -> tuple[VAE, dict[str, float]]:
     """The model of a weights file, on the CPU, to be used and not trained, and its epoch's metrics. Raises: UserError
     where the file is missing, torn or altered, or does not fit its own config."""
     if not path.is_file():
-        raise UserError(f"no weights at {path}\nthe run may not have finished its first epoch")
+        raise UserError(
+            f"no weights at {path}\nthe run has not finished its first epoch, or they were removed: restore them"
+        )
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}

@@ -26,7 +26,7 @@ from studies.record.driver_lock import DriverLock
 from studies.record.ledger import Ledger
 from studies.record.study_folder import StudyFolder
 from studies.run import estimate
-from studies.run.checks import foresee
+from studies.run.checks import check, foresee
 from studies.run.estimate import Estimate, _epochs, images_to_train, smaller
 from studies.run.operations import described, status_of
 from studies.run.options import Budget, Options, Resources, Sinks, Storage
@@ -168,6 +168,14 @@ def test_where_ray_may_write_is_looked_at_now(
     monkeypatch.setenv(variable, value)
     with pytest.raises(UserError, match=f"{variable} {value} must be a folder that can be written"):
         foresee(study(), StudyFolder(tmp_path / "s"), Options())
+
+
+def test_what_a_reader_refuses_is_refused_before_it_is_trained(begun: Path, tmp_path: Path) -> None:
+    """Of a study whose trials were moved to a larger disk, the report would not be drawn."""
+    (begun / "trials").rename(tmp_path / "larger")
+    (begun / "trials").symlink_to(tmp_path / "larger")
+    with pytest.raises(UserError, match=r"s/trials must not be a link out of "):
+        check(study(final_epochs=0), StudyFolder(begun), Options())
 
 
 def test_hours_of_a_gpu_that_is_not_there_end_no_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

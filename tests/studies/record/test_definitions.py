@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -115,8 +116,18 @@ def test_the_same_command_without_an_objective_has_the_folders(tmp_path: Path, o
     assert again.minimised == objective
     StudyFolder(tmp_path).claim(again)
     other = next(name for name in ("bits_per_dim", "rate_distortion") if name != objective)
-    with pytest.raises(UserError, match=f"holds another study: objective: {objective} in the folder, {other} now"):
+    with pytest.raises(UserError, match=f"holds another study: --objective: {objective} in the folder, {other} now"):
         StudyFolder(tmp_path).claim(StudyFolder(tmp_path).own_definitions(study(objective=other)))
+
+
+def test_another_study_s_folder_says_where_its_command_is(tmp_path: Path) -> None:
+    StudyFolder(tmp_path).claim(study(), trials=4, seeds=0, final={"epochs": 0, "workers": 1, "trials": 0})
+    with pytest.raises(UserError) as refused:
+        StudyFolder(tmp_path).claim(study(base=CONFIG.replace({"epochs": 7})))
+    what, way_out = str(refused.value).splitlines()
+    assert what.endswith(f"holds another study: --epochs: {CONFIG.epochs} in the folder, 7 now")
+    shown = script(*shlex.split(way_out.partition("`")[2].removesuffix("`"))[1:], cwd=ROOT)
+    assert "go on by" in shown.stdout, shown.stderr
 
 
 def test_a_likelihood_is_searched_for_one_number_alone(older: Path, tmp_path: Path) -> None:

@@ -185,6 +185,28 @@ def test_binary_copies_go_with_the_grey_ones_that_they_were_made_of(tmp_path, ca
     assert len([*cache.glob("prepared/*.lock")]) == 1  # of the folder itself
 
 
+def test_copies_in_colour_go_with_the_grey_ones_of_a_folder_that_has_changed(tmp_path, cache):
+    write_pictures(tmp_path / "own", {"a": 5})
+    for name, size in (("imagefolder", 32), ("imagefolder", 64), ("greyfolder", 32)):
+        load_dataset(f"{name}:{tmp_path / 'own'}", image_size=size)
+    assert len(copies(cache)) == 3
+    datasets._open.cache_clear()
+    write_pictures(tmp_path / "own", {"b": 5})
+    load_dataset(f"greyfolder:{tmp_path / 'own'}")
+    load_dataset(f"imagefolder:{tmp_path / 'own'}")
+    assert [name.partition("-")[0] for name in copies(cache)] == ["greyfolder", "imagefolder"]
+
+
+def test_a_set_that_takes_long_is_told_of_in_a_log(tmp_path, cache, monkeypatch, capfd):
+    monkeypatch.setattr(datasets, "_FIRST_LINE", 0.0)
+    monkeypatch.setattr(datasets, "_LINES", 3600.0)
+    write_pictures(tmp_path / "own", {"a": 40})
+    load_dataset(f"imagefolder:{tmp_path / 'own'}")
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("preparing own: ")
+    assert line.endswith(" of 40 pictures")
+
+
 def test_who_waits_for_a_set_that_another_process_prepares_is_told(tmp_path, cache, monkeypatch):
     monkeypatch.setattr(cache_module, "_SILENT_SECONDS", 0.2)
     load_dataset("digits")

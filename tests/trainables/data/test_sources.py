@@ -100,6 +100,35 @@ def test_pictures_whose_content_was_not_fetched_are_not_taken_for_other_files(tm
     assert way_out == "fetch what the links lead to, as git-annex, DVC or a disk that is not mounted has it"
 
 
+@pytest.mark.parametrize(
+    ("names", "meant"),
+    [
+        (("train2017", "val2017", "test2017"), "train2017"),
+        (("train", "test1"), "train"),
+        (("Training_Set", "validation-set"), "Training_Set"),
+        (("images", "masks"), "images"),
+    ],
+)
+def test_splits_and_masks_are_taken_for_classes_with_a_word(tmp_path, names, meant):
+    root = draw(tmp_path / "x", *(f"{name}/{{}}.png" for name in names))
+    found = " and ".join(sorted(names))
+    assert f"{found} are read as classes: did you mean {root / meant}?" in load_dataset(f"imagefolder:{root}").notes
+
+
+@pytest.mark.parametrize("names", [("train", "plane"), ("test2tubes", "testimony")])
+def test_classes_that_are_only_called_so_are_classes(tmp_path, names):
+    root = draw(tmp_path / "x", *(f"{name}/{{}}.png" for name in names))
+    assert not any("are read as classes" in note for note in load_dataset(f"imagefolder:{root}").notes)
+
+
+def test_an_archive_of_another_set_is_not_to_be_unpacked(tmp_path):
+    for name in ("cifar-10-binary.tar.gz", "archive.zip"):
+        (tmp_path / "sets").mkdir(exist_ok=True)
+        (tmp_path / "sets" / name).touch()
+    assert "; unpack archive.zip there)" in error_of("mnist", tmp_path / "sets")
+    assert "; unpack archive.zip, cifar-10-binary.tar.gz there)" in error_of("cifar10", tmp_path / "sets")
+
+
 def test_of_many_folders_it_is_said_how_many_are_looked_into(tmp_path):
     for number in range(301):
         (tmp_path / f"sets/{number:03}").mkdir(parents=True)
