@@ -111,7 +111,7 @@ def report(
             if fault := unwritable(study):
                 way_out = "make room there, or copy it to where a report can be written"
                 raise UserError(f"STUDY must be a folder that can be written, got {study}: {fault}\n{way_out}")
-            StudyLayout(study).refuse_exchanged()
+            StudyLayout(study).refuse_misplaced()
             _check_inception(inception)
         limit_threads()
         paths = write_report(study, top, data_dir, progress, inception, quick)

@@ -22,7 +22,6 @@ from trainables.console import unwritable
 from trainables.data.datasets import training_images
 from trainables.errors import UserError
 from trainables.machine import warn_of_little_memory
-from trainables.records.atomic_files import refuse_escapes
 from trainables.records.storage_urls import storage_url
 from trainables.slots.resources import Placement, SlotResources
 from trainables.space import extremes
@@ -49,8 +48,7 @@ def check(study: Study, folder: StudyFolder, options: Options) -> Study:
     if options.fresh or not folder.layout.question.exists():
         check_pixels(study)
     if not options.fresh:
-        refuse_escapes(folder.path, unread=folder.layout.ray.name)
-        folder.layout.refuse_exchanged()
+        folder.layout.refuse_misplaced()
         study = folder.own_definitions(study)
     url = storage.ledger and storage_url(folder.path, storage.ledger)
     folder.check(study, url, storage.checkpoints, options.fresh)

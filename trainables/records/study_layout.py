@@ -9,6 +9,7 @@ import typer
 
 from trainables.console import folder_of, known_folder_of, shortened
 from trainables.errors import UserError
+from trainables.records.atomic_files import refuse_escapes
 
 QUESTION = "study.json"
 _LONGEST_NAME = 224  # bytes: of the 255 that a file's name may have, 31 are what `write_atomic` adds to ".NAME.request"
@@ -30,8 +31,11 @@ class StudyLayout:
         self.trials_parquet = path / "trials.parquet"  # the same with its types
         self.models = path / "models" / "VAE"  # the best models, exported
 
-    def refuse_exchanged(self) -> None:
-        """Raises: UserError for a file where there is to be a folder, and the other way round."""
+    def refuse_misplaced(self) -> None:
+        """Raises: UserError for a file where there is to be a folder, and the other way round, and where a study is, for
+        a link out of its folder, which no reader of it follows."""
+        if self.question.is_file():
+            refuse_escapes(self.path, unread=self.ray.name)
         visu = self.path / "visu"
         folders = self.trials, self.path / "repeats", self.path / "tensorboard", self.models, visu, *visu.glob("*_vae")
         files = self.question, self.ledger, self.sessions, self.report, self.trials_csv, self.trials_parquet
