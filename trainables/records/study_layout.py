@@ -32,8 +32,8 @@ class StudyLayout:
         self.models = path / "models" / "VAE"  # the best models, exported
 
     def refuse_misplaced(self) -> None:
-        """Raises: UserError for a file where there is to be a folder, and the other way round, and where a study is, for
-        a link out of its folder, which no reader of it follows."""
+        """Raises: UserError for a file where there is to be a folder, and the other way round; where a study is, also
+        for a link out of its folder, which no reader of it follows."""
         if self.question.is_file():
             refuse_escapes(self.path, unread=self.ray.name)
         visu = self.path / "visu"
