@@ -43,7 +43,7 @@ def test_what_an_unknown_name_may_be_meant_to_be_is_said(tmp_path, monkeypatch):
         (str(tmp_path / "photos"), f"imagefolder:{tmp_path / 'photos'}"),
         ("imagenet", None),
         ("", None),
-        ("~nobody", None),
+        ("~nobody-here", None),
     ):
         with pytest.raises(UserError) as caught:
             image_shape(name)
