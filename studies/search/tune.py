@@ -1,5 +1,7 @@
 """Ray Tune runs the trainings of a `Lifecycle`, which decides about them: none of Tune's own state is read again."""
 
+import signal
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -57,8 +59,12 @@ class _Searcher(_Unpickled, Searcher):
         super().__init__()
         self._lifecycle, self._slots, self._most = lifecycle, slots, most
         self._running: set[str] = set()
+        self._heard = signal.getsignal(signal.SIGUSR1)  # of which Tune makes an end of its own, as it begins
 
     def suggest(self, trial_id: str) -> Any:
+        if self._heard and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGUSR1, self._heard)
+            self._heard = None
         at_once = max(1, self._slots.trials_at_once)  # where all slots are lost, the next job hears of it
         job = None
         if len(self._running) < min(self._most or at_once, at_once):
