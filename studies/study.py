@@ -20,9 +20,9 @@ from trainables.metrics import Metrics
 from trainables.objective import OBJECTIVES, Constraint, named, values
 from trainables.space import describe, extremes
 
-# what all trials of a study share
 WITH_OPTION = ("epochs", "limit_train", "limit_val", "seed")
 """Fields of the base configuration that have an option, too."""
+# what all trials of a study share
 _OF_ALL = {"model.image_shape", "model.binarise", "model.multi_rate", "model.beta_range"}
 _FIXED = {"seed", "dataset", "image_size", "limit_val", "held_out", "definitions"} | _OF_ALL
 _FINALS = {"rate_distortion": 3, "bits_per_dim": 1, "multi_rate": 1}

@@ -63,7 +63,7 @@ def out_of_reach(shown: str, error: BaseException) -> str | None:
     if name.startswith("SQLITE_IOERR") and "LOCK" in name:
         return (
             f"{shown} cannot be locked: its file system has no locks ({name})\n"
-            "put the study's folder on another, or its ledger into a database (--storage)"
+            "put the study's folder on another disk, or its ledger into a database (--storage)"
         )
     if name.startswith(_OUT_OF_REACH) or (name.startswith("SQLITE_IOERR") and name != "SQLITE_IOERR_SHORT_READ"):
         return (
