@@ -7,7 +7,6 @@ workers.log      where it ran, and its workers' logs   a line a worker, whenever
 checkpoints/     see `trainables.training.checkpoint`           written by the trial's rank 0"""
 
 import os
-import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -134,7 +133,7 @@ class TrialFolder:
 
     def note(self, places: Iterable[Place]) -> None:
         """Record where it is trained from now on. Raises: OSError."""
-        now = time.strftime(_TIME)
+        now = datetime.now().astimezone().strftime(_TIME)  # C's time(), in time.strftime, lags behind by some ms
         line = "{} rank {}: process {} on {}, node {}, log {}\n"
         if lines := [line.format(now, it.rank, it.pid, it.host, it.node, it.log) for it in places]:
             with self._workers.open("a", encoding="utf-8") as file:

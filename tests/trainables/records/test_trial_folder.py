@@ -55,6 +55,9 @@ def test_what_another_writer_recorded_is_kept(record: TrialFolder) -> None:
 def test_when_it_was_taken_up_is_read_back(record: TrialFolder) -> None:
     assert record.taken_up() == []
     before = datetime.now().replace(microsecond=0)
+    while datetime.now().replace(microsecond=0) == before:  # a second that has just begun is no earlier one
+        pass
+    before = datetime.now().replace(microsecond=0)
     for rank in (0, 1):
         record.note([Place(rank, "host", "node", 7, "log")])
     (found,) = record.taken_up()  # once for all its ranks
