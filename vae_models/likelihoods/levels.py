@@ -100,14 +100,13 @@ class LogisticMixture(Likelihood):
         super().__init__()
         self._components = config.components
         self.outputs = 3 * config.components
-        spread = torch.logit((torch.arange(self._components) + 0.5) / self._components)
-        # apart before training, or all components would stay one
-        self.register_buffer("_spread", spread.view(-1, 1, 1, 1), persistent=False)
 
     def _parts(self, output: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Log-weights, means and scales, (B, K, C, H, W) each."""
         weight, mean, scale = output.unflatten(1, (3, self._components, -1)).unbind(1)
-        return log_softmax(weight, 1), torch.sigmoid(mean + self._spread), _scale(scale)
+        # apart before training, or all components would stay one; no buffer, which a weights file would have to hold
+        spread = torch.logit((torch.arange(self._components, device=mean.device) + 0.5) / self._components)
+        return log_softmax(weight, 1), torch.sigmoid(mean + spread.view(-1, 1, 1, 1)), _scale(scale)
 
     def mean(self, output: Tensor) -> Tensor:
         """See `Likelihood`: of the components' means."""
