@@ -3,22 +3,19 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations_with_replacement, product
 from pathlib import PurePath
 from typing import Any
 
 from optuna.distributions import BaseDistribution, FloatDistribution, distribution_to_json, json_to_distribution
 from optuna.samplers import BaseSampler
 from optuna.study import create_study
-from pydantic import ValidationError
 
 from studies.sampling import SAMPLERS, START, MakeSampler, sampler_for
 from trainables.config import MOST_EPOCHS, TrialConfig
 from trainables.data.datasets import image_shape
-from trainables.errors import explain
 from trainables.metrics import Metrics
 from trainables.objective import OBJECTIVES, Constraint, named, values
-from trainables.space import describe, extremes
+from trainables.space import check_space, describe, extremes
 
 WITH_OPTION = ("epochs", "limit_train", "limit_val", "seed")
 """Fields of the base configuration that have an option, too."""
@@ -92,20 +89,7 @@ class Study:
             for value in extremes(distribution):
                 if isinstance(value, (list, tuple)):  # neither Optuna nor a table compares them
                     raise ValueError(f"{path} cannot be searched: its values must be numbers or names, got {value}")
-        self._check_together()
-
-    def _check_together(self) -> None:
-        """Raises: ValueError for two values of the space that the config refuses together: fields have owners."""
-        choices = [[{path: value} for value in extremes(kind)] for path, kind in self.space.items()]
-        pairs = [both for two in combinations_with_replacement(choices, 2) for both in product(*two)]
-        for architecture, (one, other) in product(self._architectures(), pairs):
-            drawn = {_ARCHITECTURE: architecture, **one, **other}
-            try:
-                self.base.replace(drawn)
-            except ValidationError as error:
-                searched = sorted(drawn.keys() & self.space.keys())
-                ways = ", or ".join(f"--set {path}=VALUE searches it no more" for path in searched)
-                raise ValueError(f"{explain(error).splitlines()[0]}\n{ways}") from error
+        check_space(self.base, self.space)
 
     def _check_counts(self) -> None:
         at_least(1, trials=self.trials)
@@ -216,13 +200,15 @@ class Study:
     def largest(self) -> TrialConfig:
         """The base with the most of everything that takes memory."""
         most = {path: max(extremes(self.space[path])) for path in _SIZES & self.space.keys()}
-        return self.base.replace({_ARCHITECTURE: min(self._architectures()), **most})  # convolutions before the others
+        return self.base.of_trial(
+            0, {_ARCHITECTURE: min(self._architectures()), **most}
+        )  # convolutions before the others
 
     def smallest(self) -> TrialConfig:
         """The base with the least of it, but for the batch: small ones take longer."""
         least = {path: min(extremes(self.space[path])) for path in (_SIZES - {"batch_size"}) & self.space.keys()}
         linear = [kind for kind in self._architectures() if kind == "linear"]
-        return self.base.replace({_ARCHITECTURE: linear[0] if linear else max(self._architectures()), **least})
+        return self.base.of_trial(0, {_ARCHITECTURE: linear[0] if linear else max(self._architectures()), **least})
 
     def question(self) -> dict[str, Any]:
         """What makes this study this one, as JSON values: a study folder answers one question only."""

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from trainables.metrics import RATES, Metrics
 from trainables.text import legible
 from vae_models import ModelConfig
+from vae_models.config import OWNED
 
 MOST_EPOCHS = 1_000_000
 HELD_OUT = 0.1  # of the training set, unless a config says otherwise
@@ -166,12 +167,28 @@ class TrialConfig(BaseModel):
         return TrialConfig.model_validate(values)
 
     def of_trial(self, number: int, parameters: Mapping[str, Any]) -> "TrialConfig":
-        """What trial ``number`` of a search around this config trains, with the parameters drawn for it."""
-        return self.replace({**parameters, "seed": (self.seed + number) % 2**31})
+        """What trial ``number`` of a search around this config trains, with the parameters drawn for it; those that it
+        has no use for (see `idle`) take their defaults."""
+        return self.replace({**parameters, **idle(parameters), "seed": (self.seed + number) % 2**31})
 
     def of_repeat(self, repeat: int) -> "TrialConfig":
         """What the ``repeat``-th training of this trial with another seed trains, counted from 1."""
         return self.replace({"seed": (self.seed + repeat * _REPEAT_STRIDE) % 2**31})
+
+
+def idle(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that the choices drawn for their owners have not, with their defaults: where a search draws both, as
+    ``model.likelihood`` and the ``model.components`` of one of its likelihoods."""
+    return {
+        f"model.{name}": ModelConfig.default(name)
+        for name, (owner, choices) in OWNED.items()
+        if parameters.get(f"model.{owner}", choices[0]) not in choices
+    }
+
+
+def used(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a trial's drawn parameters that it has a use for."""
+    return {path: value for path, value in parameters.items() if path not in idle(parameters)}
 
 
 def _no_field(path: str, kind: type[BaseModel]) -> str:

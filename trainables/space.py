@@ -1,8 +1,15 @@
 """What a search may draw, value by value."""
 
+from collections.abc import Mapping
+from itertools import chain, combinations, product
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from pydantic import ValidationError
+
+from trainables.config import TrialConfig, used
+from trainables.errors import explain
+from vae_models.config import OWNED
 
 
 def extremes(distribution: BaseDistribution) -> list[Any]:
@@ -23,3 +30,32 @@ def describe(distribution: BaseDistribution) -> str:
         case CategoricalDistribution():
             return ", ".join(map(str, distribution.choices))
     return repr(distribution)
+
+
+def check_space(base: TrialConfig, space: Mapping[str, BaseDistribution], at_once: int = 2) -> None:
+    """Raises: ValueError for a value of the space that the config around ``base`` refuses or takes for another, alone
+    or with as many others as make ``at_once``, and for a field that none of the searched choices of its owner has."""
+    places = {path: [(path, value) for value in extremes(kind)] for path, kind in space.items()}
+    for name, (owner, having) in OWNED.items():
+        searched = [value for _, value in places.get(f"model.{owner}", ())] or having
+        if f"model.{name}" in space and not any(value in having for value in searched):
+            rule = f"model.{name} can be searched with model.{owner} {' or '.join(having)}"
+            way_out = f"search one of them, too, or leave {name} out"
+            raise ValueError(f"{rule}, got {', '.join(map(str, searched))}\n{way_out}")
+    owners = {f"model.{owner}" for owner, _ in OWNED.values()} & space.keys()
+    others = [of for path, of in places.items() if path not in owners]
+    drawn = chain.from_iterable(product(*of) for of in combinations(others, min(at_once, len(others))))
+    for chosen, more in product(product(*(places[path] for path in owners)), drawn):
+        _check(base, dict((*chosen, *more)))
+
+
+def _check(base: TrialConfig, drawn: Mapping[str, Any]) -> None:
+    try:
+        config = base.of_trial(0, drawn)
+    except ValidationError as error:
+        ways = ", or ".join(f"--set {path}=VALUE searches it no more" for path in sorted(drawn))
+        raise ValueError(f"{explain(error).splitlines()[0]}\n{ways}") from error
+    for path, value in used(drawn).items():
+        parent, _, name = path.rpartition(".")
+        if getattr(config.model if parent else config, name) != value:  # text that pydantic takes for a number
+            raise ValueError(f"{path} must be searched among its own values, got {value!r:.80}")

@@ -1,17 +1,22 @@
 """What a VAE is, as a frozen value that rejects nonsense where it is made."""
 
 import math
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 MIN_BOTTOM = 4  # halving stops before the smaller side of the feature map would fall below this many positions
-_ARCHITECTURES_WITH = {
-    "depth": {"convolutional"},
-    "width": {"convolutional"},
-    "widths": {"mlp"},
-    "activation": {"convolutional", "mlp"},
+OWNED: dict[str, tuple[str, tuple[str, ...]]] = {
+    "depth": ("architecture", ("convolutional",)),
+    "width": ("architecture", ("convolutional",)),
+    "widths": ("architecture", ("mlp",)),
+    "activation": ("architecture", ("convolutional", "mlp")),
+    "components": ("likelihood", ("logistic_mixture",)),
+    "learnt_sigma": ("likelihood", ("discretised_gaussian",)),
+    "pseudo_inputs": ("prior", ("vamp",)),
 }
+"""A field that only some choices of another have -> that other, its owner, and the choices; with others it stays at its
+default."""
 
 _Weight = Annotated[float, Field(strict=True)]  # true is no number
 
@@ -20,11 +25,6 @@ CONSTANTS = {"gaussian": 0.5 * math.log(2 * math.pi), "laplace": math.log(2)}
 _Density = Literal["gaussian", "laplace", "optimal_gaussian", "continuous_bernoulli"]
 _OfBinaryPixels = Literal["bernoulli"]
 _OfLevels = Literal["discretised_logistic", "logistic_mixture", "beta_binomial", "discretised_gaussian"]
-_OWN_FIELDS = {  # which choice of which other field each belongs to
-    "components": ("likelihood", "logistic_mixture"),
-    "learnt_sigma": ("likelihood", "discretised_gaussian"),
-    "pseudo_inputs": ("prior", "vamp"),
-}
 
 
 class ModelConfig(BaseModel):
@@ -65,7 +65,7 @@ class ModelConfig(BaseModel):
             raise ValueError(f"likelihood must be gaussian with multi_rate, got {self.likelihood}")
         if self.multi_rate and self.prior != "standard_normal":  # so is its rate
             raise ValueError(f"prior must be standard_normal with multi_rate, got {self.prior}")
-        if not self.multi_rate and self.beta_range != type(self).model_fields["beta_range"].default:
+        if not self.multi_rate and self.beta_range != self.default("beta_range"):
             raise ValueError(f"beta_range must be left out without multi_rate, got {low:g} and {high:g}")
         return self
 
@@ -78,21 +78,11 @@ class ModelConfig(BaseModel):
 
     @model_validator(mode="after")
     def _fields_are_of_their_owners(self) -> "ModelConfig":
-        for name, (owner, choice) in _OWN_FIELDS.items():
-            value, default = getattr(self, name), type(self).model_fields[name].default
-            chosen = getattr(self, owner)
-            if chosen != choice and value != default:
-                rule = f"{name} must be {default} with {owner} {chosen}, as it is {choice}'s"
-                raise ValueError(f"{rule}, got {value}\nset {owner} to {choice}, or leave {name} out")
-        return self
-
-    @model_validator(mode="after")
-    def _fields_are_of_the_architecture(self) -> "ModelConfig":
-        for name, architectures in _ARCHITECTURES_WITH.items():
-            value, default = getattr(self, name), type(self).model_fields[name].default
-            if self.architecture not in architectures and value != default:
-                rule = f"{name} must be {default} with architecture {self.architecture}, which has none"
-                raise ValueError(f"{rule}, got {value}")
+        for name, (owner, choices) in OWNED.items():
+            value, default, chosen = getattr(self, name), self.default(name), getattr(self, owner)
+            if chosen not in choices and value != default:
+                rule = f"{name} must be {default} with {owner} {chosen}, which has none"
+                raise ValueError(f"{rule}, got {value}\nset {owner} to {' or '.join(choices)}, or leave {name} out")
         if self.activation == "gated" and self.architecture != "mlp":
             rule = f"activation must be silu, leaky_relu, relu or tanh with architecture {self.architecture}"
             raise ValueError(f"{rule}, got gated, which is mlp's")
@@ -114,6 +104,11 @@ class ModelConfig(BaseModel):
             lower = min(height, width) // step * step
             raise ValueError(f"{rule}, got {height} x {width}\nthe nearest that are: {lower} and {lower + step}")
         return self
+
+    @classmethod
+    def default(cls, name: str) -> Any:
+        """Of a field, by its name."""
+        return cls.model_fields[name].default
 
     @property
     def plain(self) -> "ModelConfig":

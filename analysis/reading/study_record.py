@@ -23,7 +23,7 @@ from analysis.reading.validation import (
     read_epochs,
     read_question,
 )
-from trainables.config import TrialConfig
+from trainables.config import TrialConfig, idle, used
 from trainables.errors import StudyWarning, UserError
 from trainables.metrics import Metrics
 from trainables.objective import OBJECTIVES, Constraint, values
@@ -117,8 +117,10 @@ class StudyRecord:
         return cpu, gpu
 
     def parameters(self, trial: FrozenTrial) -> dict[str, Any]:
-        """Column -> value of one trial: as drawn where it is searched (None if not yet), else the base's."""
-        drawn = {path: trial.params.get(path) for path in self.space}
+        """Column -> value of one trial: as drawn where it is searched, else the base's. None where it is not drawn yet,
+        or of no use to the trial; but a network without a depth has depth 0, as where nothing is searched."""
+        axes = {path: value for path, value in idle(trial.params).items() if path in _AXES}
+        drawn = dict.fromkeys(self.space) | used(trial.params) | axes
         return {column: (self._base | drawn)[path] for path, column in self.columns.items()}
 
     @cached_property

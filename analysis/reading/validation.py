@@ -15,7 +15,7 @@ from trainables.objective import Constraint, named
 from trainables.records.atomic_files import read_bounded, refuse_escapes, unseal
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
-from trainables.space import extremes
+from trainables.space import check_space
 
 _WAY_OUT = "give the folder of one, such as runs/digits_vae; `python -m analysis list` finds them"
 _RESTORE = "restore it, or give another folder"
@@ -126,14 +126,7 @@ class Question(BaseModel):
     @model_validator(mode="after")
     def _space_is_of_the_base(self) -> "Question":
         """A space that names no field of the config would fail far from here."""
-        for path, distribution in self.space.items():
-            for value in extremes(distribution):
-                try:
-                    config = self.base.replace({path: value})
-                except ValidationError as error:
-                    raise ValueError(explain(error).splitlines()[0]) from error
-                if flat(config)[path] != value:  # text that pydantic takes for a number
-                    raise ValueError(f"{path} must not be {value!r:.80}")
+        check_space(self.base, self.space, at_once=1)
         return self
 
 

@@ -16,6 +16,7 @@ from analysis.statistics.bands import bands
 from analysis.statistics.edges import Edge, edges
 from analysis.statistics.importance import Importance
 from analysis.statistics.resampling import Interval
+from trainables.config import used
 
 _NOTHING = 0.005  # a share that is shown as 0 %
 # nats of excess, which two digits do not show; that of each trial which is the best at its own KL weight is 0
@@ -58,7 +59,7 @@ def listed(parts: list[str], last: str = "and") -> str:
 def edge_sentences(run: Run, study: StudyRecord) -> list[str]:
     """A sentence for each parameter of a run that lies at an end of what was searched; of two objectives not for the
     KL weight, whose ends are those of the front."""
-    drawn = study.trials[run.number].params if 0 <= run.number < len(study.trials) else {}
+    drawn = used(study.trials[run.number].params) if 0 <= run.number < len(study.trials) else {}
     found = edges(drawn, study.space, ("beta",) if study.has_front else ())
     return [_edge_sentence(edge, study.columns[edge.path], run.label) for edge in found]
 

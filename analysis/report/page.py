@@ -31,6 +31,7 @@ from analysis.report.findings import Findings
 from analysis.report.front import EXPLAINED, front_runs, front_table
 from analysis.report.multi_rate import OVER_LINEAR, rates_table
 from analysis.report.slider import Slider
+from trainables.config import used
 from trainables.text import as_typed, without_passwords
 
 _MOST_ROWS = 2000  # trials in the page's table, which a browser must hold
@@ -118,7 +119,7 @@ def _trial_rows(study: StudyContext) -> list[tuple[list[str], bool, str]]:
     for position, text in zip(kept, cells(trials.iloc[kept]), strict=True):
         trial = record.trials[position]
         config = record.config(trial)
-        overrides = json.dumps({**trial.params, "seed": config.seed}) if config else ""
+        overrides = json.dumps({**used(trial.params), "seed": config.seed}) if config else ""
         rows.append((text, bool(is_best[position]), overrides))
     return rows
 

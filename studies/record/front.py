@@ -6,6 +6,7 @@ from typing import Any
 
 from analysis.statistics.pareto import hypervolume, knee, reference_point
 from studies.record.ledger import Trials
+from trainables.config import used
 
 _RECENT = 10  # trials by whose share of the area a person sees whether the front still grows
 
@@ -53,7 +54,7 @@ class Front:
             is_knee=knee(rate, distortion) is not None,
             rate=float(rate[at]),
             distortion=float(distortion[at]),
-            parameters=chosen.params,
+            parameters=used(chosen.params),
             hypervolume=area,
             recent=recent,
             added=max(0.0, 1 - before / area) if area else None,

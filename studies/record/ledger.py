@@ -25,6 +25,7 @@ from sqlalchemy.exc import NoSuchModuleError
 from analysis.statistics.pareto import pareto_front, spread
 from studies.record.study_folder import StudyFolder
 from studies.study import Study
+from trainables.config import used
 from trainables.console import unwritable
 from trainables.errors import UserError
 from trainables.metrics import Metrics
@@ -173,8 +174,8 @@ class Ledger(Trials):
         return trial.number
 
     def parameters(self, number: int) -> dict[str, Any]:
-        """What was drawn for a trial that runs."""
-        return dict(self._live[number].params)
+        """What was drawn for a trial that runs, and is of use to it."""
+        return used(self._live[number].params)
 
     def report(self, number: int, row: Metrics) -> bool:
         """Take an epoch's row, once; whether to prune the trial, as of the last that is known. By definitions 1: those

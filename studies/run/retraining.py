@@ -13,7 +13,7 @@ from studies.record.ledger import State, Trials
 from studies.record.study_folder import StudyFolder
 from studies.search.lifecycle import Session, TrainingRun, trials_left
 from studies.watch.time_left import Stage
-from trainables.config import TrialConfig
+from trainables.config import TrialConfig, used
 from trainables.errors import StudyWarning, UserError
 from trainables.records.trial_folder import TrialFolder
 
@@ -123,7 +123,7 @@ def repeats(session: Session) -> Iterator[TrainingRun]:
     for trial, repeat, config in left:
         record = TrialFolder(folder.layout.repeat(trial.number, repeat))
         label = f"trial {trial.number}, repeat {repeat}"
-        yield _Repeat(folder, record, config, label, {**trial.params, "seed": config.seed})
+        yield _Repeat(folder, record, config, label, {**used(trial.params), "seed": config.seed})
 
 
 def final_trainings(session: Session, workers: int) -> Iterator[TrainingRun]:
@@ -138,7 +138,7 @@ def final_trainings(session: Session, workers: int) -> Iterator[TrainingRun]:
         place = _final_path(ledger, folder, trial)
         record = TrialFolder(folder.layout.before_it_is_done(place))
         label = "final training" + f" of trial {trial.number}" * (place != folder.layout.final)
-        yield _Final(folder, record, config, label, {**trial.params, "epochs": config.epochs}, place)
+        yield _Final(folder, record, config, label, {**used(trial.params), "epochs": config.epochs}, place)
 
 
 def _names(trials: Iterable[FrozenTrial]) -> str:

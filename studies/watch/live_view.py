@@ -17,6 +17,7 @@ from rich.text import Text
 from studies.record.front import Front, short
 from studies.record.ledger import STATES
 from studies.watch.time_left import Progress, Stage, TimeLeft
+from trainables.config import used
 from trainables.metrics import Metrics
 from trainables.objective import OBJECTIVES, SCORES
 from trainables.slots.messages import Underway
@@ -79,7 +80,7 @@ class View:
         self._counts.update({name: counts.get(state.name, 0) for name, state in STATES.items()})
         self.left.expect("search", self._total - self._counts.total())
         if best is not None:
-            self._best = (best[0], f"trial {best[1].number}", best[1].params)
+            self._best = (best[0], f"trial {best[1].number}", used(best[1].params))
         self._bits = bits
 
     def counts(self) -> dict[str, int]:

@@ -162,7 +162,7 @@ WRONG = {
         ("--set model.components=0", "--set model.components must be at least 1, got 0"),
         (
             "--set model.components=3",
-            "--set model.components must be 5 with likelihood gaussian, as it is logistic_mix",
+            "--set model.components must be 5 with likelihood gaussian, which has none, got 3",
         ),
         ("--set model.binarise=fixed", "--set model.likelihood must be bernoulli with --set model.binarise fixed"),
         (

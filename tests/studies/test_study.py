@@ -7,7 +7,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from support.small_study import CONFIG, study
 
 from studies.run.checks import check_data
-from trainables.config import TrialConfig
+from trainables.config import TrialConfig, used
 from trainables.errors import UserError
 from vae_models import ModelConfig
 
@@ -35,14 +35,46 @@ def test_a_space_has_fields_of_every_architecture_that_it_draws() -> None:
     with pytest.raises(ValueError, match="depth must be 0 with architecture linear, which has none, got 1"):
         study(base=linear, space={"model.depth": IntDistribution(0, 1)})
     both = CategoricalDistribution(("convolutional", "linear", "mlp"))
-    with pytest.raises(ValueError, match="depth must be 0 with architecture linear"):
-        study(base=TrialConfig(), space={"model.architecture": both, "model.depth": IntDistribution(0, 1)})
+    only = CategoricalDistribution(("linear", "mlp"))
+    with pytest.raises(
+        ValueError, match=r"model\.depth can be searched with model\.architecture convolutional, got li"
+    ):
+        study(base=linear, space={"model.architecture": only, "model.depth": IntDistribution(0, 1)})
     searched = study(base=linear, space={"model.architecture": both, "model.latent_dim": IntDistribution(2, 8)})
     assert searched.largest().model == ModelConfig(latent_dim=8)
     # what has been set is searched no more
     space = {"beta": FloatDistribution(0.1, 1), "model.depth": IntDistribution(0, 1)}
     plain = study(base=TrialConfig(), space=space)
     assert list(plain.with_overrides({"model.architecture": "mlp", "model.depth": 0}).space) == ["beta"]
+
+
+def test_a_field_is_searched_beside_the_choice_that_has_it() -> None:
+    """Each trial takes those of the drawn values that its choices have, and the base's own alike."""
+    space = {
+        "model.likelihood": CategoricalDistribution(("logistic_mixture", "beta_binomial", "discretised_gaussian")),
+        "model.components": IntDistribution(2, 9),
+        "model.learnt_sigma": CategoricalDistribution(("one", "channel")),
+        "model.prior": CategoricalDistribution(("vamp", "standard_normal")),
+        "model.pseudo_inputs": IntDistribution(20, 80),
+        "model.architecture": CategoricalDistribution(("linear", "convolutional")),
+        "model.depth": IntDistribution(0, 2),
+    }
+    base = TrialConfig(model=ModelConfig(width=8))
+    searched = study(base=base, space=space, objective="bits_per_dim")
+    drawn = {"model.components": 7, "model.learnt_sigma": "channel", "model.pseudo_inputs": 30, "model.depth": 2}
+    chosen = {
+        "model.likelihood": "logistic_mixture",
+        "model.prior": "standard_normal",
+        "model.architecture": "convolutional",
+    }
+    mixture = ModelConfig(likelihood="logistic_mixture", components=7, width=8, depth=2)
+    assert searched.base.of_trial(3, drawn | chosen).model == mixture
+    assert used(drawn | chosen) == chosen | {"model.components": 7, "model.depth": 2}
+    chosen = {"model.likelihood": "discretised_gaussian", "model.prior": "vamp", "model.architecture": "linear"}
+    linear = {"architecture": "linear", "likelihood": "discretised_gaussian", "learnt_sigma": "channel"}
+    assert searched.base.of_trial(3, drawn | chosen).model == ModelConfig(**linear, prior="vamp", pseudo_inputs=30)
+    assert searched.smallest().model == ModelConfig(architecture="linear")
+    assert searched.largest().model == ModelConfig(width=8, depth=2, prior="vamp", pseudo_inputs=80)
 
 
 def test_values_of_a_space_go_together_in_pairs() -> None:
@@ -52,7 +84,9 @@ def test_values_of_a_space_go_together_in_pairs() -> None:
         "vamp"
     )
     with pytest.raises(ValueError, match=r"pseudo_inputs must be 500 with prior standard_normal.*got 20"):
-        study(base=base, space={"model.prior": both, "model.pseudo_inputs": CategoricalDistribution((20, 50))})
+        study(base=base, space={"model.pseudo_inputs": CategoricalDistribution((20, 50))})
+    with pytest.raises(ValueError, match=r"model\.depth must be searched among its own values, got '0'"):
+        study(base=base, space={"model.depth": CategoricalDistribution(("0", "1"))})
     with pytest.raises(ValueError, match=r"free_bits must be 0 with model\.prior vamp.*got 0\.5"):
         study(base=base, space={"model.prior": both, "free_bits": FloatDistribution(0.0, 0.5)})
     samples = CategoricalDistribution((1, 5, 50))

@@ -45,7 +45,7 @@ def synthetic(
     made, rows = [], []
     for number in range(count):
         params = draw(rng) if draw else drawn(rng)
-        config = BASE.replace({**params, "epochs": epochs})
+        config = BASE.of_trial(number, params)
         rate, distortion, active = physics(
             config.beta, config.model.latent_dim, config.model.depth, rng.normal(scale=6)
         )
@@ -105,6 +105,26 @@ WIDE: dict[str, BaseDistribution] = {
 }
 
 
+OWNED: dict[str, BaseDistribution] = {
+    "beta": FloatDistribution(0.05, 20, log=True),
+    "model.architecture": CategoricalDistribution(["convolutional", "linear"]),
+    "model.activation": CategoricalDistribution(["silu", "relu"]),
+    "model.prior": CategoricalDistribution(["standard_normal", "vamp"]),
+    "model.pseudo_inputs": IntDistribution(20, 80),
+}
+
+
+def drawn_owned(rng: np.random.Generator) -> dict[str, Any]:
+    """Of parameters that other parameters' choices have a use for or not."""
+    return {
+        "beta": float(np.exp(rng.uniform(math.log(0.1), math.log(10)))),
+        "model.architecture": str(rng.choice(["convolutional", "linear"])),
+        "model.activation": str(rng.choice(["silu", "relu"])),
+        "model.prior": str(rng.choice(["standard_normal", "vamp"])),
+        "model.pseudo_inputs": int(rng.integers(20, 81)),
+    }
+
+
 CASES: dict[str, Callable[[Path], Path]] = {
     "six": lambda folder: build_study(folder, SIX, final_bits=[2.6, 2.4, 2.35, 2.37]),
     "empty": lambda folder: build_study(folder, []),
@@ -118,6 +138,7 @@ CASES: dict[str, Callable[[Path], Path]] = {
     "one beta": lambda folder: synthetic(
         folder, 16, {"model.depth": IntDistribution(0, 1)}, lambda rng: {"model.depth": int(rng.integers(2))}
     ),
+    "owned": lambda folder: synthetic(folder, 16, OWNED, drawn_owned),
     "five parameters": lambda folder: synthetic(
         folder,
         10,

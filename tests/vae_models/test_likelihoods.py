@@ -260,7 +260,7 @@ def test_every_likelihood_trains_every_architecture(name: str, architecture: str
             "must be bernoulli with binarise dynamic.*beta_binomial",
         ),
         ({"components": 0, "likelihood": "logistic_mixture"}, "components"),
-        ({"components": 3}, "components must be 5 with likelihood gaussian, as it is logistic_mixture's, got 3"),
+        ({"components": 3}, "components must be 5 with likelihood gaussian, which has none, got 3"),
         ({"learnt_sigma": "pixel", "likelihood": "beta_binomial"}, "learnt_sigma must be one with likelihood beta_bin"),
         ({"binarise": "always"}, "binarise"),
     ],

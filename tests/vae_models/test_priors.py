@@ -277,7 +277,7 @@ def test_gated_layers_are_a_map_and_its_gate() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"pseudo_inputs": 20}, "pseudo_inputs must be 500 with prior standard_normal, as it is vamp's, got 20"),
+        ({"pseudo_inputs": 20}, "pseudo_inputs must be 500 with prior standard_normal, which has none, got 20"),
         ({"prior": "vamp", "pseudo_inputs": 0}, "pseudo_inputs"),
         ({"prior": "vamp", "multi_rate": True}, "prior must be standard_normal with multi_rate, got vamp"),
         ({"prior": "mixture"}, "prior"),

@@ -107,28 +107,37 @@ def compute_contours(
     known = complete_trials(trials)
     known = known[np.isfinite(known[judged.column])]
     number, values = known["number"].to_numpy(int), known[judged.column].to_numpy(float)
-    varied = [axis for axis in searched_axes(known, searched, order) if len(known) and np.ptp(axis.position) > 0]
+    varied = [axis for axis in searched_axes(known, searched, order) if _vary_together(axis)]
     note = ""
     if len(known) < _LEAST_TRIALS:
         note = f"A contour needs {_LEAST_TRIALS} complete trials; there are {len(known)} so far"
     elif len(varied) < 2:
         note = f"A contour needs 2 parameters that differ between complete trials; there are {len(varied)}"
     shown = [] if note else varied[:_PARAMETERS]
-    panels = [_panel_of(x, y, judged.place(values)) for x, y in combinations(shown, 2)]
+    panels = [_panel_of(x, y, judged.place(values)) for x, y in combinations(shown, 2) if _vary_together(x, y)]
+    if not (note or panels):
+        note = "A contour needs 2 parameters that differ between the trials that use both"
     left_out = [axis.title for axis in varied[_PARAMETERS:]]
     return Contours(number, values, judged.marked(known), judged, panels, left_out, note)
 
 
+def _vary_together(*axes: Axis) -> bool:
+    """Whether each varies among the trials that use them all."""
+    both = np.all([axis.is_used for axis in axes], axis=0)
+    return all(len(np.unique(axis.position[both])) > 1 for axis in axes)
+
+
 def _panel_of(x: Axis, y: Axis, values: np.ndarray) -> Panel:
     smooth = not (x.is_discrete or y.is_discrete)
-    grid_x, grid_y = (_grid_of(axis, _GRID if smooth else _ALONG) for axis in (x, y))
+    both = x.is_used & y.is_used
+    grid_x, grid_y = (_grid_of(axis, both, _GRID if smooth else _ALONG) for axis in (x, y))
     at = np.stack(np.meshgrid(grid_x, grid_y), -1).reshape(-1, 2)
-    fit, _ = gaussian_process(np.stack([x.position, y.position], 1), values, at)
+    fit, _ = gaussian_process(np.stack([x.position, y.position], 1)[both], values[both], at)
     return Panel(x, y, grid_x, grid_y, fit.reshape(len(grid_y), len(grid_x)))
 
 
-def _grid_of(axis: Axis, count: int) -> np.ndarray:
-    at = axis.position
+def _grid_of(axis: Axis, kept: np.ndarray, count: int) -> np.ndarray:
+    at = axis.position[kept]
     return np.unique(at) if axis.is_discrete else np.linspace(at.min(), at.max(), count)
 
 

@@ -35,6 +35,7 @@ from analysis.figures.style import (
 _LONGEST = 22  # characters of a name, or of a choice, in a line
 _PRUNED, _MARKED = "#cccccc", OKABE_ITO["vermillion"]
 _BAND = 0.2  # of a colour bar, beyond the complete trials' colours
+_UNUSED = -0.12  # where a line crosses an axis that its trial has no use for
 _FEW = 8  # whole numbers that are shown as separate values
 
 
@@ -43,7 +44,9 @@ class Axis:
     """One searched parameter, or the value."""
 
     name: str  # of its column
-    position: np.ndarray  # (N,) in [0, 1]: logarithmic where it was drawn so; a choice's place in the list of choices
+    # (N,) in [0, 1]: logarithmic where it was drawn so; a choice's place in the list of choices; NaN where a trial has
+    # no use for it
+    position: np.ndarray
     ticks: list[tuple[float, str]]  # position and label
     drawn: list[str]  # (N,) values, for people
     is_discrete: bool = False  # a choice, or a whole number of few: there is nothing between its values
@@ -52,6 +55,21 @@ class Axis:
     def title(self) -> str:
         """What it is called."""
         return TITLES.get(self.name, self.name)
+
+    @property
+    def is_used(self) -> np.ndarray:
+        """(N,) bool: by which trials."""
+        return np.asarray(np.isfinite(self.position))
+
+    @property
+    def line_positions(self) -> np.ndarray:
+        """(N,) where lines cross it: of a trial that has no use for it, below."""
+        return np.where(self.is_used, self.position, _UNUSED)
+
+    @property
+    def line_ticks(self) -> list[tuple[float, str]]:
+        """The ticks, and one below them where a line crosses there."""
+        return [*self.ticks, *([] if self.is_used.all() else [(_UNUSED, "not used")])]
 
 
 @dataclass(frozen=True)
@@ -68,7 +86,12 @@ class Parallel:
     @property
     def positions(self) -> np.ndarray:
         """Where each line meets each axis, (N, A) in [0, 1]."""
-        return np.stack([axis.position for axis in self.axes], 1)
+        return np.stack([axis.line_positions for axis in self.axes], 1)
+
+    @property
+    def bottom(self) -> float:
+        """Of the axes: 0, or where lines cross one that they have no use for."""
+        return float(self.positions.min(initial=0.0))
 
 
 def compute_parallel(trials: pd.DataFrame, searched: dict[str, BaseDistribution], judged: Judged) -> Parallel:
@@ -106,7 +129,7 @@ def _scale_of(column: pd.Series, distribution: BaseDistribution) -> tuple[np.nda
         last = max(1, len(choices) - 1)
         # by equality, as choices may be unhashable; a frame holds None as NaN
         drawn = [None if isinstance(value, float) and math.isnan(value) else value for value in column]
-        index = np.array([choices.index(value) for value in drawn], dtype=float)
+        index = np.array([choices.index(value) if value in choices else math.nan for value in drawn], dtype=float)
         return index / last, [(k / last, str(choice)) for k, choice in enumerate(choices)]
     low, high = float(distribution.low), float(distribution.high)  # type: ignore[attr-defined]
     values = column.to_numpy(float)
@@ -144,7 +167,7 @@ def draw_parallel(parallel: Parallel) -> Figure:
         axes.plot(x, y, color=colors[k] if complete[k] else _PRUNED, **look)
         if marked[k]:
             axes.plot(x, y, color=_MARKED, lw=widths[0], zorder=4)
-    _draw_axes(axes, parallel.axes)
+    _draw_axes(axes, parallel)
     handles = []
     if marked.any():
         label = parallel.judged.mark(parallel.numbers[marked])
@@ -155,21 +178,22 @@ def draw_parallel(parallel: Parallel) -> Figure:
     return figure
 
 
-def _draw_axes(axes: Axes, upright: list[Axis]) -> None:
+def _draw_axes(axes: Axes, parallel: Parallel) -> None:
     """A line an axis, its labels on the left; those of the last on the right, where no line of a trial is."""
+    upright = parallel.axes
     last = len(upright) - 1
     for place, axis in enumerate(upright):
         axes.axvline(place, color="0.25", lw=1.3, zorder=6)
         side, align = (1, "left") if place == last else (-1, "right")
         text: Look = {"ha": align, "va": "center", "fontsize": 12, "path_effects": HALO, "zorder": 7}
-        for height, label in axis.ticks:
+        for height, label in axis.line_ticks:
             axes.plot([place, place + 0.012 * side], [height, height], color="0.25", lw=1.3, zorder=6)
             axes.text(place + 0.025 * side, height, short_name(label, _LONGEST), **text)
     axes.set_xticks(range(len(upright)), [plain(wrapped(axis.title, _LONGEST)) for axis in upright])
     axes.xaxis.tick_top()
     axes.tick_params(axis="x", length=0, pad=12, labelsize=14)
     axes.set_yticks([])
-    axes.set(xlim=(-0.3, len(upright) - 0.8), ylim=(-0.04, 1.04))
+    axes.set(xlim=(-0.3, len(upright) - 0.8), ylim=(parallel.bottom - 0.04, 1.04))
     axes.spines[:].set_visible(False)
 
 
@@ -180,10 +204,10 @@ def parallel_chart(parallel: Parallel) -> go.Figure | None:
     dimensions = [
         {
             "label": escape(axis.title.replace("\n", " ")),
-            "values": axis.position,
-            "range": [0, 1],
-            "tickvals": [position for position, _ in axis.ticks],
-            "ticktext": [escape(shorten(label, _LONGEST)) for _, label in axis.ticks],
+            "values": axis.line_positions,
+            "range": [parallel.bottom, 1],
+            "tickvals": [position for position, _ in axis.line_ticks],
+            "ticktext": [escape(shorten(label, _LONGEST)) for _, label in axis.line_ticks],
         }
         for axis in parallel.axes
     ]
