@@ -126,7 +126,6 @@ def test_a_store_that_is_not_there_is_two_lines(store: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
 def test_a_study_over_two_nodes_keeps_its_checkpoints_in_a_store_and_survives_a_kill(
     store: str, tmp_path: Path
 ) -> None:
@@ -187,7 +186,6 @@ def test_a_study_over_two_nodes_keeps_its_checkpoints_in_a_store_and_survives_a_
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
 def test_a_node_that_joins_is_used_unless_it_cannot_be(tmp_path: Path) -> None:
     folder, log = tmp_path / "s", tmp_path / "log"
     command = (
@@ -195,7 +193,7 @@ def test_a_node_that_joins_is_used_unless_it_cannot_be(tmp_path: Path) -> None:
         "--out",
         folder,
         "--trials",
-        "6",
+        "600",  # more than there is time for
         "--epochs",
         "120",
         "--final-epochs",
@@ -228,8 +226,11 @@ def test_a_node_that_joins_is_used_unless_it_cannot_be(tmp_path: Path) -> None:
         raylet_of(bare).kill()
         cluster.add_node(1, "--labels", "zone=b")
         until("joined: 2 slots from now on")
-        assert study.wait(timeout=300) == 0, log.read_text()
-        assert len(node_ids(folder)) == 2
+        while len(node_ids(folder)) < 2:
+            assert study.poll() is None, log.read_text()
+            time.sleep(0.1)
+        study.send_signal(signal.SIGTERM)
+        assert study.wait(timeout=300) == 130, log.read_text()
         there = script(
             *command[:-4],
             "--address",
@@ -310,7 +311,6 @@ def test_another_version_of_ray_is_two_lines(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
 def test_a_cluster_by_command_takes_a_job_with_its_working_directory(tmp_path: Path) -> None:
     """As its own words say; the job's code is the copy that was shipped, on every node."""
     shipped = tmp_path / "shipped"

@@ -62,7 +62,7 @@ def trained(folder: Path, highest: float, *options: str) -> list[Found]:
     page = folder / "linear_vae.py"
     page.write_text(PAGE.replace("HIGHEST", str(highest)).replace("TRIALS", str(TRIALS)))
     fixed = ("--prune", "0", "--no-report", "--out", "study")
-    done = script(page, *options, *fixed, cwd=folder, timeout=500)
+    done = script(page, *options, *fixed, cwd=folder, timeout=1100)
     assert done.returncode == 0, done.stderr
     runs = ranked_runs(folder / "study")
     assert [run.config.model.architecture for run in runs] == ["linear"] * TRIALS

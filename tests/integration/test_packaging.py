@@ -214,7 +214,7 @@ def test_a_command_of_the_wheel_says_its_usage(user_python: Path, tmp_path: Path
 @pytest.mark.slow
 def test_a_study_runs_from_the_wheel(user_python: Path, tmp_path: Path) -> None:
     small = "--set model.width=4 --limit-train 100 --limit-val 50 --trials 1 --epochs 1 --final-epochs 0 --no-report"
-    result = run(user_python, "-m", "studies.digits_vae", *small.split(), cwd=tmp_path, timeout=480)
+    result = run(user_python, "-m", "studies.digits_vae", *small.split(), cwd=tmp_path, timeout=1100)
     assert result.returncode == 0, result.stdout + result.stderr
     assert (tmp_path / "runs" / "digits_vae" / "trials" / "0000" / "metrics.jsonl").is_file()
     listed = run(user_python, "-m", "analysis", "list", "runs", cwd=tmp_path)

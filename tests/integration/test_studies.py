@@ -61,7 +61,6 @@ def test_trials_of_the_front_are_repeated_with_other_seeds_whatever_is_killed(tm
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_a_killed_study_continues_to_the_same_result(tmp_path: Path) -> None:
     """SIGKILL to the driver, then the same command: with one trial at a time, the same study to the bit."""
     command = [ROOT / "studies/digits_vae.py", *SMALL, "--trials", "7", "--max-concurrent", "1", "--final-epochs", "2"]

@@ -76,7 +76,6 @@ def test_another_question_is_refused_still(folder: Path, overrides: dict, differ
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_it_is_resumed_and_extended(folder: Path, tmp_path: Path) -> None:
     layout = StudyLayout(folder)
     status = script("-m", "studies", "status", folder, cwd=ROOT)

@@ -179,7 +179,6 @@ def test_a_study_whose_raylet_is_gone_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_a_budget_of_hours_ends_a_study_in_order_and_the_same_command_goes_on(tmp_path: Path) -> None:
     """15 s are enough for two trials of so many epochs on no machine."""
     command = (*STUDY, "--out", tmp_path / "s", "--epochs", "100000")

@@ -92,7 +92,6 @@ def in_mlflow(client: Any, run: Any) -> dict[str, dict[int, float]]:
 
 @pytest.mark.slow
 @pytest.mark.alone
-@pytest.mark.timeout(400)
 def test_both_sinks_hold_what_the_records_do_after_an_interruption_too(tmp_path: Path) -> None:
     from mlflow.tracking import MlflowClient
 

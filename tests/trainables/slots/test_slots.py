@@ -57,7 +57,6 @@ def part_of_slot(kind: str) -> psutil.Process:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_a_slot_of_two_workers_serves_good_and_bad_trials_and_survives_a_kill(cluster: object, tmp_path: Path) -> None:
     job = Job("0", CONFIG, tmp_path / "0", None)
     with Slots("two", 1, SlotResources(2), tmp_path / "ray") as slots:
@@ -80,7 +79,6 @@ def test_a_slot_of_two_workers_serves_good_and_bad_trials_and_survives_a_kill(cl
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_a_trial_ends_as_it_would_have_whichever_part_of_its_slot_is_killed(cluster: object, tmp_path: Path) -> None:
     config = CONFIG.replace({"epochs": 60})
     expected = timeless(train(config, TrialFolder(tmp_path / "alone")))
@@ -118,7 +116,6 @@ def test_a_trial_leaves_nothing_that_changes_the_next(cluster: object, tmp_path:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_a_slot_trains_a_pack_whose_trials_come_and_go(cluster: object, tmp_path: Path) -> None:
     """Of other lengths and architectures; one diverges, one is cancelled, and the worker dies."""
     long = CONFIG.replace({"epochs": 40})
