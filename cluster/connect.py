@@ -116,6 +116,11 @@ def _take_signals_back() -> None:
             signal.signal(number, handler)
 
 
+def keep_logs() -> None:
+    """Leave the logs of the clusters that this process has started, as after an end that was no good one."""
+    _own_sessions.clear()
+
+
 def _forget_sessions() -> None:
     """Remove what the clusters that this process started, and that are gone, have left."""
     while _own_sessions:

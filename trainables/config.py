@@ -1,5 +1,6 @@
 """Everything that determines a trial's result, as one frozen value."""
 
+import os
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -78,8 +79,10 @@ class TrialConfig(BaseModel):
         if "\0" in path:
             raise ValueError(f"must be a path without a null byte, got {dataset!r}")
         try:
-            place = Path(path).expanduser() if path.startswith("~") else Path(path)
-            return f"{kind}:{place.absolute()}" if colon and path else dataset
+            place = (Path(path).expanduser() if path.startswith("~") else Path(path)).absolute()
+            if ".." in place.parts and (shorter := Path(os.path.normpath(place))).resolve() == place.resolve():
+                place = shorter  # one name for it, whatever folder the command is given in
+            return f"{kind}:{place}" if colon and path else dataset
         except RuntimeError as error:
             raise ValueError(f"must be in a home that there is, got {dataset!r}") from error
 

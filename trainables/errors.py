@@ -24,7 +24,11 @@ class UserError(Exception):
 
 
 class StudyWarning(UserWarning):
-    """What a person should know of a study that goes on; said as a `UserError` is."""
+    """What a person should know of a study that goes on; said as a `UserError` is, and once."""
+
+
+class WaitWarning(StudyWarning):
+    """What a command waits for, said each time."""
 
 
 class OptionError(UserError):

@@ -2,6 +2,7 @@
 A count of the machine's own would have as many threads, trials and workers compete for what there is."""
 
 import os
+import resource
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUPS = Path("/proc/self/cgroup")
 _SLURM_CORES = ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE")
 _WORKER_BYTES = 768 << 20  # of a process that trains on a CPU, its libraries included
+_ADDRESSES = 16 << 30  # 12 were seen
 _RAY_BYTES = 1536 << 20  # of the driver, and of Ray's own processes
 
 
@@ -47,7 +49,11 @@ def cores_for_workers() -> int:
 
 
 def warn_of_little_memory() -> None:
-    """A `StudyWarning` where Ray and one worker take more memory than this process may."""
+    """A `StudyWarning` where Ray and one worker take more memory than this process may, or more addresses."""
+    addresses, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if addresses != resource.RLIM_INFINITY and addresses < _ADDRESSES:
+        text = f"ulimit -v leaves each process {decimal(addresses)}, and Ray's reserve some {decimal(_ADDRESSES)} each"
+        warnings.warn(StudyWarning(f"{text}, of which they use little: they may fail for that"), stacklevel=2)
     if (most := memory()) < _RAY_BYTES + _WORKER_BYTES:
         wanted = decimal(_RAY_BYTES + _WORKER_BYTES)
         text = f"this process may take {decimal(most)} of memory, and a study some {wanted}: it may be killed for that"

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from trainables.errors import StudyWarning
+from trainables.errors import StudyWarning, WaitWarning
 from trainables.interrupts import raise_interrupts
 from trainables.text import printable
 
@@ -27,16 +27,19 @@ def settle() -> None:
     """Make this process ready for a command, before it writes anything."""
     _open_streams()
     _have_name_and_home()
-    _have_numbers_of_threads()
+    _have_threads_on_all_cores()
     sys.stdout, sys.stderr = _unfailing(sys.stdout, 1), _unfailing(sys.stderr, 2)
     raise_interrupts()
     os.environ.pop("PYTHONOPTIMIZE", None)  # without their docstrings, Ray's processes end at once
     # libraries' warnings are for who writes programs with them (`python -W default`); Ray's must not die of one
     theirs = os.environ.pop("PYTHONWARNINGS", "").split(",")
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    if os.environ.get("TORCH_DISTRIBUTED_DEBUG") == "DETAIL":
+        os.environ["TORCH_DISTRIBUTED_DEBUG"] = "INFO"  # with that, torch's own DDP over gloo ends in SIGSEGV
     if not set(sys.warnoptions) - set(theirs):
         warnings.simplefilter("ignore")
         warnings.simplefilter("default", StudyWarning)  # each once
+        warnings.simplefilter("always", WaitWarning)
         warnings.showwarning = _show  # type: ignore[assignment]
     logging.getLogger().addHandler(logging.NullHandler())
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
@@ -65,8 +68,11 @@ def _have_name_and_home() -> None:
             os.environ["HOME"] = str(closed_folder(Path(tempfile.gettempdir()), "home"))
 
 
-def _have_numbers_of_threads() -> None:
-    """Pass over what is no number of threads, such as "auto": of it the libraries of every process would complain."""
+def _have_threads_on_all_cores() -> None:
+    """Pass over what is no number of threads, such as "auto": of it the libraries of every process would complain; and
+    over what binds threads to cores, which would have all processes of a study at once on the first ones."""
+    for name in ("OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY", "KMP_AFFINITY"):
+        os.environ.pop(name, None)
     threads = [text.strip() for text in os.environ.get("OMP_NUM_THREADS", "1").split(",")]
     if not all(text.isascii() and text.isdecimal() and int(text) for text in threads):
         del os.environ["OMP_NUM_THREADS"]

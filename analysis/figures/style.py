@@ -2,10 +2,11 @@
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, wraps
-from itertools import accumulate, cycle
+from itertools import accumulate, cycle, takewhile
 from textwrap import fill
 from typing import Any, NamedTuple, ParamSpec
 
@@ -150,12 +151,45 @@ def plain(text: object) -> str:
 def short_name(text: str, width: int) -> str:
     """A name from elsewhere, such as a class's, as `plain` has it: in one line, of at most ``width`` characters, those
     of escapes counted. Of a longer one the middle is left out: names that begin alike end otherwise."""
+    return _without_markup(_shortened(text, width))
+
+
+def short_names(texts: Iterable[str], width: int) -> dict[str, str]:
+    """Each of the names of one figure -> what `short_name` makes of it; of those that would look alike what sets them
+    apart is shown, and a number where that has no room."""
+    alike = defaultdict(list)
+    for text in dict.fromkeys(texts):
+        alike[_shortened(text, width)].append(text)
+    found: dict[str, str] = {}
+    for short, group in alike.items():
+        shown = [short] if len(group) == 1 else [_apart(text, group, width) for text in group]
+        for k, (text, one) in enumerate(zip(group, shown, strict=True), start=1):
+            is_taken = shown.count(one) > 1 or one in found.values()
+            found[text] = f"{_shortened(text, width - 1 - len(str(k)))} {k}" if is_taken else one
+    return {text: _without_markup(one) for text, one in found.items()}
+
+
+def _apart(text: str, group: list[str], width: int) -> str:
+    """The part of a name that the others of its group have not, between the beginning and the end of it."""
+    start = _in_common(group)
+    end = min(_in_common([one[::-1] for one in group]), min(map(len, group)) - start)
+    own = _shortened(text[start : len(text) - end], width - 2)
+    head = _fitting(list(map(_drawn, text[:start])), width - 2 - len(own))
+    return "".join([*head, "…" * (len(head) < start), own, "…" * (end > 0)])
+
+
+def _in_common(texts: list[str]) -> int:
+    """Letters with which all begin."""
+    return sum(1 for _ in takewhile(lambda letters: len(set(letters)) == 1, zip(*texts, strict=False)))
+
+
+def _shortened(text: str, width: int) -> str:
     drawn = list(map(_drawn, text))
     if sum(map(len, drawn)) > width:
         most = (width - 1) // 2
         tail = _fitting(drawn[::-1], most)[::-1]
         drawn = [*_fitting(drawn, width - 1 - sum(map(len, tail))), "…", *tail]
-    return _without_markup("".join(drawn))
+    return "".join(drawn)
 
 
 def _fitting(drawn: list[str], width: int) -> list[str]:

@@ -260,6 +260,8 @@ def check_sqlite(url: str, option: str) -> None:
         with path.open("rb") as file:
             if file.read(len(_SQLITE)) not in (b"", _SQLITE):
                 raise UserError(f"{option} must be a database of SQLite, got {path}, which is another file")
+        if not os.access(path, os.W_OK):
+            raise UserError(f"{option} must be a database that this user may write, got {path}")
     if fault := unwritable(path.parent):
         raise UserError(f"{option} must be in a folder that can be written, got {path}: {fault}")
     if not re.fullmatch(r"[0-9]+(\.[0-9]*)?", str(timeout)):

@@ -17,7 +17,7 @@ from studies.record.provenance import provenance
 from studies.study import Study
 from trainables.console import unwritable
 from trainables.errors import UserError, explain
-from trainables.records.atomic_files import PARTIAL, seal, unseal, write_atomic
+from trainables.records.atomic_files import LOST, PARTIAL, seal, unseal, write_atomic
 from trainables.records.storage_urls import masked, unmasked
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import STATES, TrialFolder
@@ -94,7 +94,7 @@ class StudyFolder:
             if fault := mount or unwritable(self.path.parent):
                 raise self._unmovable("<time>", fault)
             return {}
-        own = (self.layout.lock, self.layout.driver, self.layout.request, self.path / "lost+found")
+        own = (self.layout.lock, self.layout.driver, self.layout.request, self.path / LOST)
         others = self.path.iterdir() if self.path.exists() else ()
         if any(not path.match(PARTIAL) and path not in own for path in others):
             raise UserError(f"{self.path} is not empty and holds no study\nuse another --out")

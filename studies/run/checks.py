@@ -6,6 +6,8 @@ import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from analysis.reading.ledger import read_ledger
 from analysis.reading.validation import read_question
 from cluster.access import refuse_vanishing, temporary_root
@@ -49,6 +51,7 @@ def check(study: Study, folder: StudyFolder, options: Options) -> Study:
         check_pixels(study)
     if not options.fresh:
         folder.layout.refuse_misplaced()
+        _check_own_files(folder)
         study = folder.own_definitions(study)
     url = storage.ledger and storage_url(folder.path, storage.ledger)
     folder.check(study, url, storage.checkpoints, options.fresh)
@@ -81,6 +84,7 @@ def _check_machine(study: Study, options: Options) -> None:
     if options.resources.address not in (None, "local"):
         return
     warn_of_little_memory()
+    _check_interfaces()
     if options.budget.gpu_hours is not None and not has_gpu():
         fault = f"--max-gpu-hours counts hours of GPUs, and this machine has none, got {options.budget.gpu_hours:g}"
         raise UserError(f"{fault}\nuse --max-hours")
@@ -91,6 +95,14 @@ def _check_machine(study: Study, options: Options) -> None:
                 f"compile needs a C++ compiler and Python's headers, and there is no {lacking}\n"
                 "install g++ and python3-dev, or leave out --set compile=true"
             )
+
+
+def _check_interfaces() -> None:
+    """Raises: UserError where the workers of a trial are to talk by a network interface that is not there."""
+    there = psutil.net_if_addrs()
+    if lacking := [it for it in os.environ.get("GLOO_SOCKET_IFNAME", "").split(",") if it and it not in there]:
+        fault = f"GLOO_SOCKET_IFNAME must name network interfaces of this machine, got {lacking[0]}"
+        raise UserError(f"{fault}\nunset it, or use one of {', '.join(there)}")
 
 
 def check_pixels(study: Study) -> None:
@@ -120,6 +132,14 @@ def _check_place(path: Path) -> None:
     # where nothing may be beside it, its lock is within: see `StudyLayout`
     if fault := unwritable(there):
         raise UserError(f"--out must be a folder that can be written, got {path}: {fault}\nuse another --out")
+
+
+def _check_own_files(folder: StudyFolder) -> None:
+    """Raises: UserError for a study's file in it that this user may read, and not write."""
+    for file in (folder.layout.ledger, folder.layout.sessions):
+        if file.exists() and not os.access(file, os.W_OK):
+            fault = f"{file} must be a file that this user may write, to go on with the study"
+            raise UserError(f"{fault}\nask its owner for that, or use another --out")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,16 @@ def test_no_repeat_has_the_seed_of_a_trial_or_of_another_repeat() -> None:
     seeds = [config.seed for config in configs]
     seeds += [config.of_repeat(k).seed for config in configs for k in range(1, 100)]
     assert len(set(seeds)) == len(seeds)
+
+
+def test_a_folder_has_one_name_from_wherever_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("pictures", "work", "elsewhere/deep"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "work/link").symlink_to(tmp_path / "elsewhere/deep")
+    monkeypatch.chdir(tmp_path / "work")
+    names = [TrialConfig(dataset=f"imagefolder:{path}").dataset for path in ("../pictures", "link/../pictures")]
+    # whose way leads elsewhere: that folder is not the first one
+    assert names == [f"imagefolder:{tmp_path / path}" for path in ("pictures", "work/link/../pictures")]
 
 
 def test_a_folder_whose_name_is_not_utf_8_is_refused_before_a_record_is_written() -> None:

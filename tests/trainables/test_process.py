@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from trainables.process import _have_name_and_home, _have_numbers_of_threads, closed_folder
+from trainables.process import _have_name_and_home, _have_threads_on_all_cores, closed_folder
 
 _COMMAND = """
 import sys, time, typer, warnings
@@ -84,8 +84,26 @@ def test_what_is_no_number_of_threads_is_passed_over(
     said: str, kept: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", said)
-    _have_numbers_of_threads()
+    _have_threads_on_all_cores()
     assert os.environ.get("OMP_NUM_THREADS") == kept
+
+
+@pytest.mark.parametrize(
+    "variables", [{"OMP_PROC_BIND": "true"}, {"OMP_PLACES": "cores"}, {"GOMP_CPU_AFFINITY": "0-1"}], ids=str
+)
+def test_threads_that_are_bound_to_cores_leave_a_command_its_cores(variables: dict[str, str], tmp_path: Path) -> None:
+    """In a process of its own: OpenMP reads them once, and binds the process that loads torch."""
+    code = (
+        "from trainables.process import settle; settle(); import torch; from trainables.machine import cores;"
+        "torch.ones(999, 999) @ torch.ones(999, 999); print(cores())"
+    )
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", code], env=os.environ | more, capture_output=True, text=True, check=True
+        ).stdout
+        for more in ({}, variables)
+    ]
+    assert said[0] == said[1]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])

@@ -18,7 +18,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from rich.filesize import decimal
 
-from trainables.errors import StudyWarning, UserError, reason_of
+from trainables.errors import UserError, WaitWarning, reason_of
 from trainables.records.atomic_files import seal, unseal, write_atomic
 
 # what `read_arrays` raises where there are none, or not what was written
@@ -45,7 +45,7 @@ def folder_from(given: str | Path | None, variable: str, default: str) -> Path:
 @contextlib.contextmanager
 def locked(path: Path, what: str) -> Iterator[None]:
     """Within: the only process that holds the lock `path`; or none, in a folder in which nothing may be written, and
-    only what is there be read. After the first seconds a `StudyWarning` says that another prepares `what`. Raises:
+    only what is there be read. After the first seconds a `WaitWarning` says that another prepares `what`. Raises:
     UserError where the folder cannot be made."""
     held: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
     with _writing(path.parent):
@@ -56,7 +56,7 @@ def locked(path: Path, what: str) -> Iterator[None]:
                 held = lock.acquire(timeout=_SILENT_SECONDS)
             except Timeout:
                 text = f"another process prepares {what} in {path.parent}: waiting for its copy"
-                warnings.warn(StudyWarning(text), stacklevel=2)
+                warnings.warn(WaitWarning(text), stacklevel=2)
                 held = lock.acquire()
         except OSError as error:
             if error.errno not in _NOT_ALLOWED or not path.parent.is_dir():

@@ -21,6 +21,7 @@ _KINDS = (  # how files begin that are often found under another's name; what th
     (b"\0\0\0\x0cJXL ", "is a JPEG XL, which is not read: save it as JPEG or PNG"),
     (b"\xff\xd8\xff", f"is a JPEG {_OTHER_KIND}"),
     *((magic, f"is a TIFF {_OTHER_KIND}") for magic in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+    (b"\x89PNG\r\n\x1a\n\0\0\0\4CgBI", "is a PNG as Xcode packs it for iOS: save it anew, as plain PNG"),
     (b"8BPS", f"is a Photoshop file {_OTHER_KIND}"),
     (b"BM", f"is a BMP {_OTHER_KIND}"),
     (b"\0\0\1\0", f"is an icon {_OTHER_KIND}"),

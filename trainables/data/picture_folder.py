@@ -16,11 +16,11 @@ import numpy as np
 from trainables.data.colour_tags import SAID
 from trainables.data.pictures import endings, read_picture
 from trainables.errors import UserError
-from trainables.records.atomic_files import refuse_escapes
+from trainables.records.atomic_files import LOST, refuse_escapes
 from trainables.text import examples, legible, one_line
 
 # what systems leave in folders, and hidden files and folders: nobody means these
-_LITTER = {"__macosx", "@eadir", "thumbs.db", "ehthumbs.db", "desktop.ini", "lost+found"} | {
+_LITTER = {"__macosx", "@eadir", "thumbs.db", "ehthumbs.db", "desktop.ini", LOST} | {
     *("#recycle", "@recycle", "$recycle.bin", "recycler", "system volume information")  # what somebody has deleted
 }
 # names of folders that are no classes: of splits, and of pictures beside what is drawn upon them
@@ -106,7 +106,7 @@ def find_pictures(root: Path) -> PictureFolder:
     reading; OSError."""
     if not root.is_dir():
         raise UserError(f"dataset must name a folder, of class folders or of pictures, got {root}, {_near(root)}")
-    refuse_escapes(root, unread="lost+found")  # root's own on every disk
+    refuse_escapes(root)
     top = _Contents(root)
     folders = [_Contents(folder) for folder in top.folders]
     classes = {inside.path.name: inside.pictures for inside in folders if inside.pictures}
@@ -216,7 +216,8 @@ def _nearest(deeper: Sequence[_Contents], read: int) -> Iterator[str]:
 
 
 def _is_litter(name: str) -> bool:
-    return name.startswith(".") or name.lower() in _LITTER
+    is_of_icloud = name.endswith(".icloud")  # what stands for a file that was not downloaded
+    return (name.startswith(".") and not is_of_icloud) or name.lower() in _LITTER
 
 
 def _near(root: Path) -> str:

@@ -309,7 +309,7 @@ def _fault(path: Path, error: Exception) -> str:
     if isinstance(error, ValueError) and ("MAX_TEXT_CHUNK" in str(error) or "text chunks" in str(error)):
         return f"has more than {_MOST_TEXT / 1e6:.0f} MB of text beside its pixels: save it without"
     is_unread = isinstance(error, UnidentifiedImageError) or any(word in str(error) for word in _UNREAD_WORDS)
-    if is_unread or _kind(path).startswith(("is a TIFF", "is an icon")):
+    if is_unread or _kind(path).startswith(("is a TIFF", "is an icon", "is a PNG")):
         return _kind(path)  # whose decoders say the same where they lack a kind
     return "is damaged or cut off: its pixels cannot be read to their end"
 

@@ -19,6 +19,7 @@ from trainables.text import legible
 _SEAL = "content_sha256"
 _HASH_DIGITS = 16
 PARTIAL = ".*.partial"  # names of what a crash left half written
+LOST = "lost+found"  # in the root of every disk, and closed to all but the machine's root
 _LARGEST_RECORD = 1 << 28  # bytes of a JSON file that is read as a whole
 
 
@@ -52,21 +53,21 @@ def read_bounded(path: Path) -> bytes:
 
 def refuse_escapes(folder: Path, unread: str = "") -> None:
     """Refuse a folder from which a path leads out, or where opening a file may wait for ever. Raises: UserError for a
-    link to somewhere outside, and for what is neither file, folder nor link. A folder ``unread`` directly in it is left
-    out, as nothing reads it; no link may lead there."""
+    link to somewhere outside, and for what is neither file, folder nor link. Folders ``unread`` and `LOST` directly in
+    it are left out, as nothing reads them; no link may lead there."""
     root = folder.resolve()
-    left_out = root / unread if unread else None
+    left_out = [root / name for name in (unread, LOST) if name]
     places = [root]
     while places:
         # of a study that runs, a folder may be renamed meanwhile
         with suppress(FileNotFoundError), os.scandir(places.pop()) as entries:
             for entry in entries:
                 path = Path(entry.path)
-                if path == left_out and entry.is_dir(follow_symlinks=False):
+                if path in left_out and entry.is_dir(follow_symlinks=False):
                     continue
                 if entry.is_symlink():
                     target = Path(os.path.realpath(path))  # of a loop too
-                    if not target.is_relative_to(root) or (left_out and target.is_relative_to(left_out)):
+                    if not target.is_relative_to(root) or any(map(target.is_relative_to, left_out)):
                         raise UserError(f"{path} must not be a link out of {root}\ncopy what it names, or remove it")
                 elif entry.is_dir():
                     places.append(path)
@@ -84,6 +85,7 @@ def seal(values: Mapping[str, Any], indent: int | None = None) -> str:
 def unseal(text: bytes | str) -> dict[str, Any]:
     """What was sealed. Raises: ValueError where the text is not what its hash says, or no JSON."""
     data = text.encode() if isinstance(text, str) else text
+    data = data.replace(b"\r\n", b"\n")  # of a copy by Git or FTP; no text in JSON has such a pair as it is
     body, key, rest = data.rpartition(f'"{_SEAL}": "'.encode())
     if not key:
         raise ValueError(f"it is cut off, or another program's: it lacks the checksum at its end ({_SEAL})")

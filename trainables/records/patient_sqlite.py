@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from trainables.errors import StudyWarning
+from trainables.errors import WaitWarning
 
 _TRY_SECONDS = 0.5  # that SQLite waits inside a call, in which Python answers no signal
 _SILENT_SECONDS = 5.0
@@ -15,7 +15,7 @@ _Result = TypeVar("_Result")
 
 class PatientConnection(sqlite3.Connection):
     """Waits as long for a file that is locked as its ``timeout`` in seconds says, and a Ctrl-C ends that; after the
-    first seconds, a `StudyWarning` says that it waits."""
+    first seconds, a `WaitWarning` says that it waits."""
 
     def __init__(self, database: str, timeout: float = 5.0, *args: Any, **kwargs: Any) -> None:
         super().__init__(database, min(timeout, _TRY_SECONDS), *args, **kwargs)
@@ -57,7 +57,7 @@ class PatientConnection(sqlite3.Connection):
                 (_, _, path) = self.execute("PRAGMA database_list").fetchone()
                 left = self._patience - (now - began)
                 text = f"{path} is locked: another program holds it; waiting for up to {left:.0f} s more"
-                warnings.warn(StudyWarning(text), stacklevel=2)
+                warnings.warn(WaitWarning(text), stacklevel=2)
 
 
 class _PatientCursor(sqlite3.Cursor):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from trainables.metrics import Metrics
 from trainables.records.trial_folder import Place
-from trainables.slots.messages import Assignment, Job, News, Underway
+from trainables.slots.messages import DIED, Assignment, Job, News, Underway
 
 _MAX_DEATHS = 3  # a job whose workers die this often without a new epoch between is at fault itself
 _VERDICT_SHARE = 0.1  # how long a worker waits to hear of an epoch that is not judged, as a share of the epoch's time
@@ -108,7 +108,7 @@ class Mailbox:
                 job = entry.assign(slot, places)
                 await self._notify()
                 return job
-            await self.finish(slot, entry.job.id, f"its workers died {entry.deaths} times without a new epoch")
+            await self.finish(slot, entry.job.id, f"{DIED} {entry.deaths} times without a new epoch")
         if not active:
             await self._wait(lambda: bool(self._queue) or self._closed)
         if self._queue:

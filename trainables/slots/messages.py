@@ -8,6 +8,9 @@ from trainables.metrics import Metrics
 from trainables.records.object_store import Mirror
 from trainables.records.trial_folder import Place
 
+DIED = "its workers died"
+"""How the cause of a training's end begins whose reason only the workers' logs know."""
+
 
 @dataclass(frozen=True)
 class Job:

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 
-from analysis.figures.style import HALO, Look, class_styles, short_name
+from analysis.figures.style import HALO, Look, class_styles, short_names
 
 _LONGEST = 18  # characters of a class's name
 _LEGEND_CLASSES = 24
@@ -25,8 +25,9 @@ def scatter(axes: Axes, coordinates: np.ndarray, labels: np.ndarray, classes: tu
     medians = [np.median(coordinates[labels == label], axis=0) for label in present]
     places = apart((axes.transData + axes.transAxes.inverted()).transform(medians))
     look: Look = {"ha": "center", "va": "center", "weight": "bold", "path_effects": HALO, "transform": axes.transAxes}
+    names = short_names(classes, _LONGEST)
     for label, (x, y) in zip(present, places, strict=True):
-        axes.text(x, y, short_name(classes[label], _LONGEST), **look)
+        axes.text(x, y, names[classes[label]], **look)
 
 
 def apart(places_K2: np.ndarray, width: float = 0.12, height: float = 0.036) -> np.ndarray:
@@ -49,6 +50,11 @@ def legend(axes: Axes, classes: tuple[str, ...]) -> None:
         return
     styles = class_styles(len(classes))[:_LEGEND_CLASSES]
     handles = [axes.plot([], [], marker, color=color, markersize=9)[0] for color, marker in styles]
-    names, more = [short_name(name, _LONGEST) for name in classes[:_LEGEND_CLASSES]], len(classes) - len(styles)
+    short, more = short_names(classes, _LONGEST), len(classes) - len(styles)
+    names = [short[name] for name in classes[:_LEGEND_CLASSES]]
     title = f"class (and {more} more)" if more else "class"
-    axes.legend(handles, names, title=title, loc="center left", bbox_to_anchor=(1.0, 0.5), handletextpad=0.2)
+    axes.legend(handles, names, title=title,
+        loc="center left",
+        bbox_to_anchor=(1.0, 0.5),
+        handletextpad=0.2,
+    )

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures.images import decode
 from analysis.figures.registry import ModelContext, ModelFigure
-from analysis.figures.style import SEQUENTIAL, Look, draw_note, mosaic, short_name, styled
+from analysis.figures.style import SEQUENTIAL, Look, draw_note, mosaic, short_names, styled
 
 _MOST, _NUMBERED = 20, 12
 _NAME_LENGTH, _SHORT = 16, 4
@@ -53,7 +53,8 @@ def draw_class_means(means: ClassMeans | str) -> Figure:
         _thumbnail(axes, image, -1.05, k)
         _thumbnail(axes, image, k, -1.05)
     axes.set(xlim=(-1.6, count - 0.5), ylim=(count - 0.5, -1.6))
-    names = [short_name(name, _NAME_LENGTH) for name in means.names]
+    short = short_names(means.names, _NAME_LENGTH)
+    names = [short[name] for name in means.names]
     slanted: Look = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
     axes.set_xticks(range(count), names, **(slanted if max(map(len, names)) > _SHORT else {}))
     axes.set_yticks(range(count), names)

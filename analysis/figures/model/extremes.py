@@ -1,6 +1,7 @@
 """The test images that the model renders best and worst. N test images, K shown of each kind, images of C x H x W."""
 
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
@@ -9,7 +10,7 @@ from matplotlib.figure import Figure
 from analysis.figures.images import decode, unit
 from analysis.figures.model.recon import COLUMNS, show_pairs
 from analysis.figures.registry import ModelContext, ModelFigure
-from analysis.figures.style import short_name, styled
+from analysis.figures.style import short_names, styled
 from analysis.measures.codes import batches, posteriors
 
 _NAME_LENGTH = 12
@@ -54,9 +55,10 @@ def draw_extremes(extremes: Extremes) -> Figure:
         f"median {np.median(extremes.mse):.4f}",
         fontsize=14,
     )
+    named = short_names(chain(*extremes.names), _NAME_LENGTH)
     for k, (axes, kind) in enumerate(zip(figure.subplots(2, 1), ("best", "worst"), strict=True)):
         shown = zip(extremes.mse[extremes.rows[k]], extremes.names[k], strict=True)
-        below = [f"{error:.4f}\n{short_name(name, _NAME_LENGTH)}".strip() for error, name in shown]
+        below = [f"{error:.4f}\n{named[name]}".strip() for error, name in shown]
         pairs = np.stack([extremes.originals[k], extremes.decoded[k]])
         show_pairs(axes, pairs, COLUMNS, [f"{kind}:\noriginal", "decoded"], below)
     return figure

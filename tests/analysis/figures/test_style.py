@@ -15,7 +15,7 @@ from support.analysis_fixture import build_study
 from support.commands import ROOT
 
 from analysis.figures.files import save_figure
-from analysis.figures.style import draw_note, plain, short_name, show_tiles, styled
+from analysis.figures.style import draw_note, plain, short_name, short_names, show_tiles, styled
 
 
 @pytest.mark.parametrize(
@@ -75,6 +75,30 @@ def test_pictures_that_end_in_white_have_a_frame_and_missing_ones_none() -> None
 )
 def test_a_name_has_one_line_of_at_most_so_many_characters(name: str, shown: str) -> None:
     assert short_name(name, 12) == shown
+
+
+@pytest.mark.parametrize("width", [12, 16, 18])
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"{plant}___{what}" for plant in ("Potato", "Tomato") for what in ("Early_blight", "Late_blight", "healthy")],
+        ["番茄早疫病", "番茄晚疫病", "番茄叶霉病"],
+        [f"a_long_name_with_{number}_within_it_all" for number in range(120)],
+        ["aaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "a" * 60],
+        ["x" * 30 + "0" + "y" * 30, "x" * 30 + "1" + "y" * 30, "x" * 5 + "…" + "y" * 6],
+    ],
+)
+def test_names_of_one_figure_are_told_apart(names: list[str], width: int) -> None:
+    found = short_names([*names, names[0]], width)
+    assert list(found) == names
+    assert len(set(found.values())) == len(names)
+    assert max(map(len, found.values())) <= width
+
+
+def test_what_sets_names_apart_is_shown() -> None:
+    found = short_names(["Potato___Early_blight", "Potato___Late_blight", "Potato___healthy"], 16)
+    assert list(found.values()) == ["Potato___Early…", "Potato___Late…", "Potato___healthy"]
+    assert short_names(["cat", "dog"], 12) == {"cat": "cat", "dog": "dog"}
 
 
 _DRAW = """

@@ -10,6 +10,7 @@ from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
+import psutil
 import pytest
 from rich.console import Console
 from sqlalchemy import Engine, event
@@ -33,6 +34,7 @@ from studies.run.options import Budget, Options, Resources, Sinks, Storage
 from studies.search.lifecycle import Lifecycle, search_trials
 from trainables.errors import UserError
 from trainables.records.storage_urls import storage_url
+from trainables.records.study_layout import StudyLayout
 from trainables.slots.resources import SlotResources
 from trainables.text import python_command
 from trainables.training.probe import Pace
@@ -176,6 +178,22 @@ def test_what_a_reader_refuses_is_refused_before_it_is_trained(begun: Path, tmp_
     (begun / "trials").symlink_to(tmp_path / "larger")
     with pytest.raises(UserError, match=r"s/trials must not be a link out of "):
         check(study(final_epochs=0), StudyFolder(begun), Options())
+
+
+def test_what_is_the_machine_s_in_the_root_of_a_disk_is_passed_over(begun: Path) -> None:
+    (begun / "lost+found").mkdir()
+    (begun / "lost+found" / "#42").symlink_to("/etc/passwd")  # as what is closed to all but root, it is not looked into
+    check(study(final_epochs=0), StudyFolder(begun), Options())
+    read_question(StudyLayout(begun))
+
+
+def test_an_interface_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = next(iter(psutil.net_if_addrs()))
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", f"{there},eth99")
+    with pytest.raises(UserError, match=r"GLOO_SOCKET_IFNAME must name network interfaces .*, got eth99\nunset it"):
+        foresee(study(), StudyFolder(tmp_path / "s"), Options())
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", there)
+    check(study(), StudyFolder(tmp_path / "s"), Options())
 
 
 def test_hours_of_a_gpu_that_is_not_there_end_no_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,19 @@ def png(width: int, height: int, depth: int, kind: int, rows: bytes, *chunks: tu
     return b"\x89PNG\r\n\x1a\n" + b"".join(body)
 
 
+def png_of_xcode() -> bytes:
+    """A PNG of an app for iOS: a chunk before the header, and pixels without the ends that zlib gives them."""
+    rows = bytes(64 * 65)
+    content, packed = png(64, 64, 8, 0, rows), zlib.compress(rows)
+    own = struct.pack(">I", 4) + b"CgBI" + b"\x50\0\x20\6"
+    own += struct.pack(">I", zlib.crc32(own[4:]))
+    raw = zlib.compressobj(wbits=-15)
+    bare = raw.compress(rows) + raw.flush()
+    chunk = struct.pack(">I", len(bare)) + b"IDAT" + bare + struct.pack(">I", zlib.crc32(b"IDAT" + bare))
+    whole = struct.pack(">I", len(packed)) + b"IDAT" + packed + struct.pack(">I", zlib.crc32(b"IDAT" + packed))
+    return (content[:8] + own + content[8:]).replace(whole, chunk)
+
+
 MODES = "L LA La P PA RGB RGBA RGBX RGBa CMYK YCbCr LAB HSV I;16 I;16B I;16L I;16N F"
 
 
@@ -408,6 +421,7 @@ def bmp_of_bits(bits: int) -> bytes:
         (encoded("GIF")[:900], "cut off"),
         (encoded("WEBP")[:90], ""),
         (bmp_of_bits(2), "is a BMP of a kind that is not read (by its bits a channel"),
+        (png_of_xcode(), "is a PNG as Xcode packs it for iOS"),
         (icon_of_windows(encoded("JPEG")), "is an icon of a kind that is not read"),
         (encoded("AVIF")[:600], "is an AVIF of a kind that is not read (by its bits a channel"),
         (encoded("TIFF", compression="tiff_deflate")[:-400], ""),

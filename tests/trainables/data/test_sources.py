@@ -82,6 +82,12 @@ def test_what_is_left_out_is_counted_with_examples(tmp_path):
     )
 
 
+def test_what_stands_for_a_picture_in_icloud_is_counted(tmp_path):
+    root = draw(tmp_path / "x", "cat/{}.png", "cat/.{}.heic.icloud", "cat/.{}.DS_Store")
+    examples = "cat/.0.heic.icloud, cat/.1.heic.icloud, cat/.2.heic.icloud"
+    assert left_out(root) == f"left out of {root}: 3 file(s) of other kinds ({examples})"
+
+
 def test_links_that_lead_back_are_no_endless_folders(tmp_path):
     root = draw(tmp_path / "x", "a/{}.png")
     (root / "a/back").symlink_to(root)

@@ -19,6 +19,12 @@ def test_any_text_in_a_sealed_record_comes_back(text: str, tmp_path: Path) -> No
     assert unseal((tmp_path / "record").read_bytes()) == {text: [text]}
 
 
+def test_a_copy_with_other_ends_of_lines_is_what_was_sealed() -> None:
+    text = seal({"a": 1, "text": "b\r\nc\n"}, indent=2)
+    assert text.count("\n") > 3
+    assert unseal(text.replace("\n", "\r\n")) == {"a": 1, "text": "b\r\nc\n"}
+
+
 def test_a_page_with_a_name_that_is_not_utf_8_is_utf_8(tmp_path: Path) -> None:
     write_atomic(tmp_path / "page", os.fsdecode(b"caf\xe9 \xc3\xa9"))
     assert (tmp_path / "page").read_text("utf-8") == r"caf\xe9 é"

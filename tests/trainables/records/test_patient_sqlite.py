@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from trainables.errors import StudyWarning
+from trainables.errors import WaitWarning
 from trainables.records import patient_sqlite
 from trainables.records.patient_sqlite import PatientConnection
 
@@ -97,7 +97,7 @@ def test_a_wait_of_some_seconds_is_told_of_once(
     with warnings.catch_warnings(record=True) as said, pytest.raises(sqlite3.OperationalError):
         patient(tmp_path, 3.0).execute("SELECT * FROM numbers")
     (warning,) = said
-    assert warning.category is StudyWarning
+    assert warning.category is WaitWarning
     text = f"{tmp_path / 'it.db'} is locked: another program holds it; waiting for up to "
     assert str(warning.message).startswith(text)
 
