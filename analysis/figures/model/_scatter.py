@@ -53,8 +53,4 @@ def legend(axes: Axes, classes: tuple[str, ...]) -> None:
     short, more = short_names(classes, _LONGEST), len(classes) - len(styles)
     names = [short[name] for name in classes[:_LEGEND_CLASSES]]
     title = f"class (and {more} more)" if more else "class"
-    axes.legend(handles, names, title=title,
-        loc="center left",
-        bbox_to_anchor=(1.0, 0.5),
-        handletextpad=0.2,
-    )
+    axes.legend(handles, names, title=title, loc="center left", bbox_to_anchor=(1.0, 0.5), handletextpad=0.2)
