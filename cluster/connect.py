@@ -251,9 +251,12 @@ def _not_joined(address: str | None, error: Exception) -> UserError:
     if lines[0].startswith("Version mismatch"):  # Ray's text: its versions, then ours, a line each
         theirs, ours = (" and ".join(line.strip().replace(":", "") for line in lines[at : at + 2]) for at in (1, 4))
         return UserError(f"{where} has {theirs}, this process {ours}\ninstall the same versions on both")
+    if not address and "timed out" in lines[0]:
+        lines[0] = "its processes were not there in time"
     busy = "the same command tries again; a machine that is busy may be too slow"
     hint = "if it asks for a token, copy the head's ~/.ray/auth_token to this machine" if address else busy
-    return UserError(f"Ray could not join {where}: {lines[0]}\n{hint}")
+    could_not = f"join {where}" if address else "start on this machine"
+    return UserError(f"Ray could not {could_not}: {lines[0]}\n{hint}")
 
 
 def check_is_ray(address: str) -> None:

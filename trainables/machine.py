@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 from rich.filesize import decimal
 
-from trainables.errors import StudyWarning
+from trainables.errors import StudyWarning, UserError
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUPS = Path("/proc/self/cgroup")
@@ -49,15 +49,20 @@ def cores_for_workers() -> int:
 
 
 def warn_of_little_memory() -> None:
-    """A `StudyWarning` where Ray and one worker take more memory than this process may, or more addresses."""
-    addresses, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if addresses != resource.RLIM_INFINITY and addresses < _ADDRESSES:
-        text = f"ulimit -v leaves each process {decimal(addresses)}, and Ray's reserve some {decimal(_ADDRESSES)} each"
-        warnings.warn(StudyWarning(f"{text}, of which they use little: they may fail for that"), stacklevel=2)
+    """A `StudyWarning` where Ray and one worker take more memory than this process may."""
     if (most := memory()) < _RAY_BYTES + _WORKER_BYTES:
         wanted = decimal(_RAY_BYTES + _WORKER_BYTES)
         text = f"this process may take {decimal(most)} of memory, and a study some {wanted}: it may be killed for that"
         warnings.warn(StudyWarning(text), stacklevel=2)
+
+
+def refuse_few_addresses() -> None:
+    """Raises: UserError where a process has no room for what Ray reserves, and uses little of: it would wait for ever
+    for another that could not start."""
+    most, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if most != resource.RLIM_INFINITY and most < _ADDRESSES:
+        rule = f"ulimit -v must leave a process {decimal(_ADDRESSES)} of addresses, which Ray reserves and hardly uses"
+        raise UserError(f"{rule}, got {decimal(most)}\nulimit -v unlimited, or ask for more in the job's script")
 
 
 def limit_threads() -> None:

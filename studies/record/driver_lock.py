@@ -40,7 +40,8 @@ class DriverLock:
             raise self._in_use(self.driver()) from error
         except (OSError, NotImplementedError) as error:  # the second of a file system without locks
             fault = f"{path} must be a folder that can be written: {getattr(error, 'strerror', None) or error}"
-            raise UserError(f"{fault}\nuse another --out") from error
+            way_out = "let this user write there" if self._layout.question.exists() else "use another --out"
+            raise UserError(f"{fault}\n{way_out}") from error
         try:
             yield
         finally:

@@ -23,7 +23,7 @@ from studies.study import Study
 from trainables.console import unwritable
 from trainables.data.datasets import training_images
 from trainables.errors import UserError
-from trainables.machine import warn_of_little_memory
+from trainables.machine import refuse_few_addresses, warn_of_little_memory
 from trainables.records.storage_urls import storage_url
 from trainables.slots.resources import Placement, SlotResources
 from trainables.space import extremes
@@ -83,6 +83,7 @@ def _check_machine(study: Study, options: Options) -> None:
     counted, or what torch.compile makes its code with."""
     if options.resources.address not in (None, "local"):
         return
+    refuse_few_addresses()
     warn_of_little_memory()
     _check_interfaces()
     if options.budget.gpu_hours is not None and not has_gpu():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -185,6 +186,18 @@ def test_what_is_the_machine_s_in_the_root_of_a_disk_is_passed_over(begun: Path)
     (begun / "lost+found" / "#42").symlink_to("/etc/passwd")  # as what is closed to all but root, it is not looked into
     check(study(final_epochs=0), StudyFolder(begun), Options())
     read_question(StudyLayout(begun))
+
+
+def test_too_few_addresses_for_ray_are_refused(tmp_path: Path) -> None:
+    """With 8 GB it hung at its start, and heard no signal. In a process of its own, which has them no more."""
+    command = f"ulimit -v 12000000; {sys.executable} -m studies.digits_vae --dry-run --out {tmp_path / 's'}"
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert (
+        "ulimit -v must leave a process 17.2 GB of addresses, which Ray reserves and hardly uses, got 12.3 GB\n"
+        in done.stderr
+    )
+    assert "Traceback" not in done.stderr
 
 
 def test_an_interface_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
