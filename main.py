@@ -26,7 +26,7 @@ from trainables.machine import limit_threads
 from trainables.metrics import Metrics, at_rate
 from trainables.records.study_layout import obstacle, visu_name
 from trainables.records.trial_folder import TrialFolder
-from trainables.terminal import Column, print_table, print_text, screen
+from trainables.terminal import Column, Seldom, print_table, print_text, screen
 from trainables.text import spoken
 from vae_models import ModelConfig
 
@@ -37,7 +37,7 @@ _RATES = (  # of a multi-rate network
     Column("val_distortion", "distortion, nats", ".2f"),
     Column("val_active_units", "active units", ".0f"),
 )
-_FIRST_LINE, _LINES = 10.0, 60.0  # seconds after which, and between which, lines stand for the bars in a log
+_FIRST_LINE = 10.0  # seconds of an epoch after which a line stands for the bars, in a log
 _RANGE = " ".join(map(str, ModelConfig.model_fields["beta_range"].default))
 
 
@@ -161,14 +161,12 @@ def _train(config: TrialConfig, folder: TrialFolder, data_dir: Path | None, cons
 
 def _told(steps: range, epochs: int, console: Console) -> Iterator[int]:
     """An epoch's steps, of which a line tells now and then where no bar is seen."""
-    began = time.monotonic()
-    said = began + _FIRST_LINE - _LINES
+    began, line = time.monotonic(), Seldom(_FIRST_LINE)
     for step in steps:
         yield step
-        now, done = time.monotonic(), step - steps.start + 1
-        if now - said > _LINES:
-            said = now
-            whole = spoken((now - began) / done * len(steps))
+        if line.is_due():
+            done = step - steps.start + 1
+            whole = spoken((time.monotonic() - began) / done * len(steps))
             console.print(f"step {done:,} of {len(steps):,}; an epoch takes about {whole}, {epochs:,} are asked for")
 
 

@@ -6,6 +6,7 @@ import os
 import sys
 import termios
 import textwrap
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from rich.text import Text
 
 from trainables.text import printable
 
+_MINUTE = 60.0  # seconds
 _UNKNOWN = "-"
 _GAP = 2  # blanks between columns
 _NAME_SHARE = 1 / 3  # of the width: a longer name has a line of its own
@@ -31,6 +33,20 @@ def screen(stderr: bool = False) -> Console:
     is_terminal = stream is not None and stream.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
     width = None if is_terminal else _UNBOUNDED
     return Console(stderr=stderr, highlight=False, markup=False, force_terminal=is_terminal, width=width)
+
+
+class Seldom:
+    """When to print a line in a log, where no bar is seen: after so many seconds, then once a minute."""
+
+    def __init__(self, first: float) -> None:
+        self._next = time.monotonic() + first
+
+    def is_due(self) -> bool:
+        """Whether to print one now; then the next is due in a minute."""
+        if (now := time.monotonic()) < self._next:
+            return False
+        self._next = now + _MINUTE
+        return True
 
 
 @contextmanager

@@ -26,13 +26,14 @@ from trainables.data.download import download, not_there
 from trainables.data.sources import Source, find
 from trainables.data.splits import holdout, limit
 from trainables.errors import UserError, reason_of
+from trainables.terminal import Seldom
 from trainables.text import legible, printable
 
 _DEFAULT_IMAGE_SIZE = 32
 _TEST_FRACTION = 0.2  # of the sets that come without a test split
 _BLOCK, _BLOCK_BYTES = 16, 1 << 23  # images, and bytes of them, that are in memory at once while a set is prepared
 _SOON = 0.5  # seconds, in which most sets are prepared, and no bar is seen
-_FIRST_LINE, _LINES = 5.0, 60.0  # seconds after which, and between which, lines stand for the bar in a log
+_FIRST_LINE = 5.0  # seconds after which a line stands for the bar, in a log
 _FEW = 30  # images to validate on, below which their mean says little
 
 
@@ -281,20 +282,18 @@ def _open(folder: Path, name: str, notes: tuple[str, ...]) -> Dataset:
 def _counting(what: str, total: int) -> Iterator[Callable[[np.ndarray], np.ndarray]]:
     """A bar in a terminal, which moves on by each block that passes, and elsewhere a line a minute; none for what takes
     a moment."""
-    console, began = Console(stderr=True), time.monotonic()
-    done, said = 0, began + _FIRST_LINE - _LINES
+    console, began, line, done = Console(stderr=True), time.monotonic(), Seldom(_FIRST_LINE), 0
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal)
     task = bar.add_task(printable(what), total=total)
 
     def count(block: np.ndarray) -> np.ndarray:
-        nonlocal done, said
-        done, now = done + len(block), time.monotonic()
-        if now - began > _SOON:
+        nonlocal done
+        done += len(block)
+        if time.monotonic() - began > _SOON:
             bar.start()
         bar.advance(task, len(block))
-        if bar.disable and now - said > _LINES:
-            said = now
+        if bar.disable and line.is_due():
             print(printable(f"{what}: {done:,} of {total:,} pictures"), file=sys.stderr)
         return block
 

@@ -21,7 +21,7 @@ from trainables.config import TrialConfig
 from trainables.data import cache as cache_module
 from trainables.data import datasets
 from trainables.data.datasets import load_dataset
-from trainables.errors import StudyWarning
+from trainables.errors import WaitWarning
 from trainables.records.atomic_files import seal, unseal
 from trainables.training.batches import Pixels
 from vae_models import ModelConfig
@@ -199,7 +199,6 @@ def test_copies_in_colour_go_with_the_grey_ones_of_a_folder_that_has_changed(tmp
 
 def test_a_set_that_takes_long_is_told_of_in_a_log(tmp_path, cache, monkeypatch, capfd):
     monkeypatch.setattr(datasets, "_FIRST_LINE", 0.0)
-    monkeypatch.setattr(datasets, "_LINES", 3600.0)
     write_pictures(tmp_path / "own", {"a": 40})
     load_dataset(f"imagefolder:{tmp_path / 'own'}")
     (line,) = capfd.readouterr().err.splitlines()
@@ -221,7 +220,7 @@ def test_who_waits_for_a_set_that_another_process_prepares_is_told(tmp_path, cac
         holding.release()
         assert waiting.result().name == "digits"
     (warning,) = said
-    assert warning.category is StudyWarning
+    assert warning.category is WaitWarning
     assert str(warning.message) == f"another process prepares digits in {path.parent}: waiting for its copy"
 
 
