@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from cluster.connect import connected, keep_logs
+from cluster.connect import connected
 from cluster.plan import Node, chosen, most_at_once, nodes
 from cluster.preflight import Preflight
 from studies.record.driver_lock import DriverLock
@@ -30,7 +30,6 @@ from trainables.data.datasets import load_dataset
 from trainables.errors import EndedEarly, UserError
 from trainables.records.storage_urls import storage_url
 from trainables.records.trial_folder import METRICS, TrialFolder
-from trainables.slots.messages import DIED
 from trainables.terminal import print_text
 from trainables.text import python_command
 
@@ -126,8 +125,6 @@ def _train(ledger: Ledger, folder: StudyFolder, lock: DriverLock, options: Optio
                         if not stop.paused:
                             stop.check()
                     wait_for_resume(lock, view, stop)
-            if any(DIED in trial.user_attrs.get("cause", "") for trial in ledger.all()):
-                keep_logs()  # which alone say what they died of
         except SystemExit as error:  # so Ray says that its node here is gone, where it can, and with status 0
             raise UserError(
                 "the study stopped early: Ray's node on this machine is gone\nthe same command goes on from there"

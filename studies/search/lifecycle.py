@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import SQLAlchemyError
 
+from cluster.connect import keep_logs
 from studies.record.front import Front
 from studies.record.ledger import Ledger, State, Trials
 from studies.record.study_folder import StudyFolder
@@ -29,7 +30,7 @@ from trainables.errors import UserError
 from trainables.metrics import Metrics
 from trainables.records.storage_urls import out_of_reach
 from trainables.records.trial_folder import TrialFolder
-from trainables.slots.messages import Assignment, Job, Underway
+from trainables.slots.messages import DIED, Assignment, Job, Underway
 
 
 @dataclass(frozen=True)
@@ -222,6 +223,8 @@ class Lifecycle:
     def fail(self, job_id: str, cause: str) -> None:
         """End a training that cannot go on, for a cause of its own."""
         if training := self._running.get(job_id):
+            if cause.startswith(DIED):
+                keep_logs()  # which alone say of what
             self._end(training, "failed", cause)
 
     def _end(self, training: TrainingRun, state: State, cause: str | None = None) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from support.small_study import CONFIG, lifecycle, row, session, study, train
 
+from cluster import connect
 from studies.record.ledger import Ledger
 from studies.run.checks import is_finished
 from studies.run.retraining import final_trainings, repeats
@@ -170,6 +171,24 @@ def test_a_repeat_that_fails_is_recorded_and_the_study_goes_on(tmp_path: Path, d
     assert tune.run()[-1] == final_labels(opened)[-1]
     assert TrialFolder(repeat.folder).cause() == "non-finite at epoch 1"
     assert is_finished(opened.ledger, opened.folder)
+
+
+@pytest.mark.parametrize(
+    ("cause", "is_kept"), [("its workers died 3 times without a new epoch", True), ("non-finite at epoch 1", False)]
+)
+def test_the_logs_of_workers_that_died_are_kept(
+    cause: str, is_kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else knows of what; all others go with their cluster."""
+    session = tmp_path / "session_1"
+    session.mkdir()
+    monkeypatch.setattr(connect, "_own_sessions", [session])
+    tune, _ = whole(tmp_path / "s", 2)
+    job = tune.begin()
+    assert job is not None
+    tune.trainings.fail(job.id, cause)
+    connect._forget_sessions()
+    assert session.exists() == is_kept
 
 
 @BOTH
