@@ -8,7 +8,10 @@ from datetime import timedelta
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from trainables.terminal import Seldom
 from trainables.text import printable
+
+_FIRST_LINE = 60.0  # seconds
 
 # called with what is done next, in a few words, and the share of the work that is done, from 0 to 1
 ShowStep = Callable[[str, float], object]
@@ -56,10 +59,10 @@ class Expected:
 @contextmanager
 def progress_bar(console: Console, expected: Expected | None = None) -> Iterator[ShowStep]:
     """A bar in a terminal while the context lasts, with the time that it took, or that is left of what is ``expected``;
-    nothing elsewhere."""
+    elsewhere a line a minute."""
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
     time_column = TextColumn("{task.fields[left]}") if expected else TimeElapsedColumn()
-    hidden = not console.is_terminal
+    hidden, line = not console.is_terminal, Seldom(_FIRST_LINE)
     with Progress(*columns, time_column, console=console, transient=True, disable=hidden) as bar:
         task = bar.add_task("starting", total=1.0, left=expected)
 
@@ -67,5 +70,7 @@ def progress_bar(console: Console, expected: Expected | None = None) -> Iterator
             if expected:
                 expected.share = share
             bar.update(task, description=printable(step), completed=share)
+            if hidden and line.is_due():
+                console.print(printable(f"{share:.0%}, next {step}"), markup=False, highlight=False, soft_wrap=True)
 
         yield show

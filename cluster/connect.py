@@ -251,7 +251,7 @@ def _not_joined(address: str | None, error: Exception) -> UserError:
     if lines[0].startswith("Version mismatch"):  # Ray's text: its versions, then ours, a line each
         theirs, ours = (" and ".join(line.strip().replace(":", "") for line in lines[at : at + 2]) for at in (1, 4))
         return UserError(f"{where} has {theirs}, this process {ours}\ninstall the same versions on both")
-    if not address and "timed out" in lines[0]:
+    if not address and ("timed out" in lines[0] or lines[0].startswith("The last ")):  # whose lines are not a reason
         lines[0] = "its processes were not there in time"
     busy = "the same command tries again; a machine that is busy may be too slow"
     hint = "if it asks for a token, copy the head's ~/.ray/auth_token to this machine" if address else busy

@@ -11,7 +11,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import create_study
 
 from studies.sampling import SAMPLERS, START, MakeSampler, sampler_for
-from trainables.config import MOST_EPOCHS, TrialConfig
+from trainables.config import MOST_EPOCHS, TrialConfig, idle
 from trainables.data.datasets import image_shape
 from trainables.metrics import Metrics
 from trainables.objective import OBJECTIVES, Constraint, named, values
@@ -106,6 +106,7 @@ class Study:
         path or value that the config refuses."""
         if "model.image_shape" in overrides:
             raise ValueError("--set model.image_shape must be left to the data set\nset dataset or image_size")
+        overrides = {**idle(overrides), **overrides}  # what its network has no use for is neither set nor searched
         base, name = self.base.replace(overrides), self.name
         if base.dataset != self.base.dataset:  # ASCII: Ray Train takes no other names for its runs
             words = re.sub(r"[^a-z0-9]+", "_", PurePath(base.dataset).name.lower()).strip("_")

@@ -16,6 +16,7 @@ _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUPS = Path("/proc/self/cgroup")
 _SLURM_CORES = ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE")
 _WORKER_BYTES = 768 << 20  # of a process that trains on a CPU, its libraries included
+_THREADS = 600  # 577 were seen, with two cores
 _ADDRESSES = 16 << 30  # 12 were seen
 _RAY_BYTES = 1536 << 20  # of the driver, and of Ray's own processes
 
@@ -56,9 +57,13 @@ def warn_of_little_memory() -> None:
         warnings.warn(StudyWarning(text), stacklevel=2)
 
 
-def refuse_few_addresses() -> None:
-    """Raises: UserError where a process has no room for what Ray reserves, and uses little of: it would wait for ever
-    for another that could not start."""
+def refuse_small_limits() -> None:
+    """Raises: UserError where Ray could not start: a process has no room for what it reserves, and uses little of, and
+    would wait for ever; or too few processes and threads may run at once."""
+    texts = _limits("pids", "pids.max")
+    if (threads := min((int(text) for text in texts if text.isdecimal()), default=_THREADS)) < _THREADS:
+        rule = f"{_THREADS} processes and threads at least must be allowed at once, as Ray and a study have"
+        raise UserError(f"{rule}, got {threads} (pids.max)\nraise it, such as by docker run --pids-limit")
     most, _ = resource.getrlimit(resource.RLIMIT_AS)
     if most != resource.RLIM_INFINITY and most < _ADDRESSES:
         rule = f"ulimit -v must leave a process {decimal(_ADDRESSES)} of addresses, which Ray reserves and hardly uses"

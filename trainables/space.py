@@ -53,9 +53,17 @@ def _check(base: TrialConfig, drawn: Mapping[str, Any]) -> None:
     try:
         config = base.of_trial(0, drawn)
     except ValidationError as error:
-        ways = ", or ".join(f"--set {path}=VALUE searches it no more" for path in sorted(drawn))
+        at_fault = [path for path in drawn if _is_fine(base, {name: it for name, it in drawn.items() if name != path})]
+        ways = ", or ".join(f"--set {path}=VALUE searches it no more" for path in sorted(at_fault or drawn))
         raise ValueError(f"{explain(error).splitlines()[0]}\n{ways}") from error
     for path, value in used(drawn).items():
         parent, _, name = path.rpartition(".")
         if getattr(config.model if parent else config, name) != value:  # text that pydantic takes for a number
             raise ValueError(f"{path} must be searched among its own values, got {value!r:.80}")
+
+
+def _is_fine(base: TrialConfig, drawn: Mapping[str, Any]) -> bool:
+    try:
+        return bool(base.of_trial(0, drawn))
+    except ValueError:
+        return False

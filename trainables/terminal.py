@@ -82,6 +82,10 @@ class Column:
     format: str = ""
     is_text: bool = False  # stands to the left
 
+    def is_unknown(self, row: Mapping[str, Any]) -> bool:
+        """Whether the row has nothing to show here."""
+        return _is_unknown(row.get(self.name))
+
     def cell(self, row: Mapping[str, Any]) -> str:
         """What is unknown is a dash."""
         value = row[self.name]

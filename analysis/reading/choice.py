@@ -90,7 +90,7 @@ def choose(folder: StudyRecord | Path | str, wish: Wish | None = None) -> Choice
     study, wish = read_study(folder), wish or Wish()
     if "model.likelihood" in study.space and wish.kind not in ("best", "bits"):
         rule = f"{wish.kind} compares distortions, which mean something else under each likelihood that is searched"
-        raise UserError(f"{rule} in {study.folder}\nask for --bits, or for none")
+        raise OptionError(f"{rule} in {study.folder}\nask for --bits, or for none")
     trials = load_trials(study)
     runs = within_limits(study, ranked_runs(study, trials))
     if not runs:

@@ -26,8 +26,9 @@ _MOST_MEASURED, _MOST_IMAGES = 8, 2_500  # trials, and test images of each: a CP
 HELD_OUT = "Does the front hold on the test images?"
 EXPLAINED = {
     HELD_OUT: f"Trials of the front, on a random {_MOST_IMAGES:,} test images at most; ± is the standard error over "
-    "images. The last column compares each with the nearest other trial of the table at its own KL weight, on the same "
-    "images: not separable where the 95 % interval of the mean difference (Student's t) holds 0."
+    "images. The last column compares each with the nearest other trial of the table, of the same likelihood, at its "
+    "own KL weight, on the same images: not separable where the 95 % interval of the mean difference (Student's t) "
+    "holds 0."
 }
 """By the title of a table: what a reader must know of it."""
 
@@ -52,13 +53,14 @@ def front_table(study: StudyContext, most: int = _MOST_ROWS) -> pd.DataFrame:
     at its best epoch, rate and distortion in nats per image, and how many of distortion each nat of rate saves that it
     has more than the shorter one of its `neighbours` among all runs; the mean squared error of pixels in [0, 1]."""
     rows: list[dict[str, object]] = []
-    every = within_limits(study.record, study.runs)
+    every, is_searched = within_limits(study.record, study.runs), "model.likelihood" in study.record.space
     for run in spread_out(front_runs(study), most):
         model, best = run.config.model, run.best
         shorter = neighbours(run, every).shorter
         rows.append(
             {
                 "run": run.label,
+                **({"likelihood": model.likelihood_words} if is_searched else {}),
                 "rate (nats)": best["val_rate"],
                 "distortion (nats)": best["val_distortion"],
                 "a nat saves": price_of(shorter.best, best) if shorter else math.nan,
@@ -76,9 +78,17 @@ def front_table(study: StudyContext, most: int = _MOST_ROWS) -> pd.DataFrame:
 
 
 def spread_out(runs: list[Run], most: int) -> list[Run]:
-    """At most so many of `front_runs`, in their order: the knee, the ends, and of the others the farthest apart."""
-    rate, distortion = (np.array([run.best[name] for run in runs]) for name in ("val_rate", "val_distortion"))
-    return runs if len(runs) <= most else [runs[k] for k in sorted(spread(rate, distortion, most))]
+    """At most so many of `front_runs`, in their order: the knee, the ends, and of the others the farthest apart; of
+    each likelihood as many."""
+    if len(runs) <= most:
+        return runs
+    kept: set[int] = set()
+    likelihoods = [run.config.model.likelihood for run in runs]
+    for likelihood in set(likelihoods):
+        at = [k for k, each in enumerate(likelihoods) if each == likelihood]
+        rate, distortion = (np.array([runs[k].best[name] for k in at]) for name in ("val_rate", "val_distortion"))
+        kept |= {at[k] for k in spread(rate, distortion, max(1, most // len(set(likelihoods))))}
+    return [runs[k] for k in sorted(kept)]
 
 
 def _seconds(folder: TrialFolder) -> float:
@@ -108,17 +118,19 @@ def held_out_table(study: StudyContext, most: int = _MOST_MEASURED) -> pd.DataFr
     95 %)."""
     if study.data is None:
         return pd.DataFrame()
-    trials, losses = spread_out(front_trials(study), most), {}
+    trials, losses, likelihoods = spread_out(front_trials(study), most), {}, {}
     images = study.data.test.images
     chosen = chosen_rows(len(images), _MOST_IMAGES, seed=0)
     for run in trials:
         with suppress(UserError):  # its own section says what is wrong with it
+            likelihoods[run.label] = run.config.model.likelihood
             losses[run.label] = image_losses(run.load().to(first_device()), images, chosen)
     rows = []
     for run in trials:
         if run.label in losses:
             own, beta = losses[run.label], run.config.main_beta
-            rivals = {label: other.at(beta) - own.at(beta) for label, other in losses.items() if label != run.label}
+            alike = [it for it in losses if it != run.label and likelihoods[it] == likelihoods[run.label]]
+            rivals = {label: losses[label].at(beta) - own.at(beta) for label in alike}
             rows.append(
                 {
                     "run": run.label,

@@ -76,6 +76,7 @@ def render(
     context = {
         "findings": findings,
         "front": shown(front),
+        "searches_likelihood": "model.likelihood" in record.space,
         "multi_rate": record.is_multi_rate,
         "weight": typed_weight(record.base.betas[len(record.base.betas) // 4], record.base.model.beta_range, digits=2),
         "best": study.runs[0].label if study.runs else "",

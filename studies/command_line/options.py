@@ -110,7 +110,7 @@ class Asked:
         """Path and value of each ``--set``, as far as each alone can be. Raises: ValueError."""
         given: dict[str, Any] = {}
         for text in self.set or []:
-            path, equals, written = text.partition("=")
+            path, equals, written = (part.strip() for part in text.partition("="))
             if not (path and equals):
                 raise ValueError(f"--set must be FIELD=VALUE, got {text!r}\nsuch as --set model.width=16")
             option = path.replace("_", "-")

@@ -16,7 +16,7 @@ from studies.run.estimate import Estimate, estimated, may_take_long, smaller
 from studies.run.options import Options, Resources
 from studies.run.reporting import foreseen_report
 from studies.study import Study
-from trainables.config import TrialConfig
+from trainables.config import TrialConfig, idle
 from trainables.data.datasets import MissingDataError, dataset_of, training_images
 from trainables.errors import UserError
 from trainables.records.study_layout import StudyLayout
@@ -26,6 +26,7 @@ from trainables.text import python_command, without_passwords
 
 if TYPE_CHECKING:
     from analysis.reading.best_runs import Run
+    from analysis.reading.study_record import StudyRecord
 
 _OWN = ("--out", "--storage", "--mlflow")  # options of one study alone, of which some may hold a password
 _LONG = 3600.0  # seconds from which a study on a CPU is warned of
@@ -186,13 +187,17 @@ def print_summary(folder: Path, console: Console, report: bool) -> None:
     """A short table of the best runs, and where everything is. Raises: UserError where no trial has completed."""
     from analysis.reading.best_runs import ranked_runs
     from analysis.reading.frames import load_trials
+    from analysis.reading.study_record import read_study
 
-    frame, runs = load_trials(folder), ranked_runs(folder)
+    record = read_study(folder)
+    frame, runs = load_trials(record), ranked_runs(record)
     counts = by_state(Counter(frame["state"].astype(str)))
     if runs:
         print_text(f"{folder.name}: {len(frame)} trials ({counts})", console)
-        rows = [_facts(run) for run in runs[:5]]
-        print_table(rows, [it for it in _BEST if it.name in rows[0]], console, is_data=False)
+        rows = [_facts(run, record.trials[run.number].params) for run in runs[:5]]
+        print_table(
+            rows, [it for it in _columns(record) if not all(it.is_unknown(row) for row in rows)], console, is_data=False
+        )
     layout = StudyLayout(folder)
     if report:
         places = {"report": layout.report, "tables": layout.trials_csv, "best models": layout.models}
@@ -207,8 +212,18 @@ def print_summary(folder: Path, console: Console, report: bool) -> None:
         raise UserError(f"no trial of {folder.name} completed ({counts}): there is no best model\n{reason}")
 
 
-def _facts(run: "Run") -> dict[str, Any]:
-    """What the summary says of a run."""
+def _columns(record: "StudyRecord") -> list[Column]:
+    """Of the summary: `_BEST`, and what else is searched; first the likelihood, without which no distortion says what
+    it is."""
+    known = {it.name for it in _BEST}
+    more = [name for path, name in record.columns.items() if path in record.space and name not in known]
+    first = [Column(name, name, is_text=True) for name in more if name == "likelihood"]
+    return [_BEST[0], *first, *_BEST[1:], *(Column(name, name) for name in more if name != "likelihood")]
+
+
+def _facts(run: "Run", drawn: Mapping[str, Any]) -> dict[str, Any]:
+    """What the summary says of a run, for whose trial this was ``drawn``."""
     label = run.label.removeprefix("trial ").replace("final of trial", "final")
     found = {**run.best, **run.config.model_dump(), **run.config.model.model_dump(), "trial": label}
-    return found | {"beta": run.config.main_beta}  # that of a multi-rate run's rate and distortion
+    unused = dict.fromkeys(path.rpartition(".")[2] for path in idle(drawn))
+    return found | unused | {"beta": run.config.main_beta}  # that of a multi-rate run's rate and distortion

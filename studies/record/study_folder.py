@@ -39,16 +39,22 @@ class StudyFolder:
         self._record: Mapping[str, Any] | None = None
 
     def claim(
-        self, study: Study, storage: str | None = None, checkpoints: str | None = None, **facts: Any
+        self,
+        study: Study,
+        storage: str | None = None,
+        checkpoints: str | None = None,
+        images: Mapping[str, Any] | None = None,
+        **facts: Any,
     ) -> Mapping[str, Any]:
-        """Write the study's question, or check that the folder's is the same; ``facts`` are rewritten. Raises:
-        UserError where the folder holds another study, or a file that is no study's.
+        """Write the study's question, or check that the folder's is the same, and of the same ``images`` (a
+        `Dataset.identity`); ``facts`` are rewritten. Raises: UserError where the folder holds another study, or a file
+        that is no study's.
 
         Returns what is in study.json then: ``id`` and ``created`` for good, and the ``storage`` and the ``checkpoints``
         of the first command where this one names none. A password is in none of them."""
         lasting: dict[str, Any] = {"id": uuid.uuid4().hex, "created": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
-        lasting |= {"storage": storage and masked(storage), "checkpoints": checkpoints} | _MEASURED
-        lasting = self.check(study, lasting["storage"], checkpoints) or lasting
+        lasting |= {"storage": storage and masked(storage), "checkpoints": checkpoints, "images": images} | _MEASURED
+        lasting = self.check(study, lasting["storage"], checkpoints, images) or lasting
         record = study.question() | lasting | facts | provenance()
         for partial in self.path.glob(PARTIAL):
             partial.unlink(missing_ok=True)
@@ -80,12 +86,17 @@ class StudyFolder:
             self._write({**record, **measured})
 
     def check(
-        self, study: Study, storage: str | None = None, checkpoints: str | None = None, fresh: bool = False
+        self,
+        study: Study,
+        storage: str | None = None,
+        checkpoints: str | None = None,
+        images: Mapping[str, Any] | None = None,
+        fresh: bool = False,
     ) -> dict[str, Any]:
         """What lasts of the study that is here, and that this one is; nothing of no study, or one that is moved aside:
         ``fresh``. Raises: as `claim`, and UserError where it cannot be moved."""
         asked: dict[str, Any] = {"id": "", "created": "", "storage": storage and masked(storage)}
-        asked["checkpoints"] = checkpoints
+        asked |= {"checkpoints": checkpoints, "images": images}
         asked |= _MEASURED
         if self.layout.question.is_file():
             if not fresh:
@@ -120,14 +131,24 @@ class StudyFolder:
             differences = study.differences(found)
             lasting = {"id": found["id"]} | {key: found.get(key) for key in asked if key != "id"}
             lasting["storage"] = lasting["storage"] and masked(lasting["storage"])
+            lasting["images"] = lasting["images"] or asked["images"]  # of an older study they are not known
+            counts = [int(of["count"]) for of in (lasting["images"], asked["images"]) if of]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ArgumentError) as error:
             reason = explain(error).splitlines()[0] if isinstance(error, ValidationError) else error
             raise UserError(f"{path} is damaged: {reason}\nrestore it, or use another --out, or --fresh") from error
         if differences:
+            is_place = [line.startswith("--set dataset:") for line in differences] == [True]
+            link = "if these are the same images, a link where they were will do; " * is_place
             raise UserError(
-                f"{self.path} holds another study: {'; '.join(differences)}\n"
+                f"{self.path} holds another study: {'; '.join(differences)}\n{link}"
                 "use another --out, or --fresh to move that study aside; its own command, which goes on with it, is in "
                 f"`{python_command('-m', 'studies', 'status', self.path)}`"
+            )
+        if len(counts) == 2 and lasting["images"] != asked["images"]:
+            raise UserError(
+                f"{self.path} began with other images of {study.base.dataset}: {counts[0]:,} then, {counts[1]:,} now\n"
+                "put them back, or use another --out, or --fresh to move that study aside: trials on other images "
+                "cannot be compared"
             )
         for key in ("storage", "checkpoints"):
             if asked[key] not in (None, lasting[key]):

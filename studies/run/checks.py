@@ -21,9 +21,9 @@ from studies.search.lifecycle import trials_left
 from studies.search.sinks import check_mlflow
 from studies.study import Study
 from trainables.console import unwritable
-from trainables.data.datasets import training_images
+from trainables.data.datasets import load_dataset, training_images
 from trainables.errors import UserError
-from trainables.machine import refuse_few_addresses, warn_of_little_memory
+from trainables.machine import refuse_small_limits, warn_of_little_memory
 from trainables.records.storage_urls import storage_url
 from trainables.slots.resources import Placement, SlotResources
 from trainables.space import extremes
@@ -54,7 +54,8 @@ def check(study: Study, folder: StudyFolder, options: Options) -> Study:
         _check_own_files(folder)
         study = folder.own_definitions(study)
     url = storage.ledger and storage_url(folder.path, storage.ledger)
-    folder.check(study, url, storage.checkpoints, options.fresh)
+    images = load_dataset(study.base.dataset, options.data_dir, study.base.image_size).identity
+    folder.check(study, url, storage.checkpoints, images, options.fresh)
     if url:
         check_storage(url)
     if storage.checkpoints:
@@ -83,7 +84,7 @@ def _check_machine(study: Study, options: Options) -> None:
     counted, or what torch.compile makes its code with."""
     if options.resources.address not in (None, "local"):
         return
-    refuse_few_addresses()
+    refuse_small_limits()
     warn_of_little_memory()
     _check_interfaces()
     if options.budget.gpu_hours is not None and not has_gpu():

@@ -1,6 +1,7 @@
 """What can be asked of a study's folder from outside its driver."""
 
 import argparse
+import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ from trainables.errors import UserError
 from trainables.objective import SCORES
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import STATES, TrialFolder
-from trainables.text import as_typed, spoken
+from trainables.text import as_typed, python_command, spoken
 
 
 def status_of(path: Path) -> dict[str, Any]:
@@ -80,7 +81,9 @@ def described(status: Mapping[str, Any]) -> dict[str, str]:
         found["best"] = f"trial {status['best']}: {SCORES[status['objective']].said(status['best_score'])}"
     found["cost"] = f"{status['cpu_hours']:.3g} CPU hours, {status['gpu_hours']:.3g} GPU hours"
     if not (driver or status["is_finished"]):
-        found["go on by"] = f"{as_typed('cd', Path(status['directory']))} && {_going_on(status)}"
+        place = Path(status["directory"])  # of another machine, it may not be here
+        of_this_python = re.sub(r"^python(?= )", lambda _: python_command(), _going_on(status))
+        found["go on by"] = f"{as_typed('cd', place)} && " * place.is_dir() + of_this_python
     return found
 
 

@@ -68,7 +68,8 @@ def _opened(study: Study, folder: StudyFolder, options: Options) -> Iterator[Led
     new, record, ledger = not folder.layout.question.exists(), None, None
     try:
         url = storage_url(folder.path, storage.ledger) if storage.ledger else None
-        record = folder.claim(study, url, storage.checkpoints, **facts)
+        images = load_dataset(study.base.dataset, options.data_dir, study.base.image_size).identity
+        record = folder.claim(study, url, storage.checkpoints, images, **facts)
         if not record["storage"] and not folder.layout.ledger.exists():
             check_trials(0, folder)
         if mirror := folder.mirror(folder.path):

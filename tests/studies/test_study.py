@@ -48,6 +48,28 @@ def test_a_space_has_fields_of_every_architecture_that_it_draws() -> None:
     assert list(plain.with_overrides({"model.architecture": "mlp", "model.depth": 0}).space) == ["beta"]
 
 
+def test_what_another_network_has_no_use_for_goes_with_it() -> None:
+    """A script's own width and depth are of its convolutions; what is typed beside an mlp is refused as ever."""
+    convolutional = TrialConfig(model=ModelConfig(width=16, depth=1))
+    space = {"beta": FloatDistribution(0.1, 1), "model.depth": IntDistribution(0, 1)}
+    for base in (convolutional, convolutional.replace({"model.activation": "relu"})):
+        dense = study(base=base, space=space).with_overrides({"model.architecture": "mlp"})
+        assert dense.base.model == ModelConfig(architecture="mlp", activation=base.model.activation)
+        assert list(dense.space) == ["beta"]
+    with pytest.raises(ValueError, match="width must be 32 with architecture mlp, which has none, got 8"):
+        study(base=convolutional, space=space).with_overrides({"model.architecture": "mlp", "model.width": 8})
+
+
+def test_the_way_out_names_what_is_at_fault() -> None:
+    space = {
+        "beta": FloatDistribution(0.1, 1),
+        "model.latent_dim": IntDistribution(2, 8),
+        "lr": FloatDistribution(1e-4, 1),
+    }
+    with pytest.raises(ValueError, match=r"^beta must be 1 .*\n--set beta=VALUE searches it no more$"):
+        study(base=TrialConfig(importance_samples=5), space=space)
+
+
 def test_a_field_is_searched_beside_the_choice_that_has_it() -> None:
     """Each trial takes those of the drawn values that its choices have, and the base's own alike."""
     space = {

@@ -8,7 +8,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -63,6 +63,8 @@ class Dataset:
     """What a person should know of it, a line each: what was left out, and how pictures were read."""
     folder: Path = Path()
     """Where its prepared copy lies."""
+    identity: Mapping[str, Any] = field(default_factory=dict)
+    """What tells it from other images of its name: their ``count``, and a ``digest`` of pixels, labels and split."""
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -275,7 +277,8 @@ def _open(folder: Path, name: str, notes: tuple[str, ...]) -> Dataset:
         count = len(train.labels) + len(test.labels)
         few = f"{count:,} images, of which {len(rows):,} validate: too few to tell which of two trials is better"
         notes = (*notes, few)
-    return Dataset(name, train, test, classes, rows, (*notes, *meta.get("notes", ())), folder)
+    identity = {"count": len(train.labels) + len(test.labels), "digest": _short_hash(sorted(meta["sha256"].items()))}
+    return Dataset(name, train, test, classes, rows, (*notes, *meta.get("notes", ())), folder, identity)
 
 
 @contextmanager

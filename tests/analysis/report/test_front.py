@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from support.analysis_fixture import BASE, SIX, Made, build_study, record
-from support.study_cases import synthetic
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from support.analysis_fixture import BASE, SIX, SPACE, Made, build_study, record
+from support.study_cases import drawn, synthetic
 
 from analysis import load_trials
 from analysis.figures.registry import StudyContext
@@ -17,6 +18,7 @@ from analysis.reading.certainty import Certainty
 from analysis.reading.choice import Wish, choose, price_of
 from analysis.reading.study_record import read_study
 from analysis.report.front import certainty_words, front_table, held_out_table
+from analysis.report.report import write_report
 from analysis.statistics.resampling import Interval
 from analysis.statistics.separability import Difference
 from trainables.data.datasets import load_dataset
@@ -70,6 +72,27 @@ def test_of_a_long_front_it_has_the_knee_the_ends_and_what_is_spread_between(tmp
     taken = choose(study.record, Wish.of(rate=float(few["rate (nats)"].iloc[2])))
     assert taken.beside.shorter is not None
     assert price_of(taken.run.best, taken.beside.shorter.best) == pytest.approx(few["a nat saves"].iloc[2])
+
+
+@pytest.mark.heavy
+def test_of_several_likelihoods_each_has_its_front_and_is_named(tmp_path: Path) -> None:
+    likelihoods = ["beta_binomial", "discretised_logistic", "logistic_mixture"]
+    space: dict[str, BaseDistribution] = {**SPACE, "model.likelihood": CategoricalDistribution(likelihoods)}
+    folder = synthetic(
+        tmp_path / "study", 60, space, lambda rng: {**drawn(rng), "model.likelihood": str(rng.choice(likelihoods))}
+    )
+    study = context(folder)
+    few = front_table(study, 7)
+    assert len(few) <= 7
+    assert set(few["likelihood"]) == {"beta binomial", "discretised logistic", "logistic mixture"}
+    for _, own in few.groupby("likelihood"):
+        assert own["rate (nats)"].is_monotonic_increasing
+        assert own["distortion (nats)"].is_monotonic_decreasing
+    assert "likelihood" not in front_table(context(build_study(tmp_path / "plain", objective="rate_distortion")))
+    write_report(folder, quick=True)
+    page = (folder / "report.html").read_text()
+    assert "--rate 20" not in page
+    assert "of which each has a front" in page
 
 
 @pytest.mark.parametrize("trials", [[], [SIX[3]], [SIX[2]]], ids=["none", "failed", "pruned"])

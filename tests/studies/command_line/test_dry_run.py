@@ -16,6 +16,7 @@ import pytest
 from rich.console import Console
 from sqlalchemy import Engine, event
 from support.commands import ROOT, SMALL_STUDY, script
+from support.image_sets import write_pictures
 from support.small_study import session, study, train
 
 from analysis.reading.validation import read_question
@@ -33,6 +34,7 @@ from studies.run.estimate import Estimate, _epochs, images_to_train, smaller
 from studies.run.operations import described, status_of
 from studies.run.options import Budget, Options, Resources, Sinks, Storage
 from studies.search.lifecycle import Lifecycle, search_trials
+from trainables.data.datasets import load_dataset
 from trainables.errors import UserError
 from trainables.records.storage_urls import storage_url
 from trainables.records.study_layout import StudyLayout
@@ -186,6 +188,20 @@ def test_what_is_the_machine_s_in_the_root_of_a_disk_is_passed_over(begun: Path)
     (begun / "lost+found" / "#42").symlink_to("/etc/passwd")  # as what is closed to all but root, it is not looked into
     check(study(final_epochs=0), StudyFolder(begun), Options())
     read_question(StudyLayout(begun))
+
+
+def test_a_study_on_other_images_is_refused_before_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VAE_CACHE_DIR", str(tmp_path / "cache"))
+    plan = study(base=study().base.replace({"dataset": f"imagefolder:{tmp_path / 'own'}", "image_size": 28}))
+    plan = plan.with_overrides({"dataset": plan.base.dataset})
+    write_pictures(tmp_path / "own", {"a": 20, "b": 20})
+    folder = StudyFolder(tmp_path / "s")
+    folder.path.mkdir()
+    folder.claim(plan, images=load_dataset(plan.base.dataset, image_size=28).identity)
+    check(plan, folder, Options())
+    write_pictures(tmp_path / "own", {"c": 20})
+    with pytest.raises(UserError, match=r"s began with other images of imagefolder:.*: 40 then, 60 now\nput them back"):
+        foresee(plan, StudyFolder(tmp_path / "s"), Options())
 
 
 def test_too_few_addresses_for_ray_are_refused(tmp_path: Path) -> None:

@@ -40,6 +40,18 @@ def test_what_was_measured_is_noted_beside_what_others_wrote_and_never_alone(tmp
         assert folder.layout.question.read_bytes() == damaged
 
 
+def test_a_study_goes_on_with_the_images_that_it_began_with(tmp_path: Path) -> None:
+    """Of one that did not note them, those that it goes on with."""
+    folder, before, now = StudyFolder(tmp_path / "s"), {"count": 60, "digest": "a"}, {"count": 80, "digest": "b"}
+    folder.path.mkdir()
+    assert folder.claim(study())["images"] is None
+    assert folder.claim(study(), images=before)["images"] == before
+    assert StudyFolder(folder.path).claim(study(), images=before)["images"] == before
+    with pytest.raises(UserError, match=r"s began with other images of digits: 60 then, 80 now\nput them back, or use"):
+        StudyFolder(folder.path).check(study(), images=now)
+    assert StudyFolder(folder.path).check(study(), images=now, fresh=True) == {}
+
+
 def test_a_study_in_use_and_a_study_json_that_is_damaged_are_refused(tmp_path: Path) -> None:
     folder = StudyFolder(tmp_path / "s")
     with DriverLock(folder.layout).acquired():

@@ -35,6 +35,7 @@ from trainables.records.atomic_files import seal, unseal
 from trainables.records.sessions import sessions_of
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
+from trainables.text import python_command
 
 
 def measure(config: TrialConfig, epoch: int) -> Metrics:
@@ -183,7 +184,9 @@ def test_what_goes_on_with_a_copied_study_names_the_copy(command: str, folder: s
     status = {"name": "small", "folder": folder, "directory": "/home", "command": command, "driver": None}
     status |= {"is_finished": False, "definitions": 2, "counts": {}, "planned": 4, "left": [], "front_summary": None}
     status |= {"best": None, "cpu_hours": 0.0, "gpu_hours": 0.0}
-    assert described(status)["go on by"] == f"cd /home && {expected}"
+    here = expected.replace("python", python_command(), 1)  # by its path where no shell finds it
+    assert described(status)["go on by"] == f"cd /home && {here}"
+    assert described(status | {"directory": "/of/another/machine"})["go on by"].startswith(python_command())
 
 
 def test_who_reads_a_folder_sees_the_front_that_its_driver_sees(tmp_path: Path) -> None:
