@@ -16,6 +16,7 @@ from cluster.local_cluster import local_cluster
 from trainables.console import command_group, run
 from trainables.errors import UserError
 from trainables.machine import cores_for_workers
+from trainables.text import python_command
 
 app = command_group("A Ray cluster of several nodes on this machine, to try things on.")
 
@@ -40,7 +41,7 @@ def local(
             submit = f"ray job submit --address http://{cluster.dashboard} --working-dir ."
             print(f"address    {cluster.address}")
             print(f"dashboard  http://{cluster.dashboard} (it asks for the token in ~/.ray/auth_token)")
-            print(f"study      {study} --address {cluster.address}")
+            print(f"study      {python_command('-m', 'studies.digits_vae', '--address', cluster.address)}")
             print(f"job        RAY_AUTH_MODE=token {submit} -- {study} --out ~/runs/digits_vae")
             for index, node in enumerate(cluster.nodes):
                 print(f"node {index}     process {node.pid}")

@@ -110,4 +110,6 @@ def smaller(study: Study, folder: Path) -> dict[str, str]:
     if study.finals > (most := _SMALL_OPTIONS["trials"]):
         found["--final"] = str(most)
     folder = folder if folder.name not in ("", "..") else folder.resolve()
-    return found | {"--out": os.fspath(folder.with_name(f"{folder.name}_small"))}
+    # beside a mount, what a container writes is lost, or not allowed
+    has_place = not os.path.ismount(folder) and (os.access(folder.parent, os.W_OK) or not folder.parent.exists())
+    return found | {"--out": os.fspath((folder.parent if has_place else Path("runs")) / f"{folder.name}_small")}

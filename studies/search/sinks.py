@@ -152,7 +152,8 @@ def _answer(uri: str, ask: Callable[[], _Answer]) -> _Answer:
         raise UserError(f"--mlflow cannot be reached at {where}\nno answer in {_START_SECONDS:.0f} s") from error
     except Exception as error:  # any of MLflow's, SQLAlchemy's or a driver's
         reason = printable(without_passwords(reason_of(_bottom(error))))
-        raise UserError(f"--mlflow cannot be reached at {where}\n{reason}") from error
+        fault = f"--mlflow cannot be reached at {where}"
+        raise UserError(f"{fault}\n{reason}: start its server, or give another address") from error
 
 
 def _bottom(error: BaseException) -> BaseException:

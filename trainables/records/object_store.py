@@ -69,6 +69,8 @@ class Mirror:
             files.delete_dir(path)  # of use in file:// alone
         except (OSError, pa.ArrowException) as error:
             reason = re.sub(r"^\[Errno \d+\] |\. Detail: .*", "", str(error).strip().splitlines()[-1])
+            if "NETWORK_CONNECTION" in reason:
+                reason = "its host is not found, or does not answer"
             raise UserError(
                 f"--storage must be an object store that can be written, got {self.uri}: {reason}\n"
                 "check its name and region; credentials come from the environment, or the node's role"

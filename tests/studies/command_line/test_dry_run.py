@@ -356,6 +356,11 @@ def test_a_small_study_is_not_measured(tmp_path: Path, capsys: pytest.CaptureFix
     assert capsys.readouterr().out == ""
 
 
+def test_beside_a_mount_the_smaller_study_finds_no_place() -> None:
+    assert smaller(STUDY, Path("/proc"))["--out"] == "runs/proc_small"
+    assert smaller(STUDY, Path("/tmp/x"))["--out"] == "/tmp/x_small"
+
+
 def test_the_smaller_study_is_one_that_a_study_can_be() -> None:
     options = smaller(STUDY.with_overrides({"model.width": 64}), Path("runs/x"))
     assert options == {
