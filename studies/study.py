@@ -201,9 +201,8 @@ class Study:
     def largest(self) -> TrialConfig:
         """The base with the most of everything that takes memory."""
         most = {path: max(extremes(self.space[path])) for path in _SIZES & self.space.keys()}
-        return self.base.of_trial(
-            0, {_ARCHITECTURE: min(self._architectures()), **most}
-        )  # convolutions before the others
+        convolutions = min(self._architectures())  # if there are any, as the first by name
+        return self.base.of_trial(0, {_ARCHITECTURE: convolutions, **most})
 
     def smallest(self) -> TrialConfig:
         """The base with the least of it, but for the batch: small ones take longer."""

@@ -195,9 +195,8 @@ def print_summary(folder: Path, console: Console, report: bool) -> None:
     if runs:
         print_text(f"{folder.name}: {len(frame)} trials ({counts})", console)
         rows = [_facts(run, record.trials[run.number].params) for run in runs[:5]]
-        print_table(
-            rows, [it for it in _columns(record) if not all(it.is_unknown(row) for row in rows)], console, is_data=False
-        )
+        known = [it for it in _columns(record) if not all(it.is_unknown(row) for row in rows)]
+        print_table(rows, known, console, is_data=False)
     layout = StudyLayout(folder)
     if report:
         places = {"report": layout.report, "tables": layout.trials_csv, "best models": layout.models}
