@@ -135,7 +135,10 @@ WRONG = {
         ("--set model.widths=[]", "--set model.widths must be a list of at least 1, got []"),
         ("--set 'model.widths=[\"a\"]'", "--set model.widths must be a whole number, got 'a'"),
         ("--set model.widths=5", "--set model.widths must be a list, got 5"),
-        ("--set model.architecture=linear", "--set model.width must be 32 with --set model.architecture linear"),
+        (
+            "--set model.architecture=linear --set model.depth=1",
+            "--set model.depth must be 0 with --set model.architecture linear",
+        ),
         ("--set model.image_shape=[1,8,8]", "--set model.image_shape must be left to the data set"),
         ("--set lr=0", "--set lr must be above 0, got 0"),
         ("--set lr=1e400", "--set lr must be a finite number, got inf"),
