@@ -78,11 +78,13 @@ class TrialConfig(BaseModel):
         kind, colon, path = dataset.partition(":")
         if "\0" in path:
             raise ValueError(f"must be a path without a null byte, got {dataset!r}")
+        if not (colon and path):
+            return dataset
         try:
             place = (Path(path).expanduser() if path.startswith("~") else Path(path)).absolute()
             if ".." in place.parts and (shorter := Path(os.path.normpath(place))).resolve() == place.resolve():
                 place = shorter  # one name for it, whatever folder the command is given in
-            return f"{kind}:{place}" if colon and path else dataset
+            return f"{kind}:{place}"
         except RuntimeError as error:
             raise ValueError(f"must be in a home that there is, got {dataset!r}") from error
 
