@@ -194,7 +194,7 @@ def print_summary(folder: Path, console: Console, report: bool) -> None:
     counts = by_state(Counter(frame["state"].astype(str)))
     if runs:
         print_text(f"{folder.name}: {len(frame)} trials ({counts})", console)
-        rows = [_facts(run, record.trials[run.number].params) for run in runs[:5]]
+        rows = [_facts(run) for run in runs[:5]]
         known = [it for it in _columns(record) if not all(it.is_unknown(row) for row in rows)]
         print_table(rows, known, console, is_data=False)
     layout = StudyLayout(folder)
@@ -220,9 +220,9 @@ def _columns(record: "StudyRecord") -> list[Column]:
     return [_BEST[0], *first, *_BEST[1:], *(Column(name, name) for name in more if name != "likelihood")]
 
 
-def _facts(run: "Run", drawn: Mapping[str, Any]) -> dict[str, Any]:
-    """What the summary says of a run, for whose trial this was ``drawn``."""
+def _facts(run: "Run") -> dict[str, Any]:
+    """What the summary says of a run; None for what its network has no use for."""
     label = run.label.removeprefix("trial ").replace("final of trial", "final")
     found = {**run.best, **run.config.model_dump(), **run.config.model.model_dump(), "trial": label}
-    unused = dict.fromkeys(path.rpartition(".")[2] for path in idle(drawn))
+    unused = dict.fromkeys(path.rpartition(".")[2] for path in idle(flat(run.config)))
     return found | unused | {"beta": run.config.main_beta}  # that of a multi-rate run's rate and distortion
