@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from trainables import machine
-from trainables.errors import StudyWarning
+from trainables.errors import StudyWarning, UserError
 
 GIB = 1 << 30
 
@@ -61,6 +61,19 @@ def test_a_limit_that_a_study_does_not_fit_into_is_told_of(world: Path) -> None:
     write(world / "cgroup/memory.max", str(900 << 20))
     with pytest.warns(StudyWarning, match=r"may take 943.7 MB of memory, and a study some 2.4 GB: it may be killed"):
         machine.warn_of_little_memory()
+
+
+def test_too_few_processes_for_ray_are_refused(world: Path) -> None:
+    write(world / "self", "0::/job\n4:pids:/old")
+    machine.refuse_small_limits()
+    write(world / "cgroup/job/pids.max", "max")
+    write(world / "cgroup/pids/old/pids.max", "9000")
+    machine.refuse_small_limits()
+    write(world / "cgroup/pids/pids.max", "128")
+    with pytest.raises(
+        UserError, match=r"^600 processes and threads at least must be .*, got 128 \(pids\.max\)\nraise it"
+    ):
+        machine.refuse_small_limits()
 
 
 def test_a_group_may_have_any_name(world: Path) -> None:
