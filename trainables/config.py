@@ -193,7 +193,8 @@ def idle(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 def used(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Those of a trial's drawn parameters that it has a use for."""
-    return {path: value for path, value in parameters.items() if path not in idle(parameters)}
+    unused = idle(parameters)
+    return {path: value for path, value in parameters.items() if path not in unused}
 
 
 def _no_field(path: str, kind: type[BaseModel]) -> str:

@@ -118,19 +118,19 @@ def held_out_table(study: StudyContext, most: int = _MOST_MEASURED) -> pd.DataFr
     95 %)."""
     if study.data is None:
         return pd.DataFrame()
-    trials, losses, likelihoods = spread_out(front_trials(study), most), {}, {}
+    trials, losses = spread_out(front_trials(study), most), {}
     images = study.data.test.images
     chosen = chosen_rows(len(images), _MOST_IMAGES, seed=0)
     for run in trials:
         with suppress(UserError):  # its own section says what is wrong with it
-            likelihoods[run.label] = run.config.model.likelihood
             losses[run.label] = image_losses(run.load().to(first_device()), images, chosen)
     rows = []
     for run in trials:
         if run.label in losses:
             own, beta = losses[run.label], run.config.main_beta
-            alike = [it for it in losses if it != run.label and likelihoods[it] == likelihoods[run.label]]
-            rivals = {label: losses[label].at(beta) - own.at(beta) for label in alike}
+            alike = [it.label for it in trials if it.config.model.likelihood == run.config.model.likelihood]
+            others = [label for label in alike if label in losses and label != run.label]
+            rivals = {label: losses[label].at(beta) - own.at(beta) for label in others}
             rows.append(
                 {
                     "run": run.label,
