@@ -44,6 +44,7 @@ _STORE_SHARE, _LEAST_STORE_BYTES = 0.2, 80 << 20  # of the memory, for Ray's obj
 # a worker that does not answer does not say goodbye either; Train would wait for 30 s
 _WORKER_ENVIRONMENT = {"TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": "5"}
 _own_sessions: list[Path] = []  # folders of the clusters that this process has started
+_joining = Event()  # from before this process is a driver until it is none any more
 
 
 def check_cluster(address: str | None, patience: float = PATIENCE, trusted_network: bool = False) -> None:
@@ -87,6 +88,7 @@ def connected(address: str | None, patience: float = PATIENCE, trusted_network: 
             options = {"runtime_env": {"env_vars": _WORKER_ENVIRONMENT}}
         # what Ray raises it also logs
         options |= {"address": address or "local", "logging_level": logging.CRITICAL, "log_to_driver": False}
+        _joining.set()
         with _signals_held():
             context: Any = ray.init(**options)
             logging.getLogger("ray").setLevel(logging.ERROR)
@@ -105,6 +107,7 @@ def connected(address: str | None, patience: float = PATIENCE, trusted_network: 
         sessions.remove_ended(session.parent, session)
     yield context.dashboard_url
     ray.shutdown()
+    _joining.clear()
     _take_signals_back()
     _forget_sessions()
 
@@ -228,12 +231,11 @@ def _checked(address: str, trusted_network: bool) -> str:
 
 
 def end_process(code: int) -> None:
-    """Exit with ``code`` although slots may be open; a no-op where Ray is not up. A slot's thread that meets a Ray that
-    was shut down ends the process at once, with another code. So the cluster's processes are ended, if they are ours,
-    and then this one, without a word to Ray."""
-    import ray
-
-    if not ray.is_initialized():
+    """Exit with ``code`` although slots may be open, or Ray is up by half; a no-op where it is not. A slot's thread
+    that meets a Ray that was shut down ends the process at once, with another code, and a normal exit unloads Ray's
+    library under its threads, which was seen to end it by SIGSEGV. So the cluster's processes are ended, if they are
+    ours, and then this one, without a word to Ray."""
+    if not _joining.is_set():
         return
     sys.stdout.flush()
     sys.stderr.flush()
