@@ -10,6 +10,9 @@ import pytest
 
 # before torch is imported: two threads on cores that others use wait for each other most of the time
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# the workers of studies have two: there, those that wait leave the cores to others, and have their share of them
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("RAY_worker_niceness", "0")
 # equality to the bit is a CPU's: tests say the same on a machine with GPUs
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
@@ -22,6 +25,15 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 @pytest.fixture(scope="session", autouse=True)
 def _one_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ.setdefault("VAE_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture
+def pixels_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are written as PNG; of the PDFs beside them, which take longer, there is only the name."""
+    from analysis.figures import files
+
+    rendered = files._rendered
+    monkeypatch.setattr(files, "_rendered", lambda it, **way: rendered(it, **way) if way["format"] == "png" else b"")
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -17,8 +18,9 @@ from trainables.metrics import Metrics
 from trainables.records.atomic_files import write_atomic
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
-from trainables.training.checkpoint import load_weights
-from vae_models import VAE
+
+if TYPE_CHECKING:
+    from vae_models import VAE
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Run:
         """File name of this run's figures: "trial_0007_epoch_0012"."""
         return f"{self.slug}_epoch_{int(self.best['epoch']):04d}"
 
-    def load(self, beta: float | None = None) -> VAE:
+    def load(self, beta: float | None = None) -> "VAE":
         """`load_whole`, of a multi-rate network its view at a KL weight, by default at that of its single numbers.
         Raises: UserError likewise, and for a KL weight that it has not."""
         model = self.load_whole()
@@ -59,9 +61,11 @@ class Run:
         except ValueError as error:
             raise UserError(f"{error}\nof {self.label}") from error
 
-    def load_whole(self) -> VAE:
+    def load_whole(self) -> "VAE":
         """The weights of the best epoch, on the CPU in evaluation mode. Raises: UserError as `load_weights`, and for
         weights of another training."""
+        from trainables.training.checkpoint import load_weights  # a list of runs needs no torch
+
         model, metrics = load_weights(self.folder.best)
         same = all(metrics.get(name) == self.best[name] for name in ("epoch", "val_bits_per_dim"))
         if model.config != self.config.model or not same:

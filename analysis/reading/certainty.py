@@ -24,6 +24,16 @@ class Certainty:
     ahead: float  # the rival's value less the trial's own, as the search trained each; below 0 where it is behind
     difference: Difference | None  # the rival's other seeds less the trial's; None where it cannot be told
 
+    @property
+    def words(self) -> str:
+        """In a few, such as "3 seeds: ±0.21 nats, not separable from trial 5"."""
+        if self.value is None:
+            return "one training" if not self.seeds else "two trainings"
+        words = f"{self.seeds} seeds: ±{(self.value.high - self.value.low) / 2:.2g} nats"
+        if self.difference is None:
+            return words
+        return f"{words}, {'' if self.difference.separable else 'not '}separable from trial {self.rival}"
+
 
 def certainty(trials: pd.DataFrame, repeats: pd.DataFrame, number: int) -> Certainty:
     """Of a complete trial. Takes `analysis.load_trials` and `analysis.load_repeats`."""

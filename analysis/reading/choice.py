@@ -4,6 +4,7 @@ import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,9 @@ from analysis.reading.validation import read_rates
 from analysis.statistics.pareto import knee, pareto_front
 from trainables.errors import OptionError, UserError
 from trainables.metrics import Metrics
-from vae_models import VAE
+
+if TYPE_CHECKING:
+    from vae_models import VAE
 
 _MORE = "more --trials or --epochs of the study may help"
 _WISHES = ["rate", "distortion", "price", "bits", "knee"]
@@ -171,7 +174,7 @@ def load_best(
     bits: bool = False,
     knee: bool = False,
     beta: float | None = None,
-) -> VAE:
+) -> "VAE":
     """The study's best model, or the ``rank``-th after it, or the one for a `Wish`; on the CPU, ready to ``encode``,
     ``decode``, ``sample`` and ``reconstruct``; a multi-rate network at the KL weight ``beta``, by default the middle of
     its range (`Run.load`), or for a wish at that of its measured weights which meets it best. Where no run meets the

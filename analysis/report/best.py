@@ -10,7 +10,6 @@ from analysis.reading.best_runs import Run
 from analysis.reading.certainty import Certainty, certainty
 from analysis.reading.choice import Choice, price_of, typed_weight
 from analysis.reading.frames import load_repeats
-from analysis.report.front import certainty_words
 from trainables.metrics import AT_EACH_RATE, VALIDATION
 from trainables.text import as_typed
 
@@ -116,7 +115,7 @@ def _sure(choice: Choice) -> str:
     if choice.run.is_final:
         return "one training; the trial that it trains longer was chosen by the search"
     found = _certainty(choice)
-    words = certainty_words(found)
+    words = found.words
     if found.rival is None:
         return f"{words}, and no other trial is complete"
     if found.difference is not None:

@@ -71,7 +71,7 @@ def front_table(study: StudyContext, most: int = _MOST_ROWS) -> pd.DataFrame:
                 "network": model.layers,
                 "parameters": parameter_count(model),
                 "s an epoch": _seconds(run.folder),
-                "how sure": "one training" if run.is_final else certainty_words(_certainty(study, run)),
+                "how sure": "one training" if run.is_final else _certainty(study, run).words,
             }
         )
     return pd.DataFrame(rows)
@@ -98,17 +98,6 @@ def _seconds(folder: TrialFolder) -> float:
 
 def _certainty(study: StudyContext, run: Run) -> Certainty:
     return certainty(study.trials, study.repeats, run.number)
-
-
-def certainty_words(found: Certainty) -> str:
-    """In a few words, such as "3 seeds: ±0.21 nats, not separable from trial 5"."""
-    if found.value is None:
-        return "one training" if not found.seeds else "two trainings"
-    half = (found.value.high - found.value.low) / 2
-    words = f"{found.seeds} seeds: ±{half:.2g} nats"
-    if found.difference is None:
-        return words
-    return f"{words}, {'' if found.difference.separable else 'not '}separable from trial {found.rival}"
 
 
 def held_out_table(study: StudyContext, most: int = _MOST_MEASURED) -> pd.DataFrame:

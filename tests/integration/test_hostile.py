@@ -16,13 +16,11 @@ import pytest
 import safetensors.torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from matplotlib.figure import Figure
 from PIL import Image
 from support.analysis_fixture import BASE, SIX, build_study
 from support.hostile import ESCAPE, IMAGES, MARKUP, SECRET, STUDIES, Bomb, Scene, forge
 
 from analysis import load_best, load_epochs, load_trials
-from analysis.figures import files
 from analysis.reading.study_record import read_study
 from analysis.reading.validation import read_epochs
 from analysis.report.report import write_report
@@ -78,20 +76,12 @@ def test_the_corpus_is_no_smaller_than_it_was() -> None:
     assert len(STUDIES) + len(IMAGES) >= 130
 
 
-rendered = files._rendered
-
-
-def pixels_alone(figure: Figure, **way: Any) -> bytes:
-    """A figure as PNG, and no PDF, which takes as long again."""
-    return rendered(figure, **way) if way["format"] == "png" else b""
-
-
 @pytest.mark.heavy
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", STUDIES)
-def test_a_hostile_study(name: str, whole: Path, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hostile_study(name: str, whole: Path, scene: Scene, request: pytest.FixtureRequest) -> None:
     if "markup" not in name:
-        monkeypatch.setattr(files, "_rendered", pixels_alone)
+        request.getfixturevalue("pixels_alone")
     shutil.copytree(whole, scene.folder)
     STUDIES[name](scene)
     before = contents(scene.outside)

@@ -46,7 +46,7 @@ STUDY = (
     "--epochs",
     "5",
     "--final",
-    "2",
+    "1",
     "--final-epochs",
     "5",
     "--no-report",

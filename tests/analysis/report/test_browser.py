@@ -291,6 +291,7 @@ def test_the_plots_draw_when_they_are_opened(page: Chrome) -> None:
     assert [entry for entry in page.get_log("browser") if entry["level"] == "SEVERE"] == []
 
 
+@pytest.mark.usefixtures("pixels_alone")
 @pytest.mark.parametrize("spread", [0.1, 1e-14, 0.0])
 def test_all_charts_draw_also_where_trials_hardly_differ(spread: float, driver: Chrome, tmp_path: Path) -> None:
     made = [

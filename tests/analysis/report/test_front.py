@@ -17,7 +17,7 @@ from analysis.measures.held_out import image_losses
 from analysis.reading.certainty import Certainty
 from analysis.reading.choice import Wish, choose, price_of
 from analysis.reading.study_record import read_study
-from analysis.report.front import certainty_words, front_table, held_out_table
+from analysis.report.front import front_table, held_out_table
 from analysis.report.report import write_report
 from analysis.statistics.resampling import Interval
 from analysis.statistics.separability import Difference
@@ -104,10 +104,10 @@ def test_without_a_front_it_is_empty(trials: list[Made], tmp_path: Path) -> None
 def test_how_sure_is_said_in_words() -> None:
     value = Interval(861, 856, 866)
     apart, close = (Difference(Interval(3, 1, 5), True), Difference(Interval(3, -1, 7), False))
-    assert certainty_words(Certainty(0, None, 4, 1.0, None)) == "one training"
-    assert certainty_words(Certainty(3, value, 4, 1.0, None)) == "3 seeds: ±5 nats"
-    assert certainty_words(Certainty(3, value, 4, 1.0, apart)) == "3 seeds: ±5 nats, separable from trial 4"
-    assert certainty_words(Certainty(3, value, 4, 1.0, close)) == "3 seeds: ±5 nats, not separable from trial 4"
+    assert Certainty(0, None, 4, 1.0, None).words == "one training"
+    assert Certainty(3, value, 4, 1.0, None).words == "3 seeds: ±5 nats"
+    assert Certainty(3, value, 4, 1.0, apart).words == "3 seeds: ±5 nats, separable from trial 4"
+    assert Certainty(3, value, 4, 1.0, close).words == "3 seeds: ±5 nats, not separable from trial 4"
 
 
 @pytest.mark.heavy

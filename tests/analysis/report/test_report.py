@@ -22,7 +22,10 @@ OF_NETWORKS = {"rate_curve", "latents_by_beta"}  # figures of multi-rate studies
 
 
 @pytest.mark.heavy
-def test_report_of_the_best_runs(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_report_of_the_best_runs(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("analysis.measures.inference_gap._IMAGES", 20)  # measured elsewhere
     hostile = "<script>alert('study')</script>"
     folder = build_study(
         tmp_path / "study", final_bits=[2.6, 2.4, 2.35, 2.37], name=hostile, objective="rate_distortion"
@@ -90,6 +93,7 @@ def test_a_quick_report_stops_after_the_first_screen(tmp_path: Path) -> None:
 
 
 @pytest.mark.heavy
+@pytest.mark.usefixtures("pixels_alone")
 @pytest.mark.parametrize("trials", [[], SIX[:1], [SIX[2]], [SIX[5], SIX[3]]], ids=["empty", "one", "pruned", "running"])
 def test_report_without_the_data_set_gives_the_rest(trials: list[Made], tmp_path: Path) -> None:
     base = BASE.model_copy(update={"dataset": f"imagefolder:{tmp_path}/none"})

@@ -24,7 +24,7 @@ from analysis.measures.codes import Codes, encode
 from trainables.data.datasets import Dataset, Split
 from vae_models import VAE, ModelConfig
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "pixels_alone")
 
 
 @pytest.mark.heavy

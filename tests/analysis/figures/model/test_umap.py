@@ -17,7 +17,7 @@ from analysis.figures.files import draw_model
 from analysis.figures.model.umap import compute_umap
 from analysis.figures.registry import ModelContext, model_figures
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "pixels_alone")
 
 
 @pytest.mark.heavy
