@@ -15,7 +15,10 @@ from vae_models.config import OWNED
 
 MOST_EPOCHS = 1_000_000
 HELD_OUT = 0.1  # of the training set, unless a config says otherwise
-MEANT = {"learning_rate": "lr", "kl_weight": "beta", "latent_size": "model.latent_dim", "latents": "model.latent_dim"}
+MEANT = {
+    **{"learning_rate": "lr", "kl_weight": "beta", "latent_size": "model.latent_dim", "latents": "model.latent_dim"},
+    "model.image_size": "image_size",
+}
 """What others call a field -> its path."""
 _REPEAT_STRIDE = 100_003  # between the seeds of a trial's repeats: no study has as many trials, so none is another's
 

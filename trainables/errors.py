@@ -5,6 +5,8 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
@@ -73,6 +75,19 @@ def explain(error: "ValidationError", most: int | None = None) -> str:
     """A pydantic error, or at ``most`` so many of its problems, in our words, a line a problem, and the way out of some
     in another: "model.latent_dim must be at least 1, got 0"."""
     return "\n".join(map(_explained, error.errors()[:most]))
+
+
+def not_a_record(path: "Path", what: str, error: "ValidationError", way_out: str) -> str:
+    """What to say of a file that is not ``what`` it should be; or that a newer version wrote, which has fields and
+    definitions that this one has not."""
+    found = error.errors()
+    newer = (it for it in found if it["type"] == "extra_forbidden" or it["loc"][-1:] == ("definitions",))
+    if problem := next(newer, None):
+        field = f"{'.'.join(map(str, problem['loc']))} = {problem['input']!r:.200}"
+        return f"{path} must be of this version or an older one, which know no {field}\nupdate, or {way_out}"
+    missing = found[0]["type"] == "missing"
+    fault = f"it has no {found[0]['loc'][-1]!r}" if missing else explain(error, 1).splitlines()[0]
+    return f"{path} is not {what}: {fault:.300}\nrestore it, or {way_out}"
 
 
 def _explained(problem: "ErrorDetails") -> str:

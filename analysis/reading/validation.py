@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Val
 from pydantic_core import SchemaValidator, core_schema
 
 from trainables.config import TrialConfig, completed
-from trainables.errors import UserError, explain, reason_of
+from trainables.errors import UserError, not_a_record, reason_of
 from trainables.metrics import AT_EACH_RATE, EPOCH, Metric, Metrics, at_rate
 from trainables.objective import Constraint, named
 from trainables.records.atomic_files import read_bounded, refuse_escapes, unseal
@@ -145,9 +145,7 @@ def read_question(layout: StudyLayout) -> tuple[dict[str, Any], Question]:
         info = unseal(read_bounded(layout.question))
         return info, Question.model_validate(info)
     except ValidationError as error:
-        first = error.errors()[0]
-        fault = f"it has no {first['loc'][-1]!r}" if first["type"] == "missing" else explain(error).splitlines()[0]
-        raise UserError(f"{layout.question} is not a study's: {fault:.300}\n{_RESTORE}") from error
+        raise UserError(not_a_record(layout.question, "a study's", error, "give another folder")) from error
     except OSError as error:
         raise UserError(f"{layout.question} cannot be read: {reason_of(error)}\nlet this user read it") from error
     except (ValueError, RecursionError) as error:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import ArgumentError
 from studies.record.provenance import provenance
 from studies.study import Study
 from trainables.console import unwritable
-from trainables.errors import UserError, explain
+from trainables.errors import UserError, not_a_record
 from trainables.records.atomic_files import LOST, PARTIAL, seal, unseal, write_atomic
 from trainables.records.storage_urls import masked, unmasked
 from trainables.records.study_layout import StudyLayout
@@ -133,9 +133,10 @@ class StudyFolder:
             lasting["storage"] = lasting["storage"] and masked(lasting["storage"])
             lasting["images"] = lasting["images"] or asked["images"]  # of an older study they are not known
             counts = [int(of["count"]) for of in (lasting["images"], asked["images"]) if of]
+        except ValidationError as error:
+            raise UserError(not_a_record(path, "a study's", error, "use another --out, or --fresh")) from error
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ArgumentError) as error:
-            reason = explain(error).splitlines()[0] if isinstance(error, ValidationError) else error
-            raise UserError(f"{path} is damaged: {reason}\nrestore it, or use another --out, or --fresh") from error
+            raise UserError(f"{path} is damaged: {error}\nrestore it, or use another --out, or --fresh") from error
         if differences:
             is_place = [line.startswith("--set dataset:") for line in differences] == [True]
             link = "if these are the same images, a link where they were will do; " * is_place

@@ -1,10 +1,11 @@
 """What can be asked of a study's folder from outside its driver."""
 
 import argparse
+import os
 import re
 import shlex
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,8 @@ def status_of(path: Path) -> dict[str, Any]:
         "gpu_hours": gpu_hours,
         "directory": str(record.info.get("directory", ".")),
         "command": str(record.info.get("command", "")),  # that began or last went on with the study, and where
+        "data_dir": record.info.get("data_dir"),  # and what else it was told, by variables too
+        "address": record.info.get("address"),
     }
 
 
@@ -88,17 +91,30 @@ def described(status: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _going_on(status: Mapping[str, Any]) -> str:
-    """The command that goes on with a study: with its folder, where that was copied or moved there since."""
+    """The command that goes on with a study: with its folder, where that was copied or moved there since, and with
+    what a variable told it that is another here."""
     options = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     options.add_argument("--out", default=f"runs/{status['name']}", type=lambda text: Path(text).expanduser())
     try:
-        found, others = options.parse_known_args(shlex.split(status["command"]))
+        words = shlex.split(status["command"])
+        found, others = options.parse_known_args(words)
     except (ValueError, argparse.ArgumentError):  # nobody's command
         return str(status["command"])
     is_of_several = any(Path(word).name == "yardsticks.py" for word in others)  # whose --out is above their folders
+    told = _told(status, words)
     if is_of_several or Path(status["directory"], found.out).resolve() == Path(status["folder"]):
-        return str(status["command"])
-    return as_typed(*others, "--out", Path(status["folder"]))
+        return " ".join(filter(None, [str(status["command"]), as_typed(*told)]))
+    return as_typed(*others, *told, "--out", Path(status["folder"]))
+
+
+def _told(status: Mapping[str, Any], words: Sequence[str]) -> list[str]:
+    """The options for what a command was told by variables that say something else here."""
+    told = list[str]()
+    for option, variable in (("--data-dir", "VAE_DATA_DIR"), ("--address", "RAY_ADDRESS")):
+        value = status.get(option[2:].replace("-", "_"))
+        if value not in (None, os.environ.get(variable)) and not any(word.startswith(option) for word in words):
+            told += [option, str(value)]
+    return told
 
 
 def _planned_study(record: StudyRecord) -> Study:

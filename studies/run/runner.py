@@ -64,7 +64,7 @@ def _opened(study: Study, folder: StudyFolder, options: Options) -> Iterator[Led
     storage, final = options.storage, {"epochs": study.final_epochs, "workers": options.resources.final_workers}
     final["trials"] = study.finals
     facts = {"trials": study.trials, "seeds": study.seeds, "final": final}
-    facts["data_dir"] = options.data_dir and str(options.data_dir)
+    facts |= {"data_dir": options.data_dir and str(options.data_dir), "address": options.resources.address}
     new, record, ledger = not folder.layout.question.exists(), None, None
     try:
         url = storage_url(folder.path, storage.ledger) if storage.ledger else None

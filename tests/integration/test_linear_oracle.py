@@ -41,7 +41,7 @@ STUDY = Study(
 if __name__ == "__main__":
     main(STUDY)
 '''
-TRIALS = 6
+TRIALS = 4
 # small steps, many: a log-variance that overshoots its bound stays there, and its latent with it
 DIGITS = ("--epochs", "180", "--set", "batch_size=32", "--set", "lr=0.0045")
 MNIST = ("--epochs", "8", "--limit-val", "500", "--set", "batch_size=64", "--set", "lr=0.005", "--set", "dataset=mnist")
@@ -108,4 +108,4 @@ def test_a_study_of_mnist_finds_the_closed_form(tmp_path: Path) -> None:
         load_dataset("mnist", may_download=False)
     except UserError as error:
         pytest.skip(str(error))
-    check(trained(tmp_path, 20.0, *MNIST))
+    check(trained(tmp_path, 24.0, *MNIST))

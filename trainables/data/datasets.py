@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from trainables.config import HELD_OUT, TrialConfig
@@ -26,7 +25,7 @@ from trainables.data.download import download, not_there
 from trainables.data.sources import Source, find
 from trainables.data.splits import holdout, limit
 from trainables.errors import UserError, reason_of
-from trainables.terminal import Seldom
+from trainables.terminal import Seldom, screen
 from trainables.text import legible, printable
 
 _DEFAULT_IMAGE_SIZE = 32
@@ -285,7 +284,7 @@ def _open(folder: Path, name: str, notes: tuple[str, ...]) -> Dataset:
 def _counting(what: str, total: int) -> Iterator[Callable[[np.ndarray], np.ndarray]]:
     """A bar in a terminal, which moves on by each block that passes, and elsewhere a line a minute; none for what takes
     a moment."""
-    console, began, line, done = Console(stderr=True), time.monotonic(), Seldom(_FIRST_LINE), 0
+    console, began, line, done = screen(stderr=True), time.monotonic(), Seldom(_FIRST_LINE), 0
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal)
     task = bar.add_task(printable(what), total=total)

@@ -21,7 +21,8 @@ from trainables.text import examples, legible, one_line
 
 # what systems leave in folders, and hidden files and folders: nobody means these
 _LITTER = {"__macosx", "@eadir", "thumbs.db", "ehthumbs.db", "desktop.ini", LOST} | {
-    *("#recycle", "@recycle", "$recycle.bin", "recycler", "system volume information")  # what somebody has deleted
+    *("#recycle", "@recycle", "$recycle.bin", "recycler", "system volume information"),  # what somebody has deleted
+    *("#snapshot", "@snapshot", "~snapshot"),  # and what was there before
 }
 # names of folders that are no classes: of splits, and of pictures beside what is drawn upon them
 _SPLIT = re.compile(
@@ -106,7 +107,7 @@ def find_pictures(root: Path) -> PictureFolder:
     reading; OSError."""
     if not root.is_dir():
         raise UserError(f"dataset must name a folder, of class folders or of pictures, got {root}, {_near(root)}")
-    refuse_escapes(root)
+    refuse_escapes(root, passed_over=_is_litter)
     top = _Contents(root)
     folders = [_Contents(folder) for folder in top.folders]
     classes = {inside.path.name: inside.pictures for inside in folders if inside.pictures}
@@ -119,6 +120,8 @@ def find_pictures(root: Path) -> PictureFolder:
     notes += _alike(classes)
     if sum(len(below.pictures) for below in deeper) > sum(map(len, classes.values())):
         notes += _nearest(deeper, sum(map(len, classes.values())))
+    elif classes and not is_flat and len(top.pictures) > sum(map(len, classes.values())):
+        notes.append(f"most pictures lie beside {' and '.join(classes)}: to read them, move those folders elsewhere")
     elif not is_flat and any(classes and all(map(kind.fullmatch, classes)) for kind in (_SPLIT, _PART)):
         most = max(classes, key=lambda name: (name.lower().startswith(("train", "im")), len(classes[name])))
         notes.append(f"{' and '.join(classes)} are read as classes: did you mean {root / most}?")

@@ -51,7 +51,7 @@ def find(name: str, root: Path, shape: Shape) -> Source | None:
         return next((source for source in found if source is not None), None)
     except OSError as error:
         fault = f"{error.filename or root} cannot be read: {error.strerror or error}"
-        raise UserError(f"{root} must be readable to look for {name}; {fault}") from error
+        raise UserError(f"{root} must be readable to look for {name}; {fault}\nlet this user read it") from error
 
 
 def _pictures(root: Path, shape: Shape) -> Source:

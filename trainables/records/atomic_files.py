@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -51,10 +51,11 @@ def read_bounded(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def refuse_escapes(folder: Path, unread: str = "") -> None:
+def refuse_escapes(folder: Path, unread: str = "", passed_over: Callable[[str], bool] = lambda _: False) -> None:
     """Refuse a folder from which a path leads out, or where opening a file may wait for ever. Raises: UserError for a
     link to somewhere outside, and for what is neither file, folder nor link. Folders ``unread`` and `LOST` directly in
-    it are left out, as nothing reads them; no link may lead there."""
+    it are left out, as nothing reads them; no link may lead there. So are, at any depth, what has a name that is
+    ``passed_over``."""
     root = folder.resolve()
     left_out = [root / name for name in (unread, LOST) if name]
     places = [root]
@@ -63,7 +64,7 @@ def refuse_escapes(folder: Path, unread: str = "") -> None:
         with suppress(FileNotFoundError), os.scandir(places.pop()) as entries:
             for entry in entries:
                 path = Path(entry.path)
-                if path in left_out and entry.is_dir(follow_symlinks=False):
+                if passed_over(entry.name) or (path in left_out and entry.is_dir(follow_symlinks=False)):
                     continue
                 if entry.is_symlink():
                     target = Path(os.path.realpath(path))  # of a loop too

@@ -16,7 +16,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from trainables.config import TrialConfig
-from trainables.errors import UserError, explain, reason_of
+from trainables.errors import UserError, not_a_record, reason_of
 from trainables.records.atomic_files import PARTIAL, read_bounded, seal, unseal, write_atomic
 
 BEST = "best.safetensors"  # the best epoch's weights, in ``checkpoints``
@@ -62,7 +62,7 @@ class TrialFolder:
         except FileNotFoundError as error:
             raise UserError(f"no trial at {self.path}: {self._config.name} is missing\nrestore it") from error
         except ValidationError as error:
-            raise UserError(f"{self._config} is not a trial's config: {explain(error).splitlines()[0]}") from error
+            raise UserError(not_a_record(self._config, "a trial's config", error, "leave out its folder")) from error
         except (OSError, ValueError, RecursionError) as error:
             raise UserError(f"{self._config} is damaged: {error}\nrestore it") from error
 

@@ -106,3 +106,18 @@ def test_what_is_strange_in_study_json_is_named(field: dict[str, object], fault:
     path.write_text(seal({name: value for name, value in values.items() if value is not ...}))
     with pytest.raises(UserError, match=rf"study\.json is not a study's: {fault}\nrestore it"):
         read_study(tmp_path / "study")
+
+
+@pytest.mark.parametrize(
+    ("field", "named"), [({"ema": 0.9}, "base.ema = 0.9"), ({"definitions": 3}, "base.definitions = 3")]
+)
+def test_what_a_newer_version_wrote_is_not_called_damaged(field: dict[str, object], named: str, tmp_path: Path) -> None:
+    write_ledger(tmp_path / "study", SIX)
+    path = tmp_path / "study" / "study.json"
+    values = unseal(path.read_text())
+    path.write_text(seal(values | {"base": values["base"] | field}))
+    said = (
+        rf"study\.json must be of this version or an older one, which know no {named}\nupdate, or give another folder"
+    )
+    with pytest.raises(UserError, match=said):
+        read_study(tmp_path / "study")

@@ -26,7 +26,7 @@ from studies.__main__ import app
 from studies.record.driver_lock import DriverLock
 from studies.record.ledger import Trials
 from studies.record.study_folder import StudyFolder
-from studies.run.operations import described, prune, status_of
+from studies.run.operations import _going_on, described, prune, status_of
 from studies.search.lifecycle import Lifecycle, search_trials
 from trainables.config import TrialConfig
 from trainables.console import run
@@ -187,6 +187,20 @@ def test_what_goes_on_with_a_copied_study_names_the_copy(command: str, folder: s
     here = expected.replace("python", python_command(), 1)  # by its path where no shell finds it
     assert described(status)["go on by"] == f"cd /home && {here}"
     assert described(status | {"directory": "/of/another/machine"})["go on by"].startswith(python_command())
+
+
+def test_what_goes_on_says_what_variables_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("VAE_DATA_DIR", "/data")
+    status = {"name": "small", "folder": "/home/s", "directory": "/home", "command": "python s.py --out s"}
+    status |= {"data_dir": "/data", "address": "head:6379"}
+    assert _going_on(status) == "python s.py --out s --address head:6379"
+    assert _going_on(status | {"folder": "/t", "data_dir": "/my data"}) == (
+        "python s.py --data-dir '/my data' --address head:6379 --out /t"
+    )
+    status["command"] = "python s.py --data-dir=/data --address auto --out s"
+    monkeypatch.delenv("VAE_DATA_DIR")
+    assert _going_on(status) == status["command"]
 
 
 def test_who_reads_a_folder_sees_the_front_that_its_driver_sees(tmp_path: Path) -> None:

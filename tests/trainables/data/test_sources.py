@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from trainables.data import datasets
 from trainables.data.catalog import CATALOG, NamedSet, Version
 from trainables.data.datasets import MissingDataError, image_shape, load_dataset
 from trainables.data.readers import PublishedFile, read_idx
+from trainables.errors import UserError
 
 
 def test_an_incomplete_set_is_refused_and_nothing_is_downloaded_over_it(tmp_path, no_network):
@@ -177,6 +179,16 @@ def test_names_that_are_no_utf_8_are_written_out(tmp_path):
     assert len(load_dataset("mnist", root).train.labels) == 30
 
 
+def test_pictures_beside_folders_that_hold_fewer_are_named(tmp_path):
+    root = draw(tmp_path / "x", "edited/{}.png", "{}.png", "more {}.png")
+    said = "most pictures lie beside edited: to read them, move those folders elsewhere"
+    assert said in load_dataset(f"imagefolder:{root}").notes
+    (root / "edited/0.png").unlink()
+    (root / "edited/1.png").unlink()
+    with pytest.raises(UserError, match=said):
+        load_dataset(f"imagefolder:{root}")
+
+
 def test_what_systems_leave_in_folders_is_not_meant(tmp_path):
     litter = (
         ".DS_Store",
@@ -187,9 +199,12 @@ def test_what_systems_leave_in_folders_is_not_meant(tmp_path):
         "__MACOSX/a/{}.png",
         "#recycle/{}.png",
         "$RECYCLE.BIN/{}.png",
+        "#snapshot/2024/{}.png",
         "a/@eaDir/{}.png",
     )
     root = draw(tmp_path / "x", "a/{}.png", *litter)
+    (root / ".venv").mkdir()
+    (root / ".venv/python").symlink_to(sys.executable)  # a link out, that nobody reads
     data = load_dataset(f"imagefolder:{root}")
     assert data.classes == ("a",)
     assert left_out(root) == ""
