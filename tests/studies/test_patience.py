@@ -172,9 +172,11 @@ def test_a_record_that_is_cut_off_is_told_from_one_that_ended(tmp_path: Path) ->
 def test_a_study_of_early_ends_is_run_read_and_left_as_it_is(tmp_path: Path) -> None:
     """Next to nothing is learnt at such a learning rate: each training ends soon."""
     options = ("--set", "patience=2", "--set", "lr=1e-12", "--epochs", "40", "--trials", "3", "--prune", "0")
-    options += ("--seeds", "1", "--final", "1", "--final-epochs", "50", "--out", "study")
+    options += ("--seeds", "1", "--final", "1", "--final-epochs", "50", "--no-report", "--out", "study")
     done = script(*SMALL_STUDY, *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    page = script("-m", "analysis", "report", "study", "--quick", cwd=tmp_path)
+    assert page.returncode == 0, page.stderr
     assert (tmp_path / "study/report.html").is_file()
     trials, again = load_trials(tmp_path / "study"), load_repeats(tmp_path / "study")
     assert trials["state"].tolist() == ["COMPLETE"] * 3
