@@ -42,13 +42,17 @@ def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
         time.sleep(0.05)
 
 
-def test_sigterm_to_all_of_a_study_ends_it_as_ctrl_c(tmp_path: Path) -> None:
-    """As systemd sends it to each process of a unit; a shell and Slurm send it to those of the group among them."""
+@pytest.mark.parametrize("everyone", [False, True], ids=["its process group", "each of its processes"])
+def test_sigterm_to_all_of_a_study_ends_it_as_ctrl_c(everyone: bool, tmp_path: Path) -> None:
+    """A shell and Slurm send it to the group, systemd to each process of the unit."""
     said = tmp_path / "said"
     with study(tmp_path / "run") as process:
         wait_for(lambda: "epoch 1" in said.read_text())
-        for each in reversed(descendants(process.pid)):
-            each.terminate()
+        if everyone:
+            for each in reversed(descendants(process.pid)):
+                each.terminate()
+        else:
+            os.killpg(process.pid, signal.SIGTERM)
         assert process.wait(60) == 130, said.read_text()
     assert "stopping after the running epochs" in said.read_text()
     assert said.read_text().splitlines()[-1].startswith("interrupted: ")
