@@ -3,6 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,8 @@ _BEST = (  # of each run, the most important first
 
 def print_plan(study: Study, planned: Study, folder: Path, options: Options, console: Console) -> None:
     """What a command would do with a ``study`` as it is ``planned``, and about how long that takes, measured; starts
-    nothing. Raises: UserError as `studies.run.checks.foresee`."""
+    and downloads nothing. Raises: UserError as `studies.run.checks.foresee`."""
+    options = replace(options, may_download=False)
     seen = foresee(planned, StudyFolder(folder), options)
     base, storage = seen.study.base, options.storage
     kept = {"the ledger": storage.ledger and without_passwords(storage.ledger), "checkpoints": storage.checkpoints}
@@ -82,6 +84,10 @@ def _estimated(seen: Foreseen, folder: Path, options: Options) -> Estimate:
 def _time(seen: Foreseen, folder: Path, options: Options) -> list[str]:
     if options.resources.address not in (None, "local"):
         return ["not measured: the study runs elsewhere"]
+    try:
+        dataset_of(seen.study.base, options.data_dir, may_download=False)
+    except MissingDataError:
+        return ["not measured: the data set is not there"]
     try:
         return _estimated(seen, folder, options).lines
     except UserError as error:
@@ -128,13 +134,13 @@ def _with(options: Mapping[str, str], arguments: Sequence[str]) -> Iterator[str]
 
 
 def _data(base: TrialConfig, data_dir: Path | None) -> list[str]:
-    """The data set, prepared, where it is there: what is wrong with it is said now. Nothing is downloaded."""
+    """The data set, prepared, where it is there: what is wrong with it is said now."""
     place = "" if ":" in base.dataset else f" from {data_dir or 'the default folder'}"
     lines = [f"{base.dataset} {base.model.image_shape}{place}"]
     try:
         data = dataset_of(base, data_dir, may_download=False)
     except MissingDataError as error:
-        return [*lines, *str(error).splitlines()]
+        return [*lines, f"not there, and downloaded when the study begins: {str(error).splitlines()[0]}"]
     counts = len(data.training_rows()), len(data.validation_rows), len(data.test.labels)
     lines.append("{:,} images to train on, {:,} to validate on, {:,} to test on".format(*counts))
     return [*lines, *data.notes]

@@ -3,8 +3,10 @@
 import os
 import shutil
 import sysconfig
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -21,7 +23,7 @@ from studies.search.lifecycle import trials_left
 from studies.search.sinks import check_mlflow
 from studies.study import Study
 from trainables.console import unwritable
-from trainables.data.datasets import load_dataset, training_images
+from trainables.data.datasets import MissingDataError, load_dataset, training_images
 from trainables.errors import UserError
 from trainables.machine import refuse_small_limits, warn_of_little_memory
 from trainables.records.storage_urls import storage_url
@@ -43,7 +45,7 @@ def check(study: Study, folder: StudyFolder, options: Options) -> Study:
         study.check_sampler()
     except ValueError as error:
         raise UserError(f"{error}\nuse another, or --sampler tpe") from error
-    check_data(study, options.data_dir, max(resources.workers_per_trial, resources.final_workers))
+    images = check_data(study, options)
     check_cluster(resources.address, resources.patience, resources.trusted_network)
     _check_machine(study, options)
     _check_place(folder.path)
@@ -54,7 +56,6 @@ def check(study: Study, folder: StudyFolder, options: Options) -> Study:
         _check_own_files(folder)
         study = folder.own_definitions(study)
     url = storage.ledger and storage_url(folder.path, storage.ledger)
-    images = load_dataset(study.base.dataset, options.data_dir, study.base.image_size).identity
     folder.check(study, url, storage.checkpoints, images, options.fresh)
     if url:
         check_storage(url)
@@ -118,14 +119,23 @@ def check_pixels(study: Study) -> None:
             raise UserError(f"{fault}\nmake them binary: --set model.binarise=dynamic, fixed or threshold")
 
 
-def check_data(study: Study, data_dir: Path | None, workers: int) -> None:
-    """Raises: UserError now for what would fail in every trial."""
-    batch = min(study.base.batch_size, len(training_images(study.largest(), data_dir).rows))
+def check_data(study: Study, options: Options) -> Mapping[str, Any] | None:
+    """What the images are known by; None where they are not there, and not to be downloaded now. Raises: UserError now
+    for what would fail in every trial."""
+    base, workers = study.base, max(options.resources.workers_per_trial, options.resources.final_workers)
+    try:
+        data = load_dataset(base.dataset, options.data_dir, base.image_size, options.may_download)
+    except MissingDataError:
+        if options.may_download:
+            raise
+        return None
+    batch = min(base.batch_size, len(training_images(study.largest(), options.data_dir).rows))
     if batch < workers:
         raise UserError(
             f"a batch must hold at least 1 image a worker, got {batch} for {workers} workers\n"
             "lower --workers-per-trial and --final-workers, or raise --set batch_size or --limit-train"
         )
+    return data.identity
 
 
 def _check_place(path: Path) -> None:

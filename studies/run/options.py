@@ -142,4 +142,5 @@ class Options:
     sinks: Sinks = field(default_factory=Sinks)
     fresh: bool = False  # whether an earlier study in the folder is moved aside
     report: bool = True  # whether a report is drawn at the end
+    may_download: bool = True  # whether a data set that is not there is to be had now
     is_protocol: bool = False  # whether its configuration is a published one, and nobody is advised to change it

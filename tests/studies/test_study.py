@@ -7,6 +7,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from support.small_study import CONFIG, study
 
 from studies.run.checks import check_data
+from studies.run.options import Options
 from trainables.config import TrialConfig, used
 from trainables.errors import UserError
 from vae_models import ModelConfig
@@ -124,14 +125,14 @@ def test_values_of_a_space_go_together_in_pairs() -> None:
 
 def test_a_prior_of_more_components_than_images_is_refused_before_anything_begins() -> None:
     vamp = TrialConfig(model=ModelConfig(prior="vamp", pseudo_inputs=30), limit_train=40)
-    check_data(study(base=vamp, space={}), None, 1)
+    check_data(study(base=vamp, space={}), Options())
     for asked in (
         study(base=vamp.replace({"limit_train": 29}), space={}),
         study(base=vamp, space={"model.pseudo_inputs": IntDistribution(10, 41)}),
         study(base=TrialConfig(limit_train=40), space={"model.prior": CategoricalDistribution(("vamp",))}),
     ):
         with pytest.raises(UserError, match=r"pseudo_inputs must be at most the (29|40) training images.*\nset fewer"):
-            check_data(asked, None, 1)
+            check_data(asked, Options())
 
 
 def test_a_study_of_ones_own_images_has_a_name_that_ray_takes() -> None:

@@ -53,8 +53,10 @@ def download(name: str, root: Path) -> None:
 
 def not_there(name: str, root: Path) -> str:
     """That a set is not in a data folder, and which of its files are wanted."""
-    names = ", ".join(CATALOG[name].versions[0].file_names)
-    return f"{root} must hold the files of {name}, found {held(name, root)}\nwanted: {names}"
+    version = CATALOG[name].versions[0]
+    packed = f", which are in {next(iter(version.archives))}" if len(version.archives) == 1 else ""
+    wanted = ", ".join(version.file_names) + packed
+    return f"{root} must hold the files of {name}, found {held(name, root)}\nwanted: {wanted}"
 
 
 def _is_packed_in(root: Path, version: Version) -> bool:

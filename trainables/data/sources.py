@@ -196,7 +196,7 @@ def held(name: str, root: Path) -> str:
     folders = sum(map(Path.is_dir, map(root.joinpath, names)))
     unseen = f"; of its {folders:,} folders the first {_MOST_FOLDERS} are looked into" * (folders > _MOST_FOLDERS)
     others = {part for other in CATALOG.keys() - {name} for part in other.split("_")} - set(name.split("_"))
-    packed = [it for it in names if it.endswith((".zip", ".tar", ".tar.gz", ".tgz", ".7z")) and not _has(it, others)]
+    packed = [it for it in names if it.endswith((".zip", ".tar", ".tar.gz", ".tgz")) and not _has(it, others)]
     unpack = f"; unpack {examples(packed)} there" if packed else ""
     return (examples(names) or "nothing") + unseen + unpack + _incomplete(name, root)
 

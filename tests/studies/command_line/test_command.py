@@ -21,7 +21,8 @@ def test_a_study_is_checked_without_what_takes_long_to_import() -> None:
         "from studies.digits_vae import STUDY\n"
         "from studies.record.provenance import provenance\n"
         "from studies.run.checks import check_data\n"
-        "check_data(STUDY, None, 1)\n"
+        "from studies.run.options import Options\n"
+        "check_data(STUDY, Options())\n"
         "provenance()\n"
         "print([name for name in ('torch', 'ray.train', 'scipy.stats') if name in sys.modules])"
     )
@@ -61,6 +62,14 @@ def test_a_dry_run_prints_the_plan_and_starts_nothing(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     for part in ("beta: 0.05 to 5, log scale", "48 trials of 20 epochs", "trial(s) at once"):
         assert part in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_downloads_nothing(tmp_path: Path) -> None:
+    done = script(ROOT / "studies/mnist_vae.py", "--dry-run", "--data-dir", "data", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "not there, and downloaded when the study begins: " in done.stdout
+    assert "time       not measured: the data set is not there" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 
