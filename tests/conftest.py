@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 from collections.abc import Iterator
@@ -34,6 +35,20 @@ def pixels_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
     rendered = files._rendered
     monkeypatch.setattr(files, "_rendered", lambda it, **way: rendered(it, **way) if way["format"] == "png" else b"")
+
+
+@pytest.fixture
+def no_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are drawn and laid out, and the picture that is written of each is one grey pixel."""
+    from PIL import Image
+
+    from analysis.figures import files
+
+    def rendered(_figure: object, **_way: object) -> bytes:
+        Image.new("L", (1, 1), 128).save(pixel := io.BytesIO(), "png")
+        return pixel.getvalue()
+
+    monkeypatch.setattr(files, "_rendered", rendered)
 
 
 @pytest.fixture(scope="module")

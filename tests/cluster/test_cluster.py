@@ -141,7 +141,7 @@ def test_a_study_over_two_nodes_keeps_its_checkpoints_in_a_store_and_survives_a_
         "--trials",
         "2",
         "--epochs",
-        "20",
+        "10",
         "--max-concurrent",
         "1",
         "--workers-per-trial",
@@ -165,7 +165,7 @@ def test_a_study_over_two_nodes_keeps_its_checkpoints_in_a_store_and_survives_a_
         assert done.returncode == 0, done.stdout + done.stderr
     trials = load_trials(folder)
     assert list(trials["state"]) == ["COMPLETE"] * 2
-    assert list(trials["epochs"]) == [20] * 2
+    assert list(trials["epochs"]) == [10] * 2
     (final,) = folder.glob("trials/final_*")
     assert [name.partition("/")[2] for name in objects(store)] == [
         f"trials/{trial}/best.safetensors" for trial in ("0000", "0001", f"{final.name}.next")

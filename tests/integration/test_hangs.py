@@ -23,7 +23,7 @@ from trainables.records.trial_folder import TrialFolder
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
-EPOCHS = 80
+EPOCHS = 40
 STUDY = (
     *SMALL_STUDY,
     "--trials",

@@ -41,7 +41,7 @@ STUDY = Study(
 if __name__ == "__main__":
     main(STUDY)
 '''
-TRIALS = 4
+TRIALS = 3
 # small steps, many: a log-variance that overshoots its bound stays there, and its latent with it
 DIGITS = ("--epochs", "180", "--set", "batch_size=32", "--set", "lr=0.0045")
 MNIST = ("--epochs", "8", "--limit-val", "500", "--set", "batch_size=64", "--set", "lr=0.005", "--set", "dataset=mnist")

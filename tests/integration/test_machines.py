@@ -15,7 +15,10 @@ import psutil
 import pytest
 from support.commands import SMALL_STUDY
 
+from analysis import load_trials
 from cluster.local_cluster import descendants
+from trainables.records.trial_folder import TrialFolder
+from trainables.training.checkpoint import load_latest
 
 pytestmark = pytest.mark.slow
 
@@ -44,18 +47,29 @@ def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
 
 @pytest.mark.parametrize("everyone", [False, True], ids=["its process group", "each of its processes"])
 def test_sigterm_to_all_of_a_study_ends_it_as_ctrl_c(everyone: bool, tmp_path: Path) -> None:
-    """A shell and Slurm send it to the group, systemd to each process of the unit."""
+    """A shell and Slurm send it to the group, systemd to each process of the unit. What is done is kept, and no
+    process is left; `tests/studies/watch/test_screen.py` has what is left on a terminal."""
     said = tmp_path / "said"
     with study(tmp_path / "run") as process:
         wait_for(lambda: "epoch 1" in said.read_text())
+        started = descendants(process.pid)
         if everyone:
             for each in reversed(descendants(process.pid)):
                 each.terminate()
         else:
             os.killpg(process.pid, signal.SIGTERM)
         assert process.wait(60) == 130, said.read_text()
-    assert "stopping after the running epochs" in said.read_text()
-    assert said.read_text().splitlines()[-1].startswith("interrupted: ")
+        _, alive = psutil.wait_procs(started, timeout=30)
+        assert alive == []
+    output = said.read_text()
+    assert "stopping after the running epochs" in output
+    assert "Traceback" not in output
+    assert output.splitlines()[-1].startswith("interrupted: ")
+    assert output.splitlines()[-1].endswith(" keeps what is done; the same command goes on from there")
+    assert set(load_trials(tmp_path / "run")["state"]) == {"INTERRUPTED"}
+    record = TrialFolder(tmp_path / "run/trials/0000")
+    assert 1 <= len(record.rows()) < 400
+    assert load_latest(record.checkpoints, record.config(), "cpu") is not None
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

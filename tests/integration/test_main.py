@@ -19,7 +19,7 @@ from trainables.records.atomic_files import seal, unseal
 from trainables.records.trial_folder import TrialFolder
 from trainables.training.checkpoint import load_weights
 
-FAST = ("--dataset", "digits", "--latent_dim", "4", "--limit_train", "200")
+FAST = ("--dataset", "digits", "--latent_dim", "4", "--limit_train", "200", "--limit_val", "20")
 
 
 def only(folder: Path, pattern: str) -> Path:
@@ -37,8 +37,8 @@ def test_a_training_from_before_a_field_was_added_is_found(tmp_path: Path) -> No
     sealed = older.path / "config.json"
     sealed.write_text(seal({k: v for k, v in unseal(sealed.read_text()).items() if k != "compile"}))
     assert find_folder(tmp_path, config).path == older.path
-    other = config.replace({"lr": 0.5})
-    assert find_folder(tmp_path, other).path not in (older.path, new.path)
+    for other in (config.replace({"lr": 0.5}), config.replace({"epochs": config.epochs + 1})):
+        assert find_folder(tmp_path, other).path not in (older.path, new.path)
 
 
 @pytest.mark.slow
@@ -63,9 +63,6 @@ def test_a_model_is_trained_drawn_and_continued(tmp_path: Path) -> None:
     again = script(*command[:-1], cwd=tmp_path)
     assert again.returncode == 0
     assert "holds 2 of 2 epochs" in again.stdout
-    longer = script(*command[:-2], "3", cwd=tmp_path)
-    assert longer.returncode == 0
-    assert len(list(tmp_path.glob("models/VAE/*"))) == 2
 
 
 @pytest.mark.slow

@@ -17,17 +17,12 @@ from trainables.metrics import AT_EACH_RATE, RATES
 
 
 @pytest.mark.slow
-def test_a_study_of_every_weight_is_run_extended_and_read(tmp_path: Path) -> None:
+def test_a_study_of_every_weight_is_run_and_read(tmp_path: Path) -> None:
     folder = tmp_path / "study"
     options = ("--multi-rate", "--epochs", "2", "--final-epochs", "3", "--no-report", "--out", folder)
-    done = script(*SMALL_STUDY, *options, "--trials", "2", cwd=tmp_path)
+    done = script(*SMALL_STUDY, *options, "--trials", "3", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    before = load_trials(folder)
-    more = script(*SMALL_STUDY, *options, "--trials", "3", cwd=tmp_path)
-    assert more.returncode == 0, more.stderr
     trials = load_trials(folder)
-    among = ["excess", "front"]  # of all trials: another may be better
-    assert trials.head(2).drop(columns=among).equals(before.drop(columns=among))
     assert trials["beta"].tolist() == pytest.approx([0.5] * 3)  # the middle of 0.05 to 5
     assert set(trials["state"]) == {"COMPLETE"}
 

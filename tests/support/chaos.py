@@ -7,7 +7,7 @@ command runs again, until it ends well. A study takes up to --each kills, one af
 is not there waits for it, or for the next study. With one worker and one trial at a time the tables must then
 be equal to the bit, with --concurrent 2 they must hold the same trials, each ended once. The studies run on a
 cluster of three nodes of which two train, and which gets a new node for one that was lost; those that lose
-the GCS, and with it the whole cluster, on one of their own.
+the GCS, and with it the whole cluster, on one of their own, as do all with --alone, where no raylet is killed.
 """
 
 from __future__ import annotations
@@ -22,20 +22,22 @@ import subprocess
 import sys
 import time
 from collections import deque
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
 import psutil
 import typer
+from commands import TIMES, timeless
 from processes import process_of, raylet_of
 
 from analysis import load_epochs, load_trials
 from cluster.local_cluster import LocalCluster, local_cluster
+from trainables.records.study_layout import StudyLayout
+from trainables.records.trial_folder import TrialFolder
 
 ROOT = Path(__file__).parents[2]
-TIMES = ["images_per_second", "epoch_seconds", "cpu_seconds", "gpu_seconds", "seconds", "cpu_hours", "gpu_hours"]
 STUDY = (
     "--set",
     "model.width=8",
@@ -72,8 +74,6 @@ PATIENCE = 300.0
 """Seconds without a new epoch after which a study counts as hung."""
 SPARE = 3
 """Runs beyond those that a kill may end: on a machine that is busy, Ray may not come up."""
-LATEST = 0.5
-"""Of an untouched study's time, until a kill: so each study meets one, on a machine of any speed."""
 
 
 @dataclass
@@ -83,7 +83,6 @@ class Kill:
     number: int
     victim: str
     after: float
-    """At most `LATEST` of what an untouched study takes."""
 
 
 @dataclass
@@ -141,9 +140,9 @@ def epochs_done(out: Path) -> int:
     return sum(path.read_bytes().count(b"\n") for path in out.glob("trials/*/metrics.jsonl"))
 
 
-def batter(out: Path, kills: deque[Kill], each: int, lab: Lab) -> tuple[list[Outcome], str]:
-    """Run a study in ``out`` until it ends well, under as many of ``kills`` as ``each`` says and it meets;
-    they, and in words how it ended if not well."""
+def batter(out: Path, kills: deque[Kill], each: int, lab: Lab, settled: int = 0) -> tuple[list[Outcome], str]:
+    """Run a study in ``out`` until it ends well, under as many of ``kills`` as ``each`` says and it meets once it
+    has ``settled`` epochs; they, and in words how it ended if not well."""
     made: list[Outcome] = []
     for _ in range(each + SPARE):
         study = lab.start(out)
@@ -156,7 +155,7 @@ def batter(out: Path, kills: deque[Kill], each: int, lab: Lab) -> tuple[list[Out
                 if struck:
                     struck.pause = max(struck.pause or 0.0, now - max(last, began))
                 done, last = epochs, now
-            due = kills and len(made) < each and now - began > kills[0].after
+            due = kills and len(made) < each and epochs >= settled and now - began > kills[0].after
             if due and lab.strike(study, kills[0].victim):
                 struck = Outcome(**asdict(kills.popleft()), study=out.name, again=False)
                 made.append(struck)
@@ -186,12 +185,13 @@ def difference(expected: Path, got: Path, concurrent: int) -> str:
         ends = [sorted(zip(f["number"], f["state"] != "INTERRUPTED", strict=True)) for f in (wanted, found)]
         return "" if ends[0] == ends[1] else f"trials {ends[1]}"
     for name, frames in (("trials", (wanted, found)), ("epochs", (load_epochs(expected), load_epochs(got)))):
-        left, right = (f.drop(columns=TIMES, errors="ignore") for f in frames)
+        left, right = (f.drop(columns=[*TIMES, "seconds", "cpu_hours", "gpu_hours"], errors="ignore") for f in frames)
         if not left.equals(right):
             same = left.shape == right.shape
             where = left.compare(right).iloc[0].to_dict() if same else f"{len(right)} rows"
             return f"{name} differ: {where}"
-    return ""
+    finals = [{it.name: timeless(TrialFolder(it).rows()) for it in StudyLayout(f).finals()} for f in (expected, got)]
+    return "" if finals[0] == finals[1] else f"final trainings differ: {finals}"
 
 
 def main(
@@ -200,8 +200,11 @@ def main(
     each: Annotated[int, typer.Option(help="Kills that one study takes at most.")] = 1,
     trials: Annotated[int, typer.Option(help="Of each study.")] = 7,
     concurrent: Annotated[int, typer.Option(help="Trials at once.")] = 1,
+    settled: Annotated[int, typer.Option(help="Epochs that a study has before its first kill.")] = 0,
+    latest: Annotated[float, typer.Option(help="Of an untouched study's time, until a kill.")] = 0.5,
     first: Annotated[int, typer.Option(help="Leave out the kills before this one: they were made.")] = 0,
-    victim: Annotated[str | None, typer.Option(help="Kill this alone: " + ", ".join(VICTIMS))] = None,
+    victim: Annotated[list[str], typer.Option(help="Kill these in turns: " + ", ".join(VICTIMS))] = [],  # noqa: B006
+    alone: Annotated[bool, typer.Option("--alone", help="Each study on a cluster of its own.")] = False,
     out: Annotated[Path, typer.Option(help="Where the studies go; emptied first.")] = Path("chaos"),
 ) -> None:
     """Kill studies and compare; exits with 1 where a kill changed a study."""
@@ -209,21 +212,21 @@ def main(
     out.mkdir(parents=True)
     draw = random.Random(seed)
     outcomes: list[Outcome] = []
-    with local_cluster([0, CORES, CORES]) as cluster:
+    with nullcontext() if alone else local_cluster([0, CORES, CORES]) as cluster:
         shared = Lab(trials, concurrent, cluster)
         whole = out / "whole"
         began = time.monotonic()
         fault = batter(whole, deque(), 0, shared)[1]
         assert not fault, f"the untouched study: {fault}"
-        latest = LATEST * (time.monotonic() - began)
-        planned = [
-            Kill(number, victim or draw.choice(list(VICTIMS)), draw.uniform(0.0, latest)) for number in range(kills)
-        ][first:]
+        # a share of what it takes here, so that each study meets one on a machine of any speed
+        seconds = latest * (time.monotonic() - began)
+        kinds = [victim[it % len(victim)] if victim else draw.choice(list(VICTIMS)) for it in range(kills)]
+        planned = [Kill(number, kind, draw.uniform(0.0, seconds)) for number, kind in enumerate(kinds)][first:]
         for place, of_gcs in ((shared, False), (Lab(trials, concurrent), True)):
-            waiting = deque(kill for kill in planned if (kill.victim == "GCS") == of_gcs)
+            waiting = deque(kill for kill in planned if (kill.victim == "GCS" and not alone) == of_gcs)
             while waiting:
                 folder = out / f"study-{waiting[0].number:03d}"
-                made, fault = batter(folder, waiting, each, place)
+                made, fault = batter(folder, waiting, each, place, settled)
                 assert made or not fault, f"a study that nobody touched: {fault}"
                 changed = fault or difference(whole, folder, concurrent)
                 for outcome in made:

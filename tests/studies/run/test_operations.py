@@ -22,12 +22,14 @@ from support.processes import process_of
 from analysis import load_trials
 from analysis.figures.registry import StudyContext, study_figures
 from analysis.reading.study_record import read_study
+from studies.__main__ import app
+from trainables.errors import UserError
 from trainables.records.sessions import BEAT_SECONDS, sessions_of
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import TrialFolder
 from trainables.training.trial import train
 
-EPOCHS = 60
+EPOCHS = 40
 
 
 STUDY = (
@@ -62,36 +64,42 @@ def epochs(folder: Path) -> int:
 
 
 @pytest.mark.slow
-def test_a_study_is_watched_paused_resumed_stopped_and_finished(tmp_path: Path, one_thread: None) -> None:
-    """Its result is what it would have been, and each step has the exit code that its documentation says."""
+def test_a_study_is_watched_paused_resumed_stopped_and_finished(
+    tmp_path: Path, one_thread: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its result is what it would have been, and each step has the exit code that its documentation says. Commands
+    whose turn is not urgent are typed in this process."""
     folder = tmp_path / "s"
+
+    def typed(*words: str) -> tuple[int, str]:
+        capsys.readouterr()
+        code = app([words[0], str(folder), *words[1:]], standalone_mode=False) or 0
+        return code, capsys.readouterr().out
+
     command = [sys.executable, *map(str, STUDY), "--out", str(folder)]
     first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path)
     until(lambda: epochs(folder) > 2, first)
-    running = operate("status", folder)
-    assert running.returncode == 4, running.stderr
-    assert f"running: process {first.pid} on " in running.stdout
-    second = script(*STUDY, "--out", folder, cwd=tmp_path)
-    assert second.returncode == 1
-    assert f"process {first.pid} on " in second.stderr
-
-    paused = operate("pause", folder)
-    assert paused.returncode == 0, paused.stderr
+    code, said = typed("status")
+    assert code == 4
+    assert f"running: process {first.pid} on " in said
+    assert typed("pause")[0] == 0
     done = epochs(folder)
-    status = operate("status", folder, "--json")
-    assert status.returncode == 5
-    found = json.loads(status.stdout)
+    code, said = typed("status", "--json")
+    assert code == 5
+    found = json.loads(said)
     assert (found["driver"]["phase"], found["planned"], found["is_finished"]) == ("paused", 2, False)
     assert sum(found["counts"].values()) == len(list(folder.glob("trials/[0-9]*")))
     assert epochs(folder) == done  # nothing trains
     assert process_of(first.pid, "RayTrainWorker") is None  # the cluster is free
+    second = script(*STUDY, "--out", folder, cwd=tmp_path)
+    assert second.returncode == 1
+    assert f"process {first.pid} on " in second.stderr
     (before_the_pause,) = sessions_of(StudyLayout(folder))
-    assert operate("resume", folder).returncode == 0
-    again = operate("pause", folder)  # at once: what was paused before is no answer
-    assert again.returncode == 0, again.stderr
-    assert json.loads(operate("status", folder, "--json").stdout)["driver"]["phase"] == "paused"
+    assert typed("resume")[0] == 0
+    assert typed("pause")[0] == 0  # at once: what was paused before is no answer
+    assert json.loads(typed("status", "--json")[1])["driver"]["phase"] == "paused"
     assert process_of(first.pid, "RayTrainWorker") is None
-    assert operate("resume", folder).returncode == 0
+    assert typed("resume")[0] == 0
     until(lambda: epochs(folder) > done, first)
 
     stopped = operate("stop", folder)
@@ -99,13 +107,12 @@ def test_a_study_is_watched_paused_resumed_stopped_and_finished(tmp_path: Path, 
     output = first.communicate(timeout=60)[0]
     assert first.returncode == 3, output
     assert "the study ended early: it was asked to stop; the same command goes on from there" in output
-    after = operate("status", folder)
-    assert after.returncode == 3
-    assert "not running" in after.stdout
+    code, said = typed("status")
+    assert code == 3
+    assert "not running" in said
     for what in ("pause", "resume", "stop"):
-        refused = operate(what, folder)
-        assert refused.returncode == 1
-        assert f"nobody runs {folder}" in refused.stderr
+        with pytest.raises(UserError, match=f"nobody runs {folder}"):
+            typed(what)
 
     sessions = sessions_of(StudyLayout(folder))
     assert len(sessions) == 3  # two pauses
@@ -118,8 +125,9 @@ def test_a_study_is_watched_paused_resumed_stopped_and_finished(tmp_path: Path, 
     assert len(sessions_of(StudyLayout(folder))) == 4
     timeline = StudyContext(read_study(folder)).of(study_figures()["timeline"])
     assert timeline.is_recorded
-    finished = operate("status", folder, "--json")
-    assert finished.returncode == 0
+    code, said = typed("status", "--json")
+    assert code == 0
+    finished = json.loads(said)
     trials = load_trials(folder)
     torch.set_num_threads(os.cpu_count() or 1)  # as the one trial at a time has, for equality to the bit
     for number in range(2):
@@ -129,14 +137,14 @@ def test_a_study_is_watched_paused_resumed_stopped_and_finished(tmp_path: Path, 
         assert timeless(rows) == timeless(alone[: len(rows)])
         cores = sum(row["cpu_seconds"] for row in rows) / 3600
         assert trials["cpu_hours"][number] == pytest.approx(cores)
-    assert json.loads(finished.stdout)["cpu_hours"] == pytest.approx(trials["cpu_hours"].sum())
-    assert json.loads(finished.stdout)["gpu_hours"] == 0
+    assert finished["cpu_hours"] == pytest.approx(trials["cpu_hours"].sum())
+    assert finished["gpu_hours"] == 0
 
-    would = operate("prune-checkpoints", folder, "--keep", "1", "--dry-run")
+    would = typed("prune-checkpoints", "--keep", "1", "--dry-run")[1]
     assert len(list(folder.rglob("best.safetensors"))) == 2
     pruned = operate("prune-checkpoints", folder, "--keep", "1")
     assert pruned.returncode == 0, pruned.stderr
-    assert would.stdout.removeprefix("would remove") == pruned.stdout.removeprefix("removed")
+    assert would.removeprefix("would remove") == pruned.stdout.removeprefix("removed")
     front = trials[trials["front"]].sort_values("val_rate")["number"].tolist()
     assert [path.parents[1].name for path in folder.rglob("best.safetensors")] == [f"{front[len(front) // 2]:04d}"]
 

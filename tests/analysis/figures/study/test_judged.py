@@ -125,6 +125,7 @@ CASES = {
 
 
 @pytest.mark.heavy
+@pytest.mark.usefixtures("pixels_alone")
 @pytest.mark.parametrize("case", CASES)
 def test_every_study_of_two_objectives_has_every_figure_and_its_charts(case: str, tmp_path: Path) -> None:
     study = StudyContext(read_study(front_study(tmp_path / "study", CASES[case])))
