@@ -140,7 +140,7 @@ def _data(base: TrialConfig, data_dir: Path | None) -> list[str]:
     try:
         data = dataset_of(base, data_dir, may_download=False)
     except MissingDataError as error:
-        return [*lines, f"not there, and downloaded when the study begins: {str(error).splitlines()[0]}"]
+        return [*lines, f"not there, so the study first downloads or unpacks it: {str(error).splitlines()[0]}"]
     counts = len(data.training_rows()), len(data.validation_rows), len(data.test.labels)
     lines.append("{:,} images to train on, {:,} to validate on, {:,} to test on".format(*counts))
     return [*lines, *data.notes]

@@ -80,8 +80,7 @@ def test_the_corpus_is_no_smaller_than_it_was() -> None:
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_hostile_study(name: str, whole: Path, scene: Scene, request: pytest.FixtureRequest) -> None:
-    if "markup" not in name:
-        request.getfixturevalue("no_pixels")
+    request.getfixturevalue("pixels_alone" if "markup" in name else "no_pixels")
     shutil.copytree(whole, scene.folder)
     STUDIES[name](scene)
     before = contents(scene.outside)

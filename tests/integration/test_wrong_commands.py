@@ -156,6 +156,7 @@ WRONG = {
             "--set dataset=imagefolder:{odd}/none",
             "--set dataset must name a folder, of class folders or of pictures, got",
         ),
+        ("--data-dir '{odd}/lost '", "'{odd}/lost ' must be the path of a folder: it begins or ends in a space"),
         ("--set dataset=imagefolder:{odd}/loop", "'{odd}/loop' must be the path of a folder: Too many levels of sym"),
         ("--set dataset=imagefolder:~nobody-here/x", "--set dataset must be in a home that there is"),
         (

@@ -30,12 +30,16 @@ _SILENT_SECONDS = 5.0  # of waiting for another process
 
 
 def folder_from(given: str | Path | None, variable: str, default: str) -> Path:
-    """The folder that is given, else in the environment, else the default. Raises: UserError for what is no path."""
+    """The folder that is given, else in the environment, else the default. Raises: UserError for what is no path, or
+    has a space or a line end around it."""
     path = given or os.environ.get(variable) or default
     try:
         place = Path(path).expanduser() if str(path).startswith("~") else Path(path)
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             place.stat()
+            return place.resolve()
+        if str(path) != str(path).strip():  # as of a file that was written on Windows
+            raise ValueError("it begins or ends in a space or a line end, and none is there")
         return place.resolve()
     except (OSError, RuntimeError, ValueError) as error:  # nobody's home, a loop of links, a null byte
         way_out = "give another" if given else f"set {variable} to another"

@@ -117,9 +117,11 @@ assert study_charts(StudyContext(read_study(sys.argv[1])), study_figures())
 @pytest.mark.parametrize(
     ("settings", "variables"),
     [
-        ("text.usetex: True\nsavefig.bbox: tight\nfont.family: no such font", {}),
-        ("pdf.compression: 0\nfigure.dpi: 30\npath.sketch: 1, 2, 3\naxes.formatter.use_locale: True", {}),
-        ("", {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}),
+        (
+            "text.usetex: True\nsavefig.bbox: tight\nfont.family: no such font\npdf.compression: 0\nfigure.dpi: 30\n"
+            "path.sketch: 1, 2, 3\naxes.formatter.use_locale: True",
+            {"MPLBACKEND": "module://matplotlib_inline.backend_inline"},
+        ),
         ("", {"MPLBACKEND": "TkAgg", "DISPLAY": ""}),
         ("backend: nonsense", {"MPLBACKEND": "nonsense", "LC_ALL": "de_DE.UTF-8"}),
         ("font.family: caf\udce9", {}),  # not UTF-8

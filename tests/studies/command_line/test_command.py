@@ -68,7 +68,7 @@ def test_a_dry_run_prints_the_plan_and_starts_nothing(tmp_path: Path) -> None:
 def test_a_dry_run_downloads_nothing(tmp_path: Path) -> None:
     done = script(ROOT / "studies/mnist_vae.py", "--dry-run", "--data-dir", "data", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "not there, and downloaded when the study begins: " in done.stdout
+    assert "not there, so the study first downloads or unpacks it: " in done.stdout
     assert "time       not measured: the data set is not there" in done.stdout
     assert list(tmp_path.iterdir()) == []
 

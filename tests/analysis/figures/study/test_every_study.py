@@ -31,7 +31,9 @@ NEEDS_MORE |= {"rate_curve", "latents_by_beta"}  # and multi-rate networks
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("case", CASES)
-def test_every_study_has_every_figure_and_its_charts(case: str, tmp_path: Path) -> None:
+def test_every_study_has_every_figure_and_its_charts(case: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    if case != next(iter(CASES)):
+        request.getfixturevalue("pixels_alone")
     study = StudyContext(read_study(CASES[case](tmp_path / "study")))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
