@@ -187,10 +187,12 @@ def _finish(config: TrialConfig, folder: TrialFolder, data_dir: Path | None, vis
     from analysis.measures.test_metrics import PARTS, measure, warnings
     from analysis.progress import Steps, progress_bar
     from trainables.training.checkpoint import load_weights
+    from trainables.training.local import known_images
     from trainables.training.process_group import first_device
 
     trained, metrics = load_weights(folder.best)
     best = (trained.at(config.main_beta) if config.model.multi_rate else trained).to(first_device())
+    known_images(config, folder, data_dir)
     data = dataset_of(config, data_dir).limited(config.limit_train, config.limit_val)
     with progress_bar(console) as progress:
         codes = encode(best, data.test.images)

@@ -7,6 +7,7 @@ import re
 import secrets
 import socket
 import tempfile
+import uuid
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -100,6 +101,16 @@ def check_room(folder: Path, what: str) -> None:
         else:
             fault = f"must be a folder that can be written: {error.strerror}"
         raise UserError(f"{what} {fault}\n{_ANOTHER}") from error
+    place = folder / f".{uuid.uuid4().hex[:8]}"
+    try:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.bind(str(place))
+    except OSError as error:
+        if error.errno:  # else its path is too long for one, which is told elsewhere
+            fault = "must be a folder in which a program can listen, which its disk does not allow"
+            raise UserError(f"{what} {fault}: {error.strerror}\n{_ANOTHER}") from error
+    finally:
+        place.unlink(missing_ok=True)
 
 
 def private_folder() -> Path:

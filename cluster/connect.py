@@ -37,6 +37,8 @@ _DRIVER_ENVIRONMENT = {
     # a slot ends when it ends: do not poll it for its health every two seconds only
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # below `uv run`, each worker would be one of an environment of its own, downloaded anew, in a copy of this folder
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
 }
 # who else looks at the cluster finds the training runs; it costs 2 s of a core before the first trial
 _SHARED_ENVIRONMENT = {"RAY_TRAIN_ENABLE_STATE_TRACKING": "1"}

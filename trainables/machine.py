@@ -1,4 +1,4 @@
-"""What of this machine a process may use: its cores and its memory, as affinity, control groups and Slurm leave them.
+"""What of this machine a process may use: its cores and its memory, as affinity, control groups and jobs leave them.
 A count of the machine's own would have as many threads, trials and workers compete for what there is."""
 
 import os
@@ -11,10 +11,12 @@ import psutil
 from rich.filesize import decimal
 
 from trainables.errors import StudyWarning, UserError
+from trainables.text import spoken
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUPS = Path("/proc/self/cgroup")
-_SLURM_CORES = ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE")
+# of Slurm, Grid Engine, PBS and LSF: what a job has of its node, or of all of them
+_JOBS_CORES = ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE", "NSLOTS", "PBS_NCPUS", "NCPUS", "LSB_DJOB_NUMPROC")
 _WORKER_BYTES = 768 << 20  # of a process that trains on a CPU, its libraries included
 _THREADS = 600  # 577 were seen, with two cores
 _ADDRESSES = 16 << 30  # 12 were seen
@@ -26,7 +28,7 @@ def cores() -> int:
     most = [float(len(os.sched_getaffinity(0)))]
     most += [quota for text in _limits("cpu", "cpu.max") if (quota := _quota(text))]
     most += [quota for text in _limits("cpu", "cpu.cfs_quota_us", "cpu.cfs_period_us") if (quota := _quota(text))]
-    most += [number for name in _SLURM_CORES if (number := _number(os.environ, name))]
+    most += [number for name in _JOBS_CORES if (number := _number(os.environ, name))]
     return max(1, int(min(most)))
 
 
@@ -49,8 +51,13 @@ def cores_for_workers() -> int:
     return max(1, min(cores(), (memory() - _RAY_BYTES) // _WORKER_BYTES))
 
 
-def warn_of_little_memory() -> None:
-    """A `StudyWarning` where Ray and one worker take more memory than this process may."""
+def warn_of_tight_limits() -> None:
+    """A `StudyWarning` where Ray and one worker take more memory than this process may, and where each process is
+    killed after so much time of a processor."""
+    most, _ = resource.getrlimit(resource.RLIMIT_CPU)
+    if most != resource.RLIM_INFINITY:
+        text = f"ulimit -t ends each process after {spoken(most)} of a processor's time, the study's own, too"
+        warnings.warn(StudyWarning(text), stacklevel=2)
     if (most := memory()) < _RAY_BYTES + _WORKER_BYTES:
         wanted = decimal(_RAY_BYTES + _WORKER_BYTES)
         text = f"this process may take {decimal(most)} of memory, and a study some {wanted}: it may be killed for that"
@@ -60,10 +67,13 @@ def warn_of_little_memory() -> None:
 def refuse_small_limits() -> None:
     """Raises: UserError where Ray could not start: a process has no room for what it reserves, and uses little of, and
     would wait for ever; or too few processes and threads may run at once."""
+    rule = f"{_THREADS} processes and threads at least must be allowed at once, as Ray and a study have"
     texts = _limits("pids", "pids.max")
     if (threads := min((int(text) for text in texts if text.isdecimal()), default=_THREADS)) < _THREADS:
-        rule = f"{_THREADS} processes and threads at least must be allowed at once, as Ray and a study have"
         raise UserError(f"{rule}, got {threads} (pids.max)\nraise it, such as by docker run --pids-limit")
+    most, _ = resource.getrlimit(resource.RLIMIT_NPROC)  # of this user, but for root
+    if os.geteuid() and most != resource.RLIM_INFINITY and most < _THREADS:
+        raise UserError(f"{rule}, got {most} (ulimit -u)\nraise it, or use a machine that is meant for computing")
     most, _ = resource.getrlimit(resource.RLIMIT_AS)
     if most != resource.RLIM_INFINITY and most < _ADDRESSES:
         rule = f"ulimit -v must leave a process {decimal(_ADDRESSES)} of addresses, which Ray reserves and hardly uses"

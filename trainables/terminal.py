@@ -28,9 +28,11 @@ _UNBOUNDED = 10_000  # the width of what is no terminal
 
 def screen(stderr: bool = False) -> Console:
     """Where a command prints for a person. It is a terminal where one is there that can move its cursor, whatever
-    FORCE_COLOR and COLUMNS say: what goes into a pipe or a log has no control characters."""
+    FORCE_COLOR and COLUMNS say: what goes into a pipe or a log has no control characters, nor what goes into a
+    notebook's cell, whose ``!command`` has a terminal that keeps them all."""
     stream = sys.stderr if stderr else sys.stdout
-    is_terminal = stream is not None and stream.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
+    moves = os.environ.get("TERM", "") not in ("dumb", "unknown") and "JPY_PARENT_PID" not in os.environ
+    is_terminal = stream is not None and stream.isatty() and moves
     width = None if is_terminal else _UNBOUNDED
     return Console(stderr=stderr, highlight=False, markup=False, force_terminal=is_terminal, width=width)
 

@@ -153,7 +153,8 @@ def read_study(folder: StudyRecord | Path | str) -> StudyRecord:
     if folders > len(trials):
         lost = "its storage" if question.storage else layout.ledger
         rule = f"must know the {folders} trials in {layout.trials}, got {len(trials)}"
-        raise UserError(f"the study's ledger {rule}\nrestore {lost}")
+        copied = "of a copy that was made while it ran, copy that once more"
+        raise UserError(f"the study's ledger {rule}\nrestore {lost}; {copied}")
     records = [TrialFolder(layout.trial(trial.number)) for trial in trials]
     faults: dict[int, str] = {}
     found = [_recorded(*each, question.objective, faults) for each in zip(records, trials, strict=True)]

@@ -111,7 +111,7 @@ def _load_data(record: StudyRecord, data_dir: Path | str | None, missing: list[s
     base, there = record.base, record.info.get("data_dir")
     try:
         # a study's folder may say where data is, and not where to write some
-        data = dataset_of(base, data_dir or there, bool(data_dir) or not there)
+        data = dataset_of(base, data_dir or there, bool(data_dir) or not there, record.info.get("images"))
         if tuple(data.image_shape) != base.model.image_shape:
             raise UserError(f"its images are {tuple(data.image_shape)}, the models' {base.model.image_shape}")
         return data.limited(base.limit_train)

@@ -12,7 +12,7 @@ from rich.console import Console
 from analysis.reading.states import by_state
 from analysis.reading.validation import flat
 from studies.record.study_folder import StudyFolder
-from studies.run.checks import Foreseen, foresee, has_gpu
+from studies.run.checks import Foreseen, foresee, sees_gpu
 from studies.run.estimate import Estimate, estimated, may_take_long, smaller
 from studies.run.options import Options, Resources
 from studies.run.reporting import foreseen_report
@@ -98,9 +98,9 @@ def warn_of_days(study: Study, folder: Path, options: Options, console: Console)
     """Before a new study begins on this machine's CPU: where it takes more than an hour, say so, and what takes
     minutes. Raises: UserError as `foresee`."""
     is_new = options.fresh or not StudyFolder(folder).layout.question.exists()
-    if options.resources.address not in (None, "local") or not is_new or has_gpu():
+    if options.resources.address not in (None, "local") or not is_new:
         return
-    if not may_take_long(study, len(training_images(study.base, options.data_dir).rows)):
+    if not may_take_long(study, len(training_images(study.base, options.data_dir).rows)) or sees_gpu():
         return
     print_text("no GPU is seen here: measuring how long this takes", console)
     seen = foresee(study, StudyFolder(folder), options)

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from trainables.errors import UserError
 from trainables.records.atomic_files import write_atomic
-from trainables.records.driver import Driver, driver_of
+from trainables.records.driver import Driver, driver_of, own_place
 from trainables.records.sessions import SessionLog
 from trainables.records.study_layout import StudyLayout
 
@@ -66,7 +66,8 @@ class DriverLock:
     def beat(self, phase: str, order: str = "", left: float | None = None) -> None:
         """Show that this process drives the study, and what it is at; and record that it trains, if it does. Raises:
         OSError."""
-        driver = Driver(os.getpid(), socket.gethostname(), psutil.Process().create_time(), phase, order, left)
+        began = psutil.Process().create_time()
+        driver = Driver(os.getpid(), socket.gethostname(), began, phase, order, left, own_place())
         write_atomic(self._layout.driver, json.dumps(asdict(driver)))
         self._sessions.beat(driver.is_training and phase != "starting")
 

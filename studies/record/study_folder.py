@@ -17,7 +17,7 @@ from studies.record.provenance import provenance
 from studies.study import Study
 from trainables.console import unwritable
 from trainables.errors import UserError, not_a_record
-from trainables.records.atomic_files import LOST, PARTIAL, seal, unseal, write_atomic
+from trainables.records.atomic_files import PARTIAL, is_litter, seal, unseal, write_atomic
 from trainables.records.storage_urls import masked, unmasked
 from trainables.records.study_layout import StudyLayout
 from trainables.records.trial_folder import STATES, TrialFolder
@@ -72,6 +72,12 @@ class StudyFolder:
         return found if isinstance(found, int) else None
 
     @property
+    def images(self) -> Mapping[str, Any] | None:
+        """What those that it began with are known by; None of an older study."""
+        found = self._recorded().get("images")
+        return found if isinstance(found, dict) else None
+
+    @property
     def report_pace(self) -> float:
         """How many times as long as foreseen its last report took; 1 before there was one."""
         with suppress(TypeError, KeyError, ZeroDivisionError):
@@ -105,9 +111,9 @@ class StudyFolder:
             if fault := mount or unwritable(self.path.parent):
                 raise self._unmovable("<time>", fault)
             return {}
-        own = (self.layout.lock, self.layout.driver, self.layout.request, self.path / LOST)
+        own = (self.layout.lock, self.layout.driver, self.layout.request)
         others = self.path.iterdir() if self.path.exists() else ()
-        if any(not path.match(PARTIAL) and path not in own for path in others):
+        if any(not path.match(PARTIAL) and path not in own and not is_litter(path.name) for path in others):
             raise UserError(f"{self.path} is not empty and holds no study\nuse another --out")
         return {}
 

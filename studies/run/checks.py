@@ -5,6 +5,7 @@ import shutil
 import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,13 @@ from studies.study import Study
 from trainables.console import unwritable
 from trainables.data.datasets import MissingDataError, load_dataset, training_images
 from trainables.errors import UserError
-from trainables.machine import refuse_small_limits, warn_of_little_memory
+from trainables.machine import refuse_small_limits, warn_of_tight_limits
 from trainables.records.storage_urls import storage_url
 from trainables.slots.resources import Placement, SlotResources
 from trainables.space import extremes
 from trainables.text import legible
+
+_CUDA_OF_WINDOWS = Path("/usr/lib/wsl/lib/libcuda.so.1")
 
 
 def check(study: Study, folder: StudyFolder, options: Options) -> Study:
@@ -39,7 +42,7 @@ def check(study: Study, folder: StudyFolder, options: Options) -> Study:
     resources, storage = options.resources, options.storage
     refuse_vanishing(folder.path)
     for option, path in (("--out", folder.path), ("--data-dir", options.data_dir)):
-        if path and legible(str(path)) != str(path):
+        if path and (legible(str(path)) != str(path) or os.fsencode(path) != str(path).encode()):
             raise UserError(f"{option} must be a path in UTF-8, as databases and Ray write it, got {path}\nuse another")
     try:
         study.check_sampler()
@@ -86,9 +89,9 @@ def _check_machine(study: Study, options: Options) -> None:
     if options.resources.address not in (None, "local"):
         return
     refuse_small_limits()
-    warn_of_little_memory()
+    warn_of_tight_limits()
     _check_interfaces()
-    if options.budget.gpu_hours is not None and not has_gpu():
+    if options.budget.gpu_hours is not None and not sees_gpu():
         fault = f"--max-gpu-hours counts hours of GPUs, and this machine has none, got {options.budget.gpu_hours:g}"
         raise UserError(f"{fault}\nuse --max-hours")
     if study.base.compile:
@@ -223,6 +226,16 @@ def _slots(
 
 
 def has_gpu() -> bool:
-    """Whether this process may see a GPU, without the seconds and the memory that asking torch takes."""
-    devices = (Path("/dev/nvidiactl"), Path("/dev/kfd"), Path("/dev/dxg"))
-    return os.environ.get("CUDA_VISIBLE_DEVICES") not in ("", "-1") and any(device.exists() for device in devices)
+    """Whether this process may see a GPU, without the seconds and the memory that asking torch takes: yes where it does
+    not see one after all, as a driver may be broken. Windows gives its own graphics to Linux, of every maker."""
+    built, shared = version("torch"), Path("/dev/dxg").exists()
+    if "rocm" in built:
+        is_there = shared or Path("/dev/kfd").exists()
+    else:
+        is_there = Path("/dev/nvidiactl").exists() or (shared and _CUDA_OF_WINDOWS.exists())
+    return is_there and "+cpu" not in built and os.environ.get("CUDA_VISIBLE_DEVICES") not in ("", "-1", "NoDevFiles")
+
+
+def sees_gpu() -> bool:
+    """Whether torch does see one; it is asked where there may be one."""
+    return has_gpu() and any(node.gpus for node in here())

@@ -18,9 +18,9 @@ from trainables.training.probe import Pace, paces
 # epochs a trial trained 40 to 73 % of them; the second power is of the fewest
 _KEPT, _KEPT_AT_LEAST = 0.2, 0.35
 _FIRST = 6  # trials that nothing prunes, for want of peers
-_SMALL = {"model.width": 16, "batch_size": 32}  # of the study to try on a laptop
+_SMALL = {"model.width": 16, "batch_size": 32, "image_size": 32}  # of the study to try on a laptop
 _SMALL_OPTIONS = {"limit_train": 4000, "limit_val": 1000, "trials": 6, "epochs": 2, "final_epochs": 4}
-_SLOWEST = 100  # images a second, of a large model on a few cores
+_SLOWEST, _PIXELS = 100, 32 * 32  # images a second, of a large model on a few cores; of so many pixels
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ def images_to_train(study: Study, available: int) -> int:
 
 def may_take_long(study: Study, available: int) -> bool:
     """Whether it might take more than an hour on a CPU, of a model as slow as they are: whether measuring is of use."""
-    return images_to_train(study, available) > 3600 * _SLOWEST
+    size = max(1.0, math.prod(study.base.model.image_shape[1:]) / _PIXELS)
+    return images_to_train(study, available) * size > 3600 * _SLOWEST
 
 
 def estimated(study: Study, options: Options, slots: int, slot: SlotResources, report: float = 0.0) -> Estimate:
@@ -101,7 +102,7 @@ def smaller(study: Study, folder: Path) -> dict[str, str]:
     found, base = dict[str, str](), flat(study.base)
     for path, most in _SMALL.items():
         is_used = path != "model.width" or base["model.architecture"] == "convolutional"
-        if is_used and base[path] > most and path not in study.space:
+        if is_used and (base[path] or 0) > most and path not in study.space:
             found[f"--set {path}"] = str(most)
     for name, most in _SMALL_OPTIONS.items():
         value = getattr(study, name, base.get(name))

@@ -5,7 +5,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
+from optuna.exceptions import StorageInternalError
 from rich.console import Console
+from sqlalchemy.exc import SQLAlchemyError
 
 from cluster.connect import connected
 from cluster.plan import Node, chosen, most_at_once, nodes
@@ -28,7 +30,7 @@ from studies.watch.stopping import Stop, following_orders, graceful, wait_for_re
 from trainables.console import checked_options
 from trainables.data.datasets import load_dataset
 from trainables.errors import EndedEarly, UserError
-from trainables.records.storage_urls import storage_url
+from trainables.records.storage_urls import out_of_reach, storage_url
 from trainables.records.trial_folder import METRICS, TrialFolder
 from trainables.terminal import print_text
 from trainables.text import python_command
@@ -77,6 +79,9 @@ def _opened(study: Study, folder: StudyFolder, options: Options) -> Iterator[Led
         ledger = Ledger(study, storage_url(folder.path, folder.storage()), record["id"])
         check_trials(ledger.count().total(), folder)
         yield ledger
+    except (SQLAlchemyError, StorageInternalError) as error:
+        fault = out_of_reach("the study's ledger", error) or f"{type(error).__name__}: {error}"
+        raise UserError(fault) from error
     except UserError:
         if new and record and not folder.layout.trials.exists():
             if ledger:

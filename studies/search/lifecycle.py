@@ -178,8 +178,8 @@ class Lifecycle:
             self._end(training, "pruned")
         else:
             mirror = self._folder.mirror(record.path)
-            seen, judged = len(rows), training.judged()
-            return Job(job_id, config, record.path, self._data_dir, mirror, recorded=seen, judged=judged)
+            seen, judged, images = len(rows), training.judged(), self._folder.images
+            return Job(job_id, config, record.path, self._data_dir, mirror, seen, judged=judged, images=images)
         return None
 
     def assigned(self, job_id: str, assignments: Sequence[Assignment]) -> None:

@@ -12,7 +12,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from cluster.access import _LONGEST_ROOT, check_address, ensure_token, private_folder, temporary_root
+from cluster.access import _LONGEST_ROOT, check_address, check_room, ensure_token, private_folder, temporary_root
 from trainables.errors import UserError
 
 
@@ -107,3 +107,16 @@ def test_the_token_is_beside_what_ray_writes_where_home_cannot_be_written(
     assert token == short / f"ray-{os.getuid()}" / "auth_token"
     assert token.stat().st_mode & 0o777 == 0o600
     assert len(token.read_text()) == 64
+
+
+def test_a_folder_without_sockets_is_named_before_ray_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of exFAT, or of a folder that a virtual machine shares."""
+    check_room(tmp_path, "the folder")
+    assert list(tmp_path.iterdir()) == []
+
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("socket.socket.bind", refused)
+    with pytest.raises(UserError, match=r"must be a folder in which a program can listen, .*: Operation not"):
+        check_room(tmp_path, "the folder")

@@ -156,7 +156,7 @@ WRONG = {
             "--set dataset=imagefolder:{odd}/none",
             "--set dataset must name a folder, of class folders or of pictures, got",
         ),
-        ("--data-dir '{odd}/lost '", "'{odd}/lost ' must be the path of a folder: it begins or ends in a space"),
+        ("--data-dir '{odd}/lost '", "--data-dir must be a path, got '{odd}/lost ': it begins or ends in a space"),
         ("--set dataset=imagefolder:{odd}/loop", "'{odd}/loop' must be the path of a folder: Too many levels of sym"),
         ("--set dataset=imagefolder:~nobody-here/x", "--set dataset must be in a home that there is"),
         (
@@ -178,6 +178,8 @@ WRONG = {
         # places
         ("--out ' '", "--out must be a path, got ' ': it is empty"),
         ("--out s3://bucket/study", "--out must be a path, got 's3://bucket/study': it is a URL"),
+        ("--out 'runs/x\r'", "--out must be a path, got 'runs/x\\r': it begins or ends in a space or a line end"),
+        (r"--out 'C:\Users\me\x'", r"--out must be a path, got 'C:\\Users\\me\\x': it is one of Windows"),
         ("--out {odd}/loop", "--out must be a path, got '{odd}/loop': Too many levels of symbolic links"),
         ("--out {odd}/fifo", "--out must be a folder, got '{odd}/fifo', which is a file"),
         ("--out {odd}/full", "{odd}/full is not empty and holds no study"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import warnings
@@ -19,7 +20,7 @@ GIB = 1 << 30
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of control groups on a machine of 64 cores and 256 GiB, without Slurm."""
+    """A folder of control groups on a machine of 64 cores and 256 GiB, in no job."""
     own = tmp_path / "self"
     own.write_text("")
     monkeypatch.setattr(machine, "_CGROUPS", tmp_path / "cgroup")
@@ -27,7 +28,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
     monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"total": 256 * GIB}))
     for name in os.environ:
-        if name.startswith("SLURM_"):
+        if name.startswith("SLURM_") or name in machine._JOBS_CORES:
             monkeypatch.delenv(name)
     return tmp_path
 
@@ -57,10 +58,26 @@ def test_a_quota_of_the_second_version(quota: str, cores: int, world: Path) -> N
 def test_a_limit_that_a_study_does_not_fit_into_is_told_of(world: Path) -> None:
     write(world / "self", "0::/")
     with warnings.catch_warnings(action="error"):
-        machine.warn_of_little_memory()
+        machine.warn_of_tight_limits()
     write(world / "cgroup/memory.max", str(900 << 20))
     with pytest.warns(StudyWarning, match=r"may take 943.7 MB of memory, and a study some 2.4 GB: it may be killed"):
-        machine.warn_of_little_memory()
+        machine.warn_of_tight_limits()
+
+
+def test_a_limit_on_the_time_of_a_processor_is_told_of(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1800, 1800))
+    with pytest.warns(StudyWarning, match=r"ulimit -t ends each process after 30 min of a processor's time"):
+        machine.warn_of_tight_limits()
+
+
+def test_a_users_limit_on_processes_is_refused(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = {resource.RLIMIT_NPROC: (100, 4096), resource.RLIMIT_AS: (resource.RLIM_INFINITY,) * 2}
+    monkeypatch.setattr(resource, "getrlimit", limits.__getitem__)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)  # whom none holds back
+    machine.refuse_small_limits()
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(UserError, match=r"600 processes and threads at least .*, got 100 \(ulimit -u\)\nraise it"):
+        machine.refuse_small_limits()
 
 
 def test_too_few_processes_for_ray_are_refused(world: Path) -> None:
@@ -103,9 +120,11 @@ def test_a_quota_of_the_first_version_in_a_container(world: Path) -> None:
         ({"SLURM_CPUS_ON_NODE": "16", "SLURM_CPUS_PER_TASK": "2", "SLURM_MEM_PER_NODE": "0"}, 2, 256),
         ({"SLURM_MEM_PER_GPU": "16384", "SLURM_GPUS_ON_NODE": "2", "SLURM_CPUS_ON_NODE": "8"}, 8, 32),
         ({"SLURM_CPUS_PER_TASK": "many", "SLURM_CPUS_ON_NODE": "0"}, 64, 256),
+        ({"NSLOTS": "4"}, 4, 256),
+        ({"PBS_NCPUS": "8", "LSB_DJOB_NUMPROC": "3"}, 3, 256),
     ],
 )
-def test_what_slurm_gave(
+def test_what_a_job_was_given(
     variables: dict[str, str], cores: int, gib: int, world: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in variables.items():

@@ -119,6 +119,7 @@ def test_a_sentence_keeps_its_words() -> None:
         (True, {"TERM": "dumb"}, False),  # as of an editor, which shows a line an event
         (False, {"TERM": "xterm", "FORCE_COLOR": "1", "TTY_COMPATIBLE": "1"}, False),
         (False, {"TERM": "xterm", "COLUMNS": "7"}, False),
+        (True, {"TERM": "xterm-color", "JPY_PARENT_PID": "9"}, False),  # of a notebook's cell, which keeps each frame
     ],
 )
 def test_a_screen_is_what_it_is_whatever_variables_say(

@@ -71,6 +71,15 @@ class Dataset:
         channels, height, width = self.train.images.shape[1:]
         return channels, height, width
 
+    def known_as(self, images: Mapping[str, Any] | None) -> "Dataset":
+        """This set, where its ``identity`` is the one that is known, or none is. Raises: UserError."""
+        if images and images != self.identity:
+            raise UserError(
+                f"{self.name} has other images now than its models began with; it has {self.identity['count']:,}\n"
+                "put those back: of others they have seen some, and results on both cannot be compared"
+            )
+        return self
+
     def training_rows(self, most: int | None = None) -> np.ndarray:
         """Rows of ``train`` that a training which is limited to ``most`` images sees, sorted."""
         return limit(np.setdiff1d(np.arange(len(self.train.labels)), self.validation_rows), most)
@@ -121,11 +130,16 @@ def load_dataset(
             return _open(folder, name, source.notes)
 
 
-def dataset_of(config: TrialConfig, data_dir: str | Path | None = None, may_download: bool = True) -> Dataset:
+def dataset_of(
+    config: TrialConfig,
+    data_dir: str | Path | None = None,
+    may_download: bool = True,
+    images: Mapping[str, Any] | None = None,
+) -> Dataset:
     """The set of ``config`` as its models see it: `load_dataset`'s, with its share held out, its images made binary if
     they are to be. Where training draws them anew at each step, these are one draw, which validates and tests. Raises:
-    as `load_dataset`."""
-    data = load_dataset(config.dataset, data_dir, config.image_size, may_download)
+    as `load_dataset`, and UserError where it is not known as ``images``, the `Dataset.identity` of before."""
+    data = load_dataset(config.dataset, data_dir, config.image_size, may_download).known_as(images)
     if config.held_out != HELD_OUT and len(data.train.labels) > 1:
         data = _holding_out(data, config.held_out)
     return _binary(data, config.model.held_out_pixels) if config.model.is_binary else data
@@ -140,25 +154,27 @@ class TrainingImages(NamedTuple):
     validation_rows: np.ndarray
 
 
-def training_images(config: TrialConfig, data_dir: str | Path | None = None) -> TrainingImages:
+def training_images(
+    config: TrialConfig, data_dir: str | Path | None = None, images: Mapping[str, Any] | None = None
+) -> TrainingImages:
     """Those of ``config``: a share of the training set is held out, by label. Images that training draws anew at each
-    step are grey. Raises: UserError where the data set cannot be had, its images do not fit the model, or those to
-    train on are fewer than its prior has components."""
-    data = dataset_of(config, data_dir)
+    step are grey. Raises: UserError where the data set cannot be had or is not known as ``images``, its images do not
+    fit the model, or those to train on are fewer than its prior has components."""
+    data = dataset_of(config, data_dir, images=images)
     if data.image_shape != config.model.image_shape:
         raise UserError(
             f"model.image_shape must be that of {config.dataset}, {data.image_shape}, got {config.model.image_shape}"
         )
-    images, held_out = data.train.images, data.validation_rows
+    trained, held_out = data.train.images, data.validation_rows
     if not len(held_out):
-        raise UserError(f"{config.dataset} must have 2 training images, to hold one out, got {len(images)}")
+        raise UserError(f"{config.dataset} must have 2 training images, to hold one out, got {len(trained)}")
     if config.model.binarise == "dynamic":
-        images = load_dataset(config.dataset, data_dir, config.image_size).train.images
+        trained = load_dataset(config.dataset, data_dir, config.image_size).train.images
     rows = data.training_rows(config.limit_train)
     if config.model.prior == "vamp" and (asked := config.model.pseudo_inputs) > len(rows):
         rule = f"model.pseudo_inputs must be at most the {len(rows):,} training images with prior vamp, got {asked:,}"
         raise UserError(f"{rule}\nset fewer, or train on more images")
-    return TrainingImages(images, rows, data.train.images, limit(held_out, config.limit_val))
+    return TrainingImages(trained, rows, data.train.images, limit(held_out, config.limit_val))
 
 
 def image_shape(name: str, image_size: int | None = None) -> tuple[int, int, int]:

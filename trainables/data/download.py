@@ -97,8 +97,18 @@ def _fetch_archive(archive: str, known_hash: str, mirrors: Sequence[str], folder
             pooch.retrieve(mirror + archive, known_hash, archive, folder, unpack, download_file)
             return
         except (OSError, ValueError) as error:  # silence, an answer without the file, another file
-            failures.append(f"{mirror}: {reason_of(error)}")
+            failures.append(f"{mirror}: {_told(error)}")
     raise OSError(f"Error downloading {archive} from {', '.join(failures)}")
+
+
+def _told(error: BaseException) -> str:
+    """Why a mirror did not give what it should, without its libraries' words for what people meet."""
+    text = str(error)
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return "its certificate is not trusted here; that of a proxy which reads along is named by REQUESTS_CA_BUNDLE"
+    if "does not match the known hash" in text:
+        return "it sent another file, such as the page of a network's login"
+    return reason_of(error)
 
 
 def _answering(mirrors: Sequence[str]) -> Sequence[str]:
@@ -126,6 +136,6 @@ def _answering(mirrors: Sequence[str]) -> Sequence[str]:
     thread.start()
     thread.join(2 * _NETWORK_SECONDS)
     if not answering:
-        reason = reason_of(failures[0]) if failures else f"no answer in {2 * _NETWORK_SECONDS:.0f} s"
-        raise OSError(f"no network ({reason})")
+        reason = _told(failures[0]) if failures else f"no answer in {2 * _NETWORK_SECONDS:.0f} s"
+        raise OSError(reason if "certificate" in reason else f"no network ({reason})")
     return answering

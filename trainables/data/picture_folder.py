@@ -16,19 +16,19 @@ import numpy as np
 from trainables.data.colour_tags import SAID
 from trainables.data.pictures import endings, read_picture
 from trainables.errors import UserError
-from trainables.records.atomic_files import LOST, refuse_escapes
+from trainables.records.atomic_files import is_litter, refuse_escapes
 from trainables.text import examples, legible, one_line
 
-# what systems leave in folders, and hidden files and folders: nobody means these
-_LITTER = {"__macosx", "@eadir", "thumbs.db", "ehthumbs.db", "desktop.ini", LOST} | {
-    *("#recycle", "@recycle", "$recycle.bin", "recycler", "system volume information"),  # what somebody has deleted
-    *("#snapshot", "@snapshot", "~snapshot"),  # and what was there before
-}
 # names of folders that are no classes: of splits, and of pictures beside what is drawn upon them
 _SPLIT = re.compile(
-    r"(train|training|test|testing|val|valid|validation|dev)[ _-]?(\d*|set|data|images?)", re.IGNORECASE
+    r"(train(ing)?|test(ing)?|val(id(ation)?)?|dev)[ _-]?(\d*|set|data|images?|masks?|labels?|annot(ations?)?)",
+    re.IGNORECASE,
 )
-_PART = re.compile(r"images?|imgs?|masks?|labels?|annotations?|segmentations?|ground[ _-]?truth|gt", re.IGNORECASE)
+_PART = re.compile(
+    r"(JPEG)?images?|imgs?|masks?|labels?|annotations?|segmentations?(class|object)?|ground[ _-]?truth|gt",
+    re.IGNORECASE,
+)
+_FIRST = re.compile("train|im|jpegim", re.IGNORECASE)
 _MOST_REFUSED = 20  # files that cannot be read, after which the others are not tried
 
 
@@ -120,10 +120,13 @@ def find_pictures(root: Path) -> PictureFolder:
     notes += _alike(classes)
     if sum(len(below.pictures) for below in deeper) > sum(map(len, classes.values())):
         notes += _nearest(deeper, sum(map(len, classes.values())))
-    elif classes and not is_flat and len(top.pictures) > sum(map(len, classes.values())):
-        notes.append(f"most pictures lie beside {' and '.join(classes)}: to read them, move those folders elsewhere")
+    elif classes and not is_flat and len(top.pictures) >= sum(map(len, classes.values())):
+        notes.append(
+            f"half of the pictures or more lie beside {' and '.join(classes)}: to read them, move those folders elsewhere"
+        )
     elif not is_flat and any(classes and all(map(kind.fullmatch, classes)) for kind in (_SPLIT, _PART)):
-        most = max(classes, key=lambda name: (name.lower().startswith(("train", "im")), len(classes[name])))
+        drawn = re.compile("mask|label|annot|segm", re.IGNORECASE)
+        most = max(classes, key=lambda it: (not drawn.search(it), bool(_FIRST.match(it)), len(classes[it])))
         notes.append(f"{' and '.join(classes)} are read as classes: did you mean {root / most}?")
     elif not classes and any(inside.lost for inside in (top, *folders)):
         notes.append("fetch what the links lead to, as git-annex, DVC or a disk that is not mounted has it")
@@ -159,7 +162,12 @@ def _left_out(
     }
     for kind, paths in kinds.items():
         if paths:
-            yield f"{len(paths):,} {kind} ({examples([str(path.relative_to(top.path)) for path in paths])})"
+            endings = Counter(path.suffix.lower() for path in paths).most_common()
+            first = [next(path for path in paths if path.suffix.lower() == ending) for ending, _ in endings]
+            is_mixed = kind == "file(s) of other kinds" and len(endings) > 1
+            names = [str(path.relative_to(top.path)) for path in (first if is_mixed else paths)]
+            counts = [f"{count:,} {ending or 'without an ending'}" for ending, count in endings]
+            yield f"{len(paths):,} {kind}{': ' * is_mixed}{examples(counts) * is_mixed} ({examples(names)})"
 
 
 class _Contents:
@@ -220,7 +228,7 @@ def _nearest(deeper: Sequence[_Contents], read: int) -> Iterator[str]:
 
 def _is_litter(name: str) -> bool:
     is_of_icloud = name.endswith(".icloud")  # what stands for a file that was not downloaded
-    return (name.startswith(".") and not is_of_icloud) or name.lower() in _LITTER
+    return (name.startswith(".") and not is_of_icloud) or is_litter(name)
 
 
 def _near(root: Path) -> str:

@@ -19,7 +19,11 @@ from trainables.text import legible
 _SEAL = "content_sha256"
 _HASH_DIGITS = 16
 PARTIAL = ".*.partial"  # names of what a crash left half written
-LOST = "lost+found"  # in the root of every disk, and closed to all but the machine's root
+_LITTER = {"__macosx", "@eadir", "thumbs.db", "ehthumbs.db", "desktop.ini", ".ds_store"} | {
+    *("lost+found", ".trashes", ".fseventsd", ".spotlight-v100"),  # in the root of a disk
+    *("#recycle", "@recycle", "$recycle.bin", "recycler", "system volume information"),  # what somebody has deleted
+    *("#snapshot", "@snapshot", "~snapshot", ".snapshot", ".snapshots"),  # and what was there before
+}
 _LARGEST_RECORD = 1 << 28  # bytes of a JSON file that is read as a whole
 
 
@@ -38,10 +42,18 @@ def write_atomic(path: Path, content: bytes | str) -> None:
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)  # the new name, too
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # a file system that cannot, as those that machines share with their guests
+                raise
         finally:
             os.close(folder)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def is_litter(name: str) -> bool:
+    """Whether systems leave a file or folder of this name where nobody means one."""
+    return name.lower() in _LITTER or name.startswith(".Trash-")
 
 
 def read_bounded(path: Path) -> bytes:
@@ -53,11 +65,11 @@ def read_bounded(path: Path) -> bytes:
 
 def refuse_escapes(folder: Path, unread: str = "", passed_over: Callable[[str], bool] = lambda _: False) -> None:
     """Refuse a folder from which a path leads out, or where opening a file may wait for ever. Raises: UserError for a
-    link to somewhere outside, and for what is neither file, folder nor link. Folders ``unread`` and `LOST` directly in
-    it are left out, as nothing reads them; no link may lead there. So are, at any depth, what has a name that is
-    ``passed_over``."""
+    link to somewhere outside, and for what is neither file, folder nor link. A folder ``unread`` and what `is_litter`
+    directly in it are left out, as nothing reads them; no link may lead there. So are, at any depth, what has a name
+    that is ``passed_over``."""
     root = folder.resolve()
-    left_out = [root / name for name in (unread, LOST) if name]
+    left_out = [it for it in root.glob("*") if it.name == unread or is_litter(it.name)]
     places = [root]
     while places:
         # of a study that runs, a folder may be renamed meanwhile

@@ -4,6 +4,7 @@ import socket
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import psutil
@@ -25,6 +26,7 @@ class Driver:
     phase: str  # "starting", "running", "pausing", "paused", "stopping", "closing" or "reporting"
     order: str = ""  # the last that it has read: see `studies.record.driver_lock.DriverLock.ask`
     left: float | None = None  # seconds that it still takes, its report among them; None while that is not known
+    place: str = ""  # where its pid is a process: see `own_place`; of an older version nowhere
 
     @property
     def is_training(self) -> bool:
@@ -33,6 +35,15 @@ class Driver:
 
 
 _DRIVER = TypeAdapter(Driver)
+
+
+def own_place() -> str:
+    """What tells the processes of this machine and this container from those of others that bear the same name; empty
+    where the system does not say."""
+    with suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    return ""
 
 
 def driver_of(layout: StudyLayout) -> Driver | None:
@@ -45,7 +56,7 @@ def driver_of(layout: StudyLayout) -> Driver | None:
         silent = time.time() - path.stat().st_mtime
     except (OSError, ValueError):
         return None
-    if driver.host != socket.gethostname():
+    if driver.host != socket.gethostname() or driver.place not in ("", own_place()):
         return driver if silent < _BEAT_SECONDS else None
     with suppress(psutil.Error):
         process = psutil.Process(driver.pid)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, OperationalError
 
 from trainables.errors import UserError
 from trainables.records.patient_sqlite import PatientConnection
@@ -42,9 +42,9 @@ def storage_url(folder: Path, storage: str | None) -> str:
 
 def patient(url: str, seconds: float) -> dict[str, Any]:
     """What SQLAlchemy's engine takes to wait for a SQLite file so long, unless the URL itself says how long; other
-    databases wait by themselves."""
+    databases wait by themselves, and a connection to one that was cut while a trial trained is made anew."""
     if not url.startswith("sqlite"):
-        return {}
+        return {"pool_pre_ping": True}
     asked = {} if "timeout" in make_url(url).query else {"timeout": seconds}
     return {"connect_args": {"factory": PatientConnection, **asked}}
 
@@ -55,6 +55,9 @@ def out_of_reach(shown: str, error: BaseException) -> str | None:
     Optuna."""
     found: BaseException | None = error
     while found is not None and not isinstance(found, sqlite3.Error):
+        if isinstance(found, OperationalError) and not isinstance(found.orig, sqlite3.Error):
+            reason = " ".join(str(found.orig).split())
+            return f"{shown} does not answer: {reason}\nsee to its database, and run the same command again"
         found = found.__cause__ or found.__context__
     name = getattr(found, "sqlite_errorname", None) or ""
     if name.startswith(_HELD):

@@ -1,17 +1,19 @@
 """A trial's folder: what it was asked, what it reported, its checkpoints.
 
 config.json      the TrialConfig                       written once, before the first epoch
+images.json      what its images are known by          the same, where no study's record says so
 metrics.jsonl    a line an epoch                       appended by the driver alone
 failed.json      why it failed                         where no ledger says so
 workers.log      where it ran, and its workers' logs   a line a worker, whenever a slot takes it
 checkpoints/     see `trainables.training.checkpoint`           written by the trial's rank 0"""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -44,6 +46,7 @@ class TrialFolder:
         self.checkpoints = self.path / "checkpoints"
         self.best = self.checkpoints / BEST
         self._config = self.path / "config.json"
+        self._images = self.path / "images.json"
         self.metrics = self.path / METRICS
         self._failed = self.path / "failed.json"
         self._workers = self.path / "workers.log"
@@ -54,6 +57,17 @@ class TrialFolder:
         if not self.holds(config):
             self.path.mkdir(parents=True, exist_ok=True)
             write_atomic(self._config, seal(config.model_dump(mode="json"), indent=2) + "\n")
+
+    def keep_images(self, images: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Write what its images are known by, unless that is there already; returns what is. Raises: UserError where
+        that cannot be read."""
+        try:
+            if not self._images.exists():
+                write_atomic(self._images, seal(dict(images), indent=2) + "\n")
+            found: Mapping[str, Any] = unseal(read_bounded(self._images))
+        except (OSError, ValueError, RecursionError) as error:
+            raise UserError(f"{self._images} is damaged: {error}\nrestore it") from error
+        return found
 
     def config(self) -> TrialConfig:
         """Raises: UserError where there is none, or it is none."""

@@ -1,7 +1,9 @@
 """What is said between the trials of Tune and the slots: jobs one way, news the other."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from trainables.config import TrialConfig
 from trainables.metrics import Metrics
@@ -24,6 +26,7 @@ class Job:
     recorded: int = 0  # epochs that its reader has seen
     assigned: int = 0  # how often its reader has seen it assigned to a slot
     judged: frozenset[int] = frozenset()  # epochs, from 1, after which its reader may end it
+    images: Mapping[str, Any] | None = None  # what its study's are known by: see `Dataset.identity`
 
     def after(self, epochs: int, assignments: int = 0) -> "Job":
         """The same job, of which its reader has seen as many more."""

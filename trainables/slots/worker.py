@@ -133,7 +133,7 @@ class _Worker:
 
     def _training(self, job: Job, folder: TrialFolder, beside: list[Training]) -> Training:
         try:
-            return Training(job.config, folder, job.data_dir, self._world, beside, job.mirror)
+            return Training(job.config, folder, job.data_dir, self._world, beside, job.mirror, job.images)
         except RuntimeError as error:
             if not (self._active and is_out_of_memory(error)):
                 raise

@@ -4,18 +4,20 @@ import gc
 import multiprocessing
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from multiprocessing.queues import Queue
 from pathlib import Path
 from queue import Empty
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
 from trainables.config import TrialConfig
+from trainables.data.datasets import load_dataset
 from trainables.errors import UserError
 from trainables.metrics import Metrics
 from trainables.records.trial_folder import TrialFolder
@@ -31,14 +33,27 @@ def train_local(
 ) -> Iterator[Metrics]:
     """Train ``config`` in ``folder``, recording and yielding each epoch's row that was not recorded before, in so many
     ``workers``; by default a process a GPU, or one where there is none. One process alone iterates its steps through
-    ``track``. Raises: as `train`; ProcessRaisedException where one of several processes raised another error."""
+    ``track``. Raises: as `train` and `known_images`; ProcessRaisedException where one of several processes raised
+    another error."""
     folder.create(config)
+    images = known_images(config, folder, data_dir)
     workers = workers or max(1, torch.cuda.device_count())
-    train_in = partial(train, config, folder, data_dir, recorded=len(folder.rows()))
+    train_in = partial(train, config, folder, data_dir, recorded=len(folder.rows()), images=images)
     rows = train_in(World(device=first_device()), track=track) if workers == 1 else _spawned(train_in, workers)
     for row in rows:
         folder.append(row)
         yield row
+
+
+def known_images(config: TrialConfig, folder: TrialFolder, data_dir: Path | None) -> Mapping[str, Any]:
+    """What the images of a training are known by, as of its beginning. Raises: UserError where others are there now."""
+    data = load_dataset(config.dataset, data_dir, config.image_size)
+    if (known := folder.keep_images(data.identity)) != data.identity:
+        raise UserError(
+            f"{folder.path} began with other images of {config.dataset} than are there now\n"
+            "put them back, or move it away to begin anew: of others it has seen some that test it"
+        )
+    return known
 
 
 def _spawned(train_in: _Training, workers: int) -> Iterator[Metrics]:

@@ -1,6 +1,6 @@
 """One trial in its folder: data, resume, loop, checkpoints; the caller reads its rows."""
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,9 +23,14 @@ if TYPE_CHECKING:
     from trainables.records.object_store import Mirror  # pyarrow is large, and needed where there is one alone
 
 
-def load_pixels(config: TrialConfig, data_dir: Path | str | None, device: torch.device | str) -> tuple[Pixels, Pixels]:
+def load_pixels(
+    config: TrialConfig,
+    data_dir: Path | str | None,
+    device: torch.device | str,
+    images: Mapping[str, Any] | None = None,
+) -> tuple[Pixels, Pixels]:
     """(training, validation) images of ``config``: see `training_images`. Raises: UserError as that."""
-    found = training_images(config, data_dir)
+    found = training_images(config, data_dir, images)
     train = Pixels(found.images, found.rows, device)
     return train, Pixels(found.validation_images, found.validation_rows, device)
 
@@ -45,9 +50,10 @@ def _data_of(config: TrialConfig) -> tuple[Any, ...]:
 
 class Training:
     """A run in its folder, from the newest checkpoint there to its last epoch; it shares the images of those ``beside``
-    it, which have the same data folder. Where its checkpoints are in a ``mirror``, the folder need not be seen here.
-    Raises: UserError as `load_pixels`, or where the ranks do not see the same folder; ValueError as `Run`; OSError
-    where the folder has vanished, or the mirror does not answer."""
+    it, which have the same data folder, and are to be known as ``images``: see `Dataset.known_as`. Where its
+    checkpoints are in a ``mirror``, the folder need not be seen here. Raises: UserError as `load_pixels`, or where the
+    ranks do not see the same folder; ValueError as `Run`; OSError where the folder has vanished, or the mirror does not
+    answer."""
 
     def __init__(
         self,
@@ -57,6 +63,7 @@ class Training:
         world: World,
         beside: "Iterable[Training]" = (),
         mirror: "Mirror | None" = None,
+        images: Mapping[str, Any] | None = None,
     ) -> None:
         keep_freed_memory()
         self._mirror, self._checkpoints = mirror, folder.checkpoints
@@ -72,7 +79,7 @@ class Training:
             raise UserError(f"{folder.path} must be one shared folder for all workers; they see different ones")
         runs = (other.run for other in beside if _data_of(other.run.config) == _data_of(config))
         shared = next(((run.train, run.validation) for run in runs), None)  # a GPU holds a set once
-        train, validation = shared or load_pixels(config, data_dir, world.device)
+        train, validation = shared or load_pixels(config, data_dir, world.device, images)
         self.run: Run = Run(config, train, validation, world, resume)
 
     def snapshot(self, epoch: Epoch) -> Snapshot:
@@ -99,11 +106,12 @@ def train(
     world: World = ALONE,
     recorded: int = 0,
     track: Track = iter,
+    images: Mapping[str, Any] | None = None,
 ) -> Generator[Metrics]:
     """Train ``config``, going on from the folder's newest checkpoint, and yield each epoch's row after its checkpoint
     is safe. The first ``recorded`` epochs are known to the caller and not yielded again. Raises: as `Run.epochs`;
     UserError, ValueError and OSError as `Training`."""
-    training = Training(config, folder, data_dir, world)
+    training = Training(config, folder, data_dir, world, images=images)
     yield from training.run.history[recorded:]
     with ThreadPoolExecutor(1) as writer:  # the next epoch need not wait for the disk
         saving: Future[Metrics] | None = None

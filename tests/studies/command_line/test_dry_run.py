@@ -310,7 +310,7 @@ def warned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Warned:
 
     def lines(seconds: float) -> list[str]:
         pace = Pace(1.0, 0.1, "cpu")
-        monkeypatch.setattr(tables, "has_gpu", lambda: False)
+        monkeypatch.setattr(tables, "sees_gpu", lambda: False)
         monkeypatch.setattr(tables, "estimated", lambda *_: Estimate(pace, pace, seconds, seconds, seconds, ()))
         monkeypatch.setattr(sys, "argv", ["my studies/digits.py", *_GIVEN])
         shown = StringIO()

@@ -40,6 +40,15 @@ def test_what_was_measured_is_noted_beside_what_others_wrote_and_never_alone(tmp
         assert folder.layout.question.read_bytes() == damaged
 
 
+def test_what_systems_leave_in_a_folder_does_not_fill_it(tmp_path: Path) -> None:
+    for name in ("lost+found", ".snapshot", ".Trash-1000", "System Volume Information", "@eaDir", ".DS_Store"):
+        (tmp_path / name).mkdir()
+    assert StudyFolder(tmp_path).check(study()) == {}
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(UserError, match="is not empty and holds no study"):
+        StudyFolder(tmp_path).check(study())
+
+
 def test_a_study_goes_on_with_the_images_that_it_began_with(tmp_path: Path) -> None:
     """Of one that did not note them, those that it goes on with."""
     folder, before, now = StudyFolder(tmp_path / "s"), {"count": 60, "digest": "a"}, {"count": 80, "digest": "b"}

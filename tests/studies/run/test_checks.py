@@ -9,6 +9,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from support.small_study import CONFIG, study
 
 from studies.record.study_folder import StudyFolder
+from studies.run import checks
 from studies.run.checks import check, check_pixels
 from studies.run.options import Options
 from studies.study import Study
@@ -43,3 +44,26 @@ def test_one_that_an_older_version_made_of_grey_pixels_goes_on(tmp_path: Path) -
     assert check(planned, StudyFolder(folder.path), Options()).base == planned.base
     with pytest.raises(UserError, match=GREY):
         check(planned, StudyFolder(folder.path), Options(fresh=True))
+
+
+@pytest.mark.parametrize(
+    ("there", "torch", "visible", "found"),
+    [
+        (["/dev/nvidiactl"], "2.11.0", None, True),
+        (["/dev/nvidiactl"], "2.11.0+cpu", None, False),
+        (["/dev/nvidiactl"], "2.11.0", "NoDevFiles", False),  # of a job of Slurm without one
+        (["/dev/kfd"], "2.11.0", None, False),  # the graphics of many a laptop
+        (["/dev/kfd"], "2.11.0+rocm7.0", None, True),
+        (["/dev/dxg"], "2.11.0", None, False),  # of any that Windows has
+        (["/dev/dxg", "/usr/lib/wsl/lib/libcuda.so.1"], "2.11.0", None, True),
+    ],
+)
+def test_a_gpu_is_one_that_this_torch_may_compute_on(
+    there: list[str], torch: str, visible: str | None, found: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "version", lambda _: torch)
+    monkeypatch.setattr(Path, "exists", lambda path: str(path) in there)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    if visible:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert checks.has_gpu() == found

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import tarfile
@@ -234,3 +235,16 @@ def test_two_processes_download_once(tmp_path, server, monkeypatch):
     assert outputs[0][0] == outputs[1][0]
     assert sum(error.count("downloading mnist") for _, error in outputs) == 1
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["MNIST"]
+
+
+def test_a_page_in_a_files_place_is_told_in_our_words(tmp_path, mnist_mirror):
+    for file in mnist_mirror.iterdir():
+        file.write_text("<html>please log in</html>")
+    message = error_of("mnist", tmp_path / "data")
+    assert "it sent another file, such as the page of a network's login" in message
+    assert "hash" not in message
+
+
+def test_a_certificate_that_is_not_trusted_is_named():
+    error = ssl.SSLCertVerificationError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate (_ssl.c:1006)")
+    assert download._told(error).startswith("its certificate is not trusted here; ")

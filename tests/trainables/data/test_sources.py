@@ -84,6 +84,12 @@ def test_what_is_left_out_is_counted_with_examples(tmp_path):
     )
 
 
+def test_files_that_are_not_read_are_counted_by_how_they_end(tmp_path):
+    root = draw(tmp_path / "x", "a/{}.png", "a/{}.png.json", "b/{}.heic", "b/more{}.heic")
+    said = "9 file(s) of other kinds: 6 .heic, 3 .json (b/0.heic, a/0.png.json)"
+    assert left_out(root) == f"left out of {root}: {said}; 1 folder(s) without pictures (b)"
+
+
 def test_what_stands_for_a_picture_in_icloud_is_counted(tmp_path):
     root = draw(tmp_path / "x", "cat/{}.png", "cat/.{}.heic.icloud", "cat/.{}.DS_Store")
     examples = "cat/.0.heic.icloud, cat/.1.heic.icloud, cat/.2.heic.icloud"
@@ -115,6 +121,9 @@ def test_pictures_whose_content_was_not_fetched_are_not_taken_for_other_files(tm
         (("train", "test1"), "train"),
         (("Training_Set", "validation-set"), "Training_Set"),
         (("images", "masks"), "images"),
+        (("train", "train_masks", "test"), "train"),
+        (("val", "val_labels", "train_labels"), "val"),
+        (("JPEGImages", "SegmentationClass"), "JPEGImages"),
     ],
 )
 def test_splits_and_masks_are_taken_for_classes_with_a_word(tmp_path, names, meant):
@@ -181,7 +190,7 @@ def test_names_that_are_no_utf_8_are_written_out(tmp_path):
 
 def test_pictures_beside_folders_that_hold_fewer_are_named(tmp_path):
     root = draw(tmp_path / "x", "edited/{}.png", "{}.png", "more {}.png")
-    said = "most pictures lie beside edited: to read them, move those folders elsewhere"
+    said = "half of the pictures or more lie beside edited: to read them, move those folders elsewhere"
     assert said in load_dataset(f"imagefolder:{root}").notes
     (root / "edited/0.png").unlink()
     (root / "edited/1.png").unlink()
@@ -478,3 +487,11 @@ def test_the_folder_that_has_some_of_the_files_is_named_with_what_it_lacks(tmp_p
     first, second = str(caught.value).splitlines()
     assert first.endswith(f"found batches; {place} has 5 of the 6 files, not data_batch_3.bin")
     assert second.startswith("wanted: data_batch_1.bin")
+
+
+def test_a_variable_with_the_end_of_a_line_of_windows_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("VAE_DATA_DIR", f"{tmp_path}\r")
+    said = (
+        f"'{tmp_path}\\r' must be the path of a folder: it begins or ends in a space or a line end, and none is there"
+    )
+    assert error_of("mnist", None) == f"{said}\nset VAE_DATA_DIR to another"

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from trainables.records.driver import Driver, driver_of
+from trainables.records.driver import Driver, driver_of, own_place
 from trainables.records.study_layout import StudyLayout
 
 OWN = {
@@ -46,6 +46,20 @@ def test_what_no_driver_wrote_is_no_driver(written: str | dict[str, object], tmp
     assert driver_of(layout) is None
     layout.driver.write_text(written if isinstance(written, str) else json.dumps(OWN | written))
     assert driver_of(layout) is None
+
+
+def test_a_driver_in_another_container_of_the_same_name_is_known_by_its_signs_of_life(tmp_path: Path) -> None:
+    """No process of this machine has its number, or another one does."""
+    layout = StudyLayout(tmp_path / "s")
+    elsewhere = OWN | {"pid": 2**31 - 1, "place": "another boot pid:[1]"}
+    layout.driver.write_text(json.dumps(elsewhere))
+    assert driver_of(layout) == Driver(**elsewhere)  # type: ignore[arg-type]
+    os.utime(layout.driver, (0, 0))
+    assert driver_of(layout) is None
+    layout.driver.write_text(json.dumps(elsewhere | {"place": own_place()}))
+    assert driver_of(layout) is None
+    layout.driver.write_text(json.dumps(OWN | {"place": own_place()}))
+    assert driver_of(layout) is not None
 
 
 def test_what_may_not_be_read_is_no_driver(tmp_path: Path) -> None:
