@@ -74,7 +74,7 @@ def path_of(text: str | Path) -> Path:
         if not is_there and text != text.strip():  # as of a script that was written on Windows
             raise ValueError("it begins or ends in a space or a line end, and none is there")
         if not is_there and re.match(r"[A-Za-z]:[\\/]", text):
-            raise ValueError("it is one of Windows; a disk of its is below /mnt here, or wherever it is mounted")
+            raise ValueError("it is a path of Windows, whose disks have other names here (in WSL /mnt/c)")
         return path.absolute() if str(path).startswith("~") else path  # ./~ is no home, to whoever reads it later
     except RuntimeError as error:
         raise typer.BadParameter(f"must be a path, got {shortened(text)}: there is no such user's home") from error

@@ -38,7 +38,7 @@ def study(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
         process.wait()
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 300) -> None:
     ends = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < ends

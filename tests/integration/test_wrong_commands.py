@@ -179,7 +179,7 @@ WRONG = {
         ("--out ' '", "--out must be a path, got ' ': it is empty"),
         ("--out s3://bucket/study", "--out must be a path, got 's3://bucket/study': it is a URL"),
         ("--out 'runs/x\r'", "--out must be a path, got 'runs/x\\r': it begins or ends in a space or a line end"),
-        (r"--out 'C:\Users\me\x'", r"--out must be a path, got 'C:\\Users\\me\\x': it is one of Windows"),
+        (r"--out 'C:\Users\me\x'", r"--out must be a path, got 'C:\\Users\\me\\x': it is a path of Windows"),
         ("--out {odd}/loop", "--out must be a path, got '{odd}/loop': Too many levels of symbolic links"),
         ("--out {odd}/fifo", "--out must be a folder, got '{odd}/fifo', which is a file"),
         ("--out {odd}/full", "{odd}/full is not empty and holds no study"),

@@ -75,8 +75,8 @@ class Dataset:
         """This set, where its ``identity`` is the one that is known, or none is. Raises: UserError."""
         if images and images != self.identity:
             raise UserError(
-                f"{self.name} has other images now than its models began with; it has {self.identity['count']:,}\n"
-                "put those back: of others they have seen some, and results on both cannot be compared"
+                f"{self.name} has other images than when training began, {self.identity['count']:,} of them now\n"
+                "put those back: of a set that changed, some that test a model now were trained on"
             )
         return self
 

@@ -121,9 +121,8 @@ def find_pictures(root: Path) -> PictureFolder:
     if sum(len(below.pictures) for below in deeper) > sum(map(len, classes.values())):
         notes += _nearest(deeper, sum(map(len, classes.values())))
     elif classes and not is_flat and len(top.pictures) >= sum(map(len, classes.values())):
-        notes.append(
-            f"half of the pictures or more lie beside {' and '.join(classes)}: to read them, move those folders elsewhere"
-        )
+        beside = " and ".join(classes)
+        notes.append(f"half of the pictures or more lie beside {beside}: to read them, move those folders elsewhere")
     elif not is_flat and any(classes and all(map(kind.fullmatch, classes)) for kind in (_SPLIT, _PART)):
         drawn = re.compile("mask|label|annot|segm", re.IGNORECASE)
         most = max(classes, key=lambda it: (not drawn.search(it), bool(_FIRST.match(it)), len(classes[it])))
@@ -162,12 +161,26 @@ def _left_out(
     }
     for kind, paths in kinds.items():
         if paths:
-            endings = Counter(path.suffix.lower() for path in paths).most_common()
-            first = [next(path for path in paths if path.suffix.lower() == ending) for ending, _ in endings]
-            is_mixed = kind == "file(s) of other kinds" and len(endings) > 1
-            names = [str(path.relative_to(top.path)) for path in (first if is_mixed else paths)]
-            counts = [f"{count:,} {ending or 'without an ending'}" for ending, count in endings]
-            yield f"{len(paths):,} {kind}{': ' * is_mixed}{examples(counts) * is_mixed} ({examples(names)})"
+            shown: Sequence[Path] = paths
+            endings = ""
+            if kind == "file(s) of other kinds":
+                shown, endings = _by_ending(paths)
+            names = [str(path.relative_to(top.path)) for path in shown]
+            yield f"{len(paths):,} {kind}{endings} ({examples(names)})"
+
+
+def _by_ending(paths: Sequence[Path]) -> tuple[Sequence[Path], str]:
+    """The first of each ending, the most frequent before, and how many have each; all, and nothing, where they have
+    one: pictures that are not read hide behind what a phone or a program writes beside others."""
+    counts = Counter(path.suffix.lower() for path in paths)
+    if len(counts) == 1:
+        return paths, ""
+    first: dict[str, Path] = {}
+    for path in paths:
+        first.setdefault(path.suffix.lower(), path)
+    common = counts.most_common()
+    told = examples([f"{count:,} {ending or 'without an ending'}" for ending, count in common])
+    return [first[ending] for ending, _ in common], f": {told}"
 
 
 class _Contents:

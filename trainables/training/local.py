@@ -51,7 +51,7 @@ def known_images(config: TrialConfig, folder: TrialFolder, data_dir: Path | None
     if (known := folder.keep_images(data.identity)) != data.identity:
         raise UserError(
             f"{folder.path} began with other images of {config.dataset} than are there now\n"
-            "put them back, or move it away to begin anew: of others it has seen some that test it"
+            "put those back, or move it away to begin anew: some that would test it now were trained on"
         )
     return known
 

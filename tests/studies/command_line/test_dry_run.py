@@ -367,3 +367,13 @@ def test_the_smaller_study_is_one_that_a_study_can_be() -> None:
         **{"--set model.width": "16", "--set batch_size": "32", "--limit-train": "4000", "--limit-val": "1000"},
         **{"--trials": "6", "--epochs": "2", "--final-epochs": "4", "--out": "runs/x_small"},
     }
+
+
+def test_large_pictures_take_long_and_the_smaller_study_has_small_ones(tmp_path: Path) -> None:
+    photos = {"dataset": "imagefolder:photos", "image_size": 256}
+    small, large = STUDY.with_overrides({"limit_train": None}), STUDY.with_overrides(photos | {"limit_train": None})
+    images = 3600 * 100 // images_to_train(small, 1) // 2  # of 28 x 28 pixels for half an hour
+    assert not estimate.may_take_long(small, images)
+    assert estimate.may_take_long(large, images)
+    assert smaller(large, tmp_path / "s")["--set image_size"] == "32"
+    assert "--set image_size" not in smaller(small, tmp_path / "s")

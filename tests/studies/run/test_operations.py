@@ -51,7 +51,7 @@ def operate(what: str, folder: Path, *options: str) -> subprocess.CompletedProce
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
 
 
-def until(ready: Callable[[], object], process: subprocess.Popen[str], seconds: float = 120) -> None:
+def until(ready: Callable[[], object], process: subprocess.Popen[str], seconds: float = 300) -> None:
     began = time.monotonic()
     while not ready():
         assert process.poll() is None, process.communicate()[0]

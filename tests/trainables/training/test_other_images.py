@@ -33,7 +33,7 @@ def test_a_trial_of_a_study_is_trained_on_the_images_that_the_study_began_with(
     images = load_dataset(config.dataset, None, 16).identity
     assert len(list(train(config, TrialFolder(tmp_path / "first"), images=images))) == 2
     (tmp_path / "photos/cat/000.png").unlink()
-    with pytest.raises(UserError, match=r"has other images now than its models began with; it has 39\nput those back"):
+    with pytest.raises(UserError, match=r"has other images than when training began, 39 of them now\nput those back"):
         next(train(config, TrialFolder(tmp_path / "second"), images=images))
 
 
@@ -48,7 +48,7 @@ def test_a_training_goes_on_with_its_images_and_is_measured_on_no_others(config:
         lambda: next(train_local(config, folder, None, workers=1)),
         lambda: known_images(config, folder, None),
     ):
-        with pytest.raises(UserError, match=r"a began with other images of imagefolder:.*\nput them back, or move it"):
+        with pytest.raises(UserError, match=r"a began with other images of imagefolder:.*\nput those back, or move it"):
             again()
 
 
@@ -57,4 +57,4 @@ def test_a_report_measures_no_model_on_other_images(tmp_path: Path) -> None:
     info = unseal((folder / "study.json").read_text())
     (folder / "study.json").write_text(seal(info | {"images": {"count": 1, "digest": "another"}}))
     page = write_report(folder, quick=True)["report"].read_text()
-    assert "digits has other images now than its models began with" in page
+    assert "digits has other images than when training began" in page
