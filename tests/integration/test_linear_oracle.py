@@ -34,16 +34,16 @@ STUDY = Study(
     name="linear_vae",
     base=TrialConfig(model=ModelConfig(architecture="linear", latent_dim=8)),
     space={"beta": FloatDistribution(0.5, HIGHEST, log=True)},
-    trials=TRIALS,
+    trials=4,
     final_epochs=0,
 )
 
 if __name__ == "__main__":
     main(STUDY)
 '''
-TRIALS = 3
 # small steps, many: a log-variance that overshoots its bound stays there, and its latent with it
-DIGITS = ("--epochs", "180", "--set", "batch_size=32", "--set", "lr=0.0045")
+# the three KL weights of this seed are one of the lowest, one of the middle and one of the highest
+DIGITS = ("--trials", "3", "--seed", "28", "--epochs", "180", "--set", "batch_size=32", "--set", "lr=0.0045")
 MNIST = ("--epochs", "8", "--limit-val", "500", "--set", "batch_size=64", "--set", "lr=0.005", "--set", "dataset=mnist")
 EVALUATED = 20_000  # rows at least, each with a noise of its own: their mean is sure to 0.1 % of a loss
 
@@ -60,13 +60,12 @@ class Found(NamedTuple):
 
 def trained(folder: Path, highest: float, *options: str) -> list[Found]:
     page = folder / "linear_vae.py"
-    page.write_text(PAGE.replace("HIGHEST", str(highest)).replace("TRIALS", str(TRIALS)))
-    # of these three KL weights one is among the lowest, one in the middle, and one among the highest
-    fixed = ("--seed", "28", "--prune", "0", "--no-report", "--out", "study")
+    page.write_text(PAGE.replace("HIGHEST", str(highest)))
+    fixed = ("--prune", "0", "--no-report", "--out", "study")
     done = script(page, *options, *fixed, cwd=folder, timeout=1100)
     assert done.returncode == 0, done.stderr
     runs = ranked_runs(folder / "study")
-    assert [run.config.model.architecture for run in runs] == ["linear"] * TRIALS
+    assert {run.config.model.architecture for run in runs} == {"linear"}
     images, _ = load_pixels(runs[0].config, None, "cpu")
     signed = 2 * images.batch(np.arange(len(images))).flatten(1).double().numpy() - 1
     eigenvalues = np.linalg.eigvalsh(np.cov(signed.T, bias=True))
@@ -87,7 +86,7 @@ def trained(folder: Path, highest: float, *options: str) -> list[Found]:
 def check(found: list[Found]) -> None:
     told = "\n".join(map(str, found))
     betas = [each.beta for each in found]
-    assert len(set(betas)) == TRIALS
+    assert len(set(betas)) >= 3
     assert betas[-1] > 10 * betas[0]
     assert all(-0.002 < each.excess < 0.01 for each in found), told  # what is below 0 is the evaluation's noise
     assert all(each.fewest <= each.active_units <= each.most for each in found), told
