@@ -18,7 +18,7 @@ from studies.run.options import Options, Resources
 from studies.run.reporting import foreseen_report
 from studies.study import Study
 from trainables.config import TrialConfig, idle
-from trainables.data.datasets import MissingDataError, dataset_of, training_images
+from trainables.data.datasets import MissingDataError, dataset_of, load_dataset, training_images
 from trainables.errors import UserError
 from trainables.records.study_layout import StudyLayout
 from trainables.space import describe
@@ -84,8 +84,9 @@ def _estimated(seen: Foreseen, folder: Path, options: Options) -> Estimate:
 def _time(seen: Foreseen, folder: Path, options: Options) -> list[str]:
     if options.resources.address not in (None, "local"):
         return ["not measured: the study runs elsewhere"]
+    base = seen.study.base
     try:
-        dataset_of(seen.study.base, options.data_dir, may_download=False)
+        load_dataset(base.dataset, options.data_dir, base.image_size, may_download=False)
     except MissingDataError:
         return ["not measured: the data set is not there"]
     try:

@@ -28,6 +28,8 @@ _PART = re.compile(
     r"(JPEG)?images?|imgs?|masks?|labels?|annotations?|segmentations?(class|object)?|ground[ _-]?truth|gt",
     re.IGNORECASE,
 )
+# of these, what is no picture, and what is the nearest reading
+_DRAWN = re.compile("mask|label|annot|segm", re.IGNORECASE)
 _FIRST = re.compile("train|im|jpegim", re.IGNORECASE)
 _MOST_REFUSED = 20  # files that cannot be read, after which the others are not tried
 
@@ -124,8 +126,7 @@ def find_pictures(root: Path) -> PictureFolder:
         beside = " and ".join(classes)
         notes.append(f"half of the pictures or more lie beside {beside}: to read them, move those folders elsewhere")
     elif not is_flat and any(classes and all(map(kind.fullmatch, classes)) for kind in (_SPLIT, _PART)):
-        drawn = re.compile("mask|label|annot|segm", re.IGNORECASE)
-        most = max(classes, key=lambda it: (not drawn.search(it), bool(_FIRST.match(it)), len(classes[it])))
+        most = max(classes, key=lambda it: (not _DRAWN.search(it), bool(_FIRST.match(it)), len(classes[it])))
         notes.append(f"{' and '.join(classes)} are read as classes: did you mean {root / most}?")
     elif not classes and any(inside.lost for inside in (top, *folders)):
         notes.append("fetch what the links lead to, as git-annex, DVC or a disk that is not mounted has it")
