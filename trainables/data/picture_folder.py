@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, takewhile
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,8 @@ from trainables.text import examples, legible, one_line
 
 # names of folders that are no classes: of splits, and of pictures beside what is drawn upon them
 _SPLIT = re.compile(
-    r"(train(ing)?|test(ing)?|val(id(ation)?)?|dev)[ _-]?(\d*|set|data|images?|masks?|labels?|annot(ations?)?)",
+    r"(.*[ _.-])?(train(ing)?|test(ing)?|val(id(ation)?)?|dev)"
+    r"([ _.-].*|\d*|[A-D]|set|data|images?|masks?|labels?|annot(ations?)?)",
     re.IGNORECASE,
 )
 _PART = re.compile(
@@ -29,8 +30,8 @@ _PART = re.compile(
     re.IGNORECASE,
 )
 # of these, what is no picture, and what is the nearest reading
-_DRAWN = re.compile("mask|label|annot|segm", re.IGNORECASE)
-_FIRST = re.compile("train|im|jpegim", re.IGNORECASE)
+_DRAWN = re.compile("mask|label|annot|segm|ground[ _-]?truth|^gt(fine|coarse|[ _-]|$)", re.IGNORECASE)
+_FIRST = re.compile("(^|[ _.-])train|^im|^jpegim", re.IGNORECASE)
 _MOST_REFUSED = 20  # files that cannot be read, after which the others are not tried
 
 
@@ -120,13 +121,15 @@ def find_pictures(root: Path) -> PictureFolder:
     left_out = "; ".join(_left_out(top, folders, deeper, is_flat))
     notes = [f"left out of {root}: {left_out}"] if left_out else []
     notes += _alike(classes)
-    if sum(len(below.pictures) for below in deeper) > sum(map(len, classes.values())):
-        notes += _nearest(deeper, sum(map(len, classes.values())))
-    elif classes and not is_flat and len(top.pictures) >= sum(map(len, classes.values())):
+    read = sum(map(len, classes.values()))
+    undrawn = [below for below in deeper if not any(map(_DRAWN.search, below.path.relative_to(root).parts))]
+    if sum(len(below.pictures) for below in (undrawn if classes else deeper)) > read:
+        notes += _nearest(root, deeper, read)
+    elif classes and not is_flat and len(top.pictures) >= read:
         beside = " and ".join(classes)
         notes.append(f"half of the pictures or more lie beside {beside}: to read them, move those folders elsewhere")
     elif not is_flat and any(classes and all(map(kind.fullmatch, classes)) for kind in (_SPLIT, _PART)):
-        most = max(classes, key=lambda it: (not _DRAWN.search(it), bool(_FIRST.match(it)), len(classes[it])))
+        most = max(classes, key=lambda name: _rank(name, len(classes[name])))
         notes.append(f"{' and '.join(classes)} are read as classes: did you mean {root / most}?")
     elif not classes and any(inside.lost for inside in (top, *folders)):
         notes.append("fetch what the links lead to, as git-annex, DVC or a disk that is not mounted has it")
@@ -217,27 +220,33 @@ def _walk(folder: Path) -> Iterator[_Contents]:
         yield from _walk(below)
 
 
-def _nearest(deeper: Sequence[_Contents], read: int) -> Iterator[str]:
-    """What else may be meant by folders with more pictures than are read: of those in which there are folders of
-    pictures, the one with most of these, and of splits the one to train on; or, where each of several has one folder
+def _rank(name: str, count: int) -> tuple[bool, bool, int]:
+    """How near the reading of a folder is, beside others: pictures before what is drawn upon them, what one trains on
+    before what one tests on, many before few."""
+    return not _DRAWN.search(name), bool(_FIRST.search(name)), count
+
+
+def _nearest(root: Path, deeper: Sequence["_Contents"], read: int) -> Iterator[str]:
+    """What else may be meant where folders further down have more pictures than are read: on the way down by the
+    nearest folders, the first that has folders of pictures; or, where it is one of several that each have one folder
     of the same name, classes."""
-    counts: Counter[Path] = Counter()
-    names: dict[Path, set[str]] = {}
+    counts: Counter[Path] = Counter()  # pictures in folders of a folder, however deep
+    names: dict[Path, dict[str, int]] = {}  # how many are directly in those that have some
     for contents in deeper:
         if contents.pictures:
-            counts[contents.path.parent] += len(contents.pictures)
-            names.setdefault(contents.path.parent, set()).add(contents.path.name)
-    fullest = max(counts, key=lambda folder: counts[folder])
-    if _SPLIT.fullmatch(fullest.name):
-        beside = (folder for folder in counts if folder.parent == fullest.parent)
-        fullest = next((folder for folder in beside if folder.name.lower() in ("train", "training")), fullest)
-    count = counts[fullest]
-    alike = [folder for folder in counts if folder.parent == fullest.parent and names[folder] == names[fullest]]
-    if len(alike) > 1 and len(names[fullest]) == 1 and not _SPLIT.fullmatch(fullest.name):
-        (name,) = names[fullest]
-        yield f"the pictures of a class must lie directly in its folder: move those of {fullest / name} to {fullest}"
-    elif count > read:
-        yield f"did you mean {fullest}?"
+            names.setdefault(contents.path.parent, {})[contents.path.name] = len(contents.pictures)
+            for above in takewhile(lambda folder: folder != root, contents.path.parents):
+                counts[above] += len(contents.pictures)
+    here = root
+    while here not in names:
+        inside = [folder for folder in counts if folder.parent == here]
+        here = max(inside, key=lambda folder: _rank(folder.name, counts[folder]))
+    alike = [folder for folder in names if folder.parent == here.parent and set(names[folder]) == set(names[here])]
+    if len(alike) > 1 and len(names[here]) == 1 and not _SPLIT.fullmatch(here.name):
+        (name,) = names[here]
+        yield f"the pictures of a class must lie directly in its folder: move those of {here / name} to {here}"
+    elif sum(names[here].values()) > read:
+        yield f"did you mean {here}?"
 
 
 def _is_litter(name: str) -> bool:

@@ -22,6 +22,7 @@ from trainables.errors import UserError, reason_of
 
 # An idx header or a small gzip stream can promise any size; 1 GiB is 1.3 million images of 28 x 28.
 _MAX_FILE_BYTES = 1 << 30
+_FETCH = "fetch it again"  # what ends trouble with a file that is damaged
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def read_cifar_pickled(files: Mapping[Path, PublishedFile], shape: Shape, class_
         content = _mapped(path, 0, (_size_of(path),))
         if (found := _hash_like(published.hash, content)) != published.hash:
             rule = f"{path.parent} must hold {published.publisher}'s published files, unaltered"
-            raise UserError(f"{rule}: {path.name} must have the hash {published.hash}, found {found}")
+            raise UserError(f"{rule}: {path.name} must have the hash {published.hash}, found {found}\n{_FETCH}")
         batch = pickle.loads(content.data, encoding="latin1")
         images.append(np.asarray(batch["data"], np.uint8).reshape(-1, *shape))
         labels.append(np.asarray(batch["labels"], np.int64))
@@ -104,12 +105,16 @@ def _read_idx(path: Path, dimensions: int, published: PublishedFile) -> np.ndarr
             body = b"" if is_plain else stream.read(size + 1)  # a byte too many, if there is one
         found = path.stat().st_size - len(header) if is_plain else len(body)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise UserError(f"{path} is cut off or damaged within its gzip: fetch it again") from error
+        raise UserError(f"{path} is cut off or damaged within its gzip\n{_FETCH}") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read: {reason_of(error)}") from error
     if found != size:
         more = f"{len(header) + min(found, size + 1):,}{' or more' if found > size else ''}"
-        raise UserError(f"{path} must be {len(header) + size:,} bytes by its header of {shape}, found {more}")
+        packed = path.with_name(f"{path.name}.gz")
+        way_out = f"remove it, and {packed.name} is read" if packed.is_file() else _FETCH
+        raise UserError(
+            f"{path} must be {len(header) + size:,} bytes by its header of {shape}, found {more}\n{way_out}"
+        )
     array = _mapped(path, len(header), shape) if is_plain else np.frombuffer(body, np.uint8).reshape(shape)
     _check_published(path, published, np.frombuffer(header, np.uint8), array)
     return array
@@ -135,7 +140,7 @@ def _idx_shape(path: Path, header: bytes, dimensions: int) -> tuple[int, ...]:
     if kind := kind_of(header):
         raise UserError(f"{path} {kind}; it must hold images or labels in the idx format")
     if len(header) < expected:
-        raise UserError(f"{path} must start with an idx header of {expected} bytes, found {len(header)}")
+        raise UserError(f"{path} must start with an idx header of {expected} bytes, found {len(header)}\n{_FETCH}")
     magic, *shape = struct.unpack(f">{1 + dimensions}I", header)
     if magic != 0x800 + dimensions:
         rule = f"the idx magic 0x{0x800 + dimensions:08x}, that of bytes in {dimensions} dimension(s)"
@@ -157,7 +162,7 @@ def _size_of(path: Path, record_bytes: int = 1) -> int:
         if kind:
             raise UserError(f"{path} {kind}; it must hold images as they are published")
         rule = f"of {record_bytes:,} bytes, at least one and at most {_MAX_FILE_BYTES:,} bytes in all"
-        raise UserError(f"{path} must hold whole records {rule}, found {found:,} bytes")
+        raise UserError(f"{path} must hold whole records {rule}, found {found:,} bytes\n{_FETCH}")
     return found
 
 
@@ -182,7 +187,7 @@ def _check_published(path: Path, published: PublishedFile, *parts: np.ndarray) -
         return
     if (found := _hash_like(published.hash, *parts)) != published.hash:
         file = f"{published.publisher}'s published file, whose hash starts with {published.hash[:19]}"
-        raise UserError(f"{path} is altered: it has the size of {file}, found {found[:19]}")
+        raise UserError(f"{path} is altered: it has the size of {file}, found {found[:19]}\n{_FETCH}")
 
 
 def _hash_like(example: str, *parts: bytes | np.ndarray) -> str:

@@ -124,6 +124,8 @@ def test_pictures_whose_content_was_not_fetched_are_not_taken_for_other_files(tm
         (("train", "train_masks", "test"), "train"),
         (("val", "val_labels", "train_labels"), "val"),
         (("JPEGImages", "SegmentationClass"), "JPEGImages"),
+        (("trainA", "trainB", "testA"), "trainA"),
+        (("DIV2K_train_HR", "DIV2K_valid_HR"), "DIV2K_train_HR"),
     ],
 )
 def test_splits_and_masks_are_taken_for_classes_with_a_word(tmp_path, names, meant):
@@ -226,6 +228,11 @@ def test_what_systems_leave_in_folders_is_not_meant(tmp_path):
         (("train/cat/{}.png", "val/cat/{}.png", "test/cat/{}.png"), "train"),
         (("data/images/cat/{}.png", "readme.txt"), "data/images"),
         (("flat/pictures/{}.png",), "flat"),
+        (
+            ("leftImg8bit/train/ulm/{}.png", "gtFine/train/ulm/{}.png", "gtFine/train/ulm/ids {}.png"),
+            "leftImg8bit/train",
+        ),
+        (("masks/1/{}.png", "masks/2/{}.png", "constraints/1/{}.png"), "constraints"),
     ],
 )
 def test_the_nearest_reading_is_named_where_there_is_none(tmp_path, places, meant):
@@ -252,9 +259,27 @@ def test_splits_that_are_read_as_classes_are_said_to_be(tmp_path):
 def test_classes_with_a_folder_each_in_which_their_pictures_are_are_said_to_be_no_classes(tmp_path):
     root = draw(tmp_path / "x", "train/n01/images/{}.png", "train/n02/images/{}.png", "val/images/{}.png")
     place = root / "train/n01"
-    said = f"the pictures of a class must lie directly in its folder: move those of {place / 'images'} to {place}"
-    assert error_of(f"imagefolder:{root}").endswith(f"\n{said}")
+    assert error_of(f"imagefolder:{root}").endswith(f"\n{said_of(place)}")
     assert "did you mean" in error_of(f"imagefolder:{draw(tmp_path / 'y', 'train/cat/{}.png', 'test/cat/{}.png')}")
+
+
+def test_one_trains_on_classes_with_a_folder_each_though_each_has_fewer_than_the_test_split(tmp_path):
+    places = [f"train/{name}/images/{{}}.png" for name in ("n01", "n02")]
+    root = draw(tmp_path / "x", *places, *(f"test/images/{each} {{}}.png" for each in range(3)))
+    place = root / "train/n01"
+    assert error_of(f"imagefolder:{root}").endswith(f"\n{said_of(place)}")
+
+
+def said_of(place):
+    return f"the pictures of a class must lie directly in its folder: move those of {place / 'images'} to {place}"
+
+
+def test_drawings_further_down_are_no_nearer_reading_than_the_pictures_they_are_of(tmp_path):
+    drawn = [f"CelebAMask-HQ-mask-anno/{each}/{{}}.png" for each in range(3)]
+    root = draw(tmp_path / "x", "CelebA-HQ-img/{}.png", *drawn)
+    data = load_dataset(f"imagefolder:{root}")
+    assert data.classes == ("CelebA-HQ-img",)
+    assert not any("did you mean" in note for note in data.notes)
 
 
 @pytest.mark.parametrize("place", ["a/{}.heic", "a/{}.svg", "a/{}.CR2", "a/picture {}", "{}.npy"])
