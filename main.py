@@ -22,6 +22,7 @@ from trainables.console import Version, checked_options, command_line, folder_of
 from trainables.data.catalog import NAMES
 from trainables.data.datasets import dataset_of, image_shape, load_dataset
 from trainables.errors import ExitCode, UserError
+from trainables.interrupts import hear_no_more
 from trainables.machine import limit_threads
 from trainables.metrics import Metrics, at_rate
 from trainables.records.study_layout import obstacle, visu_name
@@ -154,6 +155,7 @@ def _train(config: TrialConfig, folder: TrialFolder, data_dir: Path | None, cons
     except NonFiniteError as error:
         raise UserError(f"training stopped: {error}\ntry a lower --lr") from error
     except KeyboardInterrupt:
+        hear_no_more()
         kept = f"{folder.path} keeps what is done; the same command goes on from there"
         console.print(f"\ninterrupted: {kept}", soft_wrap=True)
         raise SystemExit(ExitCode.INTERRUPTED) from None

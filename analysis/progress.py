@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from threading import Event, Thread
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -11,7 +12,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn
 from trainables.terminal import Seldom
 from trainables.text import printable
 
-_FIRST_LINE = 60.0  # seconds
+_FIRST_LINE, _LOOK = 60.0, 1.0  # seconds
 
 # called with what is done next, in a few words, and the share of the work that is done, from 0 to 1
 ShowStep = Callable[[str, float], object]
@@ -59,18 +60,33 @@ class Expected:
 @contextmanager
 def progress_bar(console: Console, expected: Expected | None = None) -> Iterator[ShowStep]:
     """A bar in a terminal while the context lasts, with the time that it took, or that is left of what is ``expected``;
-    elsewhere a line a minute."""
+    elsewhere a line a minute, however long a step takes."""
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
     time_column = TextColumn("{task.fields[left]}") if expected else TimeElapsedColumn()
-    hidden, line = not console.is_terminal, Seldom(_FIRST_LINE)
+    hidden, line, is_over = not console.is_terminal, Seldom(_FIRST_LINE), Event()
     with Progress(*columns, time_column, console=console, transient=True, disable=hidden) as bar:
-        task = bar.add_task("starting", total=1.0, left=expected)
+        bar.add_task("starting", total=1.0, left=expected)
+        (task,) = bar.tasks
 
         def show(step: str, share: float) -> None:
             if expected:
                 expected.share = share
-            bar.update(task, description=printable(step), completed=share)
-            if hidden and line.is_due():
-                console.print(printable(f"{share:.0%}, next {step}"), markup=False, highlight=False, soft_wrap=True)
+            bar.update(task.id, description=printable(step), completed=share)
 
-        yield show
+        def tell() -> None:
+            while not is_over.wait(_LOOK):
+                if line.is_due():
+                    said = "; ".join(
+                        [f"{task.completed:.0%}, {task.description}", *([str(expected)] if expected else [])]
+                    )
+                    console.print(said, markup=False, highlight=False, soft_wrap=True)
+
+        thread = Thread(target=tell, daemon=True)
+        if hidden:
+            thread.start()
+        try:
+            yield show
+        finally:
+            is_over.set()
+            if hidden:
+                thread.join()

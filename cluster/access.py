@@ -25,6 +25,7 @@ _ANOTHER = "set RAY_TMPDIR to a folder with room"
 _ROOM_BYTES = 16 << 20  # what Ray writes while it starts, and its first logs
 # of what may hold them: a socket's path has 107 bytes at most, and Ray's end like this
 _LONGEST_ROOT = 107 - len(f"/ray-{os.getuid():0>8}/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store")
+_LONGEST_TMPDIR = 107 - len("/pymp-01234567/listener-01234567")
 _TOKEN_VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
 
@@ -68,7 +69,7 @@ def use_token() -> None:
     """Have the token, where there is one, asked for by a cluster that this process starts, and shown to one that it
     joins: not every Ray does the one by itself, nor `ray.init` the other. To be called before Ray is imported."""
     path = _token_path()
-    if path is None or path.exists():
+    if path is None or os.access(path, os.R_OK):
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
@@ -87,6 +88,13 @@ def temporary_root() -> Path:
         raise UserError(f"{what} must have a name in UTF-8, as Ray writes it\n{_ANOTHER}")
     check_room(root, what)
     return root
+
+
+def shorten_tmpdir() -> None:
+    """Have other processes use the temporary root where TMPDIR is too long for the sockets of Python's multiprocessing,
+    by which Ray's dashboard starts its parts. Raises: as `temporary_root`."""
+    if len(os.fsencode(os.environ.get("TMPDIR", ""))) > _LONGEST_TMPDIR:
+        os.environ["TMPDIR"] = str(temporary_root())
 
 
 def check_room(folder: Path, what: str) -> None:

@@ -16,10 +16,18 @@ from typing import Any
 import psutil
 
 from cluster import ray_private, sessions
-from cluster.access import check_address, ensure_token, private_folder, refuse_eavesdroppers, said_by, use_token
+from cluster.access import (
+    check_address,
+    ensure_token,
+    private_folder,
+    refuse_eavesdroppers,
+    said_by,
+    shorten_tmpdir,
+    use_token,
+)
 from trainables.errors import ExitCode, UserError
 from trainables.interrupts import ENDING
-from trainables.machine import cores_for_workers, memory
+from trainables.machine import cores_for_workers, largest_file, memory
 from trainables.slots.resources import START_ATTEMPTS
 
 ANSWER_SECONDS = 15.0
@@ -45,7 +53,7 @@ _SHARED_ENVIRONMENT = {"RAY_TRAIN_ENABLE_STATE_TRACKING": "1"}
 _STORE_SHARE, _LEAST_STORE_BYTES = 0.2, 80 << 20  # of the memory, for Ray's objects, of which a study has few
 # a worker that does not answer does not say goodbye either; Train would wait for 30 s
 _WORKER_ENVIRONMENT = {"TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": "5"}
-_own_sessions: list[Path] = []  # folders of the clusters that this process has started
+_left: list[Path] = []  # folders that the clusters which this process has started leave
 _joining = Event()  # from before this process is a driver until it is none any more
 
 
@@ -83,6 +91,7 @@ def connected(address: str | None, patience: float = PATIENCE, trusted_network: 
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     try:
         if address is None:
+            shorten_tmpdir()
             options = _options_here()
         else:
             address = _checked(address, trusted_network)
@@ -95,7 +104,8 @@ def connected(address: str | None, patience: float = PATIENCE, trusted_network: 
             context: Any = ray.init(**options)
             logging.getLogger("ray").setLevel(logging.ERROR)
             if address is None:
-                _own_sessions.append(Path(context.address_info["session_dir"]))
+                session = Path(context.address_info["session_dir"])
+                _left.extend([session, *sessions.listening_folders()])
     except UserError:
         raise
     except Exception as error:  # a node that does not come up in time is no class of its own
@@ -105,7 +115,6 @@ def connected(address: str | None, patience: float = PATIENCE, trusted_network: 
     finally:
         meanwhile.join()  # a process that ends in the middle of an import says so
     if address is None:
-        session = _own_sessions[-1]
         sessions.remove_ended(session.parent, session)
     yield context.dashboard_url
     ray.shutdown()
@@ -123,13 +132,13 @@ def _take_signals_back() -> None:
 
 def keep_logs() -> None:
     """Leave the logs of the clusters that this process has started, as after an end that was no good one."""
-    _own_sessions.clear()
+    _left.clear()
 
 
 def _forget_sessions() -> None:
     """Remove what the clusters that this process started, and that are gone, have left."""
-    while _own_sessions:
-        sessions.remove(_own_sessions.pop())
+    while _left:
+        sessions.remove(_left.pop())
 
 
 def _options_here() -> dict[str, Any]:
@@ -140,9 +149,13 @@ def _options_here() -> dict[str, Any]:
         "dashboard_host": "127.0.0.1",
         "num_cpus": cores_for_workers(),
     }
-    if (most := memory()) < psutil.virtual_memory().total:
-        options["object_store_memory"] = max(_LEAST_STORE_BYTES, int(_STORE_SHARE * most))
-        options |= ray_private.options_of_memory(most - options["object_store_memory"])
+    most, file = memory(), largest_file()
+    store = max(_LEAST_STORE_BYTES, int(_STORE_SHARE * most))
+    if file is not None:  # which holds what is stored, and a little more
+        options["object_store_memory"] = store = min(store, file - (4 << 20))
+    if most < psutil.virtual_memory().total:
+        options["object_store_memory"] = store
+        options |= ray_private.options_of_memory(most - store)
     return options | ray_private.options_of_temp_dir(str(private_folder()))
 
 

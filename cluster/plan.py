@@ -71,7 +71,8 @@ def chosen(nodes: list[Node], placement: Placement) -> list[Node]:
         raise UserError(
             f"{' '.join(asked)} must fit a node of the cluster, got {len(nodes)} without: "
             f"accelerators {', '.join(accelerators) or 'none'}; labels {', '.join(labels) or 'none'}\n"
-            "choose one of those; `ray start --labels KEY=VALUE` gives a node a label"
+            f"{'choose one of those, or ' * bool(accelerators or labels)}leave out {' '.join(asked)}; "
+            "`ray start --labels KEY=VALUE` gives a node a label"
         )
     return found
 

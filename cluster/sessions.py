@@ -1,4 +1,5 @@
-"""What Ray leaves in its temporary folder: a folder a session, with its logs, which it never removes."""
+"""What Ray leaves in temporary folders: a folder a session, with its logs, which it never removes, and one of Python's
+multiprocessing, as it kills its dashboard before that can."""
 
 import os
 import shutil
@@ -26,6 +27,16 @@ def remove_ended(folder: Path, own: Path) -> None:
 def remove(session: Path) -> None:
     """Remove a session that has ended, as far as that can be."""
     shutil.rmtree(session, ignore_errors=True)
+
+
+def listening_folders() -> set[Path]:
+    """Those of Python's multiprocessing in which this process' descendants listen."""
+    found = set[Path]()
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it has ended
+            paths = (Path(str(each.laddr)) for each in process.net_connections("unix"))
+            found |= {path.parent for path in paths if path.parent.name.startswith("pymp-")}
+    return found
 
 
 def _is_kept(session: Path) -> bool:

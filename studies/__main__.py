@@ -41,7 +41,7 @@ def status(study: _StudyPath, as_json: Annotated[bool, typer.Option("--json", he
     if as_json:
         print(json.dumps(found, indent=2))
     else:
-        print_facts(described(found), screen(), whole=["study", "go on by"])
+        print_facts(described(found), screen(), whole=["study", "go on by", "made by"])
     if found["driver"] is None:
         raise typer.Exit(_FINISHED if found["is_finished"] else _UNFINISHED)
     raise typer.Exit(_PAUSED if found["driver"]["phase"] == "paused" else _RUNNING)

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from typer.main import get_command
 
 from trainables.config import MEANT, TrialConfig
-from trainables.errors import EndedEarly, ExitCode, OptionError, UserError, explain, reason_of
+from trainables.errors import DamagedError, EndedEarly, ExitCode, OptionError, UserError, explain, reason_of
 from trainables.process import lost, settle
 from trainables.text import as_typed, printable
 from vae_models import ModelConfig
@@ -148,7 +148,7 @@ def checked_options() -> Iterator[None]:
     anything. Raises: OptionError for what is refused."""
     try:
         yield
-    except OptionError:
+    except (OptionError, DamagedError):
         raise
     except ValidationError as error:
         raise OptionError(explain(error, most=1)) from error

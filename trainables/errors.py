@@ -33,6 +33,10 @@ class WaitWarning(StudyWarning):
     """What a command waits for, said each time."""
 
 
+class DamagedError(UserError):
+    """A study's folder that is damaged, whatever option names it."""
+
+
 class OptionError(UserError):
     """A command line's option with a value that it cannot have."""
 

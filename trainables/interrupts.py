@@ -21,6 +21,12 @@ def raise_interrupts() -> None:
     _exchange(_end, signal.SIG_DFL, new=signal.default_int_handler)
 
 
+def hear_no_more() -> None:
+    """From now on they change nothing: what was begun is being ended."""
+    for number in (signal.SIGINT, *ENDING):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _exchange(*old: object, new: "signal._HANDLER") -> None:
     for number in (signal.SIGINT, *ENDING):  # those that are ignored stay so, as a hang-up under nohup
         if signal.getsignal(number) in old:

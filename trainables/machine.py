@@ -20,6 +20,7 @@ _JOBS_CORES = ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE", "NSLOTS", "PBS_NCPUS
 _WORKER_BYTES = 768 << 20  # of a process that trains on a CPU, its libraries included
 _THREADS = 600  # 577 were seen, with two cores
 _ADDRESSES = 16 << 30  # 12 were seen
+_FILE_BYTES = 128_000_000  # of a file by which Ray's processes share memory; with 80 it was seen to start
 _RAY_BYTES = 1536 << 20  # of the driver, and of Ray's own processes
 
 
@@ -51,6 +52,12 @@ def cores_for_workers() -> int:
     return max(1, min(cores(), (memory() - _RAY_BYTES) // _WORKER_BYTES))
 
 
+def largest_file() -> int | None:
+    """Bytes of a file that this process may write; None where it has no limit."""
+    most, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    return None if most == resource.RLIM_INFINITY else most
+
+
 def warn_of_tight_limits() -> None:
     """A `StudyWarning` where Ray and one worker take more memory than this process may, and where each process is
     killed after so much time of a processor."""
@@ -74,6 +81,9 @@ def refuse_small_limits() -> None:
     most, _ = resource.getrlimit(resource.RLIMIT_NPROC)  # of this user, but for root
     if os.geteuid() and most != resource.RLIM_INFINITY and most < _THREADS:
         raise UserError(f"{rule}, got {most} (ulimit -u)\nraise it, or use a machine that is meant for computing")
+    if (most_bytes := largest_file()) is not None and most_bytes < _FILE_BYTES:
+        rule = f"ulimit -f must allow files of {decimal(_FILE_BYTES)}, by one of which Ray's processes share memory"
+        raise UserError(f"{rule}, got {decimal(most_bytes)}\nulimit -f unlimited, or ask for more in the job's script")
     most, _ = resource.getrlimit(resource.RLIMIT_AS)
     if most != resource.RLIM_INFINITY and most < _ADDRESSES:
         rule = f"ulimit -v must leave a process {decimal(_ADDRESSES)} of addresses, which Ray reserves and hardly uses"

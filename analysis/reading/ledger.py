@@ -45,7 +45,9 @@ def read_ledger(layout: StudyLayout, question: Question) -> list[FrozenTrial]:
             raise UserError(fault) from error
         if cut:  # whole, but for a reader who may not write beside it
             rest = "its last write was cut short, or is in a file beside it that cannot be taken in here"
-            raise UserError(f"{shown} cannot be read: {rest}\nthe study's command, run again, mends it") from error
+            may_write = os.access(layout.path, os.W_OK)
+            way_out = "the study's command, run again, mends it" if may_write else "ask a copy of the folder, elsewhere"
+            raise UserError(f"{shown} cannot be read: {rest}\n{way_out}") from error
         # the error's own text may hold the storage's password
         way_out = "restore it from a copy; where there is none, the study's command starts over with --fresh"
         raise UserError(f"{shown} is damaged: it is not a whole Optuna ledger\n{way_out}") from error

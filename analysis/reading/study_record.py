@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from analysis.reading.ledger import read_ledger
 from analysis.reading.states import states_of
 from analysis.reading.validation import (
+    Question,
     best_row,
     check_rates,
     column,
@@ -131,18 +132,13 @@ class StudyRecord:
 
     def config(self, trial: FrozenTrial) -> TrialConfig | None:
         """What a trial trains by the ledger; None while its parameters are being drawn, or if they make none."""
-        if not trial.params.keys() >= self.space.keys():
-            return None
-        try:
-            return self.base.of_trial(trial.number, {path: trial.params[path] for path in self.space})
-        except ValueError:  # such a trial failed, and has no epochs
-            return None
+        return _drawn(trial, self.base, self.space)
 
 
 def read_study(folder: StudyRecord | Path | str) -> StudyRecord:
     """Everything the folder says, with one query for all trials; a study that is read already is what it is. A trial
-    whose record is torn is without epochs, with a `StudyWarning`. Raises: UserError where the folder is missing, or
-    holds no whole study, or none of its records can be read, or one contradicts the ledger."""
+    whose record is torn, or contradicts the ledger, is without epochs, with a `StudyWarning`. Raises: UserError where
+    the folder is missing, or holds no whole study, or none of its records can be read."""
     if isinstance(folder, StudyRecord):
         return folder
     layout = StudyLayout(Path(folder))
@@ -157,8 +153,7 @@ def read_study(folder: StudyRecord | Path | str) -> StudyRecord:
         raise UserError(f"the study's ledger {rule}\nrestore {lost}; {copied}")
     records = [TrialFolder(layout.trial(trial.number)) for trial in trials]
     faults: dict[int, str] = {}
-    found = [_recorded(*each, question.objective, faults) for each in zip(records, trials, strict=True)]
-    epochs = [rows for rows, _ in found]
+    epochs = [_recorded(*each, question, faults) for each in zip(records, trials, strict=True)]
     driver = driver_of(StudyLayout(layout.path.resolve()))  # a link to a folder is that folder
     study = StudyRecord(
         layout.path,
@@ -172,9 +167,6 @@ def read_study(folder: StudyRecord | Path | str) -> StudyRecord:
         epochs,
         faults,
     )
-    for (_, config), trial, record in zip(found, trials, records, strict=True):
-        if trial.number not in faults:
-            _check(config, trial, study, record.path)
     if faults and not any(map(len, epochs)):
         raise UserError(next(iter(faults.values())))
     for number, fault in faults.items():
@@ -182,15 +174,13 @@ def read_study(folder: StudyRecord | Path | str) -> StudyRecord:
     return study
 
 
-def _recorded(
-    record: TrialFolder, trial: FrozenTrial, objective: str, faults: dict[int, str]
-) -> tuple[np.ndarray, TrialConfig | None]:
-    """A trial's epochs, and where it has some its config; nothing where its record is torn, which is noted."""
+def _recorded(record: TrialFolder, trial: FrozenTrial, question: Question, faults: dict[int, str]) -> np.ndarray:
+    """A trial's epochs; none where its record is torn or contradicts the ledger, which is noted."""
     try:
         epochs, known = read_epochs(record), len(trial.intermediate_values)
         config = record.config() if len(epochs) or trial.state == TrialState.COMPLETE else None
         if config and trial.state == TrialState.COMPLETE and not is_done(epochs, config):
-            told = values(objective, config, best_row(epochs, config)) if len(epochs) else None
+            told = values(question.objective, config, best_row(epochs, config)) if len(epochs) else None
             known = known if told == trial.values else config.epochs
         if known > len(epochs):  # a record is written before the ledger
             ended = config and config.patience and trial.state == TrialState.COMPLETE
@@ -199,10 +189,13 @@ def _recorded(
             raise UserError(f"{record.metrics} {rule}: it was cut off\nrestore it")
         if config:
             check_rates(record, config, epochs)
-        return epochs, config
+        if fault := _contradiction(config, epochs, trial, question):
+            both = f"{record.path} and the study's ledger"
+            raise UserError(f"{both} contradict each other: {fault}\nrestore the one or the other")
+        return epochs
     except UserError as error:
         faults[trial.number] = str(error)
-        return no_epochs(), None
+        return no_epochs()
 
 
 def seconds_held(epochs: np.ndarray) -> np.ndarray:
@@ -210,19 +203,26 @@ def seconds_held(epochs: np.ndarray) -> np.ndarray:
     return np.column_stack([column(epochs, "cpu_seconds"), column(epochs, "gpu_seconds")])
 
 
-def _check(held: TrialConfig | None, trial: FrozenTrial, study: StudyRecord, path: Path) -> None:
-    """A trial's record, in ``path`` with the config ``held``, and its line in the ledger vouch for each other. Raises:
-    UserError where they contradict each other: one of them is altered, or another's."""
-    config, best = study.config(trial), study.best[trial.number]
-    reported, bits = trial.intermediate_values, column(study.epochs[trial.number], "val_bits_per_dim").tolist()
-    told = values(study.objective, config, best) if config and best else None
+def _drawn(trial: FrozenTrial, base: TrialConfig, space: dict[str, BaseDistribution]) -> TrialConfig | None:
+    """See `StudyRecord.config`."""
+    if not trial.params.keys() >= space.keys():
+        return None
+    try:
+        return base.of_trial(trial.number, {path: trial.params[path] for path in space})
+    except ValueError:  # such a trial failed, and has no epochs
+        return None
+
+
+def _contradiction(held: TrialConfig | None, epochs: np.ndarray, trial: FrozenTrial, question: Question) -> str:
+    """In what a trial's record, of the config ``held``, and its line in the ledger do not vouch for each other, as one
+    of them is altered, or another's; empty if in nothing."""
+    config, bits = _drawn(trial, question.base, question.space), column(epochs, "val_bits_per_dim").tolist()
     if bits and config is not None and held != config:
-        fault = "its config is not what the ledger says that was drawn"
-    elif any(not 1 <= epoch <= len(bits) or bits[epoch - 1] != value for epoch, value in reported.items()):
-        fault = "its metrics are not those that the ledger was told"
-    elif trial.state == TrialState.COMPLETE and told != trial.values:
-        fault = f"the ledger's value is {trial.values}"
-    else:
-        return
-    both = f"{path} and the study's ledger"
-    raise UserError(f"{both} contradict each other: {fault}\nrestore the one or the other")
+        return "its config is not what the ledger says that was drawn"
+    if any(not 1 <= epoch <= len(bits) or bits[epoch - 1] != told for epoch, told in trial.intermediate_values.items()):
+        return "its metrics are not those that the ledger was told"
+    if trial.state == TrialState.COMPLETE:
+        found = values(question.objective, config, best_row(epochs, config)) if config and bits else None
+        if found != trial.values:
+            return f"the ledger's value is {trial.values}"
+    return ""

@@ -1,6 +1,5 @@
 """One command line for every study script."""
 
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ from studies.study import Study
 from trainables import console, terminal
 from trainables.console import checked_options
 from trainables.errors import EndedEarly, ExitCode, UserError
-from trainables.interrupts import ENDING
+from trainables.interrupts import hear_no_more
 from trainables.process import lost
 
 # for a shell: what to do where nothing more comes from the study's process before it has ended: give a terminal its
@@ -73,8 +72,7 @@ def to_the_end(work: Callable[[], None], folder: Path, screen: Console) -> None:
             work()
             lost.clear()  # what could not be printed, the folder has
         except KeyboardInterrupt:  # typer would say that it was aborted
-            for number in (signal.SIGINT, *ENDING):  # once more changes nothing
-                signal.signal(number, signal.SIG_IGN)
+            hear_no_more()
             terminal.print_text(
                 f"interrupted: {folder} keeps what is done; the same command goes on from there", screen
             )

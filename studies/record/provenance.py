@@ -1,5 +1,6 @@
 """By what command, with which versions and on what machine a study was made, for its record."""
 
+import os
 import platform
 import re
 import subprocess
@@ -27,7 +28,7 @@ def provenance() -> dict[str, Any]:
         "directory": legible(str(Path.cwd())),
         "command": legible(without_passwords(as_typed("python", *_without_secrets(sys.argv)))),
         "versions": {"python": platform.python_version()} | _versions(),
-        "git_commit": _output_of("git", "-C", _ROOT, "describe", "--always", "--dirty", "--abbrev=12") or None,
+        "git_commit": _commit(),
         "hardware": {
             "machine": platform.machine(),
             "cpus": cores(),  # that the driver may use
@@ -35,6 +36,13 @@ def provenance() -> dict[str, Any]:
             "gpus": _output_of("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").splitlines(),
         },
     }
+
+
+def _commit() -> str | None:
+    """Of the repository whose root this project is: what it was unpacked or installed in has commits of its own."""
+    if _output_of("git", "-C", _ROOT, "rev-parse", "--show-prefix"):
+        return None
+    return _output_of("git", "-C", _ROOT, "describe", "--always", "--dirty", "--abbrev=12") or None
 
 
 def has_bfloat16() -> bool:
@@ -70,7 +78,11 @@ def _without_secrets(arguments: list[str]) -> list[str]:
 def _output_of(*command: str) -> str:
     """What a command prints; nothing where it fails, hangs, or is not there."""
     quiet = subprocess.DEVNULL
+    # not those of a repository that a hook, or a person's dotfiles, have named
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
-        return subprocess.check_output(command, stderr=quiet, text=True, errors="replace", timeout=_SECONDS).strip()
+        return subprocess.check_output(
+            command, stderr=quiet, text=True, errors="replace", timeout=_SECONDS, env=variables
+        ).strip()
     except (OSError, subprocess.SubprocessError):
         return ""

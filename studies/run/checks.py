@@ -3,6 +3,7 @@
 import os
 import shutil
 import sysconfig
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -25,7 +26,7 @@ from studies.search.sinks import check_mlflow
 from studies.study import Study
 from trainables.console import unwritable
 from trainables.data.datasets import MissingDataError, load_dataset, training_images
-from trainables.errors import UserError
+from trainables.errors import DamagedError, UserError
 from trainables.machine import refuse_small_limits, warn_of_tight_limits
 from trainables.records.storage_urls import storage_url
 from trainables.slots.resources import Placement, SlotResources
@@ -95,12 +96,21 @@ def _check_machine(study: Study, options: Options) -> None:
         fault = f"--max-gpu-hours counts hours of GPUs, and this machine has none, got {options.budget.gpu_hours:g}"
         raise UserError(f"{fault}\nuse --max-hours")
     if study.base.compile:
-        compiler, header = os.environ.get("CXX") or "g++", Path(sysconfig.get_path("include")) / "Python.h"
-        if lacking := compiler if shutil.which(compiler) is None else header if not header.is_file() else None:
-            raise UserError(
-                f"compile needs a C++ compiler and Python's headers, and there is no {lacking}\n"
-                "install g++ and python3-dev, or leave out --set compile=true"
-            )
+        _check_compiler()
+
+
+def _check_compiler() -> None:
+    """Raises: UserError for what torch.compile lacks here: a compiler, headers, a place for code that is run."""
+    way_out = "or leave out --set compile=true"
+    compiler, header = os.environ.get("CXX") or "g++", Path(sysconfig.get_path("include")) / "Python.h"
+    if lacking := compiler if shutil.which(compiler) is None else header if not header.is_file() else None:
+        fault = f"compile needs a C++ compiler and Python's headers, and there is no {lacking}"
+        raise UserError(f"{fault}\ninstall g++ and python3-dev, {way_out}")
+    code = Path(os.environ.get("TORCHINDUCTOR_CACHE_DIR") or tempfile.gettempdir()).absolute()
+    place = next(folder for folder in (code, *code.parents) if folder.exists())
+    if os.statvfs(place).f_flag & os.ST_NOEXEC:
+        fault = f"compile needs a folder whose files may be run, and the disk of {code} lets none (noexec)"
+        raise UserError(f"{fault}\nset TORCHINDUCTOR_CACHE_DIR to a folder on another, {way_out}")
 
 
 def _check_interfaces() -> None:
@@ -188,8 +198,11 @@ def _becomes(study: Study, folder: StudyFolder, options: Options) -> tuple[str, 
         return "new", False
     if options.fresh:
         return f"new; the study there is moved aside, to {folder.path.name}.<time>", False
-    info, question = read_question(folder.layout)
-    trials, before = Trials(study, read_ledger(folder.layout, question)), int(info.get("trials", 0))
+    try:
+        info, question = read_question(folder.layout)
+        trials, before = Trials(study, read_ledger(folder.layout, question)), int(info.get("trials", 0))
+    except UserError as error:
+        raise DamagedError(str(error)) from error
     ended, asked = len(trials.ended()), study.trials
     done = f"{ended} of {asked} trials are done" if ended <= asked else f"{ended} trials are done, {asked} asked for"
     if is_finished(trials, folder):

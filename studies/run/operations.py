@@ -83,10 +83,12 @@ def described(status: Mapping[str, Any]) -> dict[str, str]:
     elif status["best"] is not None:
         found["best"] = f"trial {status['best']}: {SCORES[status['objective']].said(status['best_score'])}"
     found["cost"] = f"{status['cpu_hours']:.3g} CPU hours, {status['gpu_hours']:.3g} GPU hours"
-    if not (driver or status["is_finished"]):
+    if not driver:
         place = Path(status["directory"])  # of another machine, it may not be here
         of_this_python = re.sub(r"^python(?= )", lambda _: python_command(), _going_on(status))
-        found["go on by"] = f"{as_typed('cd', place)} && " * place.is_dir() + of_this_python
+        found["made by" if status["is_finished"] else "go on by"] = (
+            f"{as_typed('cd', place)} && " * place.is_dir() + of_this_python
+        )
     return found
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from io import StringIO
 from types import SimpleNamespace
 
@@ -37,3 +39,17 @@ def test_a_bar_shows_what_is_left_where_there_is_a_terminal(is_terminal: bool) -
         show("drawing the study", 0.25)
     assert expected.share == 0.25
     assert ("report in about 0:01:15" in shown.getvalue()) == is_terminal
+
+
+def test_a_step_that_takes_long_is_told_of_while_it_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a log, where no bar is seen."""
+    monkeypatch.setattr(progress, "_FIRST_LINE", 0.0)
+    monkeypatch.setattr(progress, "_LOOK", 0.01)
+    shown = StringIO()
+    with progress_bar(Console(file=shown, width=100), Expected(75.0)) as show:
+        show("the inference gap", 0.25)
+        for _ in range(1000):
+            if shown.getvalue():
+                break
+            time.sleep(0.01)
+    assert re.fullmatch(r"25%, the inference gap; report in about 0:01:1[0-5]\n", shown.getvalue())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +14,16 @@ from unittest.mock import Mock
 
 import pytest
 
-from cluster.access import _LONGEST_ROOT, check_address, check_room, ensure_token, private_folder, temporary_root
+from cluster.access import (
+    _LONGEST_ROOT,
+    _LONGEST_TMPDIR,
+    check_address,
+    check_room,
+    ensure_token,
+    private_folder,
+    shorten_tmpdir,
+    temporary_root,
+)
 from trainables.errors import UserError
 
 
@@ -120,3 +131,17 @@ def test_a_folder_without_sockets_is_named_before_ray_starts(tmp_path: Path, mon
     monkeypatch.setattr("socket.socket.bind", refused)
     with pytest.raises(UserError, match=r"must be a folder in which a program can listen, .*: Operation not"):
         check_room(tmp_path, "the folder")
+
+
+def test_what_is_too_long_for_a_socket_is_not_where_other_processes_put_theirs(
+    short: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Python's multiprocessing does, which knows no other place than TMPDIR."""
+    for size, expected in ((_LONGEST_TMPDIR, None), (_LONGEST_TMPDIR + 1, "/tmp")):
+        place = short / ("x" * (size - len(str(short)) - 1))
+        place.mkdir()
+        monkeypatch.setenv("TMPDIR", str(place))
+        shorten_tmpdir()
+        assert os.environ["TMPDIR"] == (expected or str(place))
+        code = "from multiprocessing.connection import Listener; Listener(family='AF_UNIX').close()"
+        subprocess.run([sys.executable, "-c", code], check=True)

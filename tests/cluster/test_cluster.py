@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -277,7 +278,8 @@ def environment(folder: Path, *lines: str) -> Path:
 
 # a command that does more after its cluster is gone, as drawing a report
 _AFTERWARDS = """
-import os, signal
+import os, resource, signal
+resource.setrlimit(resource.RLIMIT_FSIZE, (128_000_000,) * 2)
 from cluster.connect import connected
 from trainables.process import settle
 settle()
@@ -292,10 +294,14 @@ except KeyboardInterrupt:
 
 @pytest.mark.slow
 def test_what_ends_a_command_does_so_in_order_after_its_cluster_is_gone_too(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", _AFTERWARDS], cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False
-    )
+    """Nothing is left of the cluster, which has room in files as small as are allowed."""
+    with tempfile.TemporaryDirectory(prefix="r", dir="/tmp") as temporary:  # where a socket's path is short
+        here = os.environ | {"TMPDIR": temporary}
+        command = [sys.executable, "-c", _AFTERWARDS]
+        done = subprocess.run(command, cwd=tmp_path, env=here, capture_output=True, text=True, timeout=200, check=False)
+        (root,) = Path(temporary).iterdir()
     assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr
+    assert root.name.startswith("ray-")
 
 
 @pytest.mark.slow

@@ -73,7 +73,10 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(tmp_path: Path) 
         assert running.poll() is None
         time.sleep(0.02)
     running.send_signal(signal.SIGINT)
-    output, errors = running.communicate(timeout=60)
+    assert running.stdout
+    output = next(line for line in running.stdout if "interrupted" in line)
+    running.send_signal(signal.SIGTERM)  # once more changes nothing
+    _, errors = running.communicate(timeout=60)
     assert running.returncode == 130, errors
     (folder,) = tmp_path.glob("models/VAE/*")
     assert f"interrupted: {folder.relative_to(tmp_path)} keeps what is done; the same command goes on" in output

@@ -71,8 +71,8 @@ def test_a_limit_on_the_time_of_a_processor_is_told_of(world: Path, monkeypatch:
 
 
 def test_a_users_limit_on_processes_is_refused(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    limits = {resource.RLIMIT_NPROC: (100, 4096), resource.RLIMIT_AS: (resource.RLIM_INFINITY,) * 2}
-    monkeypatch.setattr(resource, "getrlimit", limits.__getitem__)
+    limits = {resource.RLIMIT_NPROC: (100, 4096)}
+    monkeypatch.setattr(resource, "getrlimit", lambda which: limits.get(which, (resource.RLIM_INFINITY,) * 2))
     monkeypatch.setattr(os, "geteuid", lambda: 0)  # whom none holds back
     machine.refuse_small_limits()
     monkeypatch.setattr(os, "geteuid", lambda: 1000)

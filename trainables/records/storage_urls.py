@@ -1,8 +1,10 @@
 """Where a study's Optuna storage is, and whose study in it this is. Passwords stay out of files."""
 
 import os
+import re
 import sqlite3
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +53,11 @@ def patient(url: str, seconds: float) -> dict[str, Any]:
 
 def out_of_reach(shown: str, error: BaseException) -> str | None:
     """What is said of a ledger, ``shown`` so, which is whole as far as anybody knows and cannot be had now: another
-    program holds it, its disk is full or gone, it may not be opened. None for any other error, of SQLite, SQLAlchemy or
-    Optuna."""
+    program holds it, its disk is full or gone, it may not be opened, it is another version's. None for any other error,
+    of SQLite, SQLAlchemy or Optuna."""
+    if made := re.search(r"table schema \(set up by optuna ([^)]+)\)", str(error)):
+        here = version("optuna")
+        return f"{shown} is of Optuna {made[1]}, and Optuna {here} does not read it\ninstall Optuna {made[1]} or newer"
     found: BaseException | None = error
     while found is not None and not isinstance(found, sqlite3.Error):
         if isinstance(found, OperationalError) and not isinstance(found.orig, sqlite3.Error):

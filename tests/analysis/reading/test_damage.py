@@ -76,6 +76,30 @@ def test_a_torn_record_leaves_out_its_trial_alone(name: str, tear: Callable[[Pat
         assert len(load_epochs(folder)) == len(epochs) - len(epochs[epochs["number"] == best.number])
 
 
+def test_a_trial_in_the_folder_of_another_is_left_out_alone(tmp_path: Path) -> None:
+    """As a synchronisation may leave it: each file is whole."""
+    folder = build_study(tmp_path / "study")
+    first, second = (folder / "trials" / name for name in ("0000", "0001"))
+    for name in ("config.json", "metrics.jsonl"):
+        (second / name).write_bytes((first / name).read_bytes())
+    said = rf"trial 1 is left out: {second} and the study's ledger contradict each other: .*\nrestore the one or"
+    with pytest.warns(StudyWarning, match=said):
+        trials = load_trials(folder)
+    assert [row.epochs > 0 for row in trials.itertuples()][:2] == [True, False]
+
+
+def test_a_ledger_of_a_newer_library_is_not_called_damaged(tmp_path: Path) -> None:
+    folder = build_study(tmp_path / "study")
+    with sqlite3.connect(folder / "study.db") as ledger:
+        ledger.execute("UPDATE alembic_version SET version_num = 'v9.0.0.a'")
+        ledger.execute("UPDATE version_info SET library_version = '9.0.0'")
+    said = rf"{folder / 'study.db'} is of Optuna 9.0.0, and Optuna 5\S+ does not read it\ninstall Optuna 9.0.0 or newer"
+    with pytest.raises(UserError, match=said):
+        load_trials(folder)
+    with pytest.raises(UserError, match=said):
+        Ledger(Study(name="digits_vae", base=BASE, space={}, trials=1), f"sqlite:///{folder / 'study.db'}")
+
+
 def test_a_final_training_that_is_torn_is_left_out(tmp_path: Path) -> None:
     folder = build_study(tmp_path / "study", final_bits=[4.0, 3.9])
     _flipped(folder / "trials/final/metrics.jsonl")

@@ -204,15 +204,20 @@ def test_a_study_on_other_images_is_refused_before_it_goes_on(tmp_path: Path, mo
         foresee(plan, StudyFolder(tmp_path / "s"), Options())
 
 
-def test_too_few_addresses_for_ray_are_refused(tmp_path: Path) -> None:
-    """With 8 GB it hung at its start, and heard no signal. In a process of its own, which has them no more."""
-    command = f"ulimit -v 12000000; {sys.executable} -m studies.digits_vae --dry-run --out {tmp_path / 's'}"
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        ("-v 12000000", "a process 17.2 GB of addresses, which Ray reserves and hardly uses, got 12.3 GB"),
+        ("-f 20000", "must allow files of 128.0 MB, by one of which Ray's processes share memory, got 20.5 MB"),
+    ],
+)
+def test_limits_with_which_ray_does_not_start_are_refused(limit: str, said: str, tmp_path: Path) -> None:
+    """It hung at its start, and heard no signal. In a process of its own, which has them no more."""
+    command = f"ulimit {limit}; {sys.executable} -m studies.digits_vae --dry-run --out {tmp_path / 's'}"
     done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
-    assert (
-        "ulimit -v must leave a process 17.2 GB of addresses, which Ray reserves and hardly uses, got 12.3 GB\n"
-        in done.stderr
-    )
+    assert f"error: ulimit {limit[:2]} " in done.stderr
+    assert f"{said}\nulimit {limit[:2]} unlimited" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -241,6 +246,24 @@ def test_what_cannot_be_compiled_here_is_refused(tmp_path: Path, monkeypatch: py
     what, way_out = str(refused.value).splitlines()
     assert what == "compile needs a C++ compiler and Python's headers, and there is no no-such-compiler"
     assert way_out == "install g++ and python3-dev, or leave out --set compile=true"
+
+
+def test_code_is_not_compiled_to_where_none_may_be_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As to a temporary folder that is mounted so."""
+    noexec = [
+        place
+        for _, place, _, options, *_ in map(str.split, Path("/proc/mounts").read_text().splitlines())
+        if "noexec" in options.split(",") and Path(place).is_dir()
+    ]
+    if not noexec:
+        pytest.skip("no disk here is mounted noexec")
+    plan = study(base=study().base.replace({"compile": True}))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "code"))
+    check(plan, StudyFolder(tmp_path / "s"), Options())
+    code = Path(noexec[0], "code")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(code))
+    with pytest.raises(UserError, match=rf"the disk of {code} lets none \(noexec\)\nset TORCHINDUCTOR_CACHE_DIR to"):
+        check(plan, StudyFolder(tmp_path / "s"), Options())
 
 
 def test_checkpoints_elsewhere_are_tried_and_nothing_stays(tmp_path: Path) -> None:

@@ -182,7 +182,7 @@ def test_the_logs_of_workers_that_died_are_kept(
     """Nobody else knows of what; all others go with their cluster."""
     session = tmp_path / "session_1"
     session.mkdir()
-    monkeypatch.setattr(connect, "_own_sessions", [session])
+    monkeypatch.setattr(connect, "_left", [session])
     tune, _ = whole(tmp_path / "s", 2)
     job = tune.begin()
     assert job is not None
