@@ -136,7 +136,12 @@ def check_address(address: str | None, trusted_network: bool = False) -> str | N
         address = os.environ.get("RAY_ADDRESS") or "auto"
     if address in (None, "local", "auto"):
         return "auto" if address == "auto" else None
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if address.startswith("ray://"):
+        way_out = "use its head's, such as 10.0.0.1:6379, on a machine that reaches all nodes, or `ray job submit`"
+        raise UserError(
+            f"{said_by(address)} must be host:port or auto, got {address}, which is Ray Client's\n{way_out}"
+        )
+    host, _, port = address.rpartition(":")
     if not host or "/" in host or not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 1 << 16:
         raise UserError(f"{said_by(address)} must be host:port or auto, got {address!r}\n{_ADDRESS_HINT}")
     refuse_eavesdroppers(address, trusted_network)
@@ -161,7 +166,7 @@ def refuse_eavesdroppers(address: str, trusted_network: bool) -> None:
     there, and who sees its token can send as much."""
     if trusted_network or os.environ.get("RAY_USE_TLS", "").lower() in ("1", "true"):
         return
-    host = address.removeprefix("ray://").rpartition(":")[0].strip("[]")
+    host = address.rpartition(":")[0].strip("[]")
     try:
         found = [ipaddress.ip_address(info[4][0]) for info in socket.getaddrinfo(host, None)]
     except (OSError, UnicodeError, ValueError) as error:

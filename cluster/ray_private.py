@@ -77,7 +77,7 @@ def ask_whether_alive(address: str, seconds: float) -> None:
     minutes. Raises: grpc.RpcError where what listens is none, or does not take this process's token."""
     channel_of, request, stub = find(*_CHANNEL), find(*_REQUEST), find(*_STUB)
     if None not in (channel_of, request, stub):
-        with channel_of(address.removeprefix("ray://")) as channel:
+        with channel_of(address) as channel:
             stub(channel).CheckAlive(request(), timeout=seconds)
 
 

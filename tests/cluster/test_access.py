@@ -32,6 +32,8 @@ def test_a_cluster_that_is_not_there_is_one_clear_error() -> None:
         check_address("127.0.0.1:1")
     with pytest.raises(UserError, match="must be host:port or auto, got 'nowhere'"):
         check_address("nowhere")
+    with pytest.raises(UserError, match="must be host:port or auto, got ray://head:10001, which is Ray Client's\nuse"):
+        check_address("ray://head:10001")
 
 
 @pytest.mark.parametrize(

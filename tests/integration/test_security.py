@@ -640,8 +640,7 @@ def test_an_error_of_a_database_does_not_tell_its_password(tmp_path: Path) -> No
 # Other machines
 
 
-@pytest.mark.parametrize("scheme", ["", "ray://"])
-def test_what_others_could_read_is_not_sent_to_another_machine(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+def test_what_others_could_read_is_not_sent_to_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the address is let through, nobody answers."""
 
     def refused(*_: Any, **__: Any) -> None:
@@ -649,7 +648,7 @@ def test_what_others_could_read_is_not_sent_to_another_machine(monkeypatch: pyte
 
     monkeypatch.setattr("cluster.access.socket.create_connection", refused)
     monkeypatch.delenv("RAY_USE_TLS", raising=False)
-    address = f"{scheme}{ELSEWHERE}:9"
+    address = f"{ELSEWHERE}:9"
     with pytest.raises(UserError, match=r"must be reached by TLS \(RAY_USE_TLS=1\), got .*\n--trusted-network"):
         check_address(address)
     with pytest.raises(UserError, match="no Ray cluster answers"):

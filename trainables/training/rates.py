@@ -18,8 +18,11 @@ from trainables.training.evaluate import validated
 from trainables.training.process_group import Turns, World
 from vae_models import VAE
 
-# of the range's logarithm, below and above it: what is drawn there counts as its end, where it is hardest
-_BEYOND = 0.3, 0.15
+# shares of the range's logarithm. Training begins with the weights above the first: few latents, then ever more of
+# them. The range is whole after so much of its steps. What is drawn beyond it, below or above, counts as its end, where
+# it is hardest
+_BEGIN, _WHOLE = 0.5, 0.5
+_BEYOND = 1.1, 0.4
 _POWER = 1.75  # of the optimum by which a loss is divided; at 1 and at 2 the one or the other end loses more
 _SPECTRUM_IMAGES = 20_000  # that the optimum is computed of, at most: 784 eigenvalues of more hardly differ
 _LARGEST = 512  # eigenvalues that are computed of images too large for all of them, which need ten times as many images
@@ -88,11 +91,14 @@ class ManyRates:
         found = water_filling(self._eigenvalues, self._latents, betas)
         return np.asarray(np.maximum(found.distortion + betas * found.rate, _LEAST))
 
-    def draw(self, epoch: int, steps: int, batch: int, generator: torch.Generator) -> Drawn:  # noqa: ARG002
-        """See `Rates`. Each batch has the whole range, evenly: its parts' losses differ by their images alone. The loss
-        counts by an inverse power of the optimum: by 1 the low weights are trained less than the high ones."""
+    def draw(self, epoch: int, steps: int, batch: int, generator: torch.Generator) -> Drawn:
+        """See `Rates`. Each batch has all of the range that training has come to, evenly: its parts' losses differ by
+        their images alone. The loss counts by an inverse power of the optimum: by 1 the low weights are trained less
+        than the high ones."""
         share = (torch.arange(batch) + torch.rand(steps, batch, generator=generator, dtype=torch.float64)) / batch
-        place = ((1 + sum(_BEYOND)) * share - _BEYOND[0]).clamp(0, 1)
+        done = (epoch + torch.arange(steps, dtype=torch.float64)[:, None] / steps) / self._config.epochs
+        start = _BEGIN - (_BEGIN + _BEYOND[0]) * (done / _WHOLE).clamp(max=1)
+        place = (start + (1 + _BEYOND[1] - start) * share).clamp(0, 1)
         low, high = self._table[0][[0, -1]]
         logs = low + (high - low) * place
         optimum = np.exp(np.interp(logs.numpy(), *self._table))

@@ -59,7 +59,7 @@ def test_what_a_range_of_weights_leaves_no_room_for_is_refused(fields: dict[str,
 
 def test_each_batch_has_the_whole_range_and_a_loss_counts_by_what_is_to_be_had() -> None:
     rates = ManyRates(CONFIG, IMAGES)
-    betas, weights = rates.draw(0, 400, 32, torch.Generator().manual_seed(5))
+    betas, weights = rates.draw(2, 400, 32, torch.Generator().manual_seed(5))
     assert betas.shape == weights.shape == (400, 32)
     assert float(betas.min()) == pytest.approx(0.1)
     assert float(betas.max()) == pytest.approx(10.0)
@@ -68,13 +68,24 @@ def test_each_batch_has_the_whole_range_and_a_loss_counts_by_what_is_to_be_had()
     assert float(inside.mean()) == pytest.approx(0.0, abs=5 * 2 / np.sqrt(12 * len(inside)))
     assert float(inside.var()) == pytest.approx(4 / 12, rel=0.05)
     for batch in betas.log10():  # a stratum each: none is left out
-        assert np.diff(np.sort(batch.numpy())).max() < 2 * 2.9 / 32 + 1e-6
-    again = rates.draw(0, 400, 32, torch.Generator().manual_seed(5))
+        assert np.diff(np.sort(batch.numpy())).max() < 2 * 2 * 2.5 / 32 + 1e-6
+    again = rates.draw(2, 400, 32, torch.Generator().manual_seed(5))
     assert torch.equal(again.betas, betas)
     found = water_filling(EIGENVALUES, 64, betas.flatten().double().numpy())
     optimum = found.distortion + betas.flatten().double().numpy() * found.rate
     products = weights.flatten().double().numpy() * optimum**1.75
     assert products == pytest.approx(np.full(products.shape, products[0]), rel=5e-3)
+
+
+def test_training_begins_with_the_high_weights_and_comes_to_all_halfway() -> None:
+    rates = ManyRates(CONFIG.replace({"epochs": 4}), IMAGES)
+    drawn = [rates.draw(epoch, 50, 32, torch.Generator().manual_seed(5)).betas for epoch in range(4)]
+    lowest = torch.cat(drawn).amin(1)
+    assert 1 < float(lowest[0]) < 10 ** (1 / 8)  # the middle of the range, and the first of 32 strata above it
+    assert [float(betas.max()) for betas in drawn] == pytest.approx([10.0] * 4)
+    falls = lowest[:50].view(5, 10).mean(1)
+    assert (falls[1:] < falls[:-1]).all()
+    assert lowest[100:].numpy() == pytest.approx(np.full(100, 0.1))
 
 
 def test_an_epochs_row_has_each_weights_numbers_and_their_mean_over_the_optimum() -> None:
