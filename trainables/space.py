@@ -35,7 +35,7 @@ def describe(distribution: BaseDistribution) -> str:
 def check_space(base: TrialConfig, space: Mapping[str, BaseDistribution], at_once: int = 2) -> None:
     """Raises: ValueError for a value of the space that the config around ``base`` refuses or takes for another, alone
     or with as many others as make ``at_once``, and for a field that none of the searched choices of its owner has."""
-    places = {path: [(path, value) for value in extremes(kind)] for path, kind in space.items()}
+    places = {path: [(path, value) for value in _tried(kind)] for path, kind in space.items()}
     for name, (owner, having) in OWNED.items():
         searched = [value for _, value in places.get(f"model.{owner}", ())] or having
         if f"model.{name}" in space and not any(value in having for value in searched):
@@ -49,13 +49,25 @@ def check_space(base: TrialConfig, space: Mapping[str, BaseDistribution], at_onc
         _check(base, dict((*chosen, *more)))
 
 
+def _tried(distribution: BaseDistribution) -> list[Any]:
+    """Its extremes and, of a range, a value inside: a whole number's ends may be whole, and others are not."""
+    found = extremes(distribution)
+    match distribution:
+        case FloatDistribution():
+            found.append(distribution.low + (distribution.step or 0.4 * (distribution.high - distribution.low)))
+        case IntDistribution():
+            found.append(min(distribution.low + distribution.step, distribution.high))
+    return found
+
+
 def _check(base: TrialConfig, drawn: Mapping[str, Any]) -> None:
     try:
         config = base.of_trial(0, drawn)
     except ValidationError as error:
         at_fault = [path for path in drawn if _is_fine(base, {name: it for name, it in drawn.items() if name != path})]
-        ways = ", or ".join(f"--set {path}=VALUE searches it no more" for path in sorted(at_fault or drawn))
-        raise ValueError(f"{explain(error).splitlines()[0]}\n{ways}") from error
+        ways = [f"--set {path}=VALUE searches it no more" for path in sorted(at_fault or drawn)]
+        way_out = ", or ".join(["change the space", *ways])
+        raise ValueError(f"{explain(error).splitlines()[0]}\n{way_out}") from error
     for path, value in used(drawn).items():
         parent, _, name = path.rpartition(".")
         if getattr(config.model if parent else config, name) != value:  # text that pydantic takes for a number
