@@ -102,7 +102,7 @@ def train(
         training = {"beta": beta, "epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
         config = TrialConfig.model_validate({"model": network, **images, **training})
         if config.model.reads_grey_as_binary:
-            fault = f"--likelihood {likelihood} is of binary pixels, and those of {dataset} are grey"
+            fault = f"--likelihood {likelihood} is of binary pixels, and those of {dataset} have 256 levels"
             raise UserError(f"{fault}\nmake them binary: --binarise dynamic, fixed or threshold")
         from trainables.training.trial import load_pixels  # torch takes seconds, which a wrong option need not wait for
 

@@ -80,7 +80,7 @@ class Study:
             raise ValueError(f"sampler must be a function of a seed, got {self.sampler!r:.80}")
         if self.objective == "rate_distortion" and "model.likelihood" in self.space:
             raise ValueError(
-                "model.likelihood cannot be searched for rate and distortion: distortions under two likelihoods "
+                "rate and distortion cannot be searched with model.likelihood: distortions under two likelihoods "
                 "cannot be compared\ngive --objective bits_per_dim, which can"
             )
         for path, distribution in self.space.items():

@@ -163,6 +163,15 @@ class ModelConfig(BaseModel):
         return self.likelihood.replace("_", " ").replace("gaussian", "Gaussian").replace("bernoulli", "Bernoulli")
 
     @property
+    def density_words(self) -> str:
+        """Likelihood and prior for people, with what they have: "logistic mixture likelihood of 5 components,
+        VampPrior's 20 components"; of the standard normal prior nothing."""
+        sigma = "one sigma" if self.learnt_sigma == "one" else f"a sigma for each {self.learnt_sigma}"
+        has = {"logistic_mixture": f" of {self.components} components", "discretised_gaussian": f" with {sigma}"}
+        prior = "" if self.prior == "standard_normal" else f", {self.prior_words}"
+        return f"{self.likelihood_words} likelihood{has.get(self.likelihood, '')}{prior}"
+
+    @property
     def has_exact_likelihood(self) -> bool:
         """Whether it is a probability of pixels as they are, and no density: see `vae_models.likelihoods`."""
         return self.likelihood in get_args(_OfLevels) or self.is_binary

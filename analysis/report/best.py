@@ -46,7 +46,7 @@ def best_facts(choice: Choice) -> dict[str, str | list[str]]:
         f"MSE {best['val_mse']:.5f}, {best['val_bits_per_dim']:.4f} bits per dimension{of_pixels(model)} (validation "
         "images)",
         "is": f"KL weight {run.config.main_beta:.4g}, latent size {model.latent_dim}, {model.layers}, "
-        f"{model.likelihood_words} likelihood; epoch {int(best['epoch'])} of {run.config.epochs}",
+        f"{model.density_words}; epoch {int(best['epoch'])} of {run.config.epochs}",
         "weights": as_typed(run.folder.best),
         "config": as_typed(run.folder.path / "config.json"),
         "next": _neighbours(choice),
@@ -99,7 +99,10 @@ def _neighbours(choice: Choice) -> list[str]:
         return [f"{beside.better.label} has {rate:.2f} nats less rate, and {distortion:.2f} less distortion"]
     for run, less, more in ((beside.shorter, "rate", "distortion"), (beside.faithful, "distortion", "rate")):
         if run is None:
-            lines.append(f"no run of the front has a lower {less}")
+            whose = f" with a {choice.run.config.model.likelihood_words} likelihood" * (
+                "likelihood" in choice.study.searched
+            )
+            lines.append(f"no run of the front{whose} has a lower {less}")
             continue
         saved = own[f"val_{less}"] - run.best[f"val_{less}"]
         paid = run.best[f"val_{more}"] - own[f"val_{more}"]
@@ -117,7 +120,8 @@ def _sure(choice: Choice) -> str:
     found = _certainty(choice)
     words = found.words
     if found.rival is None:
-        return f"{words}, and no other trial is complete"
+        has_its = "with its likelihood " * ("likelihood" in choice.study.searched)
+        return f"{words}, and no other trial {has_its}is complete"
     if found.difference is not None:
         gap = found.difference.interval
         return f"{words}: it lies {gap.estimate:+.2f} nats from it, 95% interval {gap.low:+.2f} to {gap.high:+.2f}"

@@ -129,7 +129,9 @@ def _best_trial(searched: list[Run], repeats: pd.DataFrame) -> str:
     """And whether it is separable from the runner-up."""
     best = searched[0]
     bits = [run.best["val_bits_per_dim"] for run in searched[:2]]
-    said = f"The best trial is {best.label}, with KL weight {best.config.main_beta:.3g}, {_network(best)}: "
+    differ = len({run.config.model.density_words for run in searched}) > 1
+    what = _network(best) + f", {best.config.model.density_words}" * differ
+    said = f"The best trial is {best.label}, with KL weight {best.config.main_beta:.3g}, {what}: "
     said += f"{bits[0]:.4f} bits per dimension{of_pixels(best.config.model)} on the validation images"
     if len(searched) < 2:
         return f"{said}; no other is complete to compare it with."

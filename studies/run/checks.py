@@ -128,7 +128,9 @@ def check_pixels(study: Study) -> None:
     likelihoods = extremes(searched) if searched else [study.base.model.likelihood]
     for likelihood in likelihoods:
         if study.base.replace({"model.likelihood": likelihood}).model.reads_grey_as_binary:
-            fault = f"model.likelihood {likelihood} is of binary pixels, and those of {study.base.dataset} are grey"
+            fault = (
+                f"model.likelihood {likelihood} is of binary pixels, and those of {study.base.dataset} have 256 levels"
+            )
             raise UserError(f"{fault}\nmake them binary: --set model.binarise=dynamic, fixed or threshold")
 
 

@@ -16,9 +16,7 @@ from studies.study import Study
 from trainables.errors import UserError
 
 SPACE = {"beta": FloatDistribution(0.1, 10, log=True)}
-GREY = (
-    "^model.likelihood bernoulli is of binary pixels, and those of digits are grey\nmake them binary: --set model.bin"
-)
+GREY = "^model.likelihood bernoulli is of binary pixels, and those of digits have 256 levels\nmake them binary: --set"
 
 
 def of_grey_pixels() -> Study:
