@@ -224,6 +224,7 @@ def _set_environment(address: str | None, patience: float) -> None:
     use_token()
     for name, value in (_DRIVER_ENVIRONMENT | (_SHARED_ENVIRONMENT if address else _WORKER_ENVIRONMENT)).items():
         os.environ.setdefault(name, value)
+    os.environ.pop("RAY_LOG_TO_STDERR", None)  # where containers' logs are meant: there are thousands of lines
     os.environ["RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S"] = str(patience)
     os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(patience / START_ATTEMPTS)
 

@@ -15,8 +15,12 @@ from trainables.text import spoken
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUPS = Path("/proc/self/cgroup")
-# of Slurm, Grid Engine, PBS and LSF: what a job has of its node, or of all of them
-_JOBS_CORES = ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE", "NSLOTS", "PBS_NCPUS", "NCPUS", "LSB_DJOB_NUMPROC")
+# of Slurm, Grid Engine, PBS, Torque and LSF: what a job has of its node, or of all of them; and Python's own, which
+# HTCondor sets
+_JOBS_CORES = (
+    *("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE", "NSLOTS", "PBS_NCPUS", "NCPUS", "PBS_NUM_PPN", "PBS_NP"),
+    *("LSB_DJOB_NUMPROC", "PYTHON_CPU_COUNT"),
+)
 _WORKER_BYTES = 768 << 20  # of a process that trains on a CPU, its libraries included
 _THREADS = 600  # 577 were seen, with two cores
 _ADDRESSES = 16 << 30  # 12 were seen

@@ -99,9 +99,7 @@ def _neighbours(choice: Choice) -> list[str]:
         return [f"{beside.better.label} has {rate:.2f} nats less rate, and {distortion:.2f} less distortion"]
     for run, less, more in ((beside.shorter, "rate", "distortion"), (beside.faithful, "distortion", "rate")):
         if run is None:
-            whose = f" with a {choice.run.config.model.likelihood_words} likelihood" * (
-                "likelihood" in choice.study.searched
-            )
+            whose = " with its likelihood" * ("likelihood" in choice.study.searched)
             lines.append(f"no run of the front{whose} has a lower {less}")
             continue
         saved = own[f"val_{less}"] - run.best[f"val_{less}"]

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 
 from studies.record.driver_lock import DriverLock
 from studies.watch.live_view import View
@@ -14,6 +15,9 @@ from trainables.errors import EndedEarly, Interrupted, UserError
 from trainables.interrupts import ENDING
 from trainables.metrics import Metrics
 
+# in which what ends a command may come again by another way, as a wrapper hands on what its group is sent, too; a
+# person's second Ctrl-C takes longer than the other
+_ECHO_SECONDS, _ECHO_SECONDS_OF_KEYS = 1.0, 0.1
 _WATCH_SECONDS = 1.0  # how often a driver looks for orders, and shows that it lives
 
 
@@ -93,14 +97,21 @@ class Stop:
 
 @contextmanager
 def graceful(view: View, stop: Stop) -> Iterator[None]:
-    """The first Ctrl-C lets the running epochs end, the second does not. What else ends a command (`ENDING`) counts as
-    Ctrl-C, unless it is ignored, as a hang-up under nohup."""
+    """The first Ctrl-C lets the running epochs end, the second does not, but for an echo of the first. What else ends a
+    command (`ENDING`) counts as Ctrl-C, unless it is ignored, as a hang-up under nohup."""
     signals = [it for it in (signal.SIGINT, *ENDING) if it is signal.SIGINT or signal.getsignal(it) != signal.SIG_IGN]
 
     def first(*_: object) -> None:
         stop.interrupt()
+        came = time.monotonic()
+
+        def again(number: int, frame: FrameType | None) -> None:
+            echo = _ECHO_SECONDS_OF_KEYS if number == signal.SIGINT else _ECHO_SECONDS
+            if time.monotonic() - came > echo:
+                signal.default_int_handler(number, frame)
+
         for number in signals:
-            signal.signal(number, signal.default_int_handler)
+            signal.signal(number, again)
         # in a thread: the signal may have come in the middle of printing
         text = "stopping after the running epochs; Ctrl-C again stops at once"
         threading.Thread(target=view.phase, args=(text,)).start()

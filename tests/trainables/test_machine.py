@@ -121,6 +121,8 @@ def test_a_quota_of_the_first_version_in_a_container(world: Path) -> None:
         ({"SLURM_MEM_PER_GPU": "16384", "SLURM_GPUS_ON_NODE": "2", "SLURM_CPUS_ON_NODE": "8"}, 8, 32),
         ({"SLURM_CPUS_PER_TASK": "many", "SLURM_CPUS_ON_NODE": "0"}, 64, 256),
         ({"NSLOTS": "4"}, 4, 256),
+        ({"PBS_NUM_PPN": "6", "PBS_NP": "12"}, 6, 256),
+        ({"PYTHON_CPU_COUNT": "3"}, 3, 256),
         ({"PBS_NCPUS": "8", "LSB_DJOB_NUMPROC": "3"}, 3, 256),
     ],
 )

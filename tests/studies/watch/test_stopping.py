@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -13,9 +14,10 @@ import pytest
 from rich.console import Console
 
 from studies.record.driver_lock import DriverLock
+from studies.watch import stopping
 from studies.watch.live_view import View
-from studies.watch.stopping import Stop, following_orders
-from trainables.errors import EndedEarly, UserError
+from studies.watch.stopping import Stop, following_orders, graceful
+from trainables.errors import EndedEarly, Interrupted, UserError
 from trainables.records.driver import Driver
 from trainables.records.sessions import BEAT_SECONDS, sessions_of
 from trainables.records.study_layout import StudyLayout
@@ -137,3 +139,20 @@ def test_what_a_driver_records_of_its_sessions_whatever_ends_it(end: str, tmp_pa
         assert ended - BEAT_SECONDS - 2 < last.seen.timestamp() <= ended
     else:
         assert ended < last.seen.timestamp() < time.time()
+
+
+@pytest.mark.parametrize(("number", "echo"), [(signal.SIGTERM, 0.5), (signal.SIGINT, 0.02)])
+def test_a_signal_that_comes_by_two_ways_lets_the_epochs_end_and_a_later_one_does_not(
+    number: signal.Signals, echo: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a wrapper hands on what the whole process group is sent, too."""
+    stop, now = Stop(), 100.0
+    monkeypatch.setattr(stopping.time, "monotonic", lambda: now)
+    with graceful(View("s", 5, 3, Console(quiet=True)), stop):
+        for _ in range(2):
+            signal.raise_signal(number)
+            now += echo
+        assert isinstance(stop.error, Interrupted)
+        now += 1.1
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(number)
