@@ -76,9 +76,8 @@ def progress_bar(console: Console, expected: Expected | None = None) -> Iterator
         def tell() -> None:
             while not is_over.wait(_LOOK):
                 if line.is_due():
-                    said = "; ".join(
-                        [f"{task.completed:.0%}, {task.description}", *([str(expected)] if expected else [])]
-                    )
+                    left = f"; {expected}" if expected else ""
+                    said = f"{task.completed:.0%}, {task.description}{left}"
                     console.print(said, markup=False, highlight=False, soft_wrap=True)
 
         thread = Thread(target=tell, daemon=True)

@@ -46,7 +46,8 @@ def read_ledger(layout: StudyLayout, question: Question) -> list[FrozenTrial]:
         if cut:  # whole, but for a reader who may not write beside it
             rest = "its last write was cut short, or is in a file beside it that cannot be taken in here"
             may_write = os.access(layout.path, os.W_OK)
-            way_out = "the study's command, run again, mends it" if may_write else "ask a copy of the folder, elsewhere"
+            elsewhere = "copy the folder to where it can be written, and ask there"
+            way_out = "the study's command, run again, mends it" if may_write else elsewhere
             raise UserError(f"{shown} cannot be read: {rest}\n{way_out}") from error
         # the error's own text may hold the storage's password
         way_out = "restore it from a copy; where there is none, the study's command starts over with --fresh"
