@@ -21,7 +21,7 @@ from vae_models import VAE
 # shares of the range's logarithm. Training begins with the weights above the first: few latents, then ever more of
 # them. The range is whole after so much of its steps. What is drawn beyond it, below or above, counts as its end, where
 # it is hardest
-_BEGIN, _WHOLE = 0.5, 0.5
+_BEGIN, _WHOLE = 0.3, 0.4
 _BEYOND = 1.1, 0.4
 _POWER = 1.75  # of the optimum by which a loss is divided; at 1 and at 2 the one or the other end loses more
 _SPECTRUM_IMAGES = 20_000  # that the optimum is computed of, at most: 784 eigenvalues of more hardly differ
