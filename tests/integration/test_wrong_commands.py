@@ -109,7 +109,7 @@ WRONG = {
         ("--label a=", "--label a= must fit a node of the cluster, got 1 without"),
         ("--label ray.io/node-id=a", "--label ray.io/node-id=a must fit a node of the cluster, got 1 without"),
         ("--accelerator H100", "--accelerator H100 must fit a node of the cluster, got 1 without"),
-        ("--accelerator H100 --label a=b", "leave out --accelerator H100 --label a=b; `ray start --labels KEY=VALUE`"),
+        ("--accelerator H100 --label a=b", "--accelerator H100 --label a=b must fit a node of the cluster, got 1"),
         # fields
         ("--multi-rate --objective bits_per_dim", "--objective must be left out with --multi-rate, got bits_per_dim"),
         ("--multi-rate --set beta=2", "--set beta must be 1 with --multi-rate"),
@@ -254,7 +254,7 @@ WRONG = {
         ("--likelihood betabinomial", "--likelihood must be one of gaussian, laplace"),
         (
             "--dataset digits --likelihood bernoulli",
-            "--likelihood bernoulli is of binary pixels, and those of digits are",
+            "--likelihood bernoulli is of binary pixels, and those of digits have",
         ),
         (
             "--binarise fixed",

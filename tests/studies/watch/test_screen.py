@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,11 +15,13 @@ from support.commands import ROOT, SMALL_STUDY, script
 from support.screens import Terminal, screen
 
 from analysis import load_trials
+from studies.watch.stopping import _ECHO_SECONDS
 from trainables.errors import ExitCode
 from trainables.records.trial_folder import TrialFolder
 from trainables.training.checkpoint import load_latest
 
 CTRL_C = b"\x03"
+NO_ECHO = _ECHO_SECONDS + 0.2  # seconds after which a second signal is one
 EPOCHS = 800  # many, but not so many that the command first measures how long they take
 STUDY = (*SMALL_STUDY, "--trials", "2", "--epochs", str(EPOCHS), "--no-report", "--out", "s")
 # a board without Ray: one trial, that never ends
@@ -85,6 +88,7 @@ def test_a_board_leaves_nothing_on_the_screen(how: str, tmp_path: Path) -> None:
         assert not found.echoes
         SIGNALS[how](found)
         found.wait_for("stopping after the running epochs; Ctrl-C again stops at once")
+        time.sleep(NO_ECHO)
         SIGNALS[how](found)
         assert found.end() == 0
         assert found.screen() == ["before", "interrupted"]
@@ -109,8 +113,9 @@ def test_a_study_that_is_stopped_at_once_leaves_a_line_that_says_so_and_no_proce
     with terminal(*STUDY, cwd=tmp_path) as found:
         record = wait_for_an_epoch(found, tmp_path / "s")
         started = psutil.Process(found.process.pid).children(recursive=True)
-        for _ in range(2):
-            found.press(CTRL_C)
+        found.press(CTRL_C)
+        time.sleep(NO_ECHO)
+        found.press(CTRL_C)
         assert found.end() == ExitCode.INTERRUPTED
         shown = found.screen()
         began = next(at for at, line in enumerate(shown) if line.startswith("Ray dashboard"))
