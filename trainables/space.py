@@ -34,8 +34,10 @@ def describe(distribution: BaseDistribution) -> str:
 
 def check_space(base: TrialConfig, space: Mapping[str, BaseDistribution], at_once: int = 2) -> None:
     """Raises: ValueError for a value of the space that the config around ``base`` refuses or takes for another, alone
-    or with as many others as make ``at_once``, and for a field that none of the searched choices of its owner has."""
-    places = {path: [(path, value) for value in _tried(kind)] for path, kind in space.items()}
+    or with as many others as make ``at_once``, and for a field that none of the searched choices of its owner has.
+    Of a study that has begun, whose values are looked at one by one, the extremes are enough."""
+    tried = extremes if at_once == 1 else _tried
+    places = {path: [(path, value) for value in tried(kind)] for path, kind in space.items()}
     for name, (owner, having) in OWNED.items():
         searched = [value for _, value in places.get(f"model.{owner}", ())] or having
         if f"model.{name}" in space and not any(value in having for value in searched):
