@@ -15,9 +15,7 @@ from trainables.errors import EndedEarly, Interrupted, UserError
 from trainables.interrupts import ENDING
 from trainables.metrics import Metrics
 
-# in which what ends a command may come again by another way, as a wrapper hands on what its group is sent, too; a
-# person's second Ctrl-C takes longer than the other
-_ECHO_SECONDS, _ECHO_SECONDS_OF_KEYS = 1.0, 0.1
+_ECHO_SECONDS = 1.0  # in which a signal may come by another way, too: a wrapper hands on what its whole group is sent
 _WATCH_SECONDS = 1.0  # how often a driver looks for orders, and shows that it lives
 
 
@@ -97,8 +95,8 @@ class Stop:
 
 @contextmanager
 def graceful(view: View, stop: Stop) -> Iterator[None]:
-    """The first Ctrl-C lets the running epochs end, the second does not, but for an echo of the first. What else ends a
-    command (`ENDING`) counts as Ctrl-C, unless it is ignored, as a hang-up under nohup."""
+    """The first Ctrl-C lets the running epochs end, the second does not. What else ends a command (`ENDING`) counts as
+    Ctrl-C, unless it is an echo of the first, or ignored, as a hang-up under nohup."""
     signals = [it for it in (signal.SIGINT, *ENDING) if it is signal.SIGINT or signal.getsignal(it) != signal.SIG_IGN]
 
     def first(*_: object) -> None:
@@ -106,8 +104,7 @@ def graceful(view: View, stop: Stop) -> Iterator[None]:
         came = time.monotonic()
 
         def again(number: int, frame: FrameType | None) -> None:
-            echo = _ECHO_SECONDS_OF_KEYS if number == signal.SIGINT else _ECHO_SECONDS
-            if time.monotonic() - came > echo:
+            if number == signal.SIGINT or time.monotonic() - came > _ECHO_SECONDS:
                 signal.default_int_handler(number, frame)
 
         for number in signals:

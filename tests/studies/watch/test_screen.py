@@ -113,9 +113,8 @@ def test_a_study_that_is_stopped_at_once_leaves_a_line_that_says_so_and_no_proce
     with terminal(*STUDY, cwd=tmp_path) as found:
         record = wait_for_an_epoch(found, tmp_path / "s")
         started = psutil.Process(found.process.pid).children(recursive=True)
-        found.press(CTRL_C)
-        time.sleep(NO_ECHO)
-        found.press(CTRL_C)
+        for _ in range(2):
+            found.press(CTRL_C)
         assert found.end() == ExitCode.INTERRUPTED
         shown = found.screen()
         began = next(at for at, line in enumerate(shown) if line.startswith("Ray dashboard"))
