@@ -23,9 +23,11 @@ _CONNECT_SECONDS = 5.0
 _ADDRESS_HINT = "it is that of the head's `ray start --head`, such as 10.0.0.1:6379, and not the dashboard's"
 _ANOTHER = "set RAY_TMPDIR to a folder with room"
 _ROOM_BYTES = 16 << 20  # what Ray writes while it starts, and its first logs
-# of what may hold them: a socket's path has 107 bytes at most, and Ray's end like this
-_LONGEST_ROOT = 107 - len(f"/ray-{os.getuid():0>8}/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store")
-_LONGEST_TMPDIR = 107 - len("/pymp-01234567/listener-01234567")
+_LONGEST_SOCKET = 107  # bytes of its path, and of what may hold those of Ray and of Python's multiprocessing:
+_LONGEST_ROOT = _LONGEST_SOCKET - len(
+    f"/ray-{os.getuid():0>8}/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+)
+_LONGEST_TMPDIR = _LONGEST_SOCKET - len("/pymp-01234567/listener-01234567")
 _TOKEN_VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
 
@@ -80,7 +82,7 @@ def temporary_root() -> Path:
     root = Path(os.path.realpath(os.environ[variable])) if variable else Path("/tmp")
     if variable and (size := len(os.fsencode(root))) > _LONGEST_ROOT:
         if variable == "RAY_TMPDIR":
-            rule = f"RAY_TMPDIR must have at most {_LONGEST_ROOT} bytes, as the paths of sockets have 107"
+            rule = f"RAY_TMPDIR must have at most {_LONGEST_ROOT} bytes, as the paths of sockets have {_LONGEST_SOCKET}"
             raise UserError(f"{rule}, got {size}: {root}\nset it to a shorter one")
         variable, root = None, Path("/tmp")
     what = f"{variable or 'the temporary folder'} {root}"

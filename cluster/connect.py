@@ -120,7 +120,7 @@ def connected(address: str | None, patience: float = PATIENCE, trusted_network: 
     ray.shutdown()
     _joining.clear()
     _take_signals_back()
-    _forget_sessions()
+    _remove_what_is_left()
 
 
 def _take_signals_back() -> None:
@@ -135,7 +135,7 @@ def keep_logs() -> None:
     _left.clear()
 
 
-def _forget_sessions() -> None:
+def _remove_what_is_left() -> None:
     """Remove what the clusters that this process started, and that are gone, have left."""
     while _left:
         sessions.remove(_left.pop())
@@ -259,7 +259,7 @@ def end_process(code: int) -> None:
         with suppress(psutil.Error):
             process.kill()
     if code != ExitCode.FAILED:  # whose logs may be wanted
-        _forget_sessions()
+        _remove_what_is_left()
     os._exit(code)
 
 

@@ -37,7 +37,7 @@ def conditioned(vae: VAE) -> VAE:
     assert vae.conditioning
     with torch.no_grad():
         for parameter in vae.conditioning.films.parameters():
-            parameter.normal_(std=0.02, generator=torch.Generator().manual_seed(1))
+            parameter.normal_(std=0.01, generator=torch.Generator().manual_seed(1))
     return vae
 
 
@@ -85,6 +85,8 @@ def test_each_image_has_its_own_weight() -> None:
 @pytest.mark.parametrize(
     "fields",
     [
+        {"latent_dim": 2, "width": 16},
+        {"latent_dim": 2, "width": 16, "depth": 1},
         {"latent_dim": 4},
         {"latent_dim": 64},
         {"latent_dim": 4, "depth": 1},

@@ -109,9 +109,9 @@ _TOLD = 4  # of the numbers that are not finite: where one is not, most that fol
 _TRAINED = ("train_loss", "train_distortion", "train_rate")  # as `Step.totals` has them
 
 
-def fit(config: TrialConfig, train: Pixels, validation: Pixels) -> Generator[Epoch]:
+def fit(config: TrialConfig, train: Pixels, validation: Pixels, track: Track = iter) -> Generator[Epoch]:
     """Train ``config`` in this process and yield after every epoch. Raises: as `Run.epochs`."""
-    for each in Run(config, train, validation).epochs():
+    for each in Run(config, train, validation).epochs(track):
         rest(each)
         if isinstance(each, Epoch):
             yield each

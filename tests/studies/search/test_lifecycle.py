@@ -187,7 +187,7 @@ def test_the_logs_of_workers_that_died_are_kept(
     job = tune.begin()
     assert job is not None
     tune.trainings.fail(job.id, cause)
-    connect._forget_sessions()
+    connect._remove_what_is_left()
     assert session.exists() == is_kept
 
 
