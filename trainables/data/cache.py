@@ -223,7 +223,8 @@ def _writing(folder: Path) -> Iterator[None]:
 
 
 def _check_room(folder: Path, wanted: int) -> None:
-    if wanted > (free := shutil.disk_usage(folder).free):
+    total, _, free = shutil.disk_usage(folder)
+    if total and wanted > free:  # some file systems in memory or behind a program say 0 of all
         sizes = f"{decimal(wanted)} are needed and {decimal(free)} are free"
         raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}, {sizes}")
 

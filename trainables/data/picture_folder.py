@@ -5,7 +5,7 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, takewhile
@@ -120,7 +120,7 @@ def find_pictures(root: Path) -> PictureFolder:
     deeper = [below for inside in folders for folder in inside.folders for below in _walk(folder)]
     left_out = "; ".join(_left_out(top, folders, deeper, is_flat))
     notes = [f"left out of {root}: {left_out}"] if left_out else []
-    notes += _alike(classes)
+    notes += _odd(classes)
     read = sum(map(len, classes.values()))
     undrawn = [below for below in deeper if not any(map(_DRAWN.search, below.path.relative_to(root).parts))]
     if sum(len(below.pictures) for below in (undrawn if classes else deeper)) > read:
@@ -141,15 +141,35 @@ def find_pictures(root: Path) -> PictureFolder:
     return PictureFolder(classes, tuple(map(legible, notes)))
 
 
+def _odd(classes: Mapping[str, Sequence[Path]]) -> Iterator[str]:
+    """What a person would wonder at in the classes, and did perhaps not mean."""
+    yield from _alike(classes)
+    single = [name for name, pictures in classes.items() if len(pictures) == 1]
+    if single and len(classes) > 1:
+        told = f"{examples(single)} {'has' if len(single) == 1 else 'have'} one picture"
+        yield f"{told}: what validates and tests is drawn without regard to class"
+    windows = [path.name for pictures in classes.values() for path in pictures if "\\" in path.name]
+    if windows and len(classes) == 1:
+        told = examples(windows)
+        yield f"names hold a path of Windows ({told}): unpack them so that it becomes folders, to have classes"
+
+
 def _alike(classes: Iterable[str]) -> Iterator[str]:
     """Of classes whose names a person takes for one."""
     spelt: dict[str, list[str]] = {}
     for name in classes:
-        spelt.setdefault(unicodedata.normalize("NFC", name).casefold(), []).append(name)
+        seen = "".join(letter for letter in name if unicodedata.category(letter) != "Cf")  # which nobody sees
+        spelt.setdefault(_composed(" ".join(seen.split())), []).append(name)
     for names in spelt.values():
         if len(names) > 1:
-            how = "in case" if len({*map(str.casefold, names)}) == 1 else "in how their letters are encoded"
+            how = "in blanks or in signs that are not seen"
+            if len({*map(_composed, names)}) == 1:
+                how = "in case" if len({*map(str.casefold, names)}) == 1 else "in how their letters are encoded"
             yield f"{' and '.join(names)} are {len(names)} classes, whose names differ only {how}: did you mean one?"
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _left_out(

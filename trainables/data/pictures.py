@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,6 +48,7 @@ _TIFF_BITS, _TIFF_WHITE_IS_ZERO, _TIFF_NUMBERS = 258, 262, 339  # tags
 _ROUNDING = 1e-3  # by which floats from 0 to 1 may miss that, a quarter of a shade
 _TIFF_SAMPLES, _TIFF_PLANES, _TIFF_COLOURS = 277, 284, 320
 _SIGNED = 2  # of numbers
+_FITS_HEADER = 1 << 15  # bytes of a file, in which the size of its picture is told
 _UNUSED_ALPHA = {"BMP", "DIB", "TGA"}  # formats in which a fourth channel of zeros is filling, and hides nothing
 _ONE_PICTURE = {"MPO", "PSD"}  # formats whose further frames are smaller copies, or the layers of the first
 _UNREAD_WORDS = ("nsupported", "nimplemented", "nknown", "cannot handle")  # Pillow's, where it lacks what a file is
@@ -89,6 +91,8 @@ def read_picture(path: Path, channels: int, side: int) -> Picture:
             image = _whole_icon(opened)
             if image.width * image.height > _MOST_PIXELS:
                 raise UserError(f"has {image.width:,} x {image.height:,} pixels, {_too_large()}")
+            if image.format == "FITS" and (planes := _planes(path)) > 1:
+                raise UserError(f"has {planes} planes, of which the first alone is read: save it as TIFF or PNG")
             _mend_tiff(image)
             _scale_hidden_colour(image)
             said = unfollowed(path, opened)
@@ -140,6 +144,13 @@ def _is_signed(image: Image.Image) -> bool:
     if image.format == "FITS":
         return image.mode.startswith("I;16")
     return _SIGNED in tags.get(_TIFF_NUMBERS, ()) and max(tags.get(_TIFF_BITS, (1,))) <= 16
+
+
+def _planes(path: Path) -> int:
+    """How many a FITS file's header says that its first picture has: colours, or moments."""
+    with path.open("rb") as file:
+        found = re.search(rb"NAXIS3 *= *(\d+)", file.read(_FITS_HEADER))
+    return int(found[1]) if found else 1
 
 
 def _in_mode(image: Image.Image, mode: str) -> Image.Image:

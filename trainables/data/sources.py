@@ -96,9 +96,11 @@ def _find_version(name: str, version: Version, root: Path) -> Source | None:
 
 def _complete(folders: Sequence[Path], version: Version) -> dict[str, Path] | None:
     """The paths of a version's files in the folder that has most of them, None where no folder has any. Raises:
-    UserError where some are missing."""
+    UserError where some are missing, or are links to nothing."""
     folder, found = max(((folder, _files_in(folder, version)) for folder in folders), key=lambda pair: len(pair[1]))
     names = version.file_names
+    for lost in _lost(folders, version) if names and not found else ():
+        raise UserError(f"{lost} is a link to what is not there\nmount the disk that has it, or fetch it")
     if names and not found:
         return None
     if missing := [name for name in names if name not in found]:
@@ -115,10 +117,20 @@ def _files_in(folder: Path, version: Version) -> dict[str, Path]:
 def _file_in(folder: Path, name: str, gzipped: bool) -> Path | None:
     """Where a file is in a folder, be it with a dot for a hyphen, gzipped, or in a folder of its own name, as some who
     publish it again have it; a plain file goes before a gzipped one."""
-    spellings = [*dict.fromkeys((name, name.replace("-idx", ".idx")))]
-    files = [spelling + ending for ending in (("", ".gz") if gzipped else ("",)) for spelling in spellings]
+    files = _spellings(name, gzipped)
     places = (folder / above / file for file in files for above in ("", *files))
     return next((path for path in places if path.is_file()), None)
+
+
+def _spellings(name: str, gzipped: bool) -> list[str]:
+    spellings = [*dict.fromkeys((name, name.replace("-idx", ".idx")))]
+    return [spelling + ending for ending in (("", ".gz") if gzipped else ("",)) for spelling in spellings]
+
+
+def _lost(folders: Sequence[Path], version: Version) -> Iterator[Path]:
+    """What is in folders by the names of a version's files, and leads nowhere."""
+    files = [file for name in version.file_names for file in _spellings(name, version.gzipped)]
+    return (path for folder in folders for file in files if (path := folder / file).is_symlink() and not path.exists())
 
 
 def _nearby(name: str, version: Version, root: Path) -> dict[str, Path] | None:

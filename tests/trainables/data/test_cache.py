@@ -107,6 +107,12 @@ def test_a_disk_without_room_for_all_is_told_before_anything_is_read(cache, monk
     assert "No space left on device, 1.4 MB are needed and 500.0 kB are free" in error_of("digits")
 
 
+def test_a_file_system_that_tells_no_size_is_tried(cache, monkeypatch):
+    usage = shutil.disk_usage(cache.parent)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(total=0, free=0))
+    assert len(load_dataset("digits").test.labels)
+
+
 def test_what_is_written_is_what_numpy_would_write(tmp_path):
     arrays = {
         "images": np.arange(24, dtype=np.uint8).reshape(4, 1, 2, 3),

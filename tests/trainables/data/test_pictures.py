@@ -129,8 +129,8 @@ def test_a_tiff_that_is_not_read_is_not_called_damaged_alone(tmp_path, bits, cha
 
 
 def fits(bits: int, values: np.ndarray) -> bytes:
-    cards = "SIMPLE  =                    T", f"BITPIX  = {bits:20}", "NAXIS   =                    2"
-    cards += "NAXIS1  =                   64", "NAXIS2  =                   64", "END"
+    cards = ["SIMPLE  =                    T", f"BITPIX  = {bits:20}", f"NAXIS   = {values.ndim:20}"]
+    cards += [f"NAXIS{axis}  = {size:20}" for axis, size in enumerate(reversed(values.shape), 1)] + ["END"]
     return b"".join(card.ljust(80).encode() for card in cards).ljust(2880) + values[::-1].tobytes()
 
 
@@ -139,6 +139,13 @@ def test_fits_of_bytes_is_read_and_of_16_bits_is_not_as_they_have_a_sign(tmp_pat
     np.testing.assert_array_equal(pixels_of(tmp_path / "a.fits")[..., 0], RAMP)
     (tmp_path / "b.fits").write_bytes(fits(16, RAMP.astype(">i2") * 100))
     assert refused(tmp_path / "b.fits").startswith("has numbers with a sign")
+
+
+def test_fits_of_three_colours_is_refused_as_its_first_alone_would_be_read(tmp_path):
+    (tmp_path / "one.fits").write_bytes(fits(8, RAMP[None]))
+    np.testing.assert_array_equal(pixels_of(tmp_path / "one.fits")[..., 0], RAMP)
+    (tmp_path / "three.fits").write_bytes(fits(8, np.stack([RAMP, 255 - RAMP, RAMP])))
+    assert refused(tmp_path / "three.fits").startswith("has 3 planes, of which the first alone is read")
 
 
 def photoshop(mode: int, planes: list[np.ndarray]) -> bytes:

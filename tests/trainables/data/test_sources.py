@@ -17,6 +17,7 @@ from trainables.data.catalog import CATALOG, NamedSet, Version
 from trainables.data.datasets import MissingDataError, image_shape, load_dataset
 from trainables.data.readers import PublishedFile, read_idx
 from trainables.errors import UserError
+from trainables.text import legible
 
 
 def test_an_incomplete_set_is_refused_and_nothing_is_downloaded_over_it(tmp_path, no_network):
@@ -156,8 +157,14 @@ def test_of_many_folders_it_is_said_how_many_are_looked_into(tmp_path):
 
 @pytest.mark.parametrize(
     ("names", "how"),
-    [(("Cat", "cat", "dog"), "in case"), (("Caf\u00e9", "Cafe\u0301", "dog"), "in how their letters are encoded")],
-    ids=["case", "Unicode"],
+    [
+        (("Cat", "cat", "dog"), "in case"),
+        (("Caf\u00e9", "Cafe\u0301", "dog"), "in how their letters are encoded"),
+        (("cat", "cat ", "dog"), "in blanks or in signs that are not seen"),
+        (("New York", "New\u00a0York", "dog"), "in blanks or in signs that are not seen"),
+        (("cat", "ca\u200bt", "dog"), "in blanks or in signs that are not seen"),
+    ],
+    ids=["case", "Unicode", "blank", "no-break space", "zero width"],
 )
 def test_classes_that_a_person_takes_for_one_are_named(tmp_path, names, how):
     root = draw(tmp_path / "x", *(f"{name}/{{}}.png" for name in names))
@@ -165,7 +172,27 @@ def test_classes_that_a_person_takes_for_one_are_named(tmp_path, names, how):
     data = load_dataset(f"imagefolder:{root}")
     assert len(data.classes) == 3
     note = f"{first} and {second} are 2 classes, whose names differ only {how}: did you mean one?"
-    assert note in data.notes
+    assert legible(note) in data.notes
+
+
+def test_a_class_of_one_picture_is_said_to_end_the_split_by_class(tmp_path):
+    write_pictures(tmp_path / "own", {"b": 10, "stray": 1})
+    notes = load_dataset(f"imagefolder:{tmp_path / 'own'}", image_size=16).notes
+    assert "stray has one picture: what validates and tests is drawn without regard to class" in notes
+
+
+def test_names_that_hold_a_path_of_windows_are_told_where_they_leave_no_classes(tmp_path):
+    draw(tmp_path / "own", r"photos\cats\{}.png", r"photos\dogs\{}.png")
+    (note, *_) = load_dataset(f"imagefolder:{tmp_path / 'own'}", image_size=16).notes
+    assert note.startswith("names hold a path of Windows (")
+    assert "unpack them so that it becomes folders" in note
+
+
+def test_links_to_a_disk_that_is_not_mounted_are_named(tmp_path, no_network):
+    (tmp_path / "MNIST/raw").mkdir(parents=True)
+    for name in IDX_FILES:
+        (tmp_path / "MNIST/raw" / name).symlink_to(f"/nowhere/{name}")
+    assert "MNIST/raw/train-images-idx3-ubyte is a link to what is not there\nmount" in error_of("mnist", tmp_path)
 
 
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])
