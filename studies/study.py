@@ -176,6 +176,8 @@ class Study:
         none is asked. Raises: ValueError for what those of definitions 1 do not know, and for a space that two
         objectives cannot have."""
         if version != 1 and self.base.definitions > 1:
+            if (objective == "multi_rate") != self.base.model.multi_rate:
+                objective = None  # of another study, as will be said
             return replace(self, objective=self.objective or objective or self.minimised)
         newer = {
             "--objective rate_distortion": self.objective == "rate_distortion",

@@ -101,7 +101,8 @@ def _explained(problem: "ErrorDetails") -> str:
         between = "." if problem["loc"][-1:] == ("model",) else " " if text.startswith("must") else ": "
         return f"{path}{between}{text}" if path else text
     if problem["type"] == "missing":
-        return f"{path} must be there"
+        is_place = isinstance(problem["loc"][-1], int)  # in a field of several values
+        return f"{path} must have more values, got {problem['input']!r:.200}" if is_place else f"{path} must be there"
     rule, near = _RULES.get(problem["type"], ""), list[str]()
     if "expected" in known:  # as pydantic lists them: "'adam' or 'adamw'"
         known = known | {"expected": str(known["expected"]).replace(" or ", ", ").replace("'", "")}

@@ -61,6 +61,8 @@ class ModelConfig(BaseModel):
         if not 1e-6 <= low < high <= 1e6:
             rule = "beta_range must be two KL weights from 0.000001 to 1,000,000, the lower first"
             raise ValueError(f"{rule}, got {low:g} and {high:g}")
+        if self.multi_rate and self.is_binary:
+            raise ValueError(f"binarise must be none with multi_rate, got {self.binarise}")
         if self.multi_rate and self.likelihood != "gaussian":  # its KL weights are compared by a closed form of that
             raise ValueError(f"likelihood must be gaussian with multi_rate, got {self.likelihood}")
         if self.multi_rate and self.prior != "standard_normal":  # so is its rate

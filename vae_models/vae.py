@@ -3,6 +3,7 @@
 Shapes: B images of C x H x W, Z latents. Images are floats in [0, 1].
 """
 
+from numbers import Real
 from typing import Any, NamedTuple
 
 import torch
@@ -158,8 +159,10 @@ class VAE(nn.Module):
         low, high = self.config.beta_range
         if self.conditioning is None:
             raise ValueError("only a multi-rate network has a view at a KL weight; this one was trained at its own")
-        if not low <= beta <= high:
-            raise ValueError(f"beta must be within the network's beta_range, {low:g} to {high:g}, got {beta:g}")
+        is_number = isinstance(beta, Real) and not isinstance(beta, bool)
+        if not (is_number and low <= beta <= high):
+            rule = f"beta must be a number within the network's beta_range, {low:g} to {high:g}"
+            raise ValueError(f"{rule}, got {beta if is_number else repr(beta)}")
         with torch.device("meta"):
             plain = VAE(self.config.plain)
         own = {name: weight.detach().clone() for name, weight in self.state_dict().items()}

@@ -171,7 +171,8 @@ def _patience(base: TrialConfig) -> str:
 def _pruned(study: Study) -> str:
     if study.base.definitions == 1:
         return "pruned by the median of their peers"
-    return f"pruned above the {study.prune:g} quantile at their own KL weight" if study.prune else "none pruned"
+    of = "of val_relative_loss" if study.base.model.multi_rate else "at their own KL weight"
+    return f"pruned above the {study.prune:g} quantile {of}" if study.prune else "none pruned"
 
 
 def _resources(seen: Foreseen, resources: Resources) -> list[str]:

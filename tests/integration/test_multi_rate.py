@@ -44,5 +44,5 @@ def test_a_study_of_every_weight_is_run_and_read(tmp_path: Path) -> None:
     assert not cheap.config.multi_rate
     means = [model.encode(images).mean for model in (cheap, faithful)]
     assert not means[0].allclose(means[1], rtol=1e-3)
-    with pytest.raises(UserError, match=r"beta must be within the network's beta_range, 0\.05 to 5, got 6"):
+    with pytest.raises(UserError, match=r"beta must be a number within the network's beta_range, 0\.05 to 5, got 6"):
         load_best(folder, beta=6.0)

@@ -175,8 +175,14 @@ def test_multi_rate_networks_have_their_own_objective_and_no_searched_weight() -
     for path, value in (("model.multi_rate", True), ("model.beta_range", 1)):
         with pytest.raises(ValueError, match=f"{path} cannot be searched"):
             study(base=base, space={path: CategoricalDistribution((value,))})
+    networks = study(base=base, space={})
     with pytest.raises(ValueError, match="--multi-rate is not for a study by definitions 1"):
-        study(base=base, space={}).by_definitions(1)
+        networks.by_definitions(1)
+    for asked, in_the_folder, own in (
+        (study(), "multi_rate", "rate_distortion"),
+        (networks, "bits_per_dim", "multi_rate"),
+    ):
+        assert asked.by_definitions(2, in_the_folder).minimised == own  # and the folder is found to be another study's
     limit = ["val_relative_loss<=1.2"]
     assert study(base=base, space={}, where=limit).question()["where"] == limit
     with pytest.raises(ValueError, match=r"got val_relative_loss<=1\.2\nadd --multi-rate"):

@@ -142,6 +142,7 @@ def test_a_linear_network_at_the_closed_form_gates_is_water_filling() -> None:
         ({"beta_range": (1e-50, 1.0)}, "got 1e-50 and 1"),
         ({"beta_range": (True, 2.0)}, "beta_range.0"),
         ({"beta_range": ("0.1", 2.0)}, "beta_range.0"),
+        ({"likelihood": "bernoulli", "binarise": "fixed"}, "binarise must be none with multi_rate, got fixed"),
         ({"likelihood": "bernoulli"}, "likelihood must be gaussian with multi_rate, got bernoulli"),
         (
             {"multi_rate": False, "beta_range": (0.5, 2.0)},
@@ -156,9 +157,10 @@ def test_a_wrong_range_is_named(fields: dict[str, Any], said: str) -> None:
 
 def test_a_weight_beyond_the_range_is_refused_and_none_at_all() -> None:
     _, multi, x, noise = pair({"width": 4})
-    for beta in (0.09, 10.1, math.nan):
-        with pytest.raises(ValueError, match=f"beta must be within the network's beta_range, 0.1 to 10, got {beta:g}"):
-            multi.at(beta)
+    for beta in (0.09, 10.1, math.nan, "0.3", True):
+        rule = "beta must be a number within the network's beta_range, 0.1 to 10"
+        with pytest.raises(ValueError, match=f"{rule}, got {beta!r}"):
+            multi.at(beta)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"take model.at\(beta\)"):
         multi.encode(x)
     with pytest.raises(ValueError, match=r"take model.at\(beta\)"):

@@ -114,11 +114,10 @@ def _pace(config: TrialConfig, data_dir: Path | None, world: "World") -> Pace:
         """Seconds of steps of so many images, and of an evaluation of the part, after one of each to warm up."""
         marks = list[float]()
         one = config.replace({"batch_size": images, "epochs": 2})
-        epochs = iter((1, steps))
+        is_warm = iter((False, True))
 
         def few(all_steps: range) -> Iterator[int]:
-            count = next(epochs)
-            return islice(all_steps, 1) if count == 1 else _timed(islice(all_steps, count), marks, world)
+            return _timed(islice(all_steps, steps), marks, world) if next(is_warm) else islice(all_steps, 1)
 
         for turn in Run(one, train, part, world).epochs(few):
             rest(turn)

@@ -9,6 +9,7 @@ import pytest
 from support.commands import script
 from support.small_study import CONFIG
 
+from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.training.loop import fit
 from trainables.training.probe import paces
@@ -18,12 +19,15 @@ pytestmark = pytest.mark.heavy
 EPOCH = CONFIG.replace({"model.width": 16, "limit_train": 1200, "limit_val": 150, "batch_size": 32})
 
 
-def test_a_pace_is_that_of_an_epoch(one_thread: None) -> None:
+@pytest.mark.parametrize(
+    "config", [EPOCH, EPOCH.replace({"beta": 1.0, "model.multi_rate": True})], ids=["plain", "multi-rate"]
+)
+def test_a_pace_is_that_of_an_epoch(config: TrialConfig, one_thread: None) -> None:
     """Within a factor that a busy machine may have."""
-    (pace,) = paces([EPOCH], None, threads=1)
+    (pace,) = paces([config], None, threads=1)
     took = []
     began = time.perf_counter()
-    for _ in fit(EPOCH, *load_pixels(EPOCH, None, "cpu")):
+    for _ in fit(config, *load_pixels(config, None, "cpu")):
         took.append(time.perf_counter() - began)
         began = time.perf_counter()
     assert 0.3 < pace.seconds / min(took[1:]) < 3
