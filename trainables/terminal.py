@@ -89,9 +89,10 @@ class Column:
         return _is_unknown(row.get(self.name))
 
     def cell(self, row: Mapping[str, Any]) -> str:
-        """What is unknown is a dash."""
+        """What is unknown is a dash; a fraction without a format, as a searched one, has four digits."""
         value = row[self.name]
-        return _UNKNOWN if _is_unknown(value) else _line(format(value, self.format))
+        is_fraction = isinstance(value, float) and not value.is_integer()
+        return _UNKNOWN if _is_unknown(value) else _line(format(value, self.format or ".4g" * is_fraction))
 
     def padded(self, text: str, size: int) -> str:
         """A cell of so many characters."""

@@ -10,6 +10,7 @@ from analysis.reading.best_runs import Run
 from analysis.reading.certainty import Certainty, certainty
 from analysis.reading.choice import Choice, price_of, typed_weight
 from analysis.reading.frames import load_repeats
+from trainables.config import TrialConfig
 from trainables.metrics import AT_EACH_RATE, VALIDATION
 from trainables.text import as_typed
 
@@ -46,12 +47,19 @@ def best_facts(choice: Choice) -> dict[str, str | list[str]]:
         f"MSE {best['val_mse']:.5f}, {best['val_bits_per_dim']:.4f} bits per dimension{of_pixels(model)} (validation "
         "images)",
         "is": f"KL weight {run.config.main_beta:.4g}, latent size {model.latent_dim}, {model.layers}, "
-        f"{model.density_words}; epoch {int(best['epoch'])} of {run.config.epochs}",
+        f"{model.density_words}{_loss_words(run.config)}; epoch {int(best['epoch'])} of {run.config.epochs}",
         "weights": as_typed(run.folder.best),
         "config": as_typed(run.folder.path / "config.json"),
         "next": _neighbours(choice),
         "sure": _sure(choice),
     }
+
+
+def _loss_words(config: TrialConfig) -> str:
+    """What was minimised, where it is not D + beta R."""
+    bound = f", trained by the bound of {config.importance_samples} importance samples"
+    bits = f", trained with {config.free_bits:g} free nats a latent"
+    return bound * (config.importance_samples > 1) + bits * (config.free_bits > 0)
 
 
 def _network_facts(choice: Choice, rates: pd.DataFrame) -> dict[str, str | list[str]]:

@@ -127,7 +127,7 @@ class StudyFolder:
             return study.by_definitions(version, objective if isinstance(objective, str) else None)
         except ValueError as error:
             way_out = f"use another --out, or --fresh to move {self.path} aside" if version else "use other options"
-            raise UserError(f"{error}\n{way_out}") from error
+            raise UserError(str(error) if "\n" in str(error) else f"{error}\n{way_out}") from error
 
     def _claimed_before(self, study: Study, asked: Mapping[str, Any]) -> dict[str, Any]:
         """What lasts of an earlier claim by the same study. Raises: UserError where it was another's."""

@@ -128,6 +128,12 @@ class Results:
         rows = [row | _texts(row, self.yardstick.is_quick) for row in self.figures()]
         print_table(rows, _COLUMNS, console, unknown="not measured yet", is_data=False)
         print_text(RULES[self.yardstick.has_seeds], console)
+        from analysis.measures.importance_weighted import few  # with torch, which what is typed does not wait for
+
+        effective = [samples for each in self.trainings if (samples := each["values"].get("effective_samples"))]
+        if any(map(few, effective)):
+            carried = f"{min(effective):.1f} samples carry a bound on log p(x), in the median over images"
+            print_text(f"{carried}: -log p(x) may lie far below ours", console)
         if self.yardstick.departures:
             print_text(f"where ours is another: {self.yardstick.departures}", console)
         if self.yardstick.is_quick:

@@ -42,6 +42,12 @@ def test_a_table_in_a_terminal() -> None:
     ]
 
 
+def test_a_fraction_without_a_format_has_four_digits() -> None:
+    column = Column("lr", "lr")
+    cells = [column.cell({"lr": value}) for value in (0.0016886647953998767, 16.0, 1234567, "vamp", None)]
+    assert cells == ["0.001689", "16.0", "1234567", "vamp", "-"]
+
+
 @pytest.mark.parametrize("width", range(30, 81))
 def test_what_has_no_room_is_left_out_whole_and_named(width: int) -> None:
     whole, shown = table(200), table(width)

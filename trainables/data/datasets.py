@@ -248,8 +248,13 @@ def _prepare(folder: Path, lock: Path, name: str, root: Path, source: Source) ->
 
 @functools.lru_cache(maxsize=16)
 def _holding_out(data: Dataset, share: float) -> Dataset:
-    """A set of which another share than 10 % validates."""
-    return replace(data, validation_rows=holdout(data.train.labels, share)[1])
+    """A set of which another share than 10 % validates. Raises: UserError where that is a single image, over which no
+    latent varies."""
+    rows = holdout(data.train.labels, share)[1]
+    if len(rows) < 2:
+        least = 2 / len(data.train.labels)
+        raise UserError(f"held_out must be at least {least:.2g} of {len(data.train.labels):,} images, got {share:g}")
+    return replace(data, validation_rows=rows)
 
 
 @functools.lru_cache(maxsize=16)

@@ -34,6 +34,7 @@ _STRIP = 0.35  # of the way to the next value: half the width of a discrete axis
 _LIMITS = (-0.12, 1.12)  # of both axes
 _APART = 0.14  # between labels
 _LONGEST = 16  # characters of a choice
+_BESIDE = 4  # labels that have room beside each other where they are turned a little
 _UPRIGHT = 7  # characters above which the labels of an x axis are turned
 
 
@@ -164,8 +165,9 @@ def draw_contours(contours: Contours) -> Figure:
         for axis, of in ((axes.xaxis, x), (axes.yaxis, y)):
             places, labels = zip(*_ticks(of), strict=True)
             axis.set_ticks(places, list(map(plain, labels)))
-        if max(len(label) for _, label in _ticks(x)) > _UPRIGHT:
-            axes.tick_params(axis="x", labelrotation=20)
+        labels = [label for _, label in _ticks(x)]
+        if max(map(len, labels)) > _UPRIGHT:
+            axes.tick_params(axis="x", labelrotation=20 if len(labels) <= _BESIDE else 90)
     look: Look = {"label": contours.judged.short, "pad": 0.01, "extend": "both"}
     bar = figure.colorbar(ScalarMappable(**colors), ax=figure.axes, **look)
     contours.judged.scale(bar.ax.yaxis, levels)

@@ -95,6 +95,12 @@ def test_what_definitions_1_do_not_know_is_two_lines(older: Path, fields: dict[s
     assert StudyFolder(older.with_name("new")).own_definitions(asked(**fields)).base.definitions == 2
 
 
+def test_a_way_out_that_is_given_is_given_once(tmp_path: Path) -> None:
+    likelihoods = {"model.likelihood": CategoricalDistribution(("gaussian", "laplace"))}
+    with pytest.raises(UserError, match=r"^rate and distortion cannot .*\ngive --objective bits_per_dim, which can$"):
+        StudyFolder(tmp_path / "new").own_definitions(asked(space=likelihoods))
+
+
 def test_the_older_objective_may_be_said(older: Path) -> None:
     planned = StudyFolder(older).own_definitions(asked(objective="bits_per_dim", sampler=SAMPLERS["tpe"], prune=0.25))
     StudyFolder(older).claim(planned)

@@ -123,6 +123,12 @@ def shown(yardstick: Yardstick, folder: Path, *trainings: dict[str, Any]) -> str
     return file.getvalue()
 
 
+def test_a_bound_that_few_samples_carry_is_said_to_be_loose(tmp_path: Path) -> None:
+    loose = training(0, nelbo=1.5, nll=1.36, effective_samples=1.62)
+    assert "1.6 samples carry a bound on log p(x)" in shown(GREY, tmp_path, loose)
+    assert "carry a bound" not in shown(GREY, tmp_path, training(0, nelbo=1.5, nll=1.36, effective_samples=44.0))
+
+
 def test_the_table_says_ours_with_its_interval_what_was_published_and_the_rule(tmp_path: Path) -> None:
     text = shown(GREY, tmp_path, *(training(trial, nelbo=1.5 + trial / 1000, nll=1.36) for trial in range(3)))
     lines = text.splitlines()

@@ -180,6 +180,13 @@ def test_a_share_that_leaves_too_little_is_refused(share):
         TrialConfig(held_out=share)
 
 
+def test_a_share_that_leaves_one_image_is_refused_as_no_latent_varies_over_one():
+    count = len(load_dataset("digits").train.labels)
+    with pytest.raises(UserError, match=r"held_out must be at least 0\.0014 of 1,438 images, got 0\.0007"):
+        dataset_of(TrialConfig(held_out=0.0007))
+    assert len(dataset_of(TrialConfig(held_out=2 / count)).validation_rows) == 2
+
+
 @pytest.mark.real_data
 @pytest.mark.parametrize(
     ("name", "needed", "train", "means"),
