@@ -165,9 +165,9 @@ def draw_contours(contours: Contours) -> Figure:
         for axis, of in ((axes.xaxis, x), (axes.yaxis, y)):
             places, labels = zip(*_ticks(of), strict=True)
             axis.set_ticks(places, list(map(plain, labels)))
-        labels = [label for _, label in _ticks(x)]
-        if max(map(len, labels)) > _UPRIGHT:
-            axes.tick_params(axis="x", labelrotation=20 if len(labels) <= _BESIDE else 90)
+        names = [label for _, label in _ticks(x)]
+        if max(map(len, names)) > _UPRIGHT:
+            axes.tick_params(axis="x", labelrotation=20 if len(names) <= _BESIDE else 90)
     look: Look = {"label": contours.judged.short, "pad": 0.01, "extend": "both"}
     bar = figure.colorbar(ScalarMappable(**colors), ax=figure.axes, **look)
     contours.judged.scale(bar.ax.yaxis, levels)
