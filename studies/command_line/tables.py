@@ -65,7 +65,7 @@ def print_plan(study: Study, planned: Study, folder: Path, options: Options, con
     }
     print_facts(plan, console)
     if not seen.is_finished:
-        print_facts({"time".ljust(max(map(len, plan))): _time(seen, folder, options)}, console)
+        print_facts({"time".ljust(max(map(len, plan))): _time(seen, folder, options, console)}, console)
 
 
 def _changed(study: Study, planned: Study) -> list[str]:
@@ -81,7 +81,7 @@ def _estimated(seen: Foreseen, folder: Path, options: Options) -> Estimate:
     return estimated(seen.study, options, seen.slots, seen.slot, report)
 
 
-def _time(seen: Foreseen, folder: Path, options: Options) -> list[str]:
+def _time(seen: Foreseen, folder: Path, options: Options, console: Console) -> list[str]:
     if options.resources.address not in (None, "local"):
         return ["not measured: the study runs elsewhere"]
     base = seen.study.base
@@ -89,6 +89,7 @@ def _time(seen: Foreseen, folder: Path, options: Options) -> list[str]:
         load_dataset(base.dataset, options.data_dir, base.image_size, may_download=False)
     except MissingDataError:
         return ["not measured: the data set is not there"]
+    print_text("measuring how long this takes", console)
     try:
         return _estimated(seen, folder, options).lines
     except UserError as error:

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -72,8 +72,8 @@ def refuse_escapes(folder: Path, unread: str = "", passed_over: Callable[[str], 
     left_out = [it for it in root.glob("*") if it.name == unread or is_litter(it.name)]
     places = [root]
     while places:
-        # of a study that runs, a folder may be renamed meanwhile
-        with suppress(FileNotFoundError), os.scandir(places.pop()) as entries:
+        # of a study that runs, a folder may be renamed meanwhile; what may not be entered, nothing is read from
+        with suppress(FileNotFoundError, PermissionError), os.scandir(places.pop()) as entries:
             for entry in entries:
                 path = Path(entry.path)
                 if passed_over(entry.name) or (path in left_out and entry.is_dir(follow_symlinks=False)):
@@ -90,24 +90,34 @@ def refuse_escapes(folder: Path, unread: str = "", passed_over: Callable[[str], 
 
 def seal(values: Mapping[str, Any], indent: int | None = None) -> str:
     """JSON of ``values`` with the hash of its own text as the last key. Raises: ValueError for NaN and infinity."""
-    body = json.dumps(values, indent=indent, allow_nan=False)[:-1].rstrip()
+    body = _body(values, indent)
     comma, space, end = ("," if values else "", "\n" + " " * indent if indent else " ", "\n}" if indent else "}")
-    return f'{body}{comma}{space}"{_SEAL}": "{digest(body.encode())}"{end}'
+    return f'{body.decode()}{comma}{space}"{_SEAL}": "{digest(body)}"{end}'
 
 
 def unseal(text: bytes | str) -> dict[str, Any]:
-    """What was sealed. Raises: ValueError where the text is not what its hash says, or no JSON."""
+    """What was sealed. Raises: ValueError where the text is not what its hash says, nor the same values in the same
+    order as an editor or a copy has set them anew, or no JSON."""
     data = text.encode() if isinstance(text, str) else text
-    data = data.replace(b"\r\n", b"\n")  # of a copy by Git or FTP; no text in JSON has such a pair as it is
-    body, key, rest = data.rpartition(f'"{_SEAL}": "'.encode())
-    if not key:
+    if f'"{_SEAL}"'.encode() not in data:
         raise ValueError(f"it is cut off, or another program's: it lacks the checksum at its end ({_SEAL})")
-    if rest[:_HASH_DIGITS] != digest(body.rstrip().removesuffix(b",")).encode():
+    body, _, rest = data.rpartition(f'"{_SEAL}": "'.encode())
+    is_untouched = rest[:_HASH_DIGITS] == digest(body.rstrip().removesuffix(b",")).encode()
+    try:
+        values = _parsed(data)
+    except ValueError:
+        if is_untouched:
+            raise
+        values = None
+    sealed = values.pop(_SEAL, None) if isinstance(values, dict) else None
+    if sealed is None or not (is_untouched or sealed in (digest(_body(values, indent)) for indent in (None, 2))):
         raise ValueError(f"its content does not fit its checksum ({_SEAL})")
-    values = _parsed(data)
-    if not isinstance(values, dict) or values.pop(_SEAL, None) is None:
-        raise ValueError(f"it lacks a checksum of its own ({_SEAL})")
-    return values
+    return cast(dict[str, Any], values)
+
+
+def _body(values: Mapping[str, Any], indent: int | None) -> bytes:
+    """JSON of ``values`` up to where the hash of this text stands in it."""
+    return json.dumps(values, indent=indent, allow_nan=False)[:-1].rstrip().encode()
 
 
 def _parsed(data: bytes) -> Any:

@@ -222,6 +222,24 @@ def test_what_a_reader_cannot_take_in_is_not_called_damaged(tmp_path: Path, monk
 
 
 @pytest.mark.heavy
+def test_a_trial_whose_folder_may_not_be_entered_is_left_out(tmp_path: Path) -> None:
+    folder = build_study(tmp_path / "study")
+    rights = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
+    program = "import sys, analysis; print(analysis.load_trials(sys.argv[1]).val_rate.isna().tolist())"
+    command = [*(rights if os.getuid() == 0 else []), sys.executable, "-c", program, str(folder)]
+    before = load_trials(folder).val_rate.isna().tolist()
+    (folder / "trials/0000").chmod(0)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    finally:
+        (folder / "trials/0000").chmod(0o700)
+    assert done.stdout == f"{[True, *before[1:]]}\n"
+    assert not before[0]
+    assert "trial 0 is left out: " in done.stderr
+    assert "Permission denied" in done.stderr
+
+
+@pytest.mark.heavy
 def test_what_another_program_left_in_wal_mode_is_read_where_nothing_may_be_written(tmp_path: Path) -> None:
     folder = build_study(tmp_path / "study")
     with closing(sqlite3.connect(folder / "study.db")) as browser:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -25,6 +27,18 @@ def test_a_copy_with_other_ends_of_lines_is_what_was_sealed() -> None:
     text = seal({"a": 1, "text": "b\r\nc\n"}, indent=2)
     assert text.count("\n") > 3
     assert unseal(text.replace("\n", "\r\n")) == {"a": 1, "text": "b\r\nc\n"}
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize(
+    "style", [{"indent": 4}, {"indent": "\t"}, {"separators": (",", ":")}, {"ensure_ascii": False}], ids=str
+)
+def test_what_a_formatter_sets_anew_is_what_was_sealed(indent: int | None, style: dict[str, Any]) -> None:
+    values = {"a": [1, 0.1 + 0.2, 1e-9], "b": {"c": "caf\u00e9 \U0001f600", "d": None}, "e": True}
+    anew = json.dumps(json.loads(seal(values, indent)), **style)
+    assert unseal(anew) == values
+    with pytest.raises(ValueError, match="does not fit its checksum"):
+        unseal(anew.replace("true", "false"))
 
 
 def test_a_page_with_a_name_that_is_not_utf_8_is_utf_8(tmp_path: Path) -> None:
