@@ -90,8 +90,12 @@ def _time(seen: Foreseen, folder: Path, options: Options, console: Console) -> l
     except MissingDataError:
         return ["not measured: the data set is not there"]
     print_text("measuring how long this takes", console)
+    has_begun = not options.fresh and StudyFolder(folder).layout.question.exists()
     try:
-        return _estimated(seen, folder, options).lines
+        return [
+            *_estimated(seen, folder, options).lines,
+            *["that is of all trials, those that are done, too"] * has_begun,
+        ]
     except UserError as error:
         return ["not known", *str(error).splitlines()]
 
