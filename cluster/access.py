@@ -67,9 +67,26 @@ def _make_token(path: Path) -> None:
     path.chmod(0o600)
 
 
+def refuse_lost_token() -> None:
+    """Raises: UserError where a variable names a file for the token, and none is there that can be read."""
+    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if named is None or os.environ.get("RAY_AUTH_TOKEN"):
+        return
+    try:
+        if Path(named).read_bytes().strip():
+            return
+        fault = "it is empty"
+    except (OSError, ValueError) as error:
+        fault = reason_of(error)
+    rule = f"RAY_AUTH_TOKEN_PATH must name a file with the cluster's token, got {named!r}: {fault}"
+    raise UserError(f"{rule}\nput the token there, or unset the variable: a cluster on this machine makes one")
+
+
 def use_token() -> None:
     """Have the token, where there is one, asked for by a cluster that this process starts, and shown to one that it
-    joins: not every Ray does the one by itself, nor `ray.init` the other. To be called before Ray is imported."""
+    joins: not every Ray does the one by itself, nor `ray.init` the other. To be called before Ray is imported. Raises:
+    as `refuse_lost_token`."""
+    refuse_lost_token()
     path = _token_path()
     if path is None or os.access(path, os.R_OK):
         os.environ.setdefault("RAY_AUTH_MODE", "token")

@@ -14,7 +14,7 @@ import psutil
 
 from analysis.reading.ledger import read_ledger
 from analysis.reading.validation import read_question
-from cluster.access import refuse_vanishing, temporary_root
+from cluster.access import refuse_lost_token, refuse_vanishing, temporary_root
 from cluster.connect import check_cluster, connected
 from cluster.plan import Node, here, nodes, plan_slots
 from studies.record.ledger import Trials, check_storage
@@ -80,6 +80,7 @@ def check_room(study: Study, resources: Resources) -> None:
     if resources.address not in (None, "local"):
         return
     temporary_root()
+    refuse_lost_token()
     if not has_gpu():
         _slots(study, resources, here(gpus=0), _known_here(resources), None)
 

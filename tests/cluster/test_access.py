@@ -21,6 +21,7 @@ from cluster.access import (
     check_room,
     ensure_token,
     private_folder,
+    refuse_lost_token,
     shorten_tmpdir,
     temporary_root,
 )
@@ -120,6 +121,21 @@ def test_the_token_is_beside_what_ray_writes_where_home_cannot_be_written(
     assert token == short / f"ray-{os.getuid()}" / "auth_token"
     assert token.stat().st_mode & 0o777 == 0o600
     assert len(token.read_text()) == 64
+
+
+@pytest.mark.parametrize(("content", "fault"), [(None, "No such file or directory"), (" \n", "it is empty")])
+def test_a_token_that_is_not_where_a_variable_says_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None, fault: str
+) -> None:
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_text(content)
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(file))
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    with pytest.raises(UserError, match=rf"^RAY_AUTH_TOKEN_PATH must name a file .*token': {fault}\nput the token"):
+        refuse_lost_token()
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0123")  # which goes before
+    refuse_lost_token()
 
 
 def test_a_folder_without_sockets_is_named_before_ray_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
