@@ -136,6 +136,10 @@ def load_weights(path: Path) -> tuple[VAE, dict[str, float]]:
             raise ValueError("its content does not match its hash")
         with torch.device("meta"):  # what the file says takes no memory before it fits the file's weights
             model = VAE(ModelConfig.model_validate_json(metadata["model"]))
+        asked, found = ({name: it.shape for name, it in of.items()} for of in (model.state_dict(), weights))
+        if asked != found:
+            fault = f"{path} has other weights than its config says: another version of this program wrote it"
+            raise UserError(f"{fault}\nread it with that version, or train its run again")
         model.load_state_dict(weights, assign=True)
         metrics = json.loads(metadata["metrics"])
         if not isinstance(metrics, dict):

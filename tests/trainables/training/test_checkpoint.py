@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from trainables.errors import UserError
 from trainables.records.trial_folder import BEST
 from trainables.training.checkpoint import load_weights, save_weights
 from vae_models import VAE, ModelConfig
@@ -38,3 +39,12 @@ def test_a_model_is_read_as_it_was_written(likelihood: str, architecture: str, p
         ours, theirs = (loss(model(x, noise), noise, x, model.likelihood, 1.0) for model in (written, read.to("cpu")))
     assert torch.equal(ours.total, theirs.total)
     assert torch.equal(written.sample(2, seed=1), read.sample(2, seed=1))
+
+
+def test_weights_that_do_not_fit_their_config_are_of_another_version_and_not_called_torn(tmp_path: Path) -> None:
+    config = ModelConfig(width=4, multi_rate=True)
+    weights = VAE(config).state_dict()
+    weights["conditioning.hidden.bias"] = torch.zeros(8)  # as a network of more units had it
+    save_weights(tmp_path / BEST, config, weights, {"epoch": 1})
+    with pytest.raises(UserError, match=r"has other weights than its config says: another version .*\nread it with"):
+        load_weights(tmp_path / BEST)
