@@ -67,7 +67,7 @@ def _check(base: TrialConfig, drawn: Mapping[str, Any]) -> None:
         config = base.of_trial(0, drawn)
     except ValidationError as error:
         at_fault = [path for path in drawn if _is_fine(base, {name: it for name, it in drawn.items() if name != path})]
-        ways = [f"--set {path}=VALUE searches it no more" for path in sorted(at_fault or drawn)]
+        ways = [f"leave {path} out of it, as --set {path}=VALUE does" for path in sorted(at_fault or drawn)]
         way_out = ", or ".join(["change the space", *ways])
         raise ValueError(f"{explain(error).splitlines()[0]}\n{way_out}") from error
     for path, value in used(drawn).items():

@@ -75,10 +75,12 @@ class Results:
 
     @classmethod
     def read(cls, yardstick: Yardstick, folder: Path) -> "Results":
-        """With what was measured before; a file that is torn or another version's counts for nothing."""
+        """With what was measured before; a file that is torn, another version's or another yardstick's counts for
+        nothing."""
         try:
             record = unseal(read_bounded(folder / RESULTS))
-            before = record["trainings"] if record["version"] == VERSION else []
+            is_own = (record["version"], record["name"]) == (VERSION, yardstick.name)
+            before = record["trainings"] if is_own else []
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             before = []
         return cls(yardstick, folder, [each for each in before if isinstance(each, dict)])

@@ -67,7 +67,7 @@ def test_the_way_out_names_what_is_at_fault() -> None:
         "model.latent_dim": IntDistribution(2, 8),
         "lr": FloatDistribution(1e-4, 1),
     }
-    way_out = "change the space, or --set beta=VALUE searches it no more"
+    way_out = "change the space, or leave beta out of it, as --set beta=VALUE does"
     with pytest.raises(ValueError, match=rf"^beta must be 1 .*\n{way_out}$"):
         study(base=TrialConfig(importance_samples=5), space=space)
 
@@ -119,7 +119,7 @@ def test_values_of_a_space_go_together_in_pairs() -> None:
     assert study(base=base, space={"importance_samples": samples}).largest().importance_samples == 50
     with pytest.raises(
         ValueError,
-        match=r"beta must be 1 with importance_samples 5, .*, got 0\.1\nchange the space, or --set beta=VALUE sea",
+        match=r"beta must be 1 with importance_samples 5, .*, got 0\.1\nchange the space, or leave beta out of it",
     ):
         study(base=base, space={"importance_samples": samples, "beta": FloatDistribution(0.1, 1.0)})
     vamp = TrialConfig(model=ModelConfig(prior="vamp"))

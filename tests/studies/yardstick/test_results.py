@@ -104,8 +104,9 @@ def test_a_training_is_known_by_its_weights_and_by_how_it_was_measured(tmp_path:
 def test_a_file_that_is_torn_or_altered_counts_for_nothing(tmp_path: Path, damage: bytes) -> None:
     (tmp_path / RESULTS).write_bytes(damage)
     assert Results.read(GREY, tmp_path).trainings == []
-    (tmp_path / RESULTS).write_text(seal({"version": 99, "trainings": [training(0)]}))
-    assert Results.read(GREY, tmp_path).trainings == []
+    for others in ({"version": 99, "name": GREY.name}, {"version": 1, "name": "another"}):
+        (tmp_path / RESULTS).write_text(seal(others | {"trainings": [training(0)]}))
+        assert Results.read(GREY, tmp_path).trainings == []
 
 
 def test_fewer_seeds_than_before_are_the_first(tmp_path: Path) -> None:
