@@ -99,9 +99,9 @@ def _complete(folders: Sequence[Path], version: Version) -> dict[str, Path] | No
     UserError where some are missing, or are links to nothing."""
     folder, found = max(((folder, _files_in(folder, version)) for folder in folders), key=lambda pair: len(pair[1]))
     names = version.file_names
-    for lost in _lost(folders, version) if names and not found else ():
-        raise UserError(f"{lost} is a link to what is not there\nmount the disk that has it, or fetch it")
     if names and not found:
+        if lost := next(_lost(folders, version), None):
+            raise UserError(f"{lost} is a link to what is not there\nmount the disk that has it, or fetch it")
         return None
     if missing := [name for name in names if name not in found]:
         raise UserError(f"{folder} must hold all of {', '.join(names)}\nmissing: {', '.join(missing)}")

@@ -21,7 +21,8 @@ _COLUMNS = ["epoch", "train_loss", "train_distortion", "train_rate", "val_distor
 _VALIDATION: Look = {"color": OKABE_ITO["vermillion"], "label": "validation"}
 _RELATIVE = "val_relative_loss"
 _WEIGHTS = {0: "lowest KL weight", RATES // 2: "middle", RATES - 1: "highest"}  # of a multi-rate network, by place
-_AT_WEIGHTS = [at_rate(f"val_{name}", place) for name in list(_LABELS)[1:] for place in _WEIGHTS]
+_OF_WEIGHTS = tuple(_LABELS)[1:]  # what it has at each
+_AT_WEIGHTS = [at_rate(f"val_{name}", place) for name in _OF_WEIGHTS for place in _WEIGHTS]
 
 
 def compute_curves(rows: Sequence[Mapping[str, float]]) -> pd.DataFrame:
@@ -68,7 +69,7 @@ def _draw_weights(panels: Mapping[str, Axes], curves: pd.DataFrame, marker: str 
     panels["loss"].set_ylabel("loss over a linear model's, mean")
     panels["loss"].plot(curves.epoch, curves[_RELATIVE], marker=marker, ls="--", **_VALIDATION)
     _star(panels["loss"], curves, _RELATIVE)
-    for name in list(_LABELS)[1:]:
+    for name in _OF_WEIGHTS:
         for (place, weight), color in zip(_WEIGHTS.items(), ("sky", "vermillion", "black"), strict=True):
             values = curves[at_rate(f"val_{name}", place)]
             panels[name].plot(curves.epoch, values, marker=marker, ls="--", color=OKABE_ITO[color], label=weight)
